@@ -1,0 +1,34 @@
+"""Use an MCP server on another machine, over SSH, as if it were local.
+
+`ssh_client` is an MCP SDK transport; importing this package loads neither the SDK nor paramiko: the public
+names load when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from m2m_ssh_client._version import __version__
+
+if TYPE_CHECKING:
+    from m2m_ssh_client.errors import SSHClientError
+    from m2m_ssh_client.parameters import SSHServerParameters
+    from m2m_ssh_client.transport import ssh_client
+
+__all__ = ["SSHClientError", "SSHServerParameters", "__version__", "ssh_client"]
+
+_HOME = {
+    "SSHClientError": "m2m_ssh_client.errors",
+    "SSHServerParameters": "m2m_ssh_client.parameters",
+    "ssh_client": "m2m_ssh_client.transport",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
