@@ -1,0 +1,352 @@
+"""The key server's client: learn the machine's host key, and tell it our public key, over HTTP.
+
+The order is the caller's: `KeyServer.server_public_key()`, then `remember_or_refuse()` if it did
+not come over verified HTTPS, then `temporary_known_hosts()`, then `KeyServer.register()`, then SSH.
+Everything here blocks and belongs in a worker thread; what the server answers is hostile until
+parsed.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import ipaddress
+import json
+import logging
+import os
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import requests
+
+from m2m_ssh_client.errors import KeyServerError, KnownHostsError
+from m2m_ssh_client.ssh.known_hosts import HostKey, KnownHosts, entry
+from m2m_ssh_client.text import printable, shortened
+
+logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+# Seconds. HTTPS is an attempt on the way to plain HTTP, so it must not cost the user much.
+_CONNECT_TIMEOUT = 3.0
+_READ_TIMEOUT = 5.0
+_HTTPS_TIME = 5.0
+_HTTP_TIME = 10.0
+# m2m-mcp-server-ssh-server forgets a request after a minute, and does not count those it refused:
+# 75 s in all outlast its window. It sends no Retry-After; then these waits apply, in turn.
+_WAITS = (5.0, 10.0, 15.0, 20.0, 25.0)
+_LONGEST_RETRY_AFTER = 60
+_MAX_ANSWER = 64 * 1024
+
+_HINT_UNREACHABLE = (
+    "Is the server started with --run-key-server, and is --key-server-port {} right?"
+)
+_HINT_OTHER_SERVER = "Something else seems to answer there: is --key-server-port {} right?"
+_HINT_REFUSED = "The log of the key server says more; its --key-server-port is {} here."
+_HINT_BUSY = "It allows about ten requests a minute for each address: try again in a minute."
+_HINT_CERTIFICATE = (
+    "Have the certificate mended, or name its CA in the environment variable REQUESTS_CA_BUNDLE."
+)
+
+
+class _Answer(NamedTuple):
+    status: int
+    retry_after: str
+    body: bytes
+
+
+class _CertificateRefusedError(KeyServerError):
+    """HTTPS answered, and cannot prove to be this host."""
+
+    permanent = True
+
+
+class KeyServer:
+    """The key server beside an SSH server (`m2m-mcp-server-ssh-server --run-key-server`).
+
+    `verified` says whether the host key came over HTTPS with a valid certificate. Setting `stop`
+    ends any call within a moment with a KeyServerError, whatever it waits for. Not for use by two
+    threads at once.
+    """
+
+    def __init__(
+        self, host: str, port: int, stop: threading.Event | None = None, *, https_port: int = 443
+    ) -> None:
+        if set(host) & set("/?#@\\"):
+            raise KeyServerError(f"{_clean(host)!r} is not a host name", "Check --host.")
+        self.verified = False
+        self._port = port
+        self._loopback = _is_loopback(host)
+        self._stop = stop if stop is not None else threading.Event()
+        self._waits = list(_WAITS)
+        authority = f"[{host.replace('%', '%25')}]" if ":" in host else host
+        self._https = f"https://{authority}" + ("" if https_port == 443 else f":{https_port}")
+        self._http = f"http://{authority}:{port}"
+
+    def server_public_key(self) -> HostKey:
+        """The SSH host key, over HTTPS if there is any, else over plain HTTP with a warning.
+
+        A certificate that does not verify raises KeyServerError, as falling back would make it
+        worthless; not so for a loopback host, where nobody is on the path and 443 is often some
+        unrelated server.
+        """
+        try:
+            key = self._server_public_key(self._https, _HTTPS_TIME)
+        except _CertificateRefusedError as exc:
+            if not self._loopback:
+                raise
+            logger.warning("%s. Going on without HTTPS, as this is the same machine", exc.message)
+        except KeyServerError as exc:
+            logger.info("No key server over HTTPS: %s", exc.message)
+        else:
+            self.verified = True
+            return key
+        key = self._server_public_key(self._http, _HTTP_TIME)
+        logger.warning(
+            "The host key came over plain HTTP (%s), so anyone on the path could have replaced it. "
+            "It is %s",
+            self._http,
+            key.fingerprint,
+        )
+        return key
+
+    def register(self, public_key: str) -> None:
+        """Make the server accept this client key, given as one line in OpenSSH's public key format.
+
+        Goes the way that `server_public_key` found. Registering a key twice does no harm.
+        """
+        base, seconds = (self._https, _HTTPS_TIME) if self.verified else (self._http, _HTTP_TIME)
+        request = f"POST {base}/register"
+        answer = self._ask("POST", f"{base}/register", seconds, {"client_pub_key": public_key})
+        if _json_object(answer.body).get("status") != "success":
+            raise self._invalid(request, "it does not confirm the registration")
+
+    def _server_public_key(self, base: str, seconds: float) -> HostKey:
+        url = f"{base}/server_pub_key"
+        answer = self._ask("GET", url, seconds)
+        text = _json_object(answer.body).get("server_pub_key")
+        if not isinstance(text, str):
+            raise self._invalid(f"GET {url}", "not a JSON object with a text server_pub_key")
+        try:
+            return HostKey.parse(text)
+        except ValueError as exc:
+            raise self._invalid(f"GET {url}", _clean(exc)) from exc
+
+    def _invalid(self, request: str, why: str) -> KeyServerError:
+        return KeyServerError(
+            f"{request} failed: invalid answer: {why}", _HINT_OTHER_SERVER.format(self._port)
+        )
+
+    def _ask(
+        self, method: str, url: str, seconds: float, body: dict[str, str] | None = None
+    ) -> _Answer:
+        """An answer with status 200, however often that needs asking (429)."""
+        request = f"{method} {url}"
+        while True:
+            answer = self._exchange(method, url, seconds, body)
+            if answer.status == 200:
+                return answer
+            if answer.status != 429:
+                raise KeyServerError(
+                    f"{request} failed: {_status_in_words(answer)}",
+                    _HINT_REFUSED.format(self._port),
+                )
+            self._wait_out(request, answer)
+
+    def _wait_out(self, request: str, answer: _Answer) -> None:
+        if not self._waits:
+            raise KeyServerError(f"{request} failed: {_status_in_words(answer)}", _HINT_BUSY)
+        seconds = self._waits.pop(0)
+        # RFC 9110, 10.2.3: also a date may stand here; our own wait is as good as a stranger's
+        # clock.
+        if answer.retry_after.isascii() and answer.retry_after.isdigit():
+            seconds = float(min(max(int(answer.retry_after[:9]), 1), _LONGEST_RETRY_AFTER))
+        logger.warning("%s: too many requests (429), trying again in %g s", request, seconds)
+        if self._stop.wait(seconds):
+            raise KeyServerError(f"{request} was interrupted")
+
+    def _exchange(
+        self, method: str, url: str, seconds: float, body: dict[str, str] | None
+    ) -> _Answer:
+        request = f"{method} {url}"
+        deadline = time.monotonic() + seconds
+        try:
+            return _bounded(
+                lambda: _http_exchange(method, url, body, deadline, direct=self._loopback),
+                deadline,
+                self._stop,
+            )
+        except (OSError, ValueError) as exc:  # requests' own exceptions are OSErrors
+            if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(exc)):
+                raise _CertificateRefusedError(
+                    f"{request} failed: {_in_words(exc)}", _HINT_CERTIFICATE
+                ) from exc
+            raise KeyServerError(
+                f"{request} failed: {_in_words(exc)}", _HINT_UNREACHABLE.format(self._port)
+            ) from exc
+
+
+@contextmanager
+def temporary_known_hosts(host: str, port: int, key: HostKey) -> Iterator[Path]:
+    """A known_hosts file that trusts this one key for this one server, and is gone afterwards.
+
+    Raises KnownHostsError if it cannot be written.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="m2m-ssh-", ignore_cleanup_errors=True)
+    except OSError as exc:
+        raise KnownHostsError(
+            f"No temporary folder for the host key: {exc}", "Check TMPDIR and the disk."
+        ) from exc
+    with folder as name:  # mkdtemp's mode: 0700
+        path = Path(name) / "known_hosts"
+        _append_line(path, entry(host, port, key))
+        yield path
+
+
+def remember_or_refuse(host: str, port: int, key: HostKey, memory: Path) -> None:
+    """Trust on first use, for keys that came over plain HTTP; `memory` is a known_hosts file, 0600.
+
+    Raises HostKeyError if `memory` has only other keys for this server, KnownHostsError if it
+    cannot be read or written.
+    """
+    known = KnownHosts.load([memory])
+    # Asked for as on port 22, a name is taken as it stands: what is on file for the host's port 22
+    # says nothing here, as it may be another server.
+    name = host if port == 22 else f"[{host}]:{port}"
+    if known.names(name, 22):
+        known.verify(host, port, key)
+    else:
+        _append_line(memory, entry(host, port, key))
+
+
+def _append_line(path: Path, line: str) -> None:
+    """One write, so that another process appending at the same time cannot get between."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            unfinished = os.lseek(descriptor, 0, os.SEEK_END) and (
+                os.lseek(descriptor, -1, os.SEEK_END) and os.read(descriptor, 1) != b"\n"
+            )
+            os.write(descriptor, (b"\n" if unfinished else b"") + line.encode())
+        finally:
+            os.close(descriptor)
+    except OSError as exc:
+        raise KnownHostsError(
+            f"The host key cannot be written to {path}: {exc.strerror}",
+            "Make that file and its folder writable for you.",
+        ) from exc
+
+
+def _http_exchange(
+    method: str, url: str, body: dict[str, str] | None, deadline: float, *, direct: bool
+) -> _Answer:
+    """One request, one answer; raises what requests raises, TimeoutError and ValueError."""
+    with (
+        requests.Session() as session,
+        session.request(
+            method,
+            url,
+            json=body,
+            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+            # Any auth object keeps requests from sending what ~/.netrc has for this host.
+            auth=lambda request: request,
+            # Not None: that would leave the environment's proxies in force.
+            proxies={"http": "", "https": ""} if direct else None,
+            timeout=(_CONNECT_TIMEOUT, _READ_TIMEOUT),
+            allow_redirects=False,
+            stream=True,
+        ) as response,
+    ):
+        content = bytearray()
+        # One byte at a time (from a buffer): a larger piece would be waited for beyond the
+        # deadline.
+        for piece in response.iter_content(1):
+            content += piece
+            if len(content) > _MAX_ANSWER:
+                raise ValueError(f"the answer is longer than {_MAX_ANSWER} bytes")
+            if time.monotonic() > deadline:
+                raise TimeoutError("no complete answer in time")
+        retry_after = response.headers.get("Retry-After", "")
+        return _Answer(response.status_code, retry_after, bytes(content))
+
+
+def _bounded(work: Callable[[], _T], deadline: float, stop: threading.Event) -> _T:
+    """The result of `work`, or TimeoutError at the deadline, or InterruptedError when `stop` is
+    set.
+
+    `work` has a daemon thread of its own, as no timeout of requests covers a name look-up, or
+    headers that come a byte at a time; one that is given up ends when the server does.
+    """
+    future: concurrent.futures.Future[_T] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as exc:  # noqa: BLE001 - raised again by future.result()
+            future.set_exception(exc)
+
+    threading.Thread(target=run, name="m2m-key-server", daemon=True).start()
+    while not future.done():
+        if stop.is_set():
+            raise InterruptedError("interrupted")
+        if time.monotonic() > deadline:
+            raise TimeoutError("no complete answer in time")
+        concurrent.futures.wait([future], timeout=0.05)
+    return future.result()
+
+
+def _json_object(body: bytes) -> dict[str, object]:
+    """The answer's JSON object, or an empty one if it is anything else."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _status_in_words(answer: _Answer) -> str:
+    error = _json_object(answer.body).get("error")
+    if 300 <= answer.status < 400:
+        return f"status {answer.status}, a redirect, which is not followed"
+    return f"status {answer.status}" + (f": {_clean(error)}" if isinstance(error, str) else "")
+
+
+def _in_words(exc: BaseException) -> str:
+    """Why an exchange failed, in the words of the operating system or of TLS, unwrapped."""
+    if isinstance(exc, requests.Timeout):
+        return "no answer in time"
+    for cause in _causes(exc):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"the certificate is not trusted: {_clean(cause.verify_message)}"
+        if isinstance(cause, OSError) and cause.errno and cause.strerror:
+            return f"[Errno {cause.errno}] {_clean(cause.strerror)}"
+    return _clean(exc)
+
+
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
+    """The exception and what it came from, outermost first."""
+    seen: list[BaseException] = []
+    while exc is not None and exc not in seen:
+        seen.append(exc)
+        yield exc
+        exc = exc.__cause__ or exc.__context__
+
+
+def _clean(text: object) -> str:
+    return shortened(printable(str(text).encode("utf-8", "backslashreplace")))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False

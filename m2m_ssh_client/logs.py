@@ -1,0 +1,141 @@
+"""Where log records go: stderr and, if asked for, a file. Never stdout, which is the protocol's.
+
+Records are written by a thread of their own: a host that does not read our stderr must not stall the relay. When
+too many wait, the newest are dropped and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Full, Queue
+
+from m2m_ssh_client.errors import UsageError
+from m2m_ssh_client.text import printable
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+DEFAULT_LEVEL = "INFO"
+REMOTE_STDERR = "m2m_ssh_client.remote"
+"""The logger of what the remote server writes to its stderr."""
+
+_MOST_WAITING = 10_000
+_FLUSH_TIME = 0.3
+
+
+@contextmanager
+def configured(level: str | None, file: Path | None) -> Iterator[None]:
+    """Log our records and paramiko's for as long as the context lasts.
+
+    `level` counts for stderr and the file; without it stderr shows WARNING and above (hosts present every line
+    there as an error) and the file INFO. Raises UsageError if the file cannot be written.
+    """
+    stderr = logging.StreamHandler(sys.stderr)
+    stderr.setLevel(level or "WARNING")
+    stderr.setFormatter(_StderrFormatter())
+    handlers: list[logging.Handler] = [stderr]
+    if file is not None:
+        handlers.append(_file_handler(file, level or DEFAULT_LEVEL))
+    background = _BackgroundHandler(handlers)
+    ours, paramiko = logging.getLogger("m2m_ssh_client"), logging.getLogger("paramiko")
+    for logger in (ours, paramiko):
+        logger.addHandler(background)
+        logger.propagate = False
+    ours.setLevel(min(handler.level for handler in handlers))
+    # paramiko reports as errors what we explain in words of our own.
+    paramiko.setLevel("DEBUG" if level == "DEBUG" else "CRITICAL")
+    try:
+        yield
+    finally:
+        for logger in (ours, paramiko):
+            logger.removeHandler(background)
+            logger.propagate = True
+        background.close()
+
+
+def _file_handler(file: Path, level: str) -> logging.Handler:
+    try:
+        # Private from the first byte: it may hold host names, commands and what the remote says.
+        descriptor = os.open(file.expanduser(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        stream = os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+    except OSError as exc:
+        raise UsageError(f"The log file {file} cannot be written: {exc.strerror}") from exc
+    handler = _ClosingStreamHandler(stream)
+    handler.setLevel(level)
+    handler.setFormatter(_OneLineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    return handler
+
+
+class _ClosingStreamHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic only in the stubs
+    def close(self) -> None:
+        self.stream.close()
+        super().close()
+
+
+class _OneLineFormatter(logging.Formatter):
+    """One line a record, tracebacks too: what cannot be shown on a line is escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+class _StderrFormatter(_OneLineFormatter):
+    """The remote's lines as they are, the closing error as it is, ours with a prefix."""
+
+    def __init__(self) -> None:
+        super().__init__("m2m-ssh-client: %(levelname)s: %(message)s")
+        self._bare = _OneLineFormatter("%(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.name == REMOTE_STDERR or record.levelno >= logging.ERROR:
+            return self._bare.format(record)
+        return super().format(record)
+
+
+class _BackgroundHandler(logging.Handler):
+    """Passes records to other handlers in a thread of its own."""
+
+    def __init__(self, handlers: list[logging.Handler]) -> None:
+        super().__init__()
+        self._handlers = handlers
+        self._queue: Queue[logging.LogRecord | None] = Queue(_MOST_WAITING)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._work, name="m2m-log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._queue.put_nowait(record)
+        except Full:
+            self._dropped += 1
+
+    def close(self) -> None:
+        """Write what waits, as far as stderr takes it in a moment."""
+        try:
+            self._queue.put(None, timeout=_FLUSH_TIME)
+        except Full:
+            return
+        self._thread.join(timeout=_FLUSH_TIME)
+        super().close()
+
+    def _work(self) -> None:
+        while (record := self._queue.get()) is not None:
+            self._pass_on(record)
+            if self._dropped and self._queue.empty():
+                dropped, self._dropped = self._dropped, 0
+                text = f"{dropped} log lines were dropped: nobody read them in time"
+                self._pass_on(
+                    logging.makeLogRecord({"levelno": 30, "levelname": "WARNING", "msg": text})
+                )
+        for handler in self._handlers:
+            if isinstance(handler, _ClosingStreamHandler):
+                handler.close()
+
+    def _pass_on(self, record: logging.LogRecord) -> None:
+        for handler in self._handlers:
+            if record.levelno >= handler.level:
+                handler.handle(record)

@@ -1,0 +1,234 @@
+"""One line, one frame: the bytes as they came, and the envelope that the proxy needs to see.
+
+MCP's stdio framing is one JSON-RPC message a line, UTF-8, ended by a line feed
+(modelcontextprotocol.io, "Transports", stdio). Lines are cut at 0x0A in bytes and never decoded on the way, so
+U+2028 and its like, legal inside a JSON string, cannot split a message. Only the envelope is parsed: `id`,
+`method`, and whether there is a result or an error.
+
+Standard library and msgspec only; no I/O.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from m2m_ssh_client.errors import MessageTooLongError
+
+Id = int | str
+"""A JSON-RPC id as MCP allows it. `1` and `"1"` are different ids, as they are different here."""
+
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+METHOD_NOT_FOUND: Final = -32601
+# JSON-RPC 2.0 section 5.1 leaves -32000…-32099 to implementations; MCP keeps -32020 and below for itself.
+PROXY_ERROR: Final = -32000
+
+
+@dataclass(slots=True, frozen=True)
+class Message:
+    """The envelope of one JSON-RPC message. `id` is None for a notification (or a null id)."""
+
+    id: Id | None
+    method: str | None
+
+    @property
+    def is_request(self) -> bool:
+        return self.method is not None and self.id is not None
+
+    @property
+    def is_response(self) -> bool:
+        return self.method is None
+
+
+@dataclass(slots=True, frozen=True)
+class Frame:
+    """A line without its line feed, and the messages in it: one, or several in a batch."""
+
+    line: bytes
+    messages: tuple[Message, ...]
+
+
+class NotJSONError(ValueError):
+    """The line is not JSON (JSON-RPC's −32700)."""
+
+
+class NotJSONRPCError(ValueError):
+    """The line is JSON, and not JSON-RPC 2.0 (JSON-RPC's −32600)."""
+
+
+class _Envelope(msgspec.Struct):
+    jsonrpc: str
+    id: Id | msgspec.UnsetType | None = msgspec.UNSET
+    method: str | msgspec.UnsetType = msgspec.UNSET
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode = msgspec.json.Decoder(_Envelope).decode
+
+
+def parse(line: bytes) -> Frame:
+    """The frame that a line holds.
+
+    Raises NotJSONError or NotJSONRPCError; nothing else, whatever the bytes.
+    """
+    try:
+        envelope = _decode(line)
+        if not line.isascii():
+            line.decode()  # msgspec does not look inside what it skips
+    except (ValueError, RecursionError):
+        return _parse_slowly(line)
+    return Frame(
+        line, (_message(envelope.jsonrpc, envelope.id, envelope.method, _answers(envelope)),)
+    )
+
+
+def _answers(envelope: _Envelope) -> bool:
+    return envelope.result is not msgspec.UNSET or envelope.error is not msgspec.UNSET
+
+
+def _message(jsonrpc: object, id_: object, method: object, answers: bool) -> Message:
+    """Check the envelope by JSON-RPC 2.0 sections 4 and 5."""
+    if jsonrpc != "2.0":
+        raise NotJSONRPCError('"jsonrpc" is not "2.0"')
+    known_id = id_ if isinstance(id_, (int, str)) and not isinstance(id_, bool) else None
+    if isinstance(method, str):
+        return Message(known_id, method)
+    if answers and id_ is not msgspec.UNSET:
+        return Message(known_id, None)
+    raise NotJSONRPCError("neither a method nor an answer")
+
+
+def _parse_slowly(line: bytes) -> Frame:
+    """What the strict, fast decoder of one plain message refuses: batches, and JSON's rarer forms.
+
+    (Lone surrogates as escapes, integers beyond 64 bits, ids of other types.)
+    """
+    value = _load(line)
+    items = value if isinstance(value, list) else [value]
+    if not items or not all(isinstance(item, dict) for item in items):
+        raise NotJSONRPCError("not an object")
+    return Frame(line, tuple(_message_of(item) for item in items))
+
+
+def _message_of(item: dict[str, Any]) -> Message:
+    return _message(
+        item.get("jsonrpc"),
+        item.get("id", msgspec.UNSET),
+        item.get("method", msgspec.UNSET),
+        "result" in item or "error" in item,
+    )
+
+
+def _load(line: bytes) -> Any:
+    try:
+        return json.loads(line.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as exc:
+        raise NotJSONError(str(exc)) from exc
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+class LineSplitter:
+    """Cuts a stream of chunks into lines, in time linear in their bytes however they are cut.
+
+    Lines come without their line feed. A line longer than `limit` bytes raises MessageTooLongError as soon as
+    that is known, so no more than `limit` and one chunk are ever held.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    @property
+    def pending(self) -> int:
+        """Bytes of a line whose end has not come yet."""
+        return self._size
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        lines = chunk.split(b"\n")
+        rest = lines.pop()
+        if lines:
+            lines[0] = self._join(lines[0])
+        self._keep(rest)
+        if any(len(line) > self._limit for line in lines) or self._size > self._limit:
+            raise MessageTooLongError(
+                f"A message is longer than {self._limit} bytes",
+                "If that is right, allow more with --max-message-size.",
+            )
+        return lines
+
+    def _join(self, end: bytes) -> bytes:
+        if not self._parts:
+            return end
+        self._parts.append(end)
+        line = b"".join(self._parts)
+        self._parts.clear()
+        self._size = 0
+        return line
+
+    def _keep(self, rest: bytes) -> None:
+        if rest:
+            self._parts.append(rest)
+            self._size += len(rest)
+
+
+def error_line(id_: Id | None, code: int, message: str, data: object = None) -> bytes:
+    """An error response of the proxy's own, as a line."""
+    error: dict[str, object] = {"code": code, "message": message}
+    if data is not None:
+        error["data"] = data
+    return json.dumps(
+        {"jsonrpc": "2.0", "id": id_, "error": error}, ensure_ascii=True, separators=(",", ":")
+    ).encode()
+
+
+# A JSON string literal, and outside of strings any white space.
+_STRING_OR_SPACE = re.compile(rb'"((?:[^"\\]|\\.)*)"|[ \t\r]+', re.DOTALL)
+_UNSAFE = re.compile(r'\\["\\/]|[^A-Za-z0-9 _.,:@\\-]')
+# Line breaks to Python's str.splitlines, though not to JSON: U+0085, U+2028, U+2029 in UTF-8.
+_UNICODE_LINE_BREAK = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
+
+
+def shell_safe(line: bytes) -> bytes:
+    """The same JSON, spelt so that a shell that gets it by mistake can do nothing with it.
+
+    In strings, every character that means something to any shell (`$`, backquote, `;`, `!`, quotes, …) becomes
+    a JSON escape; white space between tokens goes. What is left is one word that names no command.
+    """
+    return _STRING_OR_SPACE.sub(_spell_safely, line)
+
+
+def _spell_safely(match: re.Match[bytes]) -> bytes:
+    literal = match.group(1)
+    if literal is None:
+        return b""
+    return b'"' + _UNSAFE.sub(_escape, literal.decode("utf-8")).encode("ascii") + b'"'
+
+
+def _escape(match: re.Match[str]) -> str:
+    """One character, or an escape of one of `"`, `\\`, `/`, as JSON's \\uXXXX (UTF-16)."""
+    units = match.group()[-1].encode("utf-16-be")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def without_unicode_line_breaks(line: bytes) -> bytes:
+    """The same JSON with U+0085, U+2028 and U+2029 escaped.
+
+    m2m-mcp-server-ssh-server cuts its input with Python's universal line breaks and would split such a message.
+    """
+    if line.isascii():
+        return line
+    return _UNICODE_LINE_BREAK.sub(lambda m: _escape_bytes(m.group()), line)
+
+
+def _escape_bytes(character: bytes) -> bytes:
+    return f"\\u{ord(character.decode()):04x}".encode()

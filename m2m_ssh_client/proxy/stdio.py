@@ -1,0 +1,115 @@
+"""The host's end: stdin and stdout as memory streams of lines.
+
+stdout belongs to the protocol: while the streams are open, file descriptor 1 is theirs alone, and whatever else in
+this process writes to `sys.stdout` lands on stderr.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from m2m_ssh_client.errors import MessageTooLongError
+from m2m_ssh_client.proxy.frames import LineSplitter
+from m2m_ssh_client.threads import READ_SIZE, FromThread, Lines, ToThread, start_thread
+
+logger = logging.getLogger(__name__)
+
+# Seconds for a host that still reads to take the last answers.
+_FLUSH_TIME = 0.25
+_WATCH_INTERVAL = 1.0
+
+
+@dataclass(frozen=True)
+class HostStreams:
+    """A host: lines it sent, lines to send it. `gone` is set once it takes no more."""
+
+    inbound: MemoryObjectReceiveStream[Lines]
+    outbound: MemoryObjectSendStream[Lines]
+    gone: anyio.Event
+
+
+@asynccontextmanager
+async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator[HostStreams]:
+    """The streams of the process that started us, on these file descriptors.
+
+    `inbound` ends with the host's end of file, or with a line longer than `max_line` bytes. On leaving, what was
+    sent is still written if the host takes it at once.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.setmode(stdin, os.O_BINARY)
+        msvcrt.setmode(stdout, os.O_BINARY)
+    python_stdout, sys.stdout = sys.stdout, sys.stderr
+    async with anyio.create_task_group() as tasks:
+        from_host = FromThread(tasks)
+        to_host = ToThread("host-writer", lambda data: _write(stdout, data))
+        gone = anyio.Event()
+        start_thread("host-reader", lambda: _read(stdin, max_line, from_host))
+        tasks.start_soon(to_host.pump)
+        tasks.start_soon(_watch, stdout, to_host.failed, gone)
+        try:
+            yield HostStreams(from_host.receive, to_host.send, gone)
+        finally:
+            to_host.send.close()
+            if not gone.is_set():
+                with anyio.move_on_after(_FLUSH_TIME, shield=True):
+                    await to_host.finished.wait()
+            from_host.close()
+            tasks.cancel_scope.cancel()
+            sys.stdout = python_stdout
+
+
+def _read(stdin: int, max_line: int, from_host: FromThread) -> None:
+    splitter = LineSplitter(max_line)
+    try:
+        while chunk := os.read(stdin, READ_SIZE):
+            lines = splitter.feed(chunk)
+            if lines and not from_host.put(lines):
+                return
+    except MessageTooLongError as exc:
+        logger.error("from the host: %s", exc)  # noqa: TRY400 - the message says it all
+    except OSError as exc:
+        logger.warning("stdin cannot be read: %s", exc)
+    else:
+        if splitter.pending:
+            logger.warning("dropped half a line at the end of stdin (%d bytes)", splitter.pending)
+    from_host.end()
+
+
+def _write(stdout: int, data: bytes) -> None:
+    written = os.write(stdout, data)
+    while written < len(data):
+        written += os.write(stdout, memoryview(data)[written:])
+
+
+async def _watch(stdout: int, failed: anyio.Event, gone: anyio.Event) -> None:
+    """Set `gone` once the host takes no more, or has died though another process holds our stdin open."""
+    parent = os.getppid()
+    while not failed.is_set() and os.getppid() == parent and not _has_no_reader(stdout):
+        with anyio.move_on_after(_WATCH_INTERVAL):
+            await failed.wait()
+    logger.info("the host is gone")
+    gone.set()
+
+
+if sys.platform == "win32":
+
+    def _has_no_reader(_stdout: int) -> bool:
+        return False  # a pipe cannot be asked; the next write will tell
+
+else:
+
+    def _has_no_reader(stdout: int) -> bool:
+        poll = select.poll()
+        poll.register(stdout, 0)  # POLLERR is always reported: the reading end of a pipe was closed
+        return any(event & select.POLLERR for _, event in poll.poll(0))

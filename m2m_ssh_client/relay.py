@@ -1,0 +1,80 @@
+"""The parts put together: a host's streams, the proxy, a bridge over SSH. For the command and the Python API."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from types import FrameType
+
+import anyio
+
+from m2m_ssh_client.bridge import Bridge, opened
+from m2m_ssh_client.parameters import SSHServerParameters
+from m2m_ssh_client.proxy.server import Proxy
+from m2m_ssh_client.proxy.stdio import HostStreams, stdio
+from m2m_ssh_client.remote import Remote
+from m2m_ssh_client.threads import loop_caller, run_in_thread
+
+_CLOSE_TIME = 0.3
+
+
+def relay_stdio(params: SSHServerParameters) -> int:
+    """Be a stdio MCP server until the host ends; returns the exit status. The main thread only.
+
+    Raises SSHClientError, already reported to the host and the log, if the remote failed.
+    """
+    return anyio.run(_relay_stdio, params)
+
+
+async def _relay_stdio(params: SSHServerParameters) -> int:
+    async with stdio(params.max_message_size) as host:
+        proxy = make_proxy(params, host)
+        received: list[int] = []
+        with _signals(proxy, received):
+            await proxy.run()
+    return 128 + received[0] if received else 0
+
+
+def make_proxy(params: SSHServerParameters, host: HostStreams) -> Proxy:
+    """The proxy between this host and the remote server that the parameters name."""
+    shell = not params.command and params.subsystem is None
+    return Proxy(host, partial(_dial, params), shell=shell, answer_timeout=params.connect_timeout)
+
+
+@asynccontextmanager
+async def _dial(params: SSHServerParameters) -> AsyncIterator[Bridge]:
+    remote = Remote(params)
+    try:
+        carrier = await run_in_thread("ssh-connect", remote.open)
+        async with opened(carrier, params.max_message_size) as bridge:
+            yield bridge
+    finally:
+        with anyio.move_on_after(_CLOSE_TIME, shield=True):
+            await run_in_thread("ssh-close", remote.close)
+
+
+@contextmanager
+def _signals(proxy: Proxy, received: list[int]) -> Iterator[None]:
+    """Signals that mean "end" stop the proxy orderly; their numbers are appended to `received`."""
+    call_soon = loop_caller()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        call_soon(proxy.stop)
+
+    # signal.signal and not the loop's own handlers: those do not exist on Windows.
+    previous = {number: signal.signal(number, stop) for number in _ending_signals()}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _ending_signals() -> list[signal.Signals]:
+    if sys.platform == "win32":
+        return [signal.SIGINT, signal.SIGTERM, signal.SIGBREAK]
+    return [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

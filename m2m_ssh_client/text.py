@@ -1,0 +1,24 @@
+"""Foreign text made fit to be shown to a person."""
+
+from __future__ import annotations
+
+import re
+
+# Control characters (C0 but for the tab, DEL, C1), and the marks that turn a terminal's writing direction.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(data: bytes | str) -> str:
+    """The text on one line, with what could steer a terminal shown as an escape instead of being one."""
+    text = data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data
+    return _CONTROL.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """The text, cut to `most` characters with a mark where it was cut."""
+    return text if len(text) <= most else text[: most - 1] + "…"

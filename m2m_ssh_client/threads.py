@@ -1,0 +1,223 @@
+"""Worker threads ⇄ anyio memory streams: the hand-over itself, for pipes and channels alike.
+
+Blocking calls stay in daemon threads, so that one stuck in the operating system (a name look-up, a frozen
+socket) can never hold up the end of the process. A batch of lines crosses in one hop. What bounds the
+buffers: `FromThread` lets its thread run ahead by one batch, `ToThread` accepts bytes up to a limit.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.lowlevel import current_token
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+Lines = list[bytes]
+"""Lines without their line feeds, in order."""
+
+READ_SIZE = 256 * 1024
+"""The most bytes taken in one read: large enough that long lines need few, small enough to bound a batch."""
+
+_WRITE_AHEAD = 1024 * 1024
+"""How many bytes may wait for a writer thread before the sender waits too."""
+
+T = TypeVar("T")
+
+
+def loop_caller() -> Callable[..., None]:
+    """How any thread makes the running event loop call a function soon, without waiting for it.
+
+    To be called in the loop. After the loop has ended a call does nothing: there is nobody left to tell.
+    """
+    # Not anyio.from_thread.run_sync: it waits for the result, a second hop that costs as much as the first.
+    loop: Any = current_token().native_token
+    call = (
+        loop.call_soon_threadsafe if hasattr(loop, "call_soon_threadsafe") else loop.run_sync_soon
+    )
+
+    def call_soon(function: Callable[..., object], *args: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended (trio.RunFinishedError is one, too)
+            call(function, *args)
+
+    return call_soon
+
+
+def start_thread(name: str, function: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=function, name=f"m2m-{name}", daemon=True)
+    thread.start()
+    return thread
+
+
+async def run_in_thread(name: str, function: Callable[[], T]) -> T:
+    """The function's result, from a daemon thread of its own; if cancelled, the thread is left behind.
+
+    Whoever cancels also makes the function return: by closing what it waits on.
+    """
+    done = anyio.Event()
+    call_soon = loop_caller()
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            result.append(function())
+        except BaseException as exc:  # noqa: BLE001 - raised again below, in the caller's task
+            failure.append(exc)
+        call_soon(done.set)
+
+    start_thread(name, work)
+    await done.wait()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+class FromThread:
+    """Lines that a thread reads, as a memory stream. The thread waits until the last batch but one was taken."""
+
+    def __init__(self, tasks: TaskGroup) -> None:
+        self._tasks = tasks
+        self._call_soon = loop_caller()
+        self._send: MemoryObjectSendStream[Lines]
+        self.receive: MemoryObjectReceiveStream[Lines]
+        self._send, self.receive = anyio.create_memory_object_stream[Lines](1)
+        self._delivered = threading.Semaphore(1)
+        self._closed = False
+
+    def put(self, lines: Lines) -> bool:
+        """Hand over a batch; False if nobody wants any more. The reading thread only."""
+        self._delivered.acquire()
+        if self._closed:
+            return False
+        self._call_soon(self._deliver, lines)
+        return True
+
+    def end(self) -> None:
+        """No more lines: the stream ends behind the last one. The reading thread only."""
+        self._delivered.acquire()
+        self._call_soon(self._send.close)
+
+    def close(self) -> None:
+        """Nobody takes lines any more; a thread that waits is let go. In the loop."""
+        self._closed = True
+        self._send.close()
+        self.receive.close()
+        self._delivered.release()
+
+    def _deliver(self, lines: Lines) -> None:
+        try:
+            self._send.send_nowait(lines)
+        except anyio.WouldBlock:
+            self._tasks.start_soon(self._deliver_later, lines)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            self.close()
+        else:
+            self._delivered.release()
+
+    async def _deliver_later(self, lines: Lines) -> None:
+        try:
+            await self._send.send(lines)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            self._closed = True
+        finally:
+            self._delivered.release()
+
+
+class ToThread:
+    """A memory stream of lines that a thread writes. The sender waits while the thread is too far behind.
+
+    `write` gets bytes with their line feeds; `finish` is called in the thread after the last write of a stream
+    that was closed. If either raises OSError, the stream breaks for its sender and `failed` is set.
+    """
+
+    def __init__(
+        self, name: str, write: Callable[[bytes], None], finish: Callable[[], None] = lambda: None
+    ) -> None:
+        self.send: MemoryObjectSendStream[Lines]
+        self.send, self._receive = anyio.create_memory_object_stream[Lines](0)
+        self.finished = anyio.Event()
+        self.failed = anyio.Event()
+        self._call_soon = loop_caller()
+        self._write = write
+        self._finish = finish
+        self._queue: SimpleQueue[Lines | None] = SimpleQueue()
+        self._waiting = 0  # bytes in the queue; guarded by the lock
+        self._lock = threading.Lock()
+        self._room: anyio.Event | None = None  # set while the pump waits; guarded by the lock
+        start_thread(name, self._work)
+
+    async def pump(self) -> None:
+        """Carry lines from the stream to the thread until the stream is closed or the thread fails."""
+        with self._receive, suppress(anyio.ClosedResourceError):
+            async for lines in self._receive:
+                room = self._enqueue(lines)
+                if room is not None:
+                    await room.wait()
+        self._queue.put(None)
+
+    def close(self) -> None:
+        """Let the thread go without waiting for what it has not written. In the loop."""
+        self._receive.close()
+        self._queue.put(None)
+
+    def _enqueue(self, lines: Lines) -> anyio.Event | None:
+        with self._lock:
+            self._waiting += _size(lines)
+            self._room = anyio.Event() if self._waiting > _WRITE_AHEAD else None
+            self._queue.put(lines)
+            return self._room
+
+    def _work(self) -> None:
+        try:
+            while (lines := self._queue.get()) is not None:
+                for chunk in joined(lines):
+                    self._write(chunk)
+                self._written(_size(lines))
+            self._finish()
+        except OSError:
+            self._call_soon(self._fail)
+        self._call_soon(self.finished.set)
+
+    def _written(self, size: int) -> None:
+        with self._lock:
+            self._waiting -= size
+            if self._room is not None and self._waiting <= _WRITE_AHEAD:
+                self._call_soon(self._room.set)
+                self._room = None
+
+    def _fail(self) -> None:
+        self.failed.set()
+        self._receive.close()
+        with self._lock:
+            if self._room is not None:
+                self._room.set()
+
+
+def _size(lines: Lines) -> int:
+    return sum(map(len, lines)) + len(lines)
+
+
+def joined(lines: Iterable[bytes], most: int = READ_SIZE) -> Iterator[bytes]:
+    """The lines with their line feeds, in few writes: short ones together, long ones without a copy."""
+    together: Lines = []
+    size = 0
+    for line in lines:
+        if len(line) > most:
+            if together:
+                yield b"\n".join([*together, b""])
+            yield line
+            together, size = [b""], 1
+        else:
+            together.append(line)
+            size += len(line) + 1
+        if size >= most:
+            yield b"\n".join([*together, b""])
+            together, size = [], 0
+    if together:
+        yield b"\n".join([*together, b""])
