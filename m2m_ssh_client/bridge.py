@@ -19,7 +19,7 @@ from typing import Protocol
 import anyio
 from anyio.abc import TaskGroup
 
-from m2m_ssh_client.errors import MessageTooLongError, RemoteExitError, SSHClientError
+from m2m_ssh_client.errors import MessageTooLongError, SSHClientError
 from m2m_ssh_client.proxy.frames import LineSplitter
 from m2m_ssh_client.text import printable, shortened
 from m2m_ssh_client.threads import FromThread, ToThread, run_in_thread, start_thread
@@ -28,11 +28,14 @@ logger = logging.getLogger(__name__)
 remote_stderr = logging.getLogger("m2m_ssh_client.remote")
 """What the far side writes to its stderr, a record a line."""
 
-_TAIL_LINES = 12
+_TAIL_LINES = 5
 _STDERR_LINE_LIMIT = 8 * 1024
 
 _TERM_BEFORE = 0.4  # seconds before the deadline of a shutdown
 _KILL_BEFORE = 0.15
+_STDERR_TIME = (
+    0.5  # for the last lines of stderr, which has ended by then or stays open in some grandchild
+)
 _CLOSE_TIME = 0.3  # paramiko's close joins its thread; it is done in a moment or not at all
 
 
@@ -83,22 +86,14 @@ class Bridge:
         return list(self._tail)
 
     async def ending(self) -> SSHClientError:
-        """Why `inbound` ended, with the last lines of stderr if the remote command did."""
+        """Why `inbound` ended. When this returns, `stderr_tail` is complete if the far side ended too."""
         if self._too_long is not None:
             return self._too_long
-        reason = await run_in_thread("ssh-ending", self._ending)
-        if isinstance(reason, RemoteExitError) and self._tail:
-            last = " | ".join(self._tail)
-            return RemoteExitError(
-                f"{reason.message.rstrip('.')}; its last words were: {last}",
-                reason.hint,
-                reason.status,
-            )
-        return reason
+        return await run_in_thread("ssh-ending", self._ending)
 
     def _ending(self) -> SSHClientError:
         reason = self._carrier.ending()
-        self._stderr_reader.join(timeout=0.5)
+        self._stderr_reader.join(_STDERR_TIME)
         return reason
 
     async def shut_down(self, ended: anyio.Event, deadline: float) -> None:

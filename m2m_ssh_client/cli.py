@@ -33,10 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments[:1] == ["demo"]:
             return _demo(arguments[1:])
         return _proxy(arguments)
-    except UsageError as exc:
-        sys.stderr.write(f"{PROGRAM}: error: {exc}\n")
-        return exc.exit_status
     except SSHClientError as exc:
+        sys.stderr.write(f"{PROGRAM}: error: {exc}\n")
         return exc.exit_status
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

@@ -24,7 +24,7 @@ _CLOSE_TIME = 0.3
 def relay_stdio(params: SSHServerParameters) -> int:
     """Be a stdio MCP server until the host ends; returns the exit status. The main thread only.
 
-    Raises SSHClientError, already reported to the host and the log, if the remote failed.
+    A failure has been told to the host and logged by then.
     """
     return anyio.run(_relay_stdio, params)
 
@@ -34,8 +34,10 @@ async def _relay_stdio(params: SSHServerParameters) -> int:
         proxy = make_proxy(params, host)
         received: list[int] = []
         with _signals(proxy, received):
-            await proxy.run()
-    return 128 + received[0] if received else 0
+            failure = await proxy.run()
+    if received:
+        return 128 + received[0]
+    return 0 if failure is None else failure.exit_status
 
 
 def make_proxy(params: SSHServerParameters, host: HostStreams) -> Proxy:

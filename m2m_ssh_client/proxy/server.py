@@ -53,8 +53,11 @@ class Proxy:
         self._stop_deadline = float("inf")
         self._unheld = anyio.Event()
 
-    async def run(self) -> None:
-        """Relay until the host ends; raises SSHClientError if it was the remote that did."""
+    async def run(self) -> SSHClientError | None:
+        """Relay until one side ends: what failed, or None if it was the host's end.
+
+        A failure has been told to the host and logged by then.
+        """
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._carry_from_host)
             tasks.start_soon(self._watch_host)
@@ -64,8 +67,7 @@ class Proxy:
             else:
                 await self._explain(failure)
             tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        return failure
 
     def stop(self) -> None:
         """End orderly: the remote server gets its end of file and a moment to finish."""
@@ -108,7 +110,9 @@ class Proxy:
             tasks.cancel_scope.cancel()
         if refused.is_set():
             return _shell_error()
-        return None if self._stopping.is_set() else self._with_noise(await bridge.ending())
+        if self._stopping.is_set():
+            return None
+        return self._with_last_words(await bridge.ending(), bridge)
 
     async def _guard(self, bridge: Bridge, refused: anyio.Event) -> None:
         """Watch a far side that may be a login shell until it has answered as an MCP server does."""
@@ -160,13 +164,17 @@ class Proxy:
             with anyio.move_on_after(_LINGER_TIME):
                 await self._stopping.wait()
 
-    def _with_noise(self, reason: SSHClientError) -> SSHClientError:
-        """A remote that ended without one word of MCP: what it said instead belongs to the reason."""
-        if self._session.answered or not isinstance(reason, RemoteExitError):
+    def _with_last_words(self, reason: SSHClientError, bridge: Bridge) -> SSHClientError:
+        """What the remote command said before it ended belongs to the reason."""
+        if not isinstance(reason, RemoteExitError):
             return reason
-        printed = " | ".join(self._session.noise)
-        said = f"; it printed: {printed}" if printed else ""
-        message = f"{reason.message.rstrip('.')}, before any MCP message{said}"
+        message = reason.message
+        if not self._session.answered:
+            message += " before it answered"
+            if self._session.noise:
+                message += "; it printed: " + " | ".join(self._session.noise)
+        if bridge.stderr_tail:
+            message += "; its stderr: " + " | ".join(bridge.stderr_tail)
         return RemoteExitError(message, reason.hint, reason.status)
 
 

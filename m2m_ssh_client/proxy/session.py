@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 # before an answer has come.
 _OPENERS = frozenset({"initialize", "server/discover"})
 
+_MAY_HAVE_RUN = "This request had been sent: it may or may not have run."
 _NOISE_HINT = " (does its ~/.bashrc print, or its server log to stdout?)"
 
 HOLD_LIMIT = 16 * 1024 * 1024
@@ -137,8 +138,8 @@ class Session:
         output = Output()
         self.state = State.FAILED
         self._failure = reason
-        for id_ in self._pending:
-            text = f"{reason.rstrip('.')}. This request had been sent: it may or may not have run."
+        for id_, method in self._pending.items():
+            text = reason if method in _OPENERS else f"{reason.rstrip('.')}. {_MAY_HAVE_RUN}"
             output.to_host.append(error_line(id_, PROXY_ERROR, text))
         self._pending.clear()
         held, self._held, self._held_bytes = self._held, deque(), 0

@@ -1,0 +1,102 @@
+"""`ssh_client()`: the remote server as an MCP SDK transport, for Python programs.
+
+The same proxy as the command's, with memory streams for its host, so that a program gets what a host gets. Works with
+`mcp` 1.x (`ClientSession(*streams)`) and 2.x (`Client(ssh_client(…))`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from importlib import import_module
+from typing import Any
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.shared.message import SessionMessage
+
+from m2m_ssh_client.parameters import SSHServerParameters
+from m2m_ssh_client.proxy.stdio import HostStreams
+from m2m_ssh_client.relay import make_proxy
+from m2m_ssh_client.threads import Lines
+
+# How each line of the SDK's own stdio transport writes and reads messages. (Imported by name: only one of the two
+# modules exists, and types can be checked against only one.)
+_from_json: Callable[[bytes], Any]
+_leave_out: dict[str, Any]
+try:
+    _from_json = import_module("mcp_types").jsonrpc_message_adapter.validate_json
+    _leave_out = {"exclude_unset": True}
+except ModuleNotFoundError:  # mcp 1.x
+    _from_json = import_module("mcp.types").JSONRPCMessage.model_validate_json
+    _leave_out = {"exclude_none": True}
+
+logger = logging.getLogger(__name__)
+
+Received = SessionMessage | Exception
+"""What the SDK reads: a message, or the reason why a line is none."""
+
+
+@asynccontextmanager
+async def ssh_client(
+    params: SSHServerParameters,
+) -> AsyncIterator[
+    tuple[MemoryObjectReceiveStream[Received], MemoryObjectSendStream[SessionMessage]]
+]:
+    """The streams of a remote MCP server, for an SDK client session.
+
+    Does not raise for a connection that fails: as with any host, the first request (`initialize`) is answered with a
+    JSON-RPC error that says what happened and what to do. On leaving, the remote server is ended as the command
+    ends it, within two seconds.
+    """
+    to_program, read_stream = anyio.create_memory_object_stream[Received](0)
+    write_stream, from_program = anyio.create_memory_object_stream[SessionMessage](0)
+    to_proxy, proxy_inbound = anyio.create_memory_object_stream[Lines](0)
+    proxy_outbound, from_proxy = anyio.create_memory_object_stream[Lines](0)
+    proxy = make_proxy(params, HostStreams(proxy_inbound, proxy_outbound, anyio.Event()))
+    relayed = anyio.Event()
+
+    async def carry_to_proxy() -> None:
+        with from_program, to_proxy, suppress(anyio.BrokenResourceError):
+            async for message in from_program:
+                await to_proxy.send([_to_line(message)])
+
+    async def carry_to_program() -> None:
+        with from_proxy, to_program, suppress(anyio.BrokenResourceError):
+            async for lines in from_proxy:
+                for line in lines:
+                    await to_program.send(_from_line(line))
+
+    async def relay() -> None:
+        with proxy_outbound, proxy_inbound:
+            await proxy.run()
+        relayed.set()
+
+    async with anyio.create_task_group() as tasks:
+        for task in (carry_to_proxy, carry_to_program, relay):
+            tasks.start_soon(task)
+        try:
+            yield read_stream, write_stream
+        finally:
+            read_stream.close()
+            write_stream.close()
+            proxy.stop()
+            with anyio.CancelScope(shield=True):
+                await relayed.wait()  # bounded: the proxy's own shutdown is
+            tasks.cancel_scope.cancel()
+
+
+def _to_line(message: SessionMessage) -> bytes:
+    text: str = message.message.model_dump_json(by_alias=True, **_leave_out)
+    return text.encode()
+
+
+def _from_line(line: bytes) -> Received:
+    try:
+        return SessionMessage(_from_json(line))
+    except ValueError as exc:
+        logger.warning(
+            "a message of the remote is not what the SDK expects: %s", type(exc).__name__
+        )
+        return exc
