@@ -70,7 +70,7 @@ class Bridge:
     def __init__(self, carrier: Carrier, tasks: TaskGroup, max_line: int) -> None:
         self._carrier = carrier
         self._max_line = max_line
-        self._from_remote = FromThread(tasks)
+        self._from_remote = FromThread()
         self._to_remote = ToThread("ssh-writer", carrier.write, carrier.close_write)
         self.inbound = self._from_remote.receive
         self.outbound = self._to_remote.send
@@ -78,6 +78,7 @@ class Bridge:
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._reader = start_thread("ssh-reader", self._read)
         self._stderr_reader = start_thread("ssh-stderr", self._read_stderr)
+        tasks.start_soon(self._from_remote.pump)
         tasks.start_soon(self._to_remote.pump)
 
     @property

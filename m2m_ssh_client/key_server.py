@@ -35,18 +35,18 @@ _T = TypeVar("_T")
 _CONNECT_TIMEOUT = 3.0
 _READ_TIMEOUT = 5.0
 _HTTPS_TIME = 5.0
-_HTTP_TIME = 10.0
-# m2m-mcp-server-ssh-server forgets a request after a minute, and does not count those it refused:
-# 75 s in all outlast its window. It sends no Retry-After; then these waits apply, in turn.
-_WAITS = (5.0, 10.0, 15.0, 20.0, 25.0)
-_LONGEST_RETRY_AFTER = 60
+_TIME = 10.0
+# m2m-mcp-server-ssh-server forgets a request after a minute, does not count those it refused, and
+# sends no Retry-After: then these waits apply, in turn. All together outlast its minute.
+_WAITS = (5.0, 10.0, 15.0, 15.0, 15.0, 15.0)
+_PATIENCE = sum(_WAITS)
 _MAX_ANSWER = 64 * 1024
 
 _HINT_UNREACHABLE = (
     "Is the server started with --run-key-server, and is --key-server-port {} right?"
 )
 _HINT_OTHER_SERVER = "Something else seems to answer there: is --key-server-port {} right?"
-_HINT_REFUSED = "The log of the key server says more; its --key-server-port is {} here."
+_HINT_REFUSED = "Is it the key server at all that has port {}? If so, its log may say more."
 _HINT_BUSY = "It allows about ten requests a minute for each address: try again in a minute."
 _HINT_CERTIFICATE = (
     "Have the certificate mended, or name its CA in the environment variable REQUESTS_CA_BUNDLE."
@@ -83,6 +83,7 @@ class KeyServer:
         self._loopback = _is_loopback(host)
         self._stop = stop if stop is not None else threading.Event()
         self._waits = list(_WAITS)
+        self._patience = _PATIENCE
         authority = f"[{host.replace('%', '%25')}]" if ":" in host else host
         self._https = f"https://{authority}" + ("" if https_port == 443 else f":{https_port}")
         self._http = f"http://{authority}:{port}"
@@ -105,7 +106,7 @@ class KeyServer:
         else:
             self.verified = True
             return key
-        key = self._server_public_key(self._http, _HTTP_TIME)
+        key = self._server_public_key(self._http, _TIME)
         logger.warning(
             "The host key came over plain HTTP (%s), so anyone on the path could have replaced it. "
             "It is %s",
@@ -119,11 +120,10 @@ class KeyServer:
 
         Goes the way that `server_public_key` found. Registering a key twice does no harm.
         """
-        base, seconds = (self._https, _HTTPS_TIME) if self.verified else (self._http, _HTTP_TIME)
-        request = f"POST {base}/register"
-        answer = self._ask("POST", f"{base}/register", seconds, {"client_pub_key": public_key})
+        url = f"{self._https if self.verified else self._http}/register"
+        answer = self._ask("POST", url, _TIME, {"client_pub_key": public_key})
         if _json_object(answer.body).get("status") != "success":
-            raise self._invalid(request, "it does not confirm the registration")
+            raise self._invalid(f"POST {url}", "it does not confirm the registration")
 
     def _server_public_key(self, base: str, seconds: float) -> HostKey:
         url = f"{base}/server_pub_key"
@@ -158,13 +158,13 @@ class KeyServer:
             self._wait_out(request, answer)
 
     def _wait_out(self, request: str, answer: _Answer) -> None:
-        if not self._waits:
-            raise KeyServerError(f"{request} failed: {_status_in_words(answer)}", _HINT_BUSY)
-        seconds = self._waits.pop(0)
-        # RFC 9110, 10.2.3: also a date may stand here; our own wait is as good as a stranger's
-        # clock.
+        seconds = self._waits.pop(0) if self._waits else _PATIENCE
+        # RFC 9110, 10.2.3: a date may stand here, too; our own wait is as good as a strange clock.
         if answer.retry_after.isascii() and answer.retry_after.isdigit():
-            seconds = float(min(max(int(answer.retry_after[:9]), 1), _LONGEST_RETRY_AFTER))
+            seconds = max(float(answer.retry_after[:9]), 1.0)
+        if seconds > self._patience:
+            raise KeyServerError(f"{request} failed: {_status_in_words(answer)}", _HINT_BUSY)
+        self._patience -= seconds
         logger.warning("%s: too many requests (429), trying again in %g s", request, seconds)
         if self._stop.wait(seconds):
             raise KeyServerError(f"{request} was interrupted")
@@ -231,10 +231,8 @@ def _append_line(path: Path, line: str) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         descriptor = os.open(path, flags, 0o600)
         try:
-            unfinished = os.lseek(descriptor, 0, os.SEEK_END) and (
-                os.lseek(descriptor, -1, os.SEEK_END) and os.read(descriptor, 1) != b"\n"
-            )
-            os.write(descriptor, (b"\n" if unfinished else b"") + line.encode())
+            start = b"" if _at_line_start(descriptor) else b"\n"
+            os.write(descriptor, start + line.encode())
         finally:
             os.close(descriptor)
     except OSError as exc:
@@ -242,6 +240,14 @@ def _append_line(path: Path, line: str) -> None:
             f"The host key cannot be written to {path}: {exc.strerror}",
             "Make that file and its folder writable for you.",
         ) from exc
+
+
+def _at_line_start(descriptor: int) -> bool:
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    if size == 0:
+        return True
+    os.lseek(descriptor, size - 1, os.SEEK_SET)
+    return os.read(descriptor, 1) == b"\n"
 
 
 def _http_exchange(

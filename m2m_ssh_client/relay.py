@@ -42,8 +42,13 @@ async def _relay_stdio(params: SSHServerParameters) -> int:
 
 def make_proxy(params: SSHServerParameters, host: HostStreams) -> Proxy:
     """The proxy between this host and the remote server that the parameters name."""
-    shell = not params.command and params.subsystem is None
-    return Proxy(host, partial(_dial, params), shell=shell, answer_timeout=params.connect_timeout)
+    may_be_shell = not params.command and params.subsystem is None
+    return Proxy(
+        host,
+        partial(_dial, params),
+        may_be_shell=may_be_shell,
+        answer_timeout=params.connect_timeout,
+    )
 
 
 @asynccontextmanager

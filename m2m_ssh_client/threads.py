@@ -2,7 +2,7 @@
 
 Blocking calls stay in daemon threads, so that one stuck in the operating system (a name look-up, a frozen
 socket) can never hold up the end of the process. A batch of lines crosses in one hop. What bounds the
-buffers: `FromThread` lets its thread run ahead by one batch, `ToThread` accepts bytes up to a limit.
+buffers: `FromThread` lets its thread run ahead by two batches, `ToThread` accepts bytes up to a limit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import anyio
-from anyio.abc import TaskGroup
 from anyio.lowlevel import current_token
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
@@ -79,15 +78,19 @@ async def run_in_thread(name: str, function: Callable[[], T]) -> T:
 
 
 class FromThread:
-    """Lines that a thread reads, as a memory stream. The thread waits until the last batch but one was taken."""
+    """Lines that a thread reads, as a memory stream. The thread runs ahead by no more than two batches.
 
-    def __init__(self, tasks: TaskGroup) -> None:
-        self._tasks = tasks
+    `pump` has to run as long as lines are wanted.
+    """
+
+    def __init__(self) -> None:
         self._call_soon = loop_caller()
         self._send: MemoryObjectSendStream[Lines]
         self.receive: MemoryObjectReceiveStream[Lines]
         self._send, self.receive = anyio.create_memory_object_stream[Lines](1)
-        self._delivered = threading.Semaphore(1)
+        self._delivered = threading.Semaphore(1)  # the thread may hand over the next batch
+        self._late = anyio.Event()
+        self._late_lines: Lines = []
         self._closed = False
 
     def put(self, lines: Lines) -> bool:
@@ -103,6 +106,18 @@ class FromThread:
         self._delivered.acquire()
         self._call_soon(self._send.close)
 
+    async def pump(self) -> None:
+        """Carry batches for which the stream had no room when they came."""
+        while not self._closed:
+            await self._late.wait()
+            self._late = anyio.Event()
+            try:
+                await self._send.send(self._late_lines)
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                self._closed = True
+            self._late_lines = []
+            self._delivered.release()
+
     def close(self) -> None:
         """Nobody takes lines any more; a thread that waits is let go. In the loop."""
         self._closed = True
@@ -111,21 +126,15 @@ class FromThread:
         self._delivered.release()
 
     def _deliver(self, lines: Lines) -> None:
+        # Most batches find room at once, which saves them a turn of the loop in `pump`.
         try:
             self._send.send_nowait(lines)
         except anyio.WouldBlock:
-            self._tasks.start_soon(self._deliver_later, lines)
+            self._late_lines = lines
+            self._late.set()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             self.close()
         else:
-            self._delivered.release()
-
-    async def _deliver_later(self, lines: Lines) -> None:
-        try:
-            await self._send.send(lines)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            self._closed = True
-        finally:
             self._delivered.release()
 
 

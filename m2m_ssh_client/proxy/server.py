@@ -42,11 +42,11 @@ class Proxy:
     """
 
     def __init__(
-        self, host: HostStreams, dial: Dial, *, shell: bool, answer_timeout: float
+        self, host: HostStreams, dial: Dial, *, may_be_shell: bool, answer_timeout: float
     ) -> None:
         self._host = host
         self._dial = dial
-        self._session = Session(shell=shell)
+        self._session = Session(may_be_shell=may_be_shell)
         self._answer_timeout = answer_timeout
         self._to_remote: MemoryObjectSendStream[Lines] | None = None
         self._stopping = anyio.Event()

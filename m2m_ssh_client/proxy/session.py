@@ -64,13 +64,13 @@ class Output:
 
 
 class Session:
-    """The memory of one host's session. `shell`: the far side was asked for a shell, not for a command."""
+    """The memory of one host's session. `may_be_shell`: no command was named, so a login shell may answer."""
 
-    def __init__(self, *, shell: bool = False) -> None:
+    def __init__(self, *, may_be_shell: bool = False) -> None:
         self.state = State.CONNECTING
         self.answered = False
         """Whether the remote has ever sent a JSON-RPC message."""
-        self._shell = shell
+        self._may_be_shell = may_be_shell
         self._pending: dict[Id, str] = {}  # id → method, sent and not answered yet
         self._held: deque[Frame] = deque()
         self._held_bytes = 0
@@ -109,7 +109,7 @@ class Session:
     def connected(self) -> Output:
         """A connection is there: what was held goes out, all of it or what may."""
         output = Output()
-        self.state = State.GUARDED if self._shell else State.OPEN
+        self.state = State.GUARDED if self._may_be_shell else State.OPEN
         self._release(output)
         return output
 
@@ -170,7 +170,7 @@ class Session:
         line = frame.line
         if self.state is State.GUARDED:
             line = shell_safe(line)
-        elif self._shell:
+        elif self._may_be_shell:
             line = without_unicode_line_breaks(line)
         output.to_remote.append(line)
 

@@ -51,10 +51,11 @@ async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator
         msvcrt.setmode(stdout, os.O_BINARY)
     python_stdout, sys.stdout = sys.stdout, sys.stderr
     async with anyio.create_task_group() as tasks:
-        from_host = FromThread(tasks)
+        from_host = FromThread()
         to_host = ToThread("host-writer", lambda data: _write(stdout, data))
         gone = anyio.Event()
         start_thread("host-reader", lambda: _read(stdin, max_line, from_host))
+        tasks.start_soon(from_host.pump)
         tasks.start_soon(to_host.pump)
         tasks.start_soon(_watch, stdout, to_host.failed, gone)
         try:

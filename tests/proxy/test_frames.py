@@ -1,0 +1,195 @@
+"""Lines, frames and envelopes."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from m2m_ssh_client.errors import MessageTooLongError
+from m2m_ssh_client.proxy.frames import (
+    LineSplitter,
+    Message,
+    NotJSONError,
+    NotJSONRPCError,
+    error_line,
+    parse,
+    shell_safe,
+    without_unicode_line_breaks,
+)
+
+ENVELOPES = [
+    (b'{"jsonrpc":"2.0","id":1,"method":"ping"}', Message(1, "ping")),
+    (b'{"jsonrpc":"2.0","id":"1","method":"ping"}', Message("1", "ping")),
+    (b'{"jsonrpc":"2.0","id":"\\u0031","method":"ping"}', Message("1", "ping")),
+    (b'{"jsonrpc":"2.0","id":0,"result":null}', Message(0, None)),
+    (b'{"jsonrpc":"2.0","id":-7,"error":{"code":1,"message":""}}', Message(-7, None)),
+    (b'{"jsonrpc":"2.0","method":"notifications/x"}', Message(None, "notifications/x")),
+    (b'{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":""}}', Message(None, None)),
+    (b'{"jsonrpc":"2.0","id":%d,"result":{}}' % 2**80, Message(2**80, None)),
+    (b'{"jsonrpc":"2.0","id":1,"result":"\\ud800"}', Message(1, None)),
+    (
+        b'  {"method":"a","params":[1e5],"id":"x","jsonrpc":"2.0","new":{"field":[]}}\r',
+        Message("x", "a"),
+    ),
+    ('{"jsonrpc":"2.0","id":"ü","result":"\u2028"}'.encode(), Message("ü", None)),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), ENVELOPES)
+def test_the_envelope_is_read_and_the_line_kept_as_it_is(line: bytes, message: Message) -> None:
+    frame = parse(line)
+    assert frame.line is line
+    assert frame.messages == (message,)
+
+
+def test_the_ids_1_and_text_1_are_different() -> None:
+    number = parse(b'{"jsonrpc":"2.0","id":1,"result":0}').messages[0].id
+    text = parse(b'{"jsonrpc":"2.0","id":"1","result":0}').messages[0].id
+    assert len({number, text}) == 2
+
+
+def test_a_batch_of_messages_is_one_frame() -> None:
+    line = b'[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","method":"b"}]'
+    assert parse(line).messages == (Message(1, "a"), Message(None, "b"))
+
+
+NOT_JSON = [b"", b"Welcome!", b"{", b'{"jsonrpc":"2.0","id":1,"result":NaN}', b'{"a":"\xff"}']
+NOT_JSON += [b'{"jsonrpc":"2.0","id":1,"result":"\xff"}', b"[" * 100_000, b"\xef\xbb\xbf{}"]
+NOT_JSON_RPC = [b"null", b"42", b'"text"', b"[]", b"[1]", b"{}", b'{"id":1,"method":"a"}']
+NOT_JSON_RPC += [
+    b'{"jsonrpc":"1.0","id":1,"method":"a"}',
+    b'{"jsonrpc":2.0,"id":1,"method":"a"}',
+    b'{"jsonrpc":"2.0","id":1}',
+    b'{"jsonrpc":"2.0","result":1}',
+    b'{"jsonrpc":"2.0","id":1,"method":7}',
+    b'[{"jsonrpc":"2.0","id":1,"method":"a"},null]',
+]
+
+
+@pytest.mark.parametrize("line", NOT_JSON)
+def test_what_is_not_json_is_said_to_be_so(line: bytes) -> None:
+    with pytest.raises(NotJSONError):
+        parse(line)
+
+
+@pytest.mark.parametrize("line", NOT_JSON_RPC)
+def test_json_that_is_not_json_rpc_is_said_to_be_so(line: bytes) -> None:
+    with pytest.raises(NotJSONRPCError):
+        parse(line)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_frame_or_one_of_the_two_errors(line: bytes) -> None:
+    with suppress(NotJSONError, NotJSONRPCError):
+        parse(line)
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(JSON_VALUES, st.booleans())
+def test_whatever_json_can_say_is_carried(value: object, ascii_only: bool) -> None:
+    message = {"jsonrpc": "2.0", "id": 1, "result": value}
+    line = json.dumps(message, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return  # a lone surrogate has no UTF-8
+    assert parse(line).messages == (Message(1, None),)
+
+
+LINES = [b"", b"a", b"bcd" * 1000, "ü\u2028\u0085".encode(), b"", b"last"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000, 10**6])
+def test_lines_come_out_as_they_went_in_however_they_are_cut(size: int) -> None:
+    stream = b"".join(line + b"\n" for line in LINES) + b"rest"
+    splitter = LineSplitter(10_000)
+    chunks = [stream[i : i + size] for i in range(0, len(stream), size)]
+    assert [line for chunk in chunks for line in splitter.feed(chunk)] == LINES
+    assert splitter.pending == 4
+
+
+@given(st.lists(st.binary(max_size=30)))
+def test_splitting_agrees_with_bytes_split(chunks: list[bytes]) -> None:
+    splitter = LineSplitter(10_000)
+    lines = [line for chunk in chunks for line in splitter.feed(chunk)]
+    *expected, rest = b"".join(chunks).split(b"\n")
+    assert lines == expected
+    assert splitter.pending == len(rest)
+
+
+class _CountingBytes(bytes):
+    """Counts how often its bytes are searched."""
+
+    searches = 0
+
+    def split(self, *args: object) -> list[bytes]:  # type: ignore[override]
+        type(self).searches += len(self)
+        return super().split(*args)  # type: ignore[arg-type]
+
+
+def test_a_long_line_in_small_chunks_is_searched_once() -> None:
+    _CountingBytes.searches = 0
+    splitter = LineSplitter(10**7)
+    for _ in range(1000):
+        assert splitter.feed(_CountingBytes(b"x" * 1000)) == []
+    assert splitter.feed(_CountingBytes(b"\n")) == [b"x" * 10**6]
+    assert _CountingBytes.searches == 10**6 + 1
+
+
+@pytest.mark.parametrize("stream", [b"x" * 11, b"ab\n" + b"x" * 11, b"x" * 11 + b"\nab\n"])
+def test_a_line_over_the_limit_is_refused_at_once(stream: bytes) -> None:
+    with pytest.raises(MessageTooLongError, match="--max-message-size"):
+        LineSplitter(10).feed(stream)
+
+
+def test_a_line_of_just_the_limit_passes() -> None:
+    splitter = LineSplitter(10)
+    assert splitter.feed(b"x" * 10) == []
+    assert splitter.feed(b"\n") == [b"x" * 10]
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_the_shell_safe_form_means_the_same_json(params: dict[str, str]) -> None:
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+    for ascii_only in (True, False):
+        try:
+            line = json.dumps(message, ensure_ascii=ascii_only).encode()
+        except UnicodeEncodeError:
+            continue  # a lone surrogate has no UTF-8
+        safe = shell_safe(line)
+        assert json.loads(safe) == message
+        # Outside of a string's plain letters nothing is left that any shell acts upon.
+        assert not set(safe) & set(b"$`;&|<>()!*?#~'%^/\n\t\r\0")
+
+
+def test_the_shell_safe_form_has_no_blank_between_words() -> None:
+    assert shell_safe(b'{ "reboot" : 1 ,\t"a b" : [ ] }') == b'{"reboot":1,"a b":[]}'
+
+
+def test_line_breaks_of_unicode_are_escaped_and_nothing_else() -> None:
+    line = '{"t":"a\u2028b\u2029c\u0085d\u00e9\\n"}'.encode()
+    escaped = without_unicode_line_breaks(line)
+    assert escaped == '{"t":"a\\u2028b\\u2029c\\u0085d\u00e9\\n"}'.encode()
+    assert json.loads(escaped) == json.loads(line)
+    assert len(escaped.decode().splitlines()) == 1
+
+
+def test_an_error_line_is_one_ascii_line() -> None:
+    line = error_line("ü", -32000, "one\ntwo\u2028")
+    assert line.isascii()
+    assert b"\n" not in line
+    assert json.loads(line)["error"] == {"code": -32000, "message": "one\ntwo\u2028"}

@@ -1,0 +1,308 @@
+"""The proxy between a host in memory and a remote over pipes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from support.carriers import PipeCarrier
+
+from m2m_ssh_client import threads
+from m2m_ssh_client.bridge import Bridge, opened
+from m2m_ssh_client.errors import (
+    ConnectionLostError,
+    NotMCPError,
+    RemoteExitError,
+    SSHClientError,
+    UnreachableError,
+)
+from m2m_ssh_client.proxy import server
+from m2m_ssh_client.proxy.server import Proxy
+from m2m_ssh_client.proxy.stdio import HostStreams
+
+pytestmark = pytest.mark.anyio
+
+INITIALIZE = b'{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"name":"$(x)"}}'
+ANSWER = b'{"jsonrpc":"2.0","id":0,"result":{}}'
+CALL = b'{"jsonrpc":"2.0","id":1,"method":"tools/call"}'
+NOTE = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
+
+
+class Case:
+    """A proxy that runs: the host's two ends, the far side's carrier, and what `run` returned."""
+
+    def __init__(self, *, may_be_shell: bool = False, answer_timeout: float = 5) -> None:
+        self.carrier = PipeCarrier()
+        self.to_proxy, proxy_in = anyio.create_memory_object_stream[threads.Lines](0)
+        proxy_out, self.from_proxy = anyio.create_memory_object_stream[threads.Lines](0)
+        self.host_gone = anyio.Event()
+        self._streams = (self.to_proxy, proxy_in, proxy_out, self.from_proxy)
+        self.proxy = Proxy(
+            HostStreams(proxy_in, proxy_out, self.host_gone),
+            self._dial,
+            may_be_shell=may_be_shell,
+            answer_timeout=answer_timeout,
+        )
+        self.reachable = anyio.Event()
+        self.dial_fails_with: SSHClientError | None = None
+        self.failure: SSHClientError | None = None
+        self.ended = anyio.Event()
+
+    @asynccontextmanager
+    async def _dial(self) -> AsyncIterator[Bridge]:
+        await self.reachable.wait()
+        if self.dial_fails_with is not None:
+            raise self.dial_fails_with
+        async with opened(self.carrier, 10**6) as bridge:
+            yield bridge
+
+    async def run(self) -> None:
+        self.failure = await self.proxy.run()
+        self.ended.set()
+
+    async def say(self, *lines: bytes) -> None:
+        with anyio.fail_after(5):
+            await self.to_proxy.send(list(lines))
+
+    async def hear(self, count: int = 1) -> list[bytes]:
+        lines: list[bytes] = []
+        with anyio.fail_after(8):
+            while len(lines) < count:
+                lines += await self.from_proxy.receive()
+        return lines
+
+    async def hear_error(self) -> tuple[Any, str]:
+        (line,) = await self.hear()
+        value = json.loads(line)
+        return value["id"], value["error"]["message"]
+
+    async def remote_heard(self, count: int = 1) -> list[bytes]:
+        with anyio.fail_after(5):
+            return await threads.run_in_thread("test", lambda: self.carrier.heard_lines(count))
+
+    def close(self) -> None:
+        for stream in self._streams:
+            stream.close()
+        self.carrier.release()
+
+
+@asynccontextmanager
+async def running(*, reachable: bool = True, **options: Any) -> AsyncIterator[Case]:
+    case = Case(**options)
+    if reachable:
+        case.reachable.set()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(case.run)
+        try:
+            yield case
+        finally:
+            tasks.cancel_scope.cancel()
+    case.close()
+
+
+async def ended(case: Case, within: float) -> SSHClientError | None:
+    with anyio.fail_after(within):
+        await case.ended.wait()
+    return case.failure
+
+
+async def test_lines_pass_both_ways_and_the_hosts_end_ends_all_orderly() -> None:
+    async with running() as case:
+        await case.say(INITIALIZE, NOTE)
+        assert await case.remote_heard(2) == [INITIALIZE, NOTE]
+        case.carrier.say(ANSWER + b"\n")
+        assert await case.hear() == [ANSWER]
+        case.to_proxy.close()
+        assert await threads.run_in_thread("test", case.carrier.heard) == b""
+        case.carrier.die()
+        assert await ended(case, 2) is None
+        assert case.carrier.signals == []
+        assert case.carrier.closed.is_set()
+
+
+async def test_answers_that_come_after_the_hosts_end_of_file_are_still_delivered() -> None:
+    async with running() as case:
+        await case.say(INITIALIZE)
+        await case.remote_heard()
+        case.to_proxy.close()
+        assert await threads.run_in_thread("test", case.carrier.heard) == b""
+        case.carrier.say(ANSWER + b"\n")
+        case.carrier.die()
+        assert await case.hear() == [ANSWER]
+        assert await ended(case, 2) is None
+
+
+async def test_what_the_host_sent_while_connecting_goes_out_first_and_in_order() -> None:
+    async with running(reachable=False) as case:
+        await case.say(INITIALIZE)
+        await case.say(NOTE, b"nonsense")
+        assert await case.hear_error() == (
+            None,
+            "Parse error: Expecting value: line 1 column 1 (char 0)",
+        )
+        case.reachable.set()
+        assert await case.remote_heard(2) == [INITIALIZE, NOTE]
+
+
+@pytest.mark.parametrize("end", ["end of file", "gone", "stop"])
+async def test_the_hosts_end_while_connecting_ends_the_proxy_in_time(end: str) -> None:
+    async with running(reachable=False) as case:
+        await case.say(INITIALIZE)
+        if end == "end of file":
+            case.to_proxy.close()
+        elif end == "gone":
+            case.host_gone.set()
+        else:
+            case.proxy.stop()
+        assert (await case.hear_error())[0] == 0
+        assert await ended(case, 2) is None
+
+
+@pytest.mark.parametrize("end", ["end of file", "gone", "stop"])
+async def test_a_remote_that_ignores_the_end_is_gone_in_time(end: str) -> None:
+    async with running() as case:
+        await case.say(INITIALIZE)
+        await case.remote_heard()
+        if end == "end of file":
+            case.to_proxy.close()
+        elif end == "gone":
+            case.host_gone.set()
+        else:
+            case.proxy.stop()
+        assert (await case.hear_error())[0] == 0
+        assert await ended(case, 2) is None
+        assert case.carrier.signals == ["TERM", "KILL"]
+
+
+async def test_a_failed_connection_answers_discover_and_the_initialize_behind_it() -> None:
+    async with running(reachable=False) as case:
+        case.dial_fails_with = UnreachableError("[Errno 111] Connection refused", "Start it.")
+        case.reachable.set()
+        reason = "[Errno 111] Connection refused. Start it."
+        for id_, method in enumerate(["server/discover", "initialize", "tools/list"]):
+            await case.say(b'{"jsonrpc":"2.0","id":%d,"method":"%s"}' % (id_, method.encode()))
+            assert await case.hear_error() == (id_, reason)
+        case.to_proxy.close()
+        assert await ended(case, 1) is case.dial_fails_with
+
+
+async def test_a_failed_proxy_does_not_stay_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_LINGER_TIME", 0.1)
+    async with running(reachable=False) as case:
+        case.dial_fails_with = UnreachableError("no")
+        case.reachable.set()
+        assert await ended(case, 2) is case.dial_fails_with
+
+
+async def test_a_remote_that_ends_early_is_reported_with_all_that_it_said() -> None:
+    async with running() as case:
+        case.carrier.reason = RemoteExitError(
+            "The remote server ended with exit status 3", "Look.", 3
+        )
+        await case.say(INITIALIZE)
+        case.carrier.say(b"This account is currently not available.\n")
+        case.carrier.complain(b"boo\nhoo\n")
+        case.carrier.die()
+        id_, message = await case.hear_error()
+        assert id_ == 0
+        assert message == (
+            "The remote server ended with exit status 3 before it answered; it printed: This account is "
+            "currently not available.; its stderr: boo | hoo. Look."
+        )
+        case.to_proxy.close()
+        assert isinstance(await ended(case, 1), RemoteExitError)
+
+
+async def test_a_remote_that_ends_later_leaves_no_request_unanswered_and_the_proxy_ends() -> None:
+    async with running() as case:
+        case.carrier.reason = ConnectionLostError("The SSH connection was lost")
+        await case.say(INITIALIZE)
+        await case.remote_heard()
+        case.carrier.say(ANSWER + b"\n")
+        await case.hear()
+        await case.say(CALL)
+        await case.remote_heard()
+        case.carrier.die()
+        id_, message = await case.hear_error()
+        assert id_ == 1
+        assert message.startswith("The SSH connection was lost. ")
+        assert "may or may not have run" in message
+        assert isinstance(await ended(case, 1), ConnectionLostError)
+
+
+async def test_a_login_shell_gets_one_harmless_line_and_the_host_is_told_what_to_do() -> None:
+    async with running(may_be_shell=True) as case:
+        await case.say(NOTE, INITIALIZE, CALL)
+        (line,) = await case.remote_heard()
+        assert json.loads(line) == json.loads(INITIALIZE)
+        assert b"$" not in line
+        case.carrier.complain(b"-bash: line 1: jsonrpc:2.0: command not found\n")
+        replies = [json.loads(line) for line in await case.hear(2)]
+        assert [reply["id"] for reply in replies] == [0, 1]
+        assert all("after `--`" in reply["error"]["message"] for reply in replies)
+        case.to_proxy.close()
+        assert isinstance(await ended(case, 3), NotMCPError)
+
+
+async def test_a_shell_that_says_nothing_is_given_up_in_time() -> None:
+    async with running(may_be_shell=True, answer_timeout=0.3) as case:
+        await case.say(INITIALIZE)
+        assert "after `--`" in (await case.hear_error())[1]
+        case.to_proxy.close()
+        assert isinstance(await ended(case, 3), NotMCPError)
+
+
+async def test_a_host_that_has_not_asked_yet_has_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "_GUARD_POLL", 0.02)
+    async with running(may_be_shell=True, answer_timeout=0.05) as case:
+        with pytest.raises(TimeoutError):
+            await ended(case, 0.4)
+        await case.say(INITIALIZE)
+        await case.remote_heard()
+        case.carrier.say(ANSWER + b"\n")
+        assert await case.hear() == [ANSWER]
+        await case.say(CALL)
+        assert await case.remote_heard() == [CALL]
+
+
+async def test_a_host_that_does_not_read_makes_the_remote_wait() -> None:
+    async with running() as case:
+        said = 0
+
+        def talk() -> None:
+            nonlocal said
+            for _ in range(2000):
+                case.carrier.say(b'{"jsonrpc":"2.0","method":"%s"}\n' % (b"n" * 9_000))
+                said += 1
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(threads.run_in_thread, "test", talk)
+            with anyio.move_on_after(0.3):
+                await anyio.sleep_forever()
+            assert said < 200
+            assert len(await case.hear(2000)) == 2000
+
+
+async def test_a_remote_that_does_not_read_makes_the_host_wait() -> None:
+    async with running() as case:
+        line = b'{"jsonrpc":"2.0","method":"%s"}' % (b"n" * 100_000)
+        sent = 0
+
+        async def talk() -> None:
+            nonlocal sent
+            while sent < 60:
+                await case.to_proxy.send([line])
+                sent += 1
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(talk)
+            with anyio.move_on_after(0.3):
+                await anyio.sleep_forever()
+            assert sent < 30
+            assert await case.remote_heard(60) == [line] * 60

@@ -1,0 +1,127 @@
+"""The host's end, over pipes instead of descriptors 0 and 1."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import anyio
+import pytest
+
+from m2m_ssh_client.proxy.stdio import stdio
+from m2m_ssh_client.threads import run_in_thread
+
+pytestmark = pytest.mark.anyio
+
+
+class Pipes:
+    def __init__(self) -> None:
+        self.stdin, self.host_writes = os.pipe()
+        self.host_reads, self.stdout = os.pipe()
+        self._open = {self.stdin, self.host_writes, self.host_reads, self.stdout}
+
+    def close(self, descriptor: int) -> None:
+        self._open.remove(descriptor)
+        os.close(descriptor)
+
+    def close_all(self) -> None:
+        for descriptor in list(self._open):
+            self.close(descriptor)
+
+
+@pytest.fixture
+def pipes() -> Iterator[Pipes]:
+    pipes = Pipes()
+    yield pipes
+    pipes.close_all()
+
+
+async def test_lines_come_from_stdin_and_go_to_stdout(pipes: Pipes) -> None:
+    async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+        os.write(pipes.host_writes, b"one\r\ntwo\nhal")
+        assert await host.inbound.receive() == [b"one\r", b"two"]
+        await host.outbound.send([b"three", b"four"])
+        assert (
+            await run_in_thread("test", lambda: os.read(pipes.host_reads, 100)) == b"three\nfour\n"
+        )
+        pipes.close(pipes.host_writes)
+
+
+async def test_half_a_line_at_the_end_is_dropped_and_logged(
+    pipes: Pipes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+        os.write(pipes.host_writes, b'{"jsonrpc":"2.0"')
+        pipes.close(pipes.host_writes)
+        assert [lines async for lines in host.inbound] == []
+    assert "half a line" in caplog.text
+
+
+async def test_a_line_over_the_limit_ends_the_input(
+    pipes: Pipes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+        os.write(pipes.host_writes, b"x" * 1500)
+        with anyio.fail_after(5):
+            assert [lines async for lines in host.inbound] == []
+    assert "--max-message-size" in caplog.text
+
+
+async def test_what_was_sent_is_written_before_the_end(pipes: Pipes) -> None:
+    async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+        pipes.close(pipes.host_writes)
+        await host.outbound.send([b"x" * 1000] * 50)
+    pipes.close(pipes.stdout)
+    data = b""
+    while chunk := os.read(pipes.host_reads, 65536):
+        data += chunk
+    assert data == (b"x" * 1000 + b"\n") * 50
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="a pipe cannot be asked there; the next write tells"
+)
+async def test_a_host_that_closes_our_stdout_is_noticed_without_a_write(pipes: Pipes) -> None:
+    async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+        pipes.close(pipes.host_reads)
+        with anyio.fail_after(3):
+            await host.gone.wait()
+        pipes.close(pipes.host_writes)
+
+
+async def test_a_write_that_fails_means_that_the_host_is_gone(pipes: Pipes) -> None:
+    async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+        pipes.close(pipes.host_reads)
+        await host.outbound.send([b"x"])
+        with anyio.fail_after(3):
+            await host.gone.wait()
+        pipes.close(pipes.host_writes)
+
+
+async def test_a_parent_that_died_means_that_the_host_is_gone(
+    pipes: Pipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parents = iter([100])
+    monkeypatch.setattr(os, "getppid", lambda: next(parents, 1))
+    async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+        with anyio.fail_after(3):
+            await host.gone.wait()
+        pipes.close(pipes.host_writes)
+
+
+async def test_a_host_that_never_reads_cannot_hold_up_the_end(pipes: Pipes) -> None:
+    with anyio.fail_after(3):
+        async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+            await host.outbound.send([b"x" * 900] * 1000)
+            pipes.close(pipes.host_writes)
+    pipes.close(pipes.host_reads)
+
+
+async def test_a_print_while_relaying_lands_on_stderr(
+    pipes: Pipes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with stdio(1000, pipes.stdin, pipes.stdout):
+        sys.stdout.write("stray")
+        pipes.close(pipes.host_writes)
+    assert capsys.readouterr() == ("", "stray")

@@ -1,0 +1,151 @@
+"""The hand-over between threads and the loop."""
+
+from __future__ import annotations
+
+import threading
+
+import anyio
+import pytest
+
+from m2m_ssh_client.threads import FromThread, Lines, ToThread, joined, run_in_thread, start_thread
+
+pytestmark = pytest.mark.anyio
+
+JOINS: list[tuple[Lines, list[bytes]]] = [
+    ([], []),
+    ([b""], [b"\n"]),
+    ([b"a", b"", b"b"], [b"a\n\nb\n"]),
+    ([b"x" * 11], [b"x" * 11, b"\n"]),
+    ([b"a", b"x" * 11, b"b"], [b"a\n", b"x" * 11, b"\nb\n"]),
+    ([b"x" * 11, b"y" * 11], [b"x" * 11, b"\n", b"y" * 11, b"\n"]),
+    ([b"abcd", b"efgh", b"ij"], [b"abcd\nefgh\n", b"ij\n"]),
+]
+
+
+@pytest.mark.parametrize(("lines", "writes"), JOINS)
+def test_short_lines_are_written_together_and_long_ones_as_they_are(
+    lines: Lines, writes: list[bytes]
+) -> None:
+    assert list(joined(lines, most=10)) == writes
+
+
+def test_a_long_line_is_not_copied_to_be_written() -> None:
+    line = b"x" * 1000
+    assert any(chunk is line for chunk in joined([b"a", line, b"b"], most=10))
+
+
+async def test_batches_come_from_a_thread_in_order() -> None:
+    batches = [[b"%d" % i] for i in range(100)]
+    async with anyio.create_task_group() as tasks:
+        source = FromThread()
+        tasks.start_soon(source.pump)
+
+        def work() -> None:
+            for batch in batches:
+                source.put(batch)
+            source.end()
+
+        start_thread("test", work)
+        assert [batch async for batch in source.receive] == batches
+        source.close()
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_thread_runs_ahead_by_a_few_batches_and_then_waits() -> None:
+    put = 0
+    async with anyio.create_task_group() as tasks:
+        source = FromThread()
+        tasks.start_soon(source.pump)
+
+        def work() -> None:
+            nonlocal put
+            while source.put([b"x"]):
+                put += 1
+
+        thread = start_thread("test", work)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.move_on_after(0.2):
+            await anyio.sleep_forever()
+        assert 1 <= put <= 3
+        source.close()
+        await run_in_thread("test-join", lambda: thread.join(5))
+        assert not thread.is_alive()
+        tasks.cancel_scope.cancel()
+
+
+async def test_lines_reach_the_writing_thread_in_order_and_then_it_finishes() -> None:
+    written: list[bytes] = []
+    finished = threading.Event()
+    async with anyio.create_task_group() as tasks:
+        sink = ToThread("test", written.append, finished.set)
+        tasks.start_soon(sink.pump)
+        for i in range(100):
+            await sink.send.send([b"%d" % i])
+        sink.send.close()
+        with anyio.fail_after(5):
+            await sink.finished.wait()
+    assert b"".join(written) == b"".join(b"%d\n" % i for i in range(100))
+    assert finished.is_set()
+
+
+async def test_a_sender_waits_while_the_writing_thread_is_a_megabyte_behind() -> None:
+    go_on = threading.Event()
+    sent = 0
+
+    def write(_data: bytes) -> None:
+        go_on.wait(10)
+
+    async with anyio.create_task_group() as tasks:
+        sink = ToThread("test", write)
+        tasks.start_soon(sink.pump)
+
+        async def send() -> None:
+            nonlocal sent
+            for _ in range(40):
+                await sink.send.send([b"x" * 100_000])
+                sent += 1
+
+        tasks.start_soon(send)
+        await anyio.wait_all_tasks_blocked()
+        assert 10 <= sent <= 13
+        go_on.set()
+        with anyio.fail_after(5):
+            while sent < 40:
+                await anyio.wait_all_tasks_blocked()
+        sink.send.close()
+        with anyio.fail_after(5):
+            await sink.finished.wait()
+
+
+async def test_a_failed_write_breaks_the_stream_for_its_sender() -> None:
+    def write(_data: bytes) -> None:
+        raise BrokenPipeError
+
+    async with anyio.create_task_group() as tasks:
+        sink = ToThread("test", write)
+        tasks.start_soon(sink.pump)
+        await sink.send.send([b"x"])
+        with anyio.fail_after(5):
+            await sink.failed.wait()
+        with pytest.raises(anyio.BrokenResourceError):
+            await sink.send.send([b"y"])
+        sink.send.close()
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_function_in_a_thread_gives_its_result_or_its_error() -> None:
+    assert await run_in_thread("test", lambda: 42) == 42
+
+    def fail() -> None:
+        raise LookupError("no")
+
+    with pytest.raises(LookupError, match="no"):
+        await run_in_thread("test", fail)
+
+
+async def test_a_cancelled_wait_leaves_the_thread_behind_and_goes_on() -> None:
+    release = threading.Event()
+    with anyio.move_on_after(0.05) as scope:
+        await run_in_thread("test", lambda: release.wait(10))
+    assert scope.cancelled_caught
+    release.set()
