@@ -1,0 +1,250 @@
+"""The client's own key: open the file that is there, or make one on first use.
+
+`cryptography` reads the files, since it knows every format that ssh-keygen writes and paramiko does
+not (PKCS#8, and Ed25519 outside of OpenSSH's own). Blocking file access; every function here may be
+called from any thread, and `ensure_client_key` from several processes at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+import shlex
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import paramiko
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_ssh_private_key,
+)
+
+from m2m_ssh_client.errors import KeyFileError
+
+_COMMENT = b"m2m-mcp-server-ssh-client"
+# In bytes. The largest real key, RSA with 16384 bits, takes 13 KiB; anything else is a slip.
+_LARGEST_FILE = 1024 * 1024
+# The curves of RFC 5656 §10.1, all that paramiko and sshd know.
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
+_PUBLIC_KEY = re.compile(
+    rb"\s*(ssh-|ecdsa-sha2-|sk-|-----BEGIN (RSA )?PUBLIC|---- BEGIN SSH2 PUBLIC)"
+)
+# How the base64 of every key in OpenSSH's format begins (PROTOCOL.key), and of every unencrypted one:
+# its cipher is "none". Cut where a group of base64 ends, hence "no".
+_OPENSSH_MAGIC = base64.b64encode(b"openssh-key-v1\0")
+_OPENSSH_PLAIN = base64.b64encode(b"openssh-key-v1\0\0\0\0\x04no")
+# RFC 5958 (PKCS#8) and RFC 1421 (the older PEM)
+_PEM_ENCRYPTED = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
+_OTHER_KEY = "Name another one with --client-key"
+_NEW_KEY = f"{_OTHER_KEY}, or make one: ssh-keygen -t ed25519 -f NEW_FILE"
+
+
+def load_client_key(path: Path, passphrase: str | None) -> paramiko.PKey:
+    """Open a private key: RSA, ECDSA or Ed25519; OpenSSH, PEM or PKCS#8.
+
+    An empty passphrase is none, and one for a key that is not encrypted does no harm.
+    Raises KeyFileError.
+    """
+    path = _expanded(path)
+    content, mode = _read(path)
+    if _PUBLIC_KEY.match(content):
+        private = path.with_suffix("") if path.suffix == ".pub" else None
+        raise KeyFileError(
+            f"{_quoted(path)} is a public key, not the private one",
+            f"Pass --client-key {_quoted(private)}" if private else _OTHER_KEY,
+        )
+    if b"PRIVATE KEY-----" not in content:
+        raise _not_a_key(path)
+    if sys.platform != "win32" and mode & 0o077:
+        raise KeyFileError(
+            f"The client key {_quoted(path)} can be read by others (mode {stat.S_IMODE(mode):04o})",
+            f"Run: chmod 600 {_quoted(path)}",
+        )
+    return _usable(path, content, passphrase)
+
+
+def ensure_client_key(path: Path) -> bool:
+    """Make an Ed25519 key pair, no passphrase, unless there is a file; True if this call made it.
+
+    Never overwrites anything. Of several callers at once one makes the key, and when any of them
+    returns, the private key is complete. Raises KeyFileError.
+    """
+    path = _expanded(path)
+    try:
+        public = path.with_name(path.name + ".pub")
+        # In this order: a racing caller publishes the private key first, so a public key without a
+        # private one was not left by a race.
+        orphan = public.exists()
+        if path.exists():
+            return False
+        if not orphan:
+            return _create(path, public)
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the path, or no file name
+        raise KeyFileError(
+            f"The client key {_quoted(path)} cannot be created: {_reason(exc)}",
+            f"{_OTHER_KEY}, or run: ssh-keygen -t ed25519 -f {_quoted(path)}",
+        ) from exc
+    raise KeyFileError(
+        f"The client key {_quoted(path)} is missing, and its public key {_quoted(public)} is there",
+        f"Put the private key back, or have a new pair made after: rm {_quoted(public)}",
+    )
+
+
+def public_key_line(key: paramiko.PKey) -> str:
+    """`type base64`, as in authorized_keys; no comment, no newline."""
+    return f"{key.get_name()} {key.get_base64()}"
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as exc:
+        raise KeyFileError(
+            f"The client key {_quoted(path)} has no place: {exc}",
+            f"{_OTHER_KEY}, with its full path",
+        ) from exc
+
+
+def _read(path: Path) -> tuple[bytes, int]:
+    """The content of a regular file of bounded size, and its mode."""
+    try:
+        mode = path.stat().st_mode
+        content = b""
+        if stat.S_ISREG(mode):
+            with path.open("rb") as file:
+                content = file.read(_LARGEST_FILE + 1)
+    except FileNotFoundError as exc:
+        raise KeyFileError(
+            f"There is no client key {_quoted(path)}",
+            f"Make one: ssh-keygen -t ed25519 -f {_quoted(path)}",
+        ) from exc
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
+        raise KeyFileError(
+            f"The client key {_quoted(path)} cannot be read: {_reason(exc)}", _OTHER_KEY
+        ) from exc
+    fault = ""
+    if not stat.S_ISREG(mode):
+        fault = "is a directory" if stat.S_ISDIR(mode) else "is not a regular file"
+    elif len(content) > _LARGEST_FILE:
+        fault = "is larger than 1 MiB, which no key is"
+    if fault:
+        raise KeyFileError(f"The client key {_quoted(path)} {fault}", _OTHER_KEY)
+    return content, mode
+
+
+def _usable(path: Path, content: bytes, passphrase: str | None) -> paramiko.PKey:
+    """The key as paramiko's own class."""
+    try:
+        key = _decrypt(path, content, passphrase)
+    except UnsupportedAlgorithm as exc:
+        raise _unsupported(path) from exc
+    # RSA and ECDSA are handed over as they are: reading an RSA key again checks its primes again.
+    if isinstance(key, RSAPrivateKey):
+        return paramiko.RSAKey(key=key)
+    if isinstance(key, EllipticCurvePrivateKey) and key.curve.name in _CURVES:
+        return paramiko.ECDSAKey(vals=(key, key.public_key()))
+    if isinstance(key, Ed25519PrivateKey):
+        return paramiko.Ed25519Key(file_obj=io.StringIO(_openssh_format(key).decode()))
+    raise _unsupported(path)
+
+
+def _decrypt(path: Path, content: bytes, passphrase: str | None) -> object:
+    is_openssh = b"-----BEGIN OPENSSH PRIVATE KEY-----" in content
+    load = load_ssh_private_key if is_openssh else load_pem_private_key
+    encrypted = _is_encrypted(content)
+    if encrypted and not passphrase:
+        plain = _quoted(f"{path}.plain")
+        raise KeyFileError(
+            f"The client key {_quoted(path)} is encrypted and there is no passphrase",
+            "Pass --passphrase, or use a decrypted copy: "
+            f'cp {_quoted(path)} {plain} && ssh-keygen -p -N "" -f {plain}',
+        )
+    password = passphrase.encode("utf-8", "surrogateescape") if encrypted and passphrase else None
+    try:
+        return load(content, password)
+    except (TypeError, ValueError) as exc:
+        if not encrypted:
+            raise _not_a_key(path) from exc
+        raise KeyFileError(
+            f"The passphrase does not open the client key {_quoted(path)}",
+            f"Find the right one with: ssh-keygen -y -f {_quoted(path)}",
+        ) from exc
+
+
+def _is_encrypted(content: bytes) -> bool:
+    """What the file says about itself: the exceptions of `cryptography` differ between versions."""
+    if _OPENSSH_MAGIC in content:
+        return _OPENSSH_PLAIN not in content
+    return any(mark in content for mark in _PEM_ENCRYPTED)
+
+
+def _not_a_key(path: Path) -> KeyFileError:
+    return KeyFileError(f"{_quoted(path)} is not a private key, or it is damaged", _NEW_KEY)
+
+
+def _unsupported(path: Path) -> KeyFileError:
+    return KeyFileError(
+        f"The client key {_quoted(path)} is of a type that cannot be used: neither RSA nor Ed25519 "
+        "nor ECDSA on a NIST curve",
+        _NEW_KEY,
+    )
+
+
+def _create(path: Path, public: Path) -> bool:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = Ed25519PrivateKey.generate()
+    if not _publish(path, _openssh_format(key), 0o600):
+        return False
+    line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    _publish(public, line + b" " + _COMMENT + b"\n", 0o644)
+    return True
+
+
+def _publish(path: Path, content: bytes, mode: int) -> bool:
+    """Let a complete file appear at `path`; False if there is something already."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)  # or a power cut leaves an empty file under the final name
+            if sys.platform != "win32":
+                os.fchmod(descriptor, mode)
+        if sys.platform == "win32":
+            temporary.rename(path)  # which fails there if the target exists; elsewhere it replaces
+        else:
+            path.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _openssh_format(key: Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+
+
+def _reason(exc: Exception) -> str:
+    return getattr(exc, "strerror", None) or str(exc)
+
+
+def _quoted(argument: str | Path) -> str:
+    """For pasting into a command line of this platform."""
+    if sys.platform == "win32":
+        return subprocess.list2cmdline([str(argument)])
+    return shlex.quote(str(argument))
