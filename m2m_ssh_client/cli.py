@@ -53,7 +53,12 @@ def _proxy(arguments: list[str]) -> int:
             )
         from m2m_ssh_client.relay import relay_stdio
 
-        return relay_stdio(params)
+        try:
+            return relay_stdio(params)
+        except Exception as exc:  # noqa: BLE001 - a fault of ours: one line, and the traceback only where asked for
+            logger.error("Error running MCP SSH client: unexpected %s: %s", type(exc).__name__, exc)  # noqa: TRY400
+            logger.debug("details", exc_info=exc)
+            return 1
 
 
 def _split_command(arguments: list[str]) -> tuple[list[str], tuple[str, ...] | None]:

@@ -215,10 +215,7 @@ def remember_or_refuse(host: str, port: int, key: HostKey, memory: Path) -> None
     cannot be read or written.
     """
     known = KnownHosts.load([memory])
-    # Asked for as on port 22, a name is taken as it stands: what is on file for the host's port 22
-    # says nothing here, as it may be another server.
-    name = host if port == 22 else f"[{host}]:{port}"
-    if known.names(name, 22):
+    if known.names(host, port):
         known.verify(host, port, key)
     else:
         _append_line(memory, entry(host, port, key))

@@ -12,10 +12,12 @@ from types import FrameType
 import anyio
 
 from m2m_ssh_client.bridge import Bridge, opened
+from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.parameters import SSHServerParameters
 from m2m_ssh_client.proxy.server import Proxy
 from m2m_ssh_client.proxy.stdio import HostStreams, stdio
 from m2m_ssh_client.remote import Remote
+from m2m_ssh_client.text import printable, shortened
 from m2m_ssh_client.threads import loop_caller, run_in_thread
 
 _CLOSE_TIME = 0.3
@@ -55,12 +57,25 @@ def make_proxy(params: SSHServerParameters, host: HostStreams) -> Proxy:
 async def _dial(params: SSHServerParameters) -> AsyncIterator[Bridge]:
     remote = Remote(params)
     try:
-        carrier = await run_in_thread("ssh-connect", remote.open)
+        try:
+            carrier = await run_in_thread("ssh-connect", remote.open)
+        except SSHClientError:
+            raise
+        except Exception as exc:
+            raise _unexpected(exc) from exc
         async with opened(carrier, params.max_message_size) as bridge:
             yield bridge
     finally:
         with anyio.move_on_after(_CLOSE_TIME, shield=True):
             await run_in_thread("ssh-close", remote.close)
+
+
+def _unexpected(exc: Exception) -> SSHClientError:
+    """Even a fault of ours (or a library's) is told to the host instead of leaving it without an answer."""
+    return SSHClientError(
+        f"Unexpected failure while connecting: {type(exc).__name__}: {shortened(printable(str(exc)))}",
+        "This is a bug: please report it, with what --log-level DEBUG shows.",
+    )
 
 
 @contextmanager

@@ -32,6 +32,7 @@ _LATE_CONNECT_TIME = 0.7  # of which a connection that is still being made gets 
 # How long a proxy that could not connect stays to say so: a host of both eras sends `server/discover`, and
 # `initialize` after the error; a person is told by the answer to the last request, not by a closed pipe.
 _LINGER_TIME = 4.0
+_LAST_WORDS_TIME = 0.2
 _GUARD_POLL = 0.2
 
 
@@ -51,7 +52,7 @@ class Proxy:
         self._to_remote: MemoryObjectSendStream[Lines] | None = None
         self._stopping = anyio.Event()
         self._stop_deadline = float("inf")
-        self._unheld = anyio.Event()
+        self._state_changed = anyio.Event()  # set, and replaced, whenever what is held may pass
 
     async def run(self) -> SSHClientError | None:
         """Relay until one side ends: what failed, or None if it was the host's end.
@@ -62,10 +63,7 @@ class Proxy:
             tasks.start_soon(self._carry_from_host)
             tasks.start_soon(self._watch_host)
             failure = await self._serve()
-            if failure is None:
-                await self._emit(self._session.failed("The proxy was stopped by its host"))
-            else:
-                await self._explain(failure)
+            await self._tell(failure)
             tasks.cancel_scope.cancel()
         return failure
 
@@ -79,7 +77,7 @@ class Proxy:
         """Connect and relay. What ended it, or None if that was the host."""
         failure: SSHClientError | None = None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._limit_connecting, tasks.cancel_scope)
+            tasks.start_soon(self._give_up_connecting, tasks.cancel_scope)
             try:
                 async with self._dial() as bridge:
                     self._to_remote = bridge.outbound
@@ -89,7 +87,7 @@ class Proxy:
             tasks.cancel_scope.cancel()
         return None if self._stopping.is_set() else failure
 
-    async def _limit_connecting(self, connecting: anyio.CancelScope) -> None:
+    async def _give_up_connecting(self, connecting: anyio.CancelScope) -> None:
         await self._stopping.wait()
         await anyio.sleep(_LATE_CONNECT_TIME)
         if self._to_remote is None:
@@ -99,9 +97,8 @@ class Proxy:
         """Carry what the remote sends, until one side ends. The reason, if it was not the host's end."""
         ended, refused = anyio.Event(), anyio.Event()
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._send_held)
             tasks.start_soon(self._carry_from_remote, bridge, ended)
-            await self._emit(self._session.connected())
-            self._unheld.set()
             tasks.start_soon(self._guard, bridge, refused)
             await _first_of(ended, refused, self._stopping)
             if not ended.is_set():
@@ -125,17 +122,28 @@ class Proxy:
                 refused.set()
             await anyio.sleep(_GUARD_POLL)
 
+    async def _send_held(self) -> None:
+        await self._emit(self._session.connected())
+        self._changed()
+
     async def _carry_from_host(self) -> None:
         async for lines in self._host.inbound:
             await self._emit(self._session.from_host(lines))
-            if self._session.full:
-                await self._unheld.wait()
+            while self._session.full:
+                await self._state_changed.wait()
         self.stop()
 
     async def _carry_from_remote(self, bridge: Bridge, ended: anyio.Event) -> None:
         async for lines in bridge.inbound:
+            state = self._session.state
             await self._emit(self._session.from_remote(lines))
+            if self._session.state is not state:
+                self._changed()
         ended.set()
+
+    def _changed(self) -> None:
+        self._state_changed.set()
+        self._state_changed = anyio.Event()
 
     async def _watch_host(self) -> None:
         await self._host.gone.wait()
@@ -155,14 +163,25 @@ class Proxy:
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 logger.debug("the host takes no more")
 
-    async def _explain(self, failure: SSHClientError) -> None:
-        logger.error("Error running MCP SSH client: %s", failure)
-        logger.debug("details", exc_info=failure)
-        await self._emit(self._session.failed(str(failure)))
-        self._unheld.set()
-        if not self._session.answered:
+    async def _tell(self, failure: SSHClientError | None) -> None:
+        """Answer all that still wait; if the start failed, stay to answer whoever asks again."""
+        if failure is not None:
+            logger.error("Error running MCP SSH client: %s", failure)
+            logger.debug("details", exc_info=failure)
+        reason = "The proxy was stopped by its host" if failure is None else str(failure)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._leave_after_stop, tasks.cancel_scope)
             with anyio.move_on_after(_LINGER_TIME):
-                await self._stopping.wait()
+                await self._emit(self._session.failed(reason))
+                self._changed()
+                if failure is not None and not self._session.answered:
+                    await self._stopping.wait()
+            tasks.cancel_scope.cancel()
+
+    async def _leave_after_stop(self, telling: anyio.CancelScope) -> None:
+        await self._stopping.wait()
+        await anyio.sleep(_LAST_WORDS_TIME)  # the host may not read any more
+        telling.cancel()
 
     def _with_last_words(self, reason: SSHClientError, bridge: Bridge) -> SSHClientError:
         """What the remote command said before it ended belongs to the reason."""

@@ -306,3 +306,22 @@ async def test_a_remote_that_does_not_read_makes_the_host_wait() -> None:
                 await anyio.sleep_forever()
             assert sent < 30
             assert await case.remote_heard(60) == [line] * 60
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_host_that_does_not_read_cannot_hold_up_the_end(answered: bool) -> None:
+    async with running() as case:
+        await case.say(INITIALIZE, CALL)
+        await case.remote_heard(2)
+        if answered:
+            case.carrier.say(ANSWER + b"\n")
+        case.proxy.stop()
+        assert await ended(case, 2) is None
+
+
+async def test_a_remote_that_does_not_read_what_was_held_cannot_hold_up_the_end() -> None:
+    async with running(reachable=False) as case:
+        await case.say(*[b'{"jsonrpc":"2.0","method":"%s"}' % (b"n" * 1_000_000)] * 4)
+        case.reachable.set()
+        case.proxy.stop()
+        assert await ended(case, 2) is None
