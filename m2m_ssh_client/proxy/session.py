@@ -31,8 +31,8 @@ from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
 
-# The requests that open a connection, one for each era. Towards what may be a login shell nothing else goes out
-# before an answer has come.
+# The requests that open a connection, one for each era. Towards what may be a login shell only the first request and
+# these go out before an answer has come: a host may try both, if the server says nothing to the first.
 _OPENERS = frozenset({"initialize", "server/discover"})
 
 _MAY_HAVE_RUN = "This request had been sent: it may or may not have run."
@@ -48,7 +48,7 @@ class State(enum.Enum):
     CONNECTING = "connecting"
     """No connection yet: frames of the host are held."""
     GUARDED = "guarded"
-    """Connected to what may be a shell: only openers pass, spelt safely, until it answers."""
+    """Connected to what may be a shell: only what opens passes, spelt safely, until it answers."""
     OPEN = "open"
     """Every frame passes."""
     FAILED = "failed"
@@ -152,11 +152,15 @@ class Session:
             self._send(frame, output)
         elif self.state is State.FAILED:
             self._answer_failed(frame, output)
-        elif self.state is State.GUARDED and _opens(frame):
+        elif self.state is State.GUARDED and self._may_pass_guard(frame):
             self._send(frame, output)
         else:
             self._held.append(frame)
             self._held_bytes += len(frame.line)
+
+    def _may_pass_guard(self, frame: Frame) -> bool:
+        first, *more = frame.messages
+        return first.is_request and not more and (first.method in _OPENERS or not self._pending)
 
     def _release(self, output: Output) -> None:
         held, self._held, self._held_bytes = self._held, deque(), 0
@@ -192,10 +196,6 @@ class Session:
         if id_ is not None and self._pending.pop(id_, None) is not None:
             text = f"The remote server's answer is not valid JSON-RPC and was dropped: {why}"
             output.to_host.append(error_line(id_, PROXY_ERROR, text))
-
-
-def _opens(frame: Frame) -> bool:
-    return len(frame.messages) == 1 and frame.messages[0].method in _OPENERS
 
 
 def _excerpt(line: bytes) -> str:

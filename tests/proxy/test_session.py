@@ -188,6 +188,15 @@ def test_a_server_silent_on_discover_still_gets_the_initialize_behind_a_shell_re
     assert len(session.from_host([request(1, "initialize")]).to_remote) == 1
 
 
+def test_a_host_that_needs_no_opening_gets_its_first_request_through_to_a_shell_and_no_second() -> (
+    None
+):
+    session = Session(may_be_shell=True)
+    session.connected()
+    assert len(session.from_host([request(1, "tools/list"), request(2)]).to_remote) == 1
+    assert session.from_remote([answer(1)]).to_remote == [request(2)]
+
+
 def test_behind_a_shell_request_unicode_line_breaks_are_escaped_for_the_peer_server() -> None:
     session = Session(may_be_shell=True)
     session.connected()
