@@ -55,7 +55,7 @@ def _proxy(arguments: list[str]) -> int:
 
         try:
             return relay_stdio(params)
-        except Exception as exc:  # noqa: BLE001 - a fault of ours: one line, and the traceback only where asked for
+        except Exception as exc:
             logger.error("Error running MCP SSH client: unexpected %s: %s", type(exc).__name__, exc)  # noqa: TRY400
             logger.debug("details", exc_info=exc)
             return 1

@@ -41,19 +41,23 @@ def configured(level: str | None, file: Path | None) -> Iterator[None]:
     if file is not None:
         handlers.append(_file_handler(file, level or DEFAULT_LEVEL))
     background = _BackgroundHandler(handlers)
-    ours, paramiko = logging.getLogger("m2m_ssh_client"), logging.getLogger("paramiko")
-    for logger in (ours, paramiko):
+    loggers = {
+        logging.getLogger("m2m_ssh_client"): min(handler.level for handler in handlers),
+        # paramiko reports as errors what we explain in words of our own.
+        logging.getLogger("paramiko"): logging.DEBUG if level == "DEBUG" else logging.CRITICAL,
+    }
+    before = {logger: (logger.level, logger.propagate) for logger in loggers}
+    for logger, lowest in loggers.items():
         logger.addHandler(background)
         logger.propagate = False
-    ours.setLevel(min(handler.level for handler in handlers))
-    # paramiko reports as errors what we explain in words of our own.
-    paramiko.setLevel("DEBUG" if level == "DEBUG" else "CRITICAL")
+        logger.setLevel(lowest)
     try:
         yield
     finally:
-        for logger in (ours, paramiko):
+        for logger, (lowest, propagate) in before.items():
             logger.removeHandler(background)
-            logger.propagate = True
+            logger.propagate = propagate
+            logger.setLevel(lowest)
         background.close()
 
 
