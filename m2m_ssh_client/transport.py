@@ -69,9 +69,12 @@ async def ssh_client(
                     await to_program.send(_from_line(line))
 
     async def relay() -> None:
-        with proxy_outbound, proxy_inbound:
-            await proxy.run()
-        relayed.set()
+        # Shielded, so that a program that is cancelled ends the remote server orderly too: `stop` ends this.
+        with anyio.CancelScope(shield=True), proxy_outbound, proxy_inbound:
+            try:
+                await proxy.run()
+            finally:
+                relayed.set()
 
     async with anyio.create_task_group() as tasks:
         for task in (carry_to_proxy, carry_to_program, relay):

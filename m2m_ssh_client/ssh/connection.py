@@ -30,7 +30,6 @@ from m2m_ssh_client.ssh import sockets
 from m2m_ssh_client.ssh.keys import public_key_line
 from m2m_ssh_client.ssh.known_hosts import HostKey, KnownHosts
 from m2m_ssh_client.text import printable, shortened
-from m2m_ssh_client.threads import READ_SIZE
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +48,10 @@ _MACS = (
     "hmac-sha2-256",
     "hmac-sha2-512",
 )
+
+_READ_SIZE = (
+    256 * 1024
+)  # bytes in one read at most: enough for long lines to need few, and a bound for a batch
 
 # How long to wait, after the far side's output has ended, for word of how it ended.
 _STATUS_TIMEOUT = 1.5
@@ -260,10 +263,10 @@ class ChannelCarrier:
         self._channel = channel
 
     def read(self) -> bytes:
-        return self._channel.recv(READ_SIZE)
+        return self._channel.recv(_READ_SIZE)
 
     def read_stderr(self) -> bytes:
-        return self._channel.recv_stderr(READ_SIZE)
+        return self._channel.recv_stderr(_READ_SIZE)
 
     def write(self, data: bytes) -> None:
         # Not sendall, which copies all that is left for each packet of 32 KiB.

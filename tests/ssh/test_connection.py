@@ -1,0 +1,823 @@
+"""Connections to real SSH servers on loopback: the embedded one, and odd ones made here with paramiko."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import paramiko
+import pytest
+from paramiko.common import AUTH_PARTIALLY_SUCCESSFUL, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+
+from m2m_ssh_client.demo.ssh_server import SSHServer
+from m2m_ssh_client.errors import (
+    AuthenticationError,
+    ChannelRefusedError,
+    ConnectionLostError,
+    HostKeyError,
+    KnownHostsError,
+    RemoteExitError,
+    SSHClientError,
+    UnreachableError,
+)
+from m2m_ssh_client.parameters import SSHServerParameters
+from m2m_ssh_client.ssh.connection import ChannelCarrier, Connection
+from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key, public_key_line
+from m2m_ssh_client.ssh.known_hosts import HostKey, entry
+
+ENOUGH = 10.0  # seconds
+USER = "mcp"
+KINDS = ["ed25519", "ecdsa", "ecdsa-521", "rsa"]
+
+
+def python(code: str) -> list[str]:
+    """The argv that runs this code; without `site`, Python starts in half the time."""
+    return [sys.executable, "-S", "-E", "-c", code]
+
+
+CAT = python("import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)")
+
+
+class Keys:
+    """A key of each kind; made when first asked for, since RSA takes a while."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[str, paramiko.PKey] = {}
+
+    def __getitem__(self, name: str) -> paramiko.PKey:
+        """By kind; anything behind a space makes it another key of that kind."""
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def _make(self, name: str) -> paramiko.PKey:
+        kind = name.partition(" ")[0]
+        if kind == "rsa":
+            return paramiko.RSAKey.generate(2048)
+        if kind.startswith("ecdsa"):
+            return paramiko.ECDSAKey.generate(bits=int(kind.partition("-")[2] or 256))
+        path = self._folder / name
+        ensure_client_key(path)
+        return load_client_key(path, None)
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return Keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_left_behind() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 3.0
+    left = [t for t in threading.enumerate() if isinstance(t, paramiko.Transport)]
+    for thread in left:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    assert not [t for t in left if t.is_alive() and t not in before]
+
+
+class Far:
+    """The embedded server with what a test wants to know about it and how to reach it."""
+
+    def __init__(self, server: SSHServer, log: list[str], folder: Path, client: paramiko.PKey):
+        self.server = server
+        self.log = log
+        self.requests: list[tuple[str, str | None]] = []
+        self.host_key = public(server.host_key)
+        self.known_hosts = folder / "known_hosts"
+        self.client = client
+        self.trust(self.host_key)
+
+    def trust(self, key: HostKey) -> None:
+        self.known_hosts.write_text(entry("127.0.0.1", self.server.port, key))
+
+    def connection(self, key: paramiko.PKey | None = None, **options: Any) -> Connection:
+        return connection(
+            self.server.port, self.client if key is None else key, [self.known_hosts], **options
+        )
+
+    def authentication_was_tried(self) -> bool:
+        return any("offers key" in line for line in self.log)
+
+
+def connection(
+    port: int, key: paramiko.PKey, known_hosts: Sequence[Path] = (), **options: Any
+) -> Connection:
+    given = {"host": "127.0.0.1", "port": port, "connect_timeout": ENOUGH, **options}
+    return Connection(SSHServerParameters(**given), key, known_hosts)
+
+
+def public(key: paramiko.PKey) -> HostKey:
+    return HostKey(key.get_name(), key.asbytes())
+
+
+StartFar = Callable[..., Far]
+
+
+@pytest.fixture
+def start(keys: Keys, tmp_path: Path) -> Iterator[StartFar]:
+    """Start the embedded server. `run` is what every granted request runs, None refuses it."""
+    with ExitStack() as stack:
+
+        def start(
+            run: Sequence[str] | None = CAT, host: str = "ed25519 host", client: str = "ed25519"
+        ) -> Far:
+            log: list[str] = []
+            wanted = keys[client].asbytes()
+
+            def authorized(user: str, key: paramiko.PKey) -> bool:
+                return user == USER and key.asbytes() == wanted
+
+            def command_for(kind: str, text: str | None) -> Sequence[str] | None:
+                far.requests.append((kind, text))
+                return run
+
+            server = SSHServer(keys[host], authorized, command_for, events=log.append)
+            far = Far(server, log, tmp_path, keys[client])
+            stack.enter_context(server)
+            return far
+
+        yield start
+
+
+@contextmanager
+def opened(link: Connection) -> Iterator[ChannelCarrier]:
+    try:
+        yield link.open()
+    finally:
+        link.close()
+
+
+def read_all(carrier: ChannelCarrier) -> bytes:
+    pieces = []
+    while piece := carrier.read():
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def refusal(link: Connection, kind: type[SSHClientError]) -> str:
+    """The one line of the error with which opening fails."""
+    with pytest.raises(SSHClientError) as caught:
+        link.open()
+    assert type(caught.value) is kind, repr(caught.value)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+# Host keys
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_machine_on_file_is_reached_whatever_the_type_of_its_key(
+    kind: str, start: StartFar
+) -> None:
+    far = start(host=f"{kind} host")
+    with opened(far.connection()) as carrier:
+        carrier.write(b"hello")
+        carrier.close_write()
+        assert read_all(carrier) == b"hello"
+
+
+def test_a_machine_that_is_not_on_file_is_refused_before_we_show_our_key(start: StartFar) -> None:
+    far = start()
+    far.known_hosts.write_text("")
+    text = refusal(far.connection(), HostKeyError)
+    assert text.startswith("Host key verification failed")
+    assert far.host_key.fingerprint in text
+    assert "ed25519" in text.lower()
+    assert not far.authentication_was_tried()
+
+
+def test_a_known_hosts_file_that_is_missing_knows_nobody(start: StartFar) -> None:
+    far = start()
+    far.known_hosts.unlink()
+    assert far.host_key.fingerprint in refusal(far.connection(), HostKeyError)
+    assert not far.authentication_was_tried()
+
+
+@pytest.mark.parametrize("other", ["ed25519 other", "rsa other"])
+def test_a_changed_key_is_refused_before_we_show_ours(
+    other: str, start: StartFar, keys: Keys
+) -> None:
+    far = start()
+    far.trust(public(keys[other]))
+    text = refusal(far.connection(), HostKeyError)
+    assert text.startswith("Host key verification failed")
+    assert far.host_key.fingerprint in text
+    assert not far.authentication_was_tried()
+
+
+def test_known_hosts_that_cannot_be_read_are_an_error_before_anything_is_sent(
+    start: StartFar,
+) -> None:
+    far = start()
+    far.known_hosts.unlink()
+    far.known_hosts.mkdir()
+    assert str(far.known_hosts) in refusal(far.connection(), KnownHostsError)
+    assert not far.log
+
+
+def test_a_pinned_fingerprint_needs_no_file(start: StartFar) -> None:
+    far = start()
+    far.known_hosts.unlink()
+    with opened(far.connection(host_key=far.host_key.fingerprint)) as carrier:
+        carrier.close_write()
+        assert read_all(carrier) == b""
+
+
+def test_another_key_than_the_pinned_one_is_refused_although_it_is_on_file(
+    start: StartFar, keys: Keys
+) -> None:
+    far = start()
+    pinned = public(keys["ed25519 other"]).fingerprint
+    text = refusal(far.connection(host_key=pinned), HostKeyError)
+    assert text.startswith("Host key verification failed")
+    assert pinned in text
+    assert far.host_key.fingerprint in text
+    assert not far.authentication_was_tried()
+
+
+def test_no_key_is_asked_for_when_checking_is_disabled(start: StartFar) -> None:
+    far = start()
+    far.known_hosts.write_text("")
+    with opened(far.connection(disable_host_key_checking=True)):
+        assert far.authentication_was_tried()
+
+
+# Authentication
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_type_of_client_key_authenticates(kind: str, start: StartFar) -> None:
+    far = start(client=kind)
+    with opened(far.connection()) as carrier:
+        carrier.close_write()
+        assert read_all(carrier) == b""
+
+
+def test_a_key_that_is_not_authorized_is_refused_with_the_line_to_add(
+    start: StartFar, keys: Keys
+) -> None:
+    far = start()
+    stranger = keys["ed25519 stranger"]
+    text = refusal(far.connection(stranger, client_key=Path("/k/mine")), AuthenticationError)
+    assert text.startswith("Authentication failed for mcp@127.0.0.1")
+    assert str(Path("/k/mine")) in text
+    assert "~/.ssh/authorized_keys" in text
+    assert text.endswith(public_key_line(stranger))
+
+
+def test_another_user_is_refused_by_name(start: StartFar) -> None:
+    far = start()
+    assert "root@127.0.0.1" in refusal(far.connection(username="root"), AuthenticationError)
+
+
+# What is asked for
+
+
+@pytest.mark.parametrize(
+    ("options", "request_"),
+    [
+        ({}, ("shell", None)),
+        ({"command": ["uvx server --all > /dev/null"]}, ("exec", "uvx server --all > /dev/null")),
+        ({"command": ["run", "a b", "$x"]}, ("exec", "run 'a b' '$x'")),
+        ({"command": ["écho", "☂"]}, ("exec", "'écho' '☂'")),
+        ({"subsystem": "mcp"}, ("subsystem", "mcp")),
+    ],
+    ids=["shell", "one argument", "several", "not ASCII", "subsystem"],
+)
+def test_the_options_decide_what_is_asked_for(
+    options: dict[str, Any], request_: tuple[str, str | None], start: StartFar
+) -> None:
+    far = start()
+    with opened(far.connection(**options)):
+        assert far.requests == [request_]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, ["refused a shell", "--"]),
+        ({"command": ["no-such"]}, ["refused to run the command", "no-such", "--subsystem"]),
+        ({"command": ["x" * 5000]}, ["refused to run the command", "…"]),
+        ({"subsystem": "nothing"}, ["no subsystem 'nothing'", "sshd_config"]),
+    ],
+    ids=["shell", "exec", "long exec", "subsystem"],
+)
+def test_a_refused_request_says_what_else_to_try(
+    options: dict[str, Any], words: list[str], start: StartFar
+) -> None:
+    far = start(run=None)
+    text = refusal(far.connection(**options), ChannelRefusedError)
+    assert all(word in text for word in words)
+    assert len(text) < 500
+
+
+# The session
+
+
+def test_stdout_and_stderr_come_apart(start: StartFar) -> None:
+    far = start(python("import sys; sys.stdout.write('out'); sys.stderr.write('err')"))
+    with opened(far.connection()) as carrier:
+        errors: list[bytes] = []
+        reader = threading.Thread(target=lambda: errors.append(carrier.read_stderr()))
+        reader.start()
+        assert read_all(carrier) == b"out"
+        reader.join(ENOUGH)
+        assert errors == [b"err"]
+
+
+def test_end_of_file_reaches_the_remote_and_its_last_words_come_back(start: StartFar) -> None:
+    far = start(python("import sys; n = len(sys.stdin.read()); print('read', n, flush=True)"))
+    with opened(far.connection()) as carrier:
+        carrier.write(b"12345")
+        carrier.close_write()
+        assert read_all(carrier).split() == [b"read", b"5"]
+
+
+# A digest of what came, read in small sips with pauses between them.
+SLOW_READER = python(
+    "import hashlib, sys, time\n"
+    "digest, size = hashlib.sha256(), 0\n"
+    "while piece := sys.stdin.buffer.raw.read(65536):\n"
+    "    digest.update(piece); size += len(piece); time.sleep(0.001)\n"
+    "print(size, digest.hexdigest())\n"
+)
+
+
+def test_five_megabytes_reach_a_slow_reader_whole(start: StartFar) -> None:
+    data = bytes(range(256)) * (5 * 4096)
+    far = start(SLOW_READER)
+    with opened(far.connection()) as carrier:
+        carrier.write(data)
+        carrier.close_write()
+        size, digest = read_all(carrier).decode().split()
+    assert int(size) == len(data)
+    assert digest == hashlib.sha256(data).hexdigest()
+
+
+def test_twenty_megabytes_are_read_whole(start: StartFar) -> None:
+    size = 20 * 1024 * 1024
+    far = start(python(f"import sys; sys.stdout.buffer.write(bytes(range(256)) * {size // 256})"))
+    with opened(far.connection()) as carrier:
+        data = read_all(carrier)
+    assert len(data) == size
+    assert data == bytes(range(256)) * (size // 256)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (0, ["exit status 0"]),
+        (3, ["exit status 3"]),
+        (255, ["exit status 255"]),
+        (127, ["not found", "127", "absolute path", "bash -lc"]),
+    ],
+)
+def test_the_exit_status_is_told_in_words(status: int, words: list[str], start: StartFar) -> None:
+    far = start(python(f"import os; os._exit({status})"))
+    with opened(far.connection()) as carrier:
+        assert read_all(carrier) == b""
+        reason = carrier.ending()
+    assert isinstance(reason, RemoteExitError)
+    assert reason.status == status
+    assert all(word in str(reason) for word in words)
+
+
+def test_a_cut_connection_ends_the_reading_and_is_called_lost(start: StartFar) -> None:
+    far = start()
+    with opened(far.connection()) as carrier:
+        far.server.close_connections()
+        assert carrier.read() == b""
+        assert carrier.read_stderr() == b""
+        reason = carrier.ending()
+        assert isinstance(reason, ConnectionLostError)
+        assert "lost" in str(reason)
+        assert not reason.permanent
+        with pytest.raises(OSError, match="closed"):
+            carrier.write(b"too late")
+
+
+def test_closing_from_another_thread_ends_a_read_and_a_write(start: StartFar) -> None:
+    far = start(python("import time; time.sleep(60)"))  # reads nothing, says nothing
+    ended: list[object] = []
+    link = far.connection()
+    with opened(link) as carrier:
+
+        def write() -> None:
+            with suppress(OSError):
+                carrier.write(bytes(50_000_000))
+            ended.append("write")
+
+        threads = [
+            threading.Thread(target=write),
+            threading.Thread(target=lambda: ended.append(carrier.read())),
+            threading.Thread(target=lambda: ended.append(carrier.read_stderr())),
+        ]
+        for thread in threads:
+            thread.start()
+        link.close()
+        for thread in threads:
+            thread.join(2.0)
+        assert sorted(map(str, ended)) == ["b''", "b''", "write"]
+        link.close()  # twice does no harm
+
+
+# Servers that are odd, or none at all
+
+
+@contextmanager
+def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A TCP server: `serve` is called with each connection, in a thread, and closes it at its end."""
+    connections: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def handle(sock: socket.socket) -> None:
+        with sock, suppress(OSError, EOFError, paramiko.SSHException):
+            serve(sock)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                sock, _ = listener.accept()
+                connections.append(sock)
+                threads.append(threading.Thread(target=handle, args=(sock,), daemon=True))
+                threads[-1].start()
+
+    acceptor = threading.Thread(target=accept, daemon=True)
+    acceptor.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for sock in connections:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in (acceptor, *threads):
+            thread.join(ENOUGH)
+
+
+class Odd(paramiko.ServerInterface):
+    """An SSH server that grants everything; tests override what is to be odd.
+
+    `reached` is set when a step named in `freeze` begins, which then waits for `thaw`.
+    """
+
+    def __init__(self, freeze: str = "") -> None:
+        self._freeze = freeze
+        self.reached, self.thaw = threading.Event(), threading.Event()
+        self.channel: paramiko.Channel | None = None
+        self.transport: paramiko.Transport | None = None
+
+    def _step(self, name: str) -> None:
+        if name == self._freeze:
+            self.reached.set()
+            self.thaw.wait(ENOUGH * 2)
+
+    def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002 - inherited
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:  # noqa: ARG002
+        self._step("authentication")
+        return AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:  # noqa: ARG002 - inherited
+        self._step("channel")
+        return OPEN_SUCCEEDED
+
+    def check_channel_shell_request(self, channel: paramiko.Channel) -> bool:
+        self._step("request")
+        self.channel = channel
+        self.reached.set()
+        return True
+
+    def serve(self, sock: socket.socket, *host_keys: paramiko.PKey) -> None:
+        """Until the client goes away."""
+        self.transport = transport = paramiko.Transport(sock)
+        for key in host_keys:
+            transport.add_server_key(key)
+        try:
+            self.configure(transport)
+            transport.start_server(event=threading.Event(), server=self)
+            transport.join()
+        finally:
+            transport.close()
+
+    def configure(self, transport: paramiko.Transport) -> None:
+        """For tests that want other algorithms."""
+
+
+@contextmanager
+def odd_server(server: Odd, *host_keys: paramiko.PKey) -> Iterator[int]:
+    with listening(lambda sock: server.serve(sock, *host_keys)) as port:
+        try:
+            yield port
+        finally:
+            server.thaw.set()
+
+
+def mute(sock: socket.socket) -> None:
+    sock.recv(1 << 16)  # our greeting
+    sock.recv(1)  # until the other end goes away
+
+
+def greets_and_falls_silent(sock: socket.socket) -> None:
+    sock.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+    while sock.recv(1 << 16):
+        pass
+
+
+def drips(sock: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            sock.sendall(b"x")
+            time.sleep(0.02)  # this is the behaviour, not a wait for something
+
+
+@pytest.mark.parametrize("server", [mute, greets_and_falls_silent, drips])
+def test_a_server_that_never_gets_to_the_point_is_given_up_in_time(
+    server: Callable[[socket.socket], None], keys: Keys
+) -> None:
+    with listening(server) as port:
+        link = connection(port, keys["ed25519"], connect_timeout=0.6)
+        started = time.monotonic()
+        text = refusal(link, UnreachableError)
+        assert 0.5 < time.monotonic() - started < 2.0
+    assert "Timed out after 0.6 s while negotiating the encryption" in text
+    assert f"127.0.0.1 port {port}" in text
+    assert "--connect-timeout" in text
+
+
+@pytest.mark.parametrize(
+    ("step", "phase"),
+    [
+        ("authentication", "authenticating"),
+        ("channel", "opening the session"),
+        ("request", "opening the session"),
+    ],
+)
+def test_a_server_that_freezes_later_is_given_up_in_time_too(
+    step: str, phase: str, keys: Keys
+) -> None:
+    server = Odd(freeze=step)
+    with odd_server(server, keys["ed25519 host"]) as port:
+        pin = public(keys["ed25519 host"]).fingerprint
+        link = connection(port, keys["ed25519"], host_key=pin, connect_timeout=1.5)
+        started = time.monotonic()
+        text = refusal(link, UnreachableError)
+        assert time.monotonic() - started < 3.0
+        assert server.reached.is_set()
+    assert f"Timed out after 1.5 s while {phase}" in text
+
+
+@pytest.mark.parametrize("step", ["greeting", "authentication", "channel", "request"])
+def test_closing_from_another_thread_ends_the_opening_at_once(step: str, keys: Keys) -> None:
+    server = Odd(freeze=step)
+    greeted = threading.Event()
+
+    def never_greets(sock: socket.socket) -> None:
+        greeted.set()
+        mute(sock)
+
+    with ExitStack() as stack:
+        if step == "greeting":
+            port, reached = stack.enter_context(listening(never_greets)), greeted
+        else:
+            port = stack.enter_context(odd_server(server, keys["ed25519 host"]))
+            reached = server.reached
+        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        failures: list[BaseException] = []
+
+        def open_() -> None:
+            try:
+                link.open()
+            except SSHClientError as exc:
+                failures.append(exc)
+
+        opener = threading.Thread(target=open_)
+        opener.start()
+        assert reached.wait(ENOUGH)
+        link.close()
+        started = time.monotonic()
+        opener.join(ENOUGH)
+        assert time.monotonic() - started < 1.0
+        assert failures
+
+
+def test_a_connection_that_was_closed_before_does_not_open(start: StartFar) -> None:
+    far = start()
+    link = far.connection()
+    link.close()
+    with pytest.raises(SSHClientError):
+        link.open()
+    assert not far.authentication_was_tried()
+
+
+def speaks_http(sock: socket.socket) -> None:
+    sock.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+def hangs_up(_: socket.socket) -> None:
+    """As a server does that has too many connections (sshd_config(5), MaxStartups)."""
+
+
+def resets(sock: socket.socket) -> None:
+    sock.recv(1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def greets_and_hangs_up(sock: socket.socket) -> None:
+    sock.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+    sock.recv(1 << 16)
+
+
+def greets_and_talks_nonsense(sock: socket.socket) -> None:
+    sock.sendall(b"SSH-2.0-OpenSSH_9.9\r\n" + b"\x1b[2J\n" * 2000)
+    mute(sock)
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        speaks_http,
+        hangs_up,
+        resets,
+        greets_and_hangs_up,
+        greets_and_talks_nonsense,
+    ],
+)
+def test_what_is_no_ssh_server_is_told_apart_at_once(
+    server: Callable[[socket.socket], None], keys: Keys
+) -> None:
+    with listening(server) as port:
+        started = time.monotonic()
+        text = refusal(connection(port, keys["ed25519"]), UnreachableError)
+        assert time.monotonic() - started < ENOUGH / 2
+    assert f"127.0.0.1 port {port} ended the connection while negotiating" in text
+    assert "--port" in text
+    assert text.isprintable()
+
+
+def test_a_server_with_several_keys_shows_the_one_on_file(keys: Keys, tmp_path: Path) -> None:
+    host_keys = [keys[f"{kind} host"] for kind in ("ed25519", "ecdsa", "rsa")]
+    known_hosts = tmp_path / "known_hosts"
+    for on_file in host_keys:
+        server = Odd()
+        with odd_server(server, *host_keys) as port:
+            known_hosts.write_text(entry("127.0.0.1", port, public(on_file)))
+            with opened(connection(port, keys["ed25519"], [known_hosts])):
+                assert server.transport is not None
+                shown = server.transport.get_server_key()
+                assert shown is not None
+                assert public(shown) == public(on_file)
+
+
+def test_aes_gcm_is_preferred(keys: Keys) -> None:
+    server = Odd()
+    with odd_server(server, keys["ed25519 host"]) as port:
+        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        with opened(link):
+            transport: Any = server.transport
+            assert transport.local_cipher == transport.remote_cipher == "aes128-gcm@openssh.com"
+
+
+def test_version_1_of_the_protocol_is_not_spoken(keys: Keys) -> None:
+    def speak_ssh_1(sock: socket.socket) -> None:
+        sock.sendall(b"SSH-1.5-old\r\n")
+        mute(sock)
+
+    with listening(speak_ssh_1) as port:
+        text = refusal(connection(port, keys["ed25519"]), UnreachableError)
+    assert "1.5" in text
+    assert "very old" in text
+
+
+class OldCiphers(Odd):
+    def configure(self, transport: paramiko.Transport) -> None:
+        transport.get_security_options().ciphers = ("aes128-cbc", "3des-cbc")
+
+
+class OldMACs(Odd):
+    def configure(self, transport: paramiko.Transport) -> None:
+        options = transport.get_security_options()
+        options.ciphers, options.digests = ("aes128-ctr",), ("hmac-md5", "hmac-sha1-96")
+
+
+@pytest.mark.parametrize("server", [OldCiphers, OldMACs])
+def test_what_openssh_leaves_out_is_not_spoken(server: type[Odd], keys: Keys) -> None:
+    with odd_server(server(), keys["ed25519 host"]) as port:
+        text = refusal(connection(port, keys["ed25519"]), UnreachableError)
+    assert "No encryption in common" in text
+
+
+class PasswordOnly(Odd):
+    def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002 - inherited
+        return "password,keyboard-interactive"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:  # noqa: ARG002
+        return paramiko.common.AUTH_FAILED
+
+
+class WantsMore(Odd):
+    def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002 - inherited
+        return "keyboard-interactive"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:  # noqa: ARG002
+        return AUTH_PARTIALLY_SUCCESSFUL
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [
+        (PasswordOnly, "accepts only password, keyboard-interactive"),
+        (WantsMore, "wants keyboard-interactive as well"),
+    ],
+)
+def test_a_server_that_wants_something_else_than_a_key_is_named_as_such(
+    server: type[Odd], words: str, keys: Keys
+) -> None:
+    with odd_server(server(), keys["ed25519 host"]) as port:
+        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        assert words in refusal(link, AuthenticationError)
+
+
+class HangsUpOnKeys(Odd):
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:  # noqa: ARG002
+        assert self.transport is not None
+        self.transport.close()
+        return paramiko.common.AUTH_FAILED
+
+
+def test_hanging_up_while_authenticating_is_no_refusal_of_the_key(keys: Keys) -> None:
+    """It may be a server that restarts: time may mend that, and a wrong key it does not."""
+    with odd_server(HangsUpOnKeys(), keys["ed25519 host"]) as port:
+        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        text = refusal(link, UnreachableError)
+    assert "while authenticating" in text
+
+
+class NoSessions(Odd):
+    def check_channel_request(self, kind: str, chanid: int) -> int:  # noqa: ARG002 - inherited
+        return paramiko.common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+
+
+def test_an_account_without_sessions_is_explained(keys: Keys) -> None:
+    with odd_server(NoSessions(), keys["ed25519 host"]) as port:
+        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        text = refusal(link, ChannelRefusedError)
+    assert "refused to open a session" in text
+
+
+def test_an_end_without_a_status_is_told_as_such(keys: Keys) -> None:
+    """As m2m-mcp-server-ssh-server does it: it closes its channel and says no more."""
+    server = Odd()
+    with odd_server(server, keys["ed25519 host"]) as port:
+        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        with opened(link) as carrier:
+            assert server.channel is not None
+            server.channel.close()
+            assert read_all(carrier) == b""
+            reason = carrier.ending()
+    assert isinstance(reason, RemoteExitError)
+    assert reason.status is None
+    assert "without an exit status" in str(reason)
+
+
+def test_a_signal_is_sent_as_rfc_4254_has_it(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[tuple[str, bool, str]] = []
+    arrived = threading.Event()
+    handle = paramiko.Channel._handle_request  # type: ignore[attr-defined]  # not in the stubs
+
+    def listen(channel: paramiko.Channel, message: paramiko.Message) -> None:
+        copy = paramiko.Message(message.get_remainder())
+        kind, wants_reply = copy.get_text(), copy.get_boolean()
+        if kind == "signal":
+            heard.append((kind, wants_reply, copy.get_text()))
+            arrived.set()
+        handle(channel, message)
+
+    monkeypatch.setitem(
+        paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]
+        paramiko.common.MSG_CHANNEL_REQUEST,
+        listen,
+    )
+    with odd_server(Odd(), keys["ed25519 host"]) as port:
+        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        with opened(link) as carrier:
+            carrier.signal("TERM")
+            assert arrived.wait(ENOUGH)
+    assert heard == [("signal", False, "TERM")]

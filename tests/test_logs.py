@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import stat
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+from pydantic import SecretStr
+
+from m2m_ssh_client import logs
+from m2m_ssh_client.errors import UsageError
+from m2m_ssh_client.parameters import SSHServerParameters
+
+ENOUGH = 10.0  # seconds
+ours = logging.getLogger("m2m_ssh_client.something")
+remote = logging.getLogger(logs.REMOTE_STDERR)
+of_paramiko = logging.getLogger("paramiko.transport")
+
+LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+@pytest.fixture
+def stderr() -> io.StringIO:
+    return io.StringIO()
+
+
+@contextmanager
+def configured(stderr: TextIO, level: str | None, file: Path | None = None) -> Iterator[None]:
+    # Not in a fixture: pytest puts its own stderr in place before each test is called.
+    with redirect_stderr(stderr), logs.configured(level, file):
+        yield
+
+
+def log_at_every_level() -> None:
+    for level in LEVELS:
+        ours.log(getattr(logging, level), "this is %s", level)
+
+
+def levels_in(text: str) -> list[str]:
+    return [level for level in LEVELS if f"this is {level}" in text]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "on_stderr", "in_file"),
+    [
+        (None, LEVELS[2:], LEVELS[1:]),
+        ("DEBUG", LEVELS, LEVELS),
+        ("INFO", LEVELS[1:], LEVELS[1:]),
+        ("WARNING", LEVELS[2:], LEVELS[2:]),
+        ("ERROR", LEVELS[3:], LEVELS[3:]),
+        ("CRITICAL", LEVELS[4:], LEVELS[4:]),
+    ],
+)
+def test_the_level_counts_for_both_and_stderr_is_quiet_without_one(
+    wanted: str | None,
+    on_stderr: list[str],
+    in_file: list[str],
+    stderr: io.StringIO,
+    tmp_path: Path,
+) -> None:
+    with configured(stderr, wanted, tmp_path / "log"):
+        log_at_every_level()
+    assert levels_in(stderr.getvalue()) == on_stderr
+    assert levels_in((tmp_path / "log").read_text()) == in_file
+
+
+def test_nothing_goes_to_stdout(capfd: pytest.CaptureFixture[str]) -> None:
+    with logs.configured("DEBUG", None):
+        log_at_every_level()
+        remote.warning("from the far side")
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "from the far side" in err
+
+
+def test_ours_have_a_prefix_while_errors_and_the_remote_stand_as_they_are(
+    stderr: io.StringIO,
+) -> None:
+    with configured(stderr, None):
+        ours.warning("look out")
+        ours.error("Error running MCP SSH client: it broke")
+        remote.warning("Traceback of the %s", "remote's own")
+    assert stderr.getvalue().splitlines() == [
+        "m2m-ssh-client: WARNING: look out",
+        "Error running MCP SSH client: it broke",
+        "Traceback of the remote's own",
+    ]
+
+
+def test_a_line_in_the_file_says_when_how_grave_and_from_where(
+    stderr: io.StringIO, tmp_path: Path
+) -> None:
+    with configured(stderr, None, tmp_path / "log"):
+        ours.warning("look out")
+    line = (tmp_path / "log").read_text()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d .* WARNING m2m_ssh_client\.something: look out\n", line)
+    assert stderr.getvalue()
+
+
+def log_an_exception() -> None:
+    try:
+        int("first line\nsecond line")
+    except ValueError:
+        ours.exception("it happened\nhere")
+
+
+def test_a_record_is_one_line_tracebacks_too(stderr: io.StringIO, tmp_path: Path) -> None:
+    with configured(stderr, "DEBUG", tmp_path / "log"):
+        log_an_exception()
+        remote.warning("one\ntwo\r\nthree\u2028four")
+    for text in (stderr.getvalue(), (tmp_path / "log").read_text()):
+        assert text.count("\n") == 2
+        assert len(text.splitlines()) == 2
+        assert "ValueError: " in text
+        assert "second line" in text
+        assert "log_an_exception" in text  # where it happened
+        assert "three" in text
+
+
+def test_control_characters_do_not_reach_a_terminal(stderr: io.StringIO, tmp_path: Path) -> None:
+    with configured(stderr, None, tmp_path / "log"):
+        remote.warning("%s", "\x1b]0;owned\x07\x9b2J\u202e")
+        ours.warning("\x1b[2J")
+    for text in (stderr.getvalue(), (tmp_path / "log").read_text()):
+        assert not set(text) & set("\x1b\x07\x9b\u202e")
+        assert "\\x1b]0;owned\\x07" in text
+
+
+def test_text_that_is_no_unicode_is_escaped(stderr: io.StringIO, tmp_path: Path) -> None:
+    with configured(stderr, None, tmp_path / "log"):
+        ours.warning("a file name: %s", "caf\udce9")
+    assert "caf\\udce9" in (tmp_path / "log").read_text()
+    assert stderr.getvalue()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX mode bits")
+def test_a_new_log_file_is_private_whatever_the_umask(tmp_path: Path) -> None:
+    previous = os.umask(0)
+    try:
+        with logs.configured(None, tmp_path / "log"):
+            mode = stat.S_IMODE((tmp_path / "log").stat().st_mode)
+    finally:
+        os.umask(previous)
+    assert mode == 0o600
+
+
+def test_the_log_file_is_appended_to(stderr: io.StringIO, tmp_path: Path) -> None:
+    for number in (1, 2):
+        with configured(stderr, None, tmp_path / "log"):
+            ours.warning("run %d", number)
+    text = (tmp_path / "log").read_text()
+    assert text.index("run 1") < text.index("run 2")
+    assert stderr.getvalue()
+
+
+def test_a_tilde_in_the_name_of_the_log_file_is_the_home_folder() -> None:
+    with logs.configured(None, Path("~/the.log")):
+        ours.info("hello")
+    assert "hello" in (Path.home() / "the.log").read_text()
+
+
+def test_a_log_file_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path, tmp_path / "file" / "log", tmp_path / "missing" / "log"):
+        with pytest.raises(UsageError) as caught, logs.configured(None, place):
+            pass
+        assert str(place) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"), [(None, False), ("INFO", False), ("ERROR", False), ("DEBUG", True)]
+)
+def test_paramiko_speaks_only_at_debug(level: str | None, shown: bool, stderr: io.StringIO) -> None:
+    with configured(stderr, level):
+        of_paramiko.error("Exception (client): Error reading SSH protocol banner")
+    assert ("protocol banner" in stderr.getvalue()) is shown
+
+
+def test_afterwards_everything_is_as_before(stderr: io.StringIO) -> None:
+    package, paramiko = logging.getLogger("m2m_ssh_client"), logging.getLogger("paramiko")
+    before = [(log.handlers[:], log.propagate) for log in (package, paramiko)]
+    with configured(stderr, "DEBUG"):
+        assert package.handlers != before[0][0]
+    assert [(log.handlers[:], log.propagate) for log in (package, paramiko)] == before
+    ours.error("too late")
+    assert "too late" not in stderr.getvalue()
+
+
+def test_what_was_logged_last_is_written_before_the_end(stderr: io.StringIO) -> None:
+    with configured(stderr, None):
+        for number in range(2000):
+            ours.warning("number %d", number)
+    numbers = re.findall(r"number (\d+)$", stderr.getvalue(), re.MULTILINE)
+    assert numbers == [str(number) for number in range(2000)]
+
+
+def test_a_passphrase_among_the_parameters_is_masked(stderr: io.StringIO) -> None:
+    params = SSHServerParameters(passphrase=SecretStr("open sesame"))
+    with configured(stderr, "DEBUG"):
+        ours.debug("%s %r %s", params, params, params.passphrase)
+    assert "sesame" not in stderr.getvalue()
+    assert "**" in stderr.getvalue()
+
+
+class UnreadPipe:
+    """A pipe as stderr that nobody reads until `start_reading`."""
+
+    def __init__(self) -> None:
+        reading, writing = os.pipe()
+        self.writer: TextIO = os.fdopen(writing, "w", encoding="utf-8")
+        self.text = ""
+        self._reader = os.fdopen(reading, encoding="utf-8")
+        self._thread = threading.Thread(target=self._read)
+        self._changed = threading.Condition()
+
+    def start_reading(self) -> None:
+        self._thread.start()
+
+    def wait_for(self, text: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: text in self.text, ENOUGH), self.text[-500:]
+
+    def close(self) -> None:
+        if not self._thread.ident:
+            self.start_reading()
+        for thread in threading.enumerate():
+            if thread.name == "m2m-log":  # it may still be writing into the pipe
+                thread.join(ENOUGH)
+        self.writer.close()
+        self._thread.join(ENOUGH)
+        self._reader.close()
+
+    def _read(self) -> None:
+        for line in self._reader:
+            with self._changed:
+                self.text += line
+                self._changed.notify_all()
+
+
+@pytest.fixture
+def unread() -> Iterator[UnreadPipe]:
+    pipe = UnreadPipe()
+    yield pipe
+    pipe.close()
+
+
+WAITING = 10_000  # records; what is above is dropped
+PIPE = 70_000  # bytes; no platform's pipe takes more
+
+
+def fill(count: int) -> None:
+    for _ in range(PIPE // 1000 + 1):
+        ours.warning("%s", "x" * 1000)
+    for number in range(count):
+        ours.warning("number %d", number)
+
+
+def test_a_host_that_does_not_read_our_stderr_stalls_nobody(unread: UnreadPipe) -> None:
+    started = time.monotonic()
+    with configured(unread.writer, None):
+        fill(WAITING // 2)
+        logged = time.monotonic()
+    assert logged - started < ENOUGH / 2
+    assert time.monotonic() - logged < 1.5  # the end does not wait for it either
+
+
+def test_lines_that_were_dropped_are_counted(unread: UnreadPipe) -> None:
+    with configured(unread.writer, None):
+        fill(WAITING + 500)
+        unread.start_reading()
+        unread.wait_for("were dropped")
+    counted = re.search(r"WARNING: (\d+) log lines were dropped", unread.text)
+    assert counted is not None
+    written = len(re.findall(r"(?:number \d+|x{1000})$", unread.text, re.MULTILINE))
+    assert written + int(counted[1]) == WAITING + 500 + PIPE // 1000 + 1
+
+
+def test_an_unread_stderr_does_not_keep_lines_from_the_file_for_ever(
+    unread: UnreadPipe, tmp_path: Path
+) -> None:
+    with configured(unread.writer, None, tmp_path / "log"):
+        fill(10)
+        unread.start_reading()
+        unread.wait_for("number 9")
+    assert "number 9" in (tmp_path / "log").read_text()
