@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import paramiko
@@ -271,14 +271,16 @@ class ChannelCarrier:
     def write(self, data: bytes) -> None:
         # Not sendall, which copies all that is left for each packet of 32 KiB.
         rest = memoryview(data)
-        while rest:
-            sent = self._channel.send(rest)  # type: ignore[arg-type]  # takes any buffer that has slices
-            if not sent:
-                raise OSError("the channel is closed")
-            rest = rest[sent:]
+        with _as_os_error():
+            while rest:
+                sent = self._channel.send(rest)  # type: ignore[arg-type]  # takes any buffer that has slices
+                if not sent:
+                    raise OSError("the channel is closed")
+                rest = rest[sent:]
 
     def close_write(self) -> None:
-        self._channel.shutdown_write()
+        with _as_os_error():
+            self._channel.shutdown_write()
 
     def signal(self, name: str) -> None:
         """RFC 4254 section 6.9; OpenSSH obeys for exec and shell sessions. paramiko has no call for it."""
@@ -288,7 +290,8 @@ class ChannelCarrier:
         message.add_string("signal")
         message.add_boolean(False)
         message.add_string(name)
-        self._transport._send_user_message(message)  # type: ignore[attr-defined]  # not in the stubs
+        with suppress(OSError), _as_os_error():
+            self._transport._send_user_message(message)  # type: ignore[attr-defined]  # not in the stubs
 
     def ending(self) -> SSHClientError:
         self._channel.status_event.wait(_STATUS_TIMEOUT)
@@ -301,6 +304,15 @@ class ChannelCarrier:
 
     def close(self) -> None:
         self._connection.close()
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """What paramiko raises, besides OSError, when the connection closes under a write."""
+    try:
+        yield
+    except (EOFError, paramiko.SSHException) as exc:
+        raise OSError("the SSH connection is closed") from exc
 
 
 def _exit_error(status: int | None) -> RemoteExitError:
