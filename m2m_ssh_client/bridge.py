@@ -128,9 +128,10 @@ class Bridge:
                     return
         except MessageTooLongError as exc:
             self._too_long = exc
-        if splitter.pending:
-            logger.warning("the remote ended in the middle of a line (%d bytes)", splitter.pending)
-        self._from_remote.end()
+        finally:
+            if splitter.pending:
+                logger.warning("the remote ended within a line (%d bytes)", splitter.pending)
+            self._from_remote.end()
 
     def _read_stderr(self) -> None:
         rest = b""

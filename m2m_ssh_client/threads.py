@@ -97,6 +97,7 @@ class FromThread:
         """Hand over a batch; False if nobody wants any more. The reading thread only."""
         self._delivered.acquire()
         if self._closed:
+            self._delivered.release()  # for `end`
             return False
         self._call_soon(self._deliver, lines)
         return True

@@ -43,7 +43,7 @@ async def test_half_a_line_at_the_end_is_dropped_and_logged(
         carrier.say(b"half")
         carrier.die()
         assert await _receive_all(bridge.inbound) == []
-    assert "middle of a line (4 bytes)" in caplog.text
+    assert "within a line (4 bytes)" in caplog.text
 
 
 async def test_what_is_sent_arrives_and_then_the_end_of_file(carrier: PipeCarrier) -> None:

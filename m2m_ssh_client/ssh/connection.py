@@ -263,10 +263,15 @@ class ChannelCarrier:
         self._channel = channel
 
     def read(self) -> bytes:
-        return self._channel.recv(_READ_SIZE)
+        # Reading writes too (it tells the far side that there is room again), and so can fail like a write.
+        with suppress(OSError), _as_os_error():
+            return self._channel.recv(_READ_SIZE)
+        return b""
 
     def read_stderr(self) -> bytes:
-        return self._channel.recv_stderr(_READ_SIZE)
+        with suppress(OSError), _as_os_error():
+            return self._channel.recv_stderr(_READ_SIZE)
+        return b""
 
     def write(self, data: bytes) -> None:
         # Not sendall, which copies all that is left for each packet of 32 KiB.
