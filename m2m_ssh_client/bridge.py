@@ -29,6 +29,7 @@ remote_stderr = logging.getLogger("m2m_ssh_client.remote")
 """What the far side writes to its stderr, a record a line."""
 
 _TAIL_LINES = 5
+_TAIL_LENGTH = 4000  # some shells repeat the whole line that they do not understand
 _STDERR_LINE_LIMIT = 8 * 1024
 
 _TERM_BEFORE = 0.4  # seconds before the deadline of a shutdown
@@ -147,7 +148,7 @@ class Bridge:
 
     def _show(self, line: bytes) -> None:
         text = printable(line.rstrip(b"\r"))
-        self._tail.append(shortened(text))
+        self._tail.append(shortened(text, _TAIL_LENGTH))
         remote_stderr.warning("%s", text)
 
 

@@ -47,6 +47,8 @@ def _proxy(arguments: list[str]) -> int:
         params = _parameters(args, command)
         if args.key_server_port is not None and not args.use_key_server:
             logger.warning("--key-server-port is ignored without --use-key-server")
+        if args.known_hosts is not None and args.host_key is not None:
+            logger.warning("--known-hosts is ignored: --host-key says which key is right")
         if args.disable_host_key_checking:
             logger.warning(
                 "the host key is not checked: anyone on the path can read and change everything"

@@ -11,9 +11,10 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import Full, Queue
+from queue import Empty, Full, Queue
+from typing import TextIO
 
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.text import printable
@@ -23,7 +24,6 @@ DEFAULT_LEVEL = "INFO"
 REMOTE_STDERR = "m2m_ssh_client.remote"
 """The logger of what the remote server writes to its stderr."""
 
-_NOWHERE = logging.NullHandler()
 _MOST_WAITING = 10_000
 _FLUSH_TIME = 0.3
 
@@ -35,7 +35,7 @@ def configured(level: str | None, file: Path | None) -> Iterator[None]:
     `level` counts for stderr and the file; without it stderr shows WARNING and above (hosts present every line
     there as an error) and the file INFO. Raises UsageError if the file cannot be written.
     """
-    stderr = logging.StreamHandler(sys.stderr)
+    stderr = _StderrHandler(sys.stderr)
     stderr.setLevel(level or "WARNING")
     stderr.setFormatter(_StderrFormatter())
     handlers: list[logging.Handler] = [stderr]
@@ -55,8 +55,6 @@ def configured(level: str | None, file: Path | None) -> Iterator[None]:
     try:
         yield
     finally:
-        # A thread of paramiko's may still find out that its connection is gone: nobody needs to read that.
-        logging.getLogger("paramiko").addHandler(_NOWHERE)
         for logger, (lowest, propagate) in before.items():
             logger.removeHandler(background)
             logger.propagate = propagate
@@ -75,6 +73,33 @@ def _file_handler(file: Path, level: str) -> logging.Handler:
     handler.setLevel(level)
     handler.setFormatter(_OneLineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     return handler
+
+
+class _StderrHandler(logging.Handler):
+    """Writes past Python's buffer and without the handler's lock.
+
+    At its end the interpreter waits for both, so a host that does not read our stderr would keep us alive.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def createLock(self) -> None:  # noqa: N802 - inherited
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record) + "\n"
+        with suppress(OSError):  # nobody reads any more
+            try:
+                descriptor = self._stream.fileno()
+            except (AttributeError, ValueError):  # None without a console; not a file in tests
+                if self._stream is not None:
+                    self._stream.write(line)
+                return
+            data = line.encode(self._stream.encoding, "backslashreplace")
+            while data:
+                data = data[os.write(descriptor, data) :]
 
 
 class _ClosingStreamHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic only in the stubs
@@ -125,7 +150,10 @@ class _BackgroundHandler(logging.Handler):
         try:
             self._queue.put(None, timeout=_FLUSH_TIME)
         except Full:
-            return
+            with suppress(Empty):  # one makes room for the end
+                self._queue.get_nowait()
+                self._dropped += 1
+            self._queue.put_nowait(None)
         self._thread.join(timeout=_FLUSH_TIME)
         super().close()
 
@@ -133,16 +161,19 @@ class _BackgroundHandler(logging.Handler):
         while (record := self._queue.get()) is not None:
             self._pass_on(record)
             if self._dropped and self._queue.empty():
-                dropped, self._dropped = self._dropped, 0
-                text = f"{dropped} log lines were dropped: nobody read them in time"
-                self._pass_on(
-                    logging.makeLogRecord({"levelno": 30, "levelname": "WARNING", "msg": text})
-                )
+                self._tell_dropped()
+        if self._dropped:
+            self._tell_dropped()
         for handler in self._handlers:
             if isinstance(handler, _ClosingStreamHandler):
                 handler.close()
 
+    def _tell_dropped(self) -> None:
+        dropped, self._dropped = self._dropped, 0
+        text = f"{dropped} log lines were dropped: nobody read them in time"
+        self._pass_on(logging.makeLogRecord({"levelno": 30, "levelname": "WARNING", "msg": text}))
+
     def _pass_on(self, record: logging.LogRecord) -> None:
         for handler in self._handlers:
             if record.levelno >= handler.level:
-                handler.handle(record)
+                handler.emit(record)  # not handle(): one thread needs no lock

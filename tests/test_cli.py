@@ -228,6 +228,7 @@ def test_a_log_file_that_cannot_be_written_is_a_usage_error(
     [
         (["--key-server-port", "8000"], "--key-server-port is ignored"),
         (["--key-server-port", "8000", "--use-key-server"], None),
+        (["--known-hosts", "f", "--host-key", "SHA256:" + "a" * 43], "--known-hosts is ignored"),
         (["--disable-host-key-checking"], "host key is not checked"),
         ([], None),
     ],

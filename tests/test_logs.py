@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import TextIO
 
 import pytest
 from pydantic import SecretStr
+from support.host import PACKAGE_PARENT
 
 from m2m_ssh_client import logs
 from m2m_ssh_client.errors import UsageError
@@ -292,3 +294,31 @@ def test_an_unread_stderr_does_not_keep_lines_from_the_file_for_ever(
         unread.start_reading()
         unread.wait_for("number 9")
     assert "number 9" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("count", [500, 2 * WAITING])
+def test_a_host_that_never_reads_our_stderr_does_not_keep_the_process_alive(count: int) -> None:
+    code = (
+        "import logging\n"
+        "from m2m_ssh_client import logs\n"
+        "with logs.configured(None, None):\n"
+        f"    for _ in range({count}):\n"
+        "        logging.getLogger('m2m_ssh_client').warning('x' * 1000)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": PACKAGE_PARENT},
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert process.wait(ENOUGH) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_dropped_lines_are_counted_even_if_the_end_comes_first(unread: UnreadPipe) -> None:
+    with configured(unread.writer, None):
+        fill(2 * WAITING)
+    unread.start_reading()
+    unread.wait_for("were dropped")

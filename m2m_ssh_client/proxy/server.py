@@ -19,6 +19,7 @@ from m2m_ssh_client.bridge import Bridge
 from m2m_ssh_client.errors import NotMCPError, RemoteExitError, SSHClientError
 from m2m_ssh_client.proxy.session import Output, Session, State
 from m2m_ssh_client.proxy.stdio import HostStreams
+from m2m_ssh_client.text import shortened
 from m2m_ssh_client.threads import Lines
 
 logger = logging.getLogger(__name__)
@@ -193,7 +194,7 @@ class Proxy:
             if self._session.noise:
                 message += "; it printed: " + " | ".join(self._session.noise)
         if bridge.stderr_tail:
-            message += "; its stderr: " + " | ".join(bridge.stderr_tail)
+            message += "; its stderr: " + " | ".join(map(shortened, bridge.stderr_tail))
         return RemoteExitError(message, reason.hint, reason.status)
 
 

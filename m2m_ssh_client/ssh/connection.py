@@ -32,6 +32,8 @@ from m2m_ssh_client.ssh.known_hosts import HostKey, KnownHosts
 from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
+# Where nobody has set up logging, or no longer, Python would print paramiko's last words, a traceback, on stderr.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 # AES-GCM first: one pass in one library call for each packet, where CTR needs a MAC beside it. What OpenSSH's own
 # defaults (ssh_config(5)) leave out, CBC, 3DES, MD5, truncated and SHA-1 MACs, is not offered.

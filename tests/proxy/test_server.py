@@ -234,13 +234,26 @@ async def test_a_remote_that_ends_later_leaves_no_request_unanswered_and_the_pro
         assert isinstance(await ended(case, 1), ConnectionLostError)
 
 
-async def test_a_login_shell_gets_one_harmless_line_and_the_host_is_told_what_to_do() -> None:
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        b"-bash: line 1: jsonrpc:2.0: command not found\n",
+        b"-sh: 1: {jsonrpc:2.0,%s}: not found\n" % (b"x" * 1000),
+        b"zsh: command not found: jsonrpc:2.0\n",
+        b"fish: Unknown command: jsonrpc:2.0\n",
+        b"{jsonrpc: Command not found.\n",
+    ],
+    ids=["bash", "dash", "zsh", "fish", "csh"],
+)
+async def test_a_login_shell_gets_one_harmless_line_and_the_host_is_told_what_to_do(
+    complaint: bytes,
+) -> None:
     async with running(may_be_shell=True) as case:
         await case.say(NOTE, INITIALIZE, CALL)
         (line,) = await case.remote_heard()
         assert json.loads(line) == json.loads(INITIALIZE)
         assert b"$" not in line
-        case.carrier.complain(b"-bash: line 1: jsonrpc:2.0: command not found\n")
+        case.carrier.complain(complaint)
         replies = [json.loads(line) for line in await case.hear(2)]
         assert [reply["id"] for reply in replies] == [0, 1]
         assert all("after `--`" in reply["error"]["message"] for reply in replies)

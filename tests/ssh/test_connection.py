@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -16,6 +18,7 @@ from typing import Any
 import paramiko
 import pytest
 from paramiko.common import AUTH_PARTIALLY_SUCCESSFUL, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+from support.host import PACKAGE_PARENT
 
 from m2m_ssh_client.demo.ssh_server import SSHServer
 from m2m_ssh_client.errors import (
@@ -821,3 +824,69 @@ def test_a_signal_is_sent_as_rfc_4254_has_it(keys: Keys, monkeypatch: pytest.Mon
             carrier.signal("TERM")
             assert arrived.wait(ENOUGH)
     assert heard == [("signal", False, "TERM")]
+
+
+@pytest.mark.parametrize("how", ["cut", "closed"])
+def test_a_write_that_is_stuck_ends_with_an_oserror(how: str, keys: Keys) -> None:
+    """What waits in a frozen link ends when that is cut or given up; paramiko's word for it is EOFError."""
+
+    class Wide(Odd):
+        def configure(self, transport: paramiko.Transport) -> None:
+            transport.default_window_size = 2**31 - 1  # so that TCP is what the write waits for
+
+    frozen, cut = threading.Event(), threading.Event()
+
+    def carry(client: socket.socket) -> None:
+        """To the server and back; frozen, it takes nothing any more; cut, it resets."""
+        with socket.create_connection(("127.0.0.1", server_port)) as server:
+
+            def back() -> None:
+                with suppress(OSError):
+                    while data := server.recv(1 << 16):
+                        client.sendall(data)
+
+            returning = threading.Thread(target=back)
+            returning.start()
+            client.settimeout(0.05)
+            while not frozen.is_set():
+                with suppress(TimeoutError):
+                    server.sendall(client.recv(1 << 16))
+            cut.wait(ENOUGH)
+            resets(client)
+            server.shutdown(socket.SHUT_RDWR)
+            returning.join(ENOUGH)
+
+    failures: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            carrier.write(bytes(200_000_000))
+        except BaseException as exc:  # noqa: BLE001 - which one is what the test is about
+            failures.append(exc)
+
+    with odd_server(Wide(), keys["ed25519 host"]) as server_port, listening(carry) as port:
+        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        with opened(link) as carrier:
+            frozen.set()
+            writer = threading.Thread(target=write)
+            writer.start()
+            writer.join(0.5)
+            assert writer.is_alive()
+            if how == "closed":
+                link.close()
+            cut.set()
+            writer.join(ENOUGH)
+    (failure,) = failures
+    assert isinstance(failure, OSError)
+
+
+def test_paramiko_keeps_its_last_words_to_itself_where_nobody_wants_to_hear_them() -> None:
+    code = (
+        "import logging, m2m_ssh_client.ssh.connection\n"
+        "logging.getLogger('paramiko.transport').error('Exception (client): ...')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": PACKAGE_PARENT}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, timeout=30
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
