@@ -87,6 +87,11 @@ class Bridge:
         """The last lines of the far side's stderr, printable."""
         return list(self._tail)
 
+    @property
+    def unsent(self) -> list[bytes]:
+        """After the end: the lines taken from `outbound` of which not a byte left for the far side."""
+        return self._to_remote.unsent
+
     async def ending(self) -> SSHClientError:
         """Why `inbound` ended. When this returns, `stderr_tail` is complete if the far side ended too."""
         if self._too_long is not None:
@@ -119,6 +124,7 @@ class Bridge:
         self.outbound.close()
         with anyio.move_on_after(_CLOSE_TIME, shield=True):
             await run_in_thread("ssh-close", self._carrier.close)
+            await self._to_remote.finished.wait()
 
     def _read(self) -> None:
         splitter = LineSplitter(self._max_line)

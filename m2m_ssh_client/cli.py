@@ -133,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_machine(parser.add_argument_group("the remote machine"))
     _add_trust(parser.add_argument_group("trust"))
+    _add_survival(parser.add_argument_group("when the network fails"))
     other = parser.add_argument_group("other")
     other.add_argument(
         "--max-message-size",
@@ -162,6 +163,46 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
         type=float,
         metavar="SECONDS",
         help="for everything up to the open session (default: 25)",
+    )
+
+
+def _add_survival(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--keepalive",
+        type=float,
+        metavar="SECONDS",
+        help="ask for a sign of life when nothing was heard for so long; 0: never (default: 15)",
+    )
+    group.add_argument(
+        "--keepalive-count",
+        type=int,
+        metavar="N",
+        help="the connection is lost when N times as long nothing was heard (default: 3)",
+    )
+    group.add_argument(
+        "--no-reconnect",
+        dest="reconnect",
+        action="store_const",
+        const=False,
+        help="end when the connection is lost, instead of making it again",
+    )
+    group.add_argument(
+        "--reconnect-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="give up a lost connection after this time (default: never)",
+    )
+    group.add_argument(
+        "--hold-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="how long a request waits for a lost connection before it gets an error (default: 20)",
+    )
+    group.add_argument(
+        "--retry-tool-calls",
+        action="store_const",
+        const=True,
+        help="after a lost connection, repeat calls of tools whose annotations say readOnlyHint or idempotentHint",
     )
 
 

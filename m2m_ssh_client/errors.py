@@ -36,9 +36,16 @@ class UsageError(SSHClientError):
 
 
 class UnreachableError(SSHClientError):
-    """The machine did not answer: unresolvable name, refused, timeout, no SSH there."""
+    """The machine did not answer: unresolvable name, refused, timeout, no SSH there.
+
+    `network_down` tells that this may be for want of a network here, as when a laptop wakes up.
+    """
 
     permanent = False
+
+    def __init__(self, message: str, hint: str = "", *, network_down: bool = False) -> None:
+        super().__init__(message, hint)
+        self.network_down = network_down
 
 
 class ConnectionLostError(SSHClientError):

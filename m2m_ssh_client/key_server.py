@@ -25,7 +25,8 @@ from typing import NamedTuple, TypeVar
 import requests
 
 from m2m_ssh_client.errors import KeyServerError, KnownHostsError
-from m2m_ssh_client.ssh.known_hosts import HostKey, KnownHosts, entry
+from m2m_ssh_client.ssh.host_key import HostKey
+from m2m_ssh_client.ssh.known_hosts import KnownHosts, entry
 from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)

@@ -24,6 +24,7 @@ DEFAULT_LEVEL = "INFO"
 REMOTE_STDERR = "m2m_ssh_client.remote"
 """The logger of what the remote server writes to its stderr."""
 
+_NOWHERE = logging.NullHandler()
 _MOST_WAITING = 10_000
 _FLUSH_TIME = 0.3
 
@@ -55,6 +56,8 @@ def configured(level: str | None, file: Path | None) -> Iterator[None]:
     try:
         yield
     finally:
+        # A thread of paramiko's may still find out that its connection is gone: nobody needs to read that.
+        logging.getLogger("paramiko").addHandler(_NOWHERE)
         for logger, (lowest, propagate) in before.items():
             logger.removeHandler(background)
             logger.propagate = propagate

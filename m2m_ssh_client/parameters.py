@@ -15,6 +15,9 @@ DEFAULT_CLIENT_KEY = Path("~/.ssh/m2m_mcp_server_ssh_client")
 DEFAULT_KNOWN_HOSTS = Path("~/.ssh/known_hosts")
 DEFAULT_KEY_SERVER_PORT = 8000
 DEFAULT_CONNECT_TIMEOUT = 25.0
+DEFAULT_KEEPALIVE = 15.0
+DEFAULT_KEEPALIVE_COUNT = 3
+DEFAULT_HOLD_TIMEOUT = 20.0
 DEFAULT_MAX_MESSAGE_SIZE = 256 * 1024 * 1024
 
 # base64 of the 32 bytes of a SHA-256, without padding, as `ssh-keygen -l` prints it.
@@ -29,6 +32,10 @@ class SSHServerParameters(BaseModel):
     line for the remote user's shell as it stands; of several, each is quoted for a POSIX shell.
     `connect_timeout` is in seconds and covers everything up to the open channel.
     `max_message_size` is in bytes, for one JSON-RPC line in either direction.
+
+    A link on which nothing was heard for `keepalive` × `keepalive_count` seconds is lost (ssh_config(5),
+    ServerAliveInterval; 0 switches it off). A lost link is made again, for `reconnect_timeout` seconds (None: for ever)
+    unless `reconnect` is off; requests wait for it for `hold_timeout` seconds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +53,12 @@ class SSHServerParameters(BaseModel):
     command: tuple[str, ...] = ()
     subsystem: str | None = Field(default=None, min_length=1)
     connect_timeout: float = Field(default=DEFAULT_CONNECT_TIMEOUT, gt=0, le=3600)
+    keepalive: float = Field(default=DEFAULT_KEEPALIVE, ge=0, le=86400)
+    keepalive_count: int = Field(default=DEFAULT_KEEPALIVE_COUNT, ge=1, le=1000)
+    reconnect: bool = True
+    reconnect_timeout: float | None = Field(default=None, gt=0)
+    hold_timeout: float = Field(default=DEFAULT_HOLD_TIMEOUT, gt=0)
+    retry_tool_calls: bool = False
     max_message_size: int = Field(default=DEFAULT_MAX_MESSAGE_SIZE, ge=1024)
 
     @field_validator("host", "username", "subsystem")

@@ -14,7 +14,7 @@ import anyio
 from m2m_ssh_client.bridge import Bridge, opened
 from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.parameters import SSHServerParameters
-from m2m_ssh_client.proxy.server import Proxy
+from m2m_ssh_client.proxy.server import Proxy, Settings
 from m2m_ssh_client.proxy.stdio import HostStreams, stdio
 from m2m_ssh_client.remote import Remote
 from m2m_ssh_client.text import printable, shortened
@@ -33,41 +33,44 @@ def relay_stdio(params: SSHServerParameters) -> int:
 
 async def _relay_stdio(params: SSHServerParameters) -> int:
     async with stdio(params.max_message_size) as host:
-        proxy = make_proxy(params, host)
         received: list[int] = []
-        with _signals(proxy, received):
-            failure = await proxy.run()
+        async with proxy_for(params, host) as proxy:
+            with _signals(proxy, received):
+                failure = await proxy.run()
     if received:
         return 128 + received[0]
     return 0 if failure is None else failure.exit_status
 
 
-def make_proxy(params: SSHServerParameters, host: HostStreams) -> Proxy:
-    """The proxy between this host and the remote server that the parameters name."""
-    may_be_shell = not params.command and params.subsystem is None
-    return Proxy(
-        host,
-        partial(_dial, params),
-        may_be_shell=may_be_shell,
-        answer_timeout=params.connect_timeout,
-    )
-
-
 @asynccontextmanager
-async def _dial(params: SSHServerParameters) -> AsyncIterator[Bridge]:
+async def proxy_for(params: SSHServerParameters, host: HostStreams) -> AsyncIterator[Proxy]:
+    """The proxy between this host and the remote server that the parameters name; connections end with the context."""
     remote = Remote(params)
+    settings = Settings(
+        may_be_shell=not params.command and params.subsystem is None,
+        answer_timeout=params.connect_timeout,
+        reconnect=params.reconnect,
+        reconnect_timeout=params.reconnect_timeout or float("inf"),
+        hold_timeout=params.hold_timeout,
+        retry_tool_calls=params.retry_tool_calls,
+    )
     try:
-        try:
-            carrier = await run_in_thread("ssh-connect", remote.open)
-        except SSHClientError:
-            raise
-        except Exception as exc:
-            raise _unexpected(exc) from exc
-        async with opened(carrier, params.max_message_size) as bridge:
-            yield bridge
+        yield Proxy(host, partial(_dial, remote, params.max_message_size), settings)
     finally:
         with anyio.move_on_after(_CLOSE_TIME, shield=True):
             await run_in_thread("ssh-close", remote.close)
+
+
+@asynccontextmanager
+async def _dial(remote: Remote, max_line: int) -> AsyncIterator[Bridge]:
+    try:
+        carrier = await run_in_thread("ssh-connect", remote.open)
+    except SSHClientError:
+        raise
+    except Exception as exc:
+        raise _unexpected(exc) from exc
+    async with opened(carrier, max_line) as bridge:
+        yield bridge
 
 
 def _unexpected(exc: Exception) -> SSHClientError:

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from m2m_ssh_client.errors import ConnectionLostError, HostKeyError
+from m2m_ssh_client.errors import ConnectionLostError, HostKeyError, SSHClientError
 from m2m_ssh_client.parameters import DEFAULT_CLIENT_KEY, SSHServerParameters
 
 if TYPE_CHECKING:
@@ -35,19 +35,27 @@ class Remote:
         self._temporary = ExitStack()
 
     def open(self) -> Carrier:
-        """A fresh connection to the remote server.
+        """A fresh remote server process: over the connection that there is, or else over a new one.
 
         Raises an SSHClientError. The key server, if one is used, is asked on the first call only.
         """
+        if self._connection is not None and self._connection.alive:
+            try:
+                return self._connection.channel()
+            except SSHClientError as exc:  # MaxSessions, or it is dying: a new one may do better
+                logger.info("no further session on this connection: %s", exc.message)
         from m2m_ssh_client.ssh.connection import Connection
 
         key = self._client_key()
         if self._known_hosts is None:
             self._known_hosts = self._exchange_keys(key)
-        self._connection = Connection(self._params, key, self._known_hosts)
+        if self._connection is not None:
+            self._connection.close()  # it is dead, and its watch may not know it yet
+        connection = self._connection = Connection(self._params, key, self._known_hosts)
         if self._stop.is_set():
             raise ConnectionLostError("Stopped while connecting")
-        return self._connection.open()
+        connection.open()
+        return connection.channel()
 
     def close(self) -> None:
         """End the connection, also one that is being opened, and remove what was temporary."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 # Control characters (C0 but for the tab, DEL, C1), and the marks that turn a terminal's writing direction.
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -22,3 +26,10 @@ def _escape(match: re.Match[str]) -> str:
 def shortened(text: str, most: int = 200) -> str:
     """The text, cut to `most` characters with a mark where it was cut."""
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def quoted(argument: str | Path) -> str:
+    """For pasting into a command line of this platform."""
+    if sys.platform == "win32":
+        return subprocess.list2cmdline([str(argument)])
+    return shlex.quote(str(argument))

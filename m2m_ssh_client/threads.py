@@ -8,9 +8,10 @@ buffers: `FromThread` lets its thread run ahead by two batches, `ToThread` accep
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 import anyio
@@ -22,6 +23,9 @@ Lines = list[bytes]
 
 READ_SIZE = 256 * 1024
 """The most bytes taken in one read: large enough that long lines need few, small enough to bound a batch."""
+
+_LONG_LINE = READ_SIZE
+"""A line of more bytes than this is written by itself."""
 
 _WRITE_AHEAD = 1024 * 1024
 """How many bytes may wait for a writer thread before the sender waits too."""
@@ -152,15 +156,25 @@ class ToThread:
         self.send: MemoryObjectSendStream[Lines]
         self.send, self._receive = anyio.create_memory_object_stream[Lines](0)
         self.finished = anyio.Event()
+        self._unbegun: Lines = []
         self.failed = anyio.Event()
         self._call_soon = loop_caller()
         self._write = write
         self._finish = finish
         self._queue: SimpleQueue[Lines | None] = SimpleQueue()
         self._waiting = 0  # bytes in the queue; guarded by the lock
+        self._closing = False
         self._lock = threading.Lock()
         self._room: anyio.Event | None = None  # set while the pump waits; guarded by the lock
         start_thread(name, self._work)
+
+    @property
+    def unsent(self) -> Lines:
+        """Once `finished` is set: the lines that were taken and of which not a byte was handed to `write`."""
+        with suppress(Empty):
+            while True:
+                self._unbegun += self._queue.get_nowait() or []
+        return self._unbegun
 
     async def pump(self) -> None:
         """Carry lines from the stream to the thread until the stream is closed or the thread fails."""
@@ -173,6 +187,7 @@ class ToThread:
 
     def close(self) -> None:
         """Let the thread go without waiting for what it has not written. In the loop."""
+        self._closing = True
         self._receive.close()
         self._queue.put(None)
 
@@ -184,15 +199,26 @@ class ToThread:
             return self._room
 
     def _work(self) -> None:
+        waiting: deque[Lines] = deque()
         try:
             while (lines := self._queue.get()) is not None:
-                for chunk in joined(lines):
-                    self._write(chunk)
+                waiting.extend(groups(lines))
+                while waiting and not self._closing:
+                    self._write_group(waiting.popleft())
                 self._written(_size(lines))
-            self._finish()
+            if not self._closing:
+                self._finish()
         except OSError:
             self._call_soon(self._fail)
+        self._unbegun = [line for group in waiting for line in group]
         self._call_soon(self.finished.set)
+
+    def _write_group(self, lines: Lines) -> None:
+        if len(lines[0]) > _LONG_LINE:  # a copy, only to append one byte, is not worth it
+            self._write(lines[0])
+            self._write(b"\n")
+        else:
+            self._write(b"\n".join([*lines, b""]))
 
     def _written(self, size: int) -> None:
         with self._lock:
@@ -213,21 +239,15 @@ def _size(lines: Lines) -> int:
     return sum(map(len, lines)) + len(lines)
 
 
-def joined(lines: Iterable[bytes], most: int = READ_SIZE) -> Iterator[bytes]:
-    """The lines with their line feeds, in few writes: short ones together, long ones without a copy."""
+def groups(lines: Lines) -> Iterator[Lines]:
+    """The lines in the groups in which they are written: short ones together, long ones alone."""
     together: Lines = []
     size = 0
     for line in lines:
-        if len(line) > most:
-            if together:
-                yield b"\n".join([*together, b""])
-            yield line
-            together, size = [b""], 1
-        else:
-            together.append(line)
-            size += len(line) + 1
-        if size >= most:
-            yield b"\n".join([*together, b""])
+        if together and size + len(line) > _LONG_LINE:
+            yield together
             together, size = [], 0
+        together.append(line)
+        size += len(line) + 1
     if together:
-        yield b"\n".join([*together, b""])
+        yield together

@@ -17,8 +17,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.shared.message import SessionMessage
 
 from m2m_ssh_client.parameters import SSHServerParameters
+from m2m_ssh_client.proxy.server import Proxy
 from m2m_ssh_client.proxy.stdio import HostStreams
-from m2m_ssh_client.relay import make_proxy
+from m2m_ssh_client.relay import proxy_for
 from m2m_ssh_client.threads import Lines
 
 # How each line of the SDK's own stdio transport writes and reads messages. (Imported by name: only one of the two
@@ -54,7 +55,7 @@ async def ssh_client(
     write_stream, from_program = anyio.create_memory_object_stream[SessionMessage](0)
     to_proxy, proxy_inbound = anyio.create_memory_object_stream[Lines](0)
     proxy_outbound, from_proxy = anyio.create_memory_object_stream[Lines](0)
-    proxy = make_proxy(params, HostStreams(proxy_inbound, proxy_outbound, anyio.Event()))
+    host = HostStreams(proxy_inbound, proxy_outbound, anyio.Event())
     relayed = anyio.Event()
 
     async def carry_to_proxy() -> None:
@@ -68,7 +69,7 @@ async def ssh_client(
                 for line in lines:
                     await to_program.send(_from_line(line))
 
-    async def relay() -> None:
+    async def relay(proxy: Proxy) -> None:
         # Shielded, so that a program that is cancelled ends the remote server orderly too: `stop` ends this.
         with anyio.CancelScope(shield=True), proxy_outbound, proxy_inbound:
             try:
@@ -76,9 +77,10 @@ async def ssh_client(
             finally:
                 relayed.set()
 
-    async with anyio.create_task_group() as tasks:
-        for task in (carry_to_proxy, carry_to_program, relay):
-            tasks.start_soon(task)
+    async with proxy_for(params, host) as proxy, anyio.create_task_group() as tasks:
+        tasks.start_soon(carry_to_proxy)
+        tasks.start_soon(carry_to_program)
+        tasks.start_soon(relay, proxy)
         try:
             yield read_stream, write_stream
         finally:

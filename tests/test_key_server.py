@@ -23,7 +23,7 @@ import trustme
 from m2m_ssh_client import key_server
 from m2m_ssh_client.errors import HostKeyError, KeyServerError, KnownHostsError
 from m2m_ssh_client.key_server import KeyServer, remember_or_refuse, temporary_known_hosts
-from m2m_ssh_client.ssh.known_hosts import HostKey
+from m2m_ssh_client.ssh.host_key import HostKey
 
 
 def _ed25519(seed: int) -> HostKey:

@@ -30,8 +30,9 @@ from m2m_ssh_client.errors import (
 )
 from m2m_ssh_client.parameters import DEFAULT_CLIENT_KEY, SSHServerParameters
 from m2m_ssh_client.remote import Remote
+from m2m_ssh_client.ssh.host_key import HostKey
 from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key
-from m2m_ssh_client.ssh.known_hosts import HostKey, entry
+from m2m_ssh_client.ssh.known_hosts import entry
 
 ENOUGH = 10.0  # seconds
 CAT = [

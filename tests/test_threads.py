@@ -7,31 +7,68 @@ import threading
 import anyio
 import pytest
 
-from m2m_ssh_client.threads import FromThread, Lines, ToThread, joined, run_in_thread, start_thread
+from m2m_ssh_client import threads
+from m2m_ssh_client.threads import FromThread, Lines, ToThread, run_in_thread, start_thread
 
 pytestmark = pytest.mark.anyio
 
-JOINS: list[tuple[Lines, list[bytes]]] = [
-    ([], []),
-    ([b""], [b"\n"]),
-    ([b"a", b"", b"b"], [b"a\n\nb\n"]),
-    ([b"x" * 11], [b"x" * 11, b"\n"]),
-    ([b"a", b"x" * 11, b"b"], [b"a\n", b"x" * 11, b"\nb\n"]),
-    ([b"x" * 11, b"y" * 11], [b"x" * 11, b"\n", b"y" * 11, b"\n"]),
-    ([b"abcd", b"efgh", b"ij"], [b"abcd\nefgh\n", b"ij\n"]),
-]
 
-
-@pytest.mark.parametrize(("lines", "writes"), JOINS)
-def test_short_lines_are_written_together_and_long_ones_as_they_are(
-    lines: Lines, writes: list[bytes]
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([], []),
+        ([b""], [[b""]]),
+        ([b"a", b"", b"b"], [[b"a", b"", b"b"]]),
+        ([b"a", b"x" * 11, b"b"], [[b"a"], [b"x" * 11], [b"b"]]),
+        ([b"abcd", b"efgh", b"ij"], [[b"abcd"], [b"efgh", b"ij"]]),
+    ],
+)
+def test_short_lines_are_written_together_and_long_ones_alone(
+    lines: Lines, expected: list[Lines], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert list(joined(lines, most=10)) == writes
+    monkeypatch.setattr(threads, "_LONG_LINE", 8)
+    assert list(threads.groups(lines)) == expected
 
 
-def test_a_long_line_is_not_copied_to_be_written() -> None:
+async def test_a_long_line_is_not_copied_to_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_LONG_LINE", 100)
+    written: list[bytes] = []
     line = b"x" * 1000
-    assert any(chunk is line for chunk in joined([b"a", line, b"b"], most=10))
+    async with anyio.create_task_group() as tasks:
+        sink = ToThread("test", written.append)
+        tasks.start_soon(sink.pump)
+        await sink.send.send([b"a", line, b"b"])
+        sink.send.close()
+        with anyio.fail_after(5):
+            await sink.finished.wait()
+    assert written == [b"a\n", line, b"\n", b"b\n"]
+    assert written[1] is line
+
+
+async def test_what_was_taken_and_not_begun_to_be_written_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "_LONG_LINE", 2)
+    writing, broken = threading.Event(), threading.Event()
+
+    def write(_data: bytes) -> None:
+        writing.set()
+        broken.wait(10)
+        raise BrokenPipeError
+
+    async with anyio.create_task_group() as tasks:
+        sink = ToThread("test", write)
+        tasks.start_soon(sink.pump)
+        await sink.send.send([b"begun", b"not begun"])
+        await sink.send.send([b"nor this"])
+        await run_in_thread("test-wait", lambda: writing.wait(10))
+        sink.close()
+        broken.set()
+        with anyio.fail_after(5):
+            await sink.finished.wait()
+        sink.send.close()
+        tasks.cancel_scope.cancel()
+    assert sink.unsent == [b"not begun", b"nor this"]
 
 
 async def test_batches_come_from_a_thread_in_order() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from m2m_ssh_client.ssh.known_hosts import HostKey
+from m2m_ssh_client.ssh.host_key import HostKey
 
 _WINDOW = 60.0  # seconds, of the rate limit
 _MAX_BODY = 64 * 1024

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from m2m_ssh_client.demo.key_server import KeyServer
 from m2m_ssh_client.demo.ssh_server import SSHServer
 from m2m_ssh_client.errors import SSHClientError
-from m2m_ssh_client.ssh.known_hosts import HostKey
+from m2m_ssh_client.ssh.host_key import HostKey
 
 
 class Servers(NamedTuple):

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeGuard
 
 import msgspec
 
@@ -21,6 +22,9 @@ from m2m_ssh_client.errors import MessageTooLongError
 
 Id = int | str
 """A JSON-RPC id as MCP allows it. `1` and `"1"` are different ids, as they are different here."""
+
+JSONText = bytes | msgspec.Raw
+"""A JSON value as its text; empty if there is none."""
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -31,10 +35,15 @@ PROXY_ERROR: Final = -32000
 
 @dataclass(slots=True, frozen=True)
 class Message:
-    """The envelope of one JSON-RPC message. `id` is None for a notification (or a null id)."""
+    """The envelope of one JSON-RPC message. `id` is None for a notification (or a null id).
+
+    `params` and `result` are JSON text, not decoded; `fields()` reads them where a method is known by name.
+    """
 
     id: Id | None
     method: str | None
+    params: JSONText = field(default=b"", compare=False, repr=False)
+    result: JSONText = field(default=b"", compare=False, repr=False)
 
     @property
     def is_request(self) -> bool:
@@ -65,6 +74,7 @@ class _Envelope(msgspec.Struct):
     jsonrpc: str
     id: Id | msgspec.UnsetType | None = msgspec.UNSET
     method: str | msgspec.UnsetType = msgspec.UNSET
+    params: msgspec.Raw = msgspec.Raw()
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
@@ -83,25 +93,31 @@ def parse(line: bytes) -> Frame:
             line.decode()  # msgspec does not look inside what it skips
     except (ValueError, RecursionError):
         return _parse_slowly(line)
-    return Frame(
-        line, (_message(envelope.jsonrpc, envelope.id, envelope.method, _answers(envelope)),)
+    result = b"" if isinstance(envelope.result, msgspec.UnsetType) else envelope.result
+    answers = envelope.result is not msgspec.UNSET or envelope.error is not msgspec.UNSET
+    message = _message(
+        envelope.jsonrpc, envelope.id, envelope.method, answers, envelope.params, result
     )
+    return Frame(line, (message,))
 
 
-def _answers(envelope: _Envelope) -> bool:
-    return envelope.result is not msgspec.UNSET or envelope.error is not msgspec.UNSET
-
-
-def _message(jsonrpc: object, id_: object, method: object, answers: bool) -> Message:
+def _message(
+    jsonrpc: object, id_: object, method: object, answers: bool, params: JSONText, result: JSONText
+) -> Message:
     """Check the envelope by JSON-RPC 2.0 sections 4 and 5."""
     if jsonrpc != "2.0":
         raise NotJSONRPCError('"jsonrpc" is not "2.0"')
-    known_id = id_ if isinstance(id_, (int, str)) and not isinstance(id_, bool) else None
+    known_id = id_ if is_id(id_) else None
     if isinstance(method, str):
-        return Message(known_id, method)
+        return Message(known_id, method, params)
     if answers and id_ is not msgspec.UNSET:
-        return Message(known_id, None)
+        return Message(known_id, None, result=result)
     raise NotJSONRPCError("neither a method nor an answer")
+
+
+def is_id(value: object) -> TypeGuard[Id]:
+    """Whether MCP allows this as an id or a progress token."""
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
 def _parse_slowly(line: bytes) -> Frame:
@@ -122,7 +138,51 @@ def _message_of(item: dict[str, Any]) -> Message:
         item.get("id", msgspec.UNSET),
         item.get("method", msgspec.UNSET),
         "result" in item or "error" in item,
+        raw_json(item["params"]) if "params" in item else b"",
+        raw_json(item["result"]) if "result" in item else b"",
     )
+
+
+def fields(text: JSONText) -> dict[str, Any]:
+    """The members of an object in JSON text; empty if it is anything else."""
+    try:
+        value = json.loads(bytes(text))
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def member(value: object, *names: str) -> Any:
+    """What stands at this path of nested objects, or None."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def raw_json(value: object) -> msgspec.Raw:
+    return msgspec.Raw(json.dumps(value, separators=(",", ":")).encode())
+
+
+Members = dict[str, msgspec.Raw]
+"""The members of one message, as JSON text, in their order."""
+
+_decode_members = msgspec.json.Decoder(Members | list[Members]).decode
+
+
+def rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
+    """The line after `change` has been at the members of each of its messages; other members keep their bytes."""
+    try:
+        messages = _decode_members(line)
+    except ValueError:  # JSON's rarer forms
+        value = json.loads(line)
+        as_text = [
+            {name: raw_json(item[name]) for name in item}
+            for item in (value if isinstance(value, list) else [value])
+        ]
+        messages = as_text if isinstance(value, list) else as_text[0]
+    for message in messages if isinstance(messages, list) else [messages]:
+        change(message)
+    return msgspec.json.encode(messages)
 
 
 def _load(line: bytes) -> Any:
@@ -134,6 +194,18 @@ def _load(line: bytes) -> Any:
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+def id_of_broken_answer(line: bytes) -> Id | None:
+    """The id of a response that Python's json reads and the JSON standard does not allow (it holds a NaN)."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or "method" in value or not value.keys() & {"result", "error"}:
+        return None
+    id_ = value.get("id")
+    return id_ if is_id(id_) else None
 
 
 class LineSplitter:
@@ -181,14 +253,14 @@ class LineSplitter:
             self._size += len(rest)
 
 
-def error_line(id_: Id | None, code: int, message: str, data: object = None) -> bytes:
+def message_line(**members: object) -> bytes:
+    """A message of the proxy's own, as a line of ASCII."""
+    return json.dumps({"jsonrpc": "2.0", **members}, separators=(",", ":")).encode()
+
+
+def error_line(id_: Id | None, code: int, message: str) -> bytes:
     """An error response of the proxy's own, as a line."""
-    error: dict[str, object] = {"code": code, "message": message}
-    if data is not None:
-        error["data"] = data
-    return json.dumps(
-        {"jsonrpc": "2.0", "id": id_, "error": error}, ensure_ascii=True, separators=(",", ":")
-    ).encode()
+    return message_line(id=id_, error={"code": code, "message": message})
 
 
 # A JSON string literal, and outside of strings any white space.

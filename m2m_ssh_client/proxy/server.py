@@ -1,22 +1,32 @@
 """The proxy: a stdio MCP server for its host, and in truth the remote one.
 
 One task carries lines from the host, one from the remote; a third supervises the connection. Life cycle: connect
-while the host's frames are held; relay; when the host closes its stdin, end of file goes on to the remote, whose
-last answers are still delivered, and everything is gone within two seconds. When the connection cannot be made,
-every request is answered with the reason, for a few seconds more, so that a person can read it in the host.
+while the host's frames are held; relay; when the connection is lost, make it again while the host sees nothing of it;
+when the host closes its stdin, end of file goes on to the remote, whose last answers are still delivered, and
+everything is gone within two seconds. When there can be no connection, every request is answered with the reason, for
+a few seconds more, so that a person can read it in the host.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 from m2m_ssh_client.bridge import Bridge
-from m2m_ssh_client.errors import NotMCPError, RemoteExitError, SSHClientError
+from m2m_ssh_client.errors import (
+    ConnectionLostError,
+    NotMCPError,
+    RemoteExitError,
+    SSHClientError,
+    UnreachableError,
+)
+from m2m_ssh_client.proxy.recovery import Recovery
 from m2m_ssh_client.proxy.session import Output, Session, State
 from m2m_ssh_client.proxy.stdio import HostStreams
 from m2m_ssh_client.text import shortened
@@ -25,7 +35,7 @@ from m2m_ssh_client.threads import Lines
 logger = logging.getLogger(__name__)
 
 Dial = Callable[[], AbstractAsyncContextManager[Bridge]]
-"""Opens a connection to the remote server; raises SSHClientError, and may be cancelled while it does."""
+"""Opens a connection to a fresh remote server; raises SSHClientError, and may be cancelled while it does."""
 
 # Everything is to be gone two seconds after the host's end; what these leave over is for closing the streams.
 _SHUTDOWN_TIME = 1.4
@@ -35,25 +45,51 @@ _LATE_CONNECT_TIME = 0.7  # of which a connection that is still being made gets 
 _LINGER_TIME = 4.0
 _LAST_WORDS_TIME = 0.2
 _GUARD_POLL = 0.2
+_LATE_VERDICT_TIME = 0.5  # a connection attempt has the same time limit, and better words for it
+_SHORT_PAUSE = 1.0  # between attempts while a request waits for one of them
+_COMMAND_NOT_FOUND = 127
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a proxy behaves; times in seconds.
+
+    `may_be_shell`: no command was named, so a login shell may answer. `answer_timeout` is for the first message of what
+    may be one, and for a fresh server's answer to a repeated `initialize`. See `SSHServerParameters` for the rest.
+    """
+
+    may_be_shell: bool = False
+    answer_timeout: float = 25.0
+    reconnect: bool = True
+    reconnect_timeout: float = float("inf")
+    hold_timeout: float = 20.0
+    retry_tool_calls: bool = False
 
 
 class Proxy:
-    """Relays between one host and one remote server. `run()` once; `stop()` at any time, in the loop.
+    """Relays between one host and one remote server. `run()` once; `stop()` at any time, in the loop."""
 
-    `answer_timeout` is for a far side that was asked for a shell: seconds for its first JSON-RPC message.
-    """
-
-    def __init__(
-        self, host: HostStreams, dial: Dial, *, may_be_shell: bool, answer_timeout: float
-    ) -> None:
+    def __init__(self, host: HostStreams, dial: Dial, settings: Settings) -> None:
         self._host = host
         self._dial = dial
-        self._session = Session(may_be_shell=may_be_shell)
-        self._answer_timeout = answer_timeout
+        self._settings = settings
+        self._session = Session(
+            f"m2m-{secrets.token_hex(4)}-",
+            may_be_shell=settings.may_be_shell,
+            hold_time=settings.hold_timeout,
+            retry_tool_calls=settings.retry_tool_calls,
+        )
         self._to_remote: MemoryObjectSendStream[Lines] | None = None
+        self._undelivered: list[
+            Lines
+        ] = []  # what the bridge has not taken, or would not take any more
         self._stopping = anyio.Event()
         self._stop_deadline = float("inf")
-        self._state_changed = anyio.Event()  # set, and replaced, whenever what is held may pass
+        self._state_changed = (
+            anyio.Event()
+        )  # set, and replaced, whenever what is held may have changed
+        self._asked = anyio.Event()  # the host sent something while there is no connection
+        self._trouble = ""
 
     async def run(self) -> SSHClientError | None:
         """Relay until one side ends: what failed, or None if it was the host's end.
@@ -63,7 +99,8 @@ class Proxy:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._carry_from_host)
             tasks.start_soon(self._watch_host)
-            failure = await self._serve()
+            tasks.start_soon(self._answer_late)
+            failure = await self._supervise()
             await self._tell(failure)
             tasks.cancel_scope.cancel()
         return failure
@@ -74,53 +111,117 @@ class Proxy:
             self._stop_deadline = anyio.current_time() + _SHUTDOWN_TIME
             self._stopping.set()
 
-    async def _serve(self) -> SSHClientError | None:
-        """Connect and relay. What ended it, or None if that was the host."""
+    async def _supervise(self) -> SSHClientError | None:
+        """Connect, and connect again, for as long as it makes sense. What ended it, or None if that was the host."""
+        settings = self._settings
+        recovery = Recovery(
+            anyio.current_time(),
+            enabled=settings.reconnect,
+            start_time=settings.answer_timeout,
+            lost_time=settings.reconnect_timeout,
+        )
+        while True:
+            failure, unsent = await self._serve(recovery)
+            if failure is None or self._stopping.is_set():
+                return None
+            if await self._ended_on_discover(failure):
+                continue
+            delay = recovery.delay(failure, anyio.current_time())
+            if delay is None:
+                return failure
+            self._trouble = f"The connection to the remote server is being made again ({failure.message.rstrip('.')})"
+            logger.log(
+                logging.WARNING if self._session.process_answered else logging.INFO,
+                "%s: trying again in %.1f s",
+                failure.message,
+                delay,
+            )
+            if self._session.state is not State.CONNECTING:
+                await self._emit(self._session.lost(failure.message, unsent, anyio.current_time()))
+            self._changed()
+            await self._pause(delay)
+            if self._stopping.is_set():
+                return None
+
+    async def _pause(self, delay: float) -> None:
+        """Wait for the next attempt, and not for long where somebody waits for it."""
+        awaited = self._session.state is State.CONNECTING or self._session.next_expiry < float(
+            "inf"
+        )
+        self._asked = anyio.Event()
+        with anyio.move_on_after(min(delay, _SHORT_PAUSE)):
+            await self._stopping.wait()
+        if not awaited:
+            with anyio.move_on_after(delay - _SHORT_PAUSE):
+                await _first_of(self._stopping, self._asked)
+
+    async def _serve(self, recovery: Recovery) -> tuple[SSHClientError | None, Lines]:
+        """One connection: what ended it (None: the host), and the lines that never left."""
         failure: SSHClientError | None = None
+        bridge: Bridge | None = None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._give_up_connecting, tasks.cancel_scope)
+            deadline = recovery.first_deadline + _LATE_VERDICT_TIME
+            tasks.start_soon(self._give_up_connecting, tasks.cancel_scope, deadline)
             try:
                 async with self._dial() as bridge:
                     self._to_remote = bridge.outbound
-                    failure = await self._relay(bridge)
+                    failure = await self._relay(bridge, recovery)
             except SSHClientError as exc:
                 failure = exc
             tasks.cancel_scope.cancel()
-        return None if self._stopping.is_set() else failure
+        self._to_remote = None
+        if failure is None and bridge is None:
+            failure = UnreachableError(
+                f"No connection within {self._settings.answer_timeout:g} s",
+                "Is this machine on the network? More time: --connect-timeout SECONDS.",
+            )
+        unsent = list(bridge.unsent) if bridge is not None else []
+        unsent += (line for lines in self._undelivered for line in lines)
+        self._undelivered = []
+        return failure, unsent
 
-    async def _give_up_connecting(self, connecting: anyio.CancelScope) -> None:
-        await self._stopping.wait()
-        await anyio.sleep(_LATE_CONNECT_TIME)
+    async def _give_up_connecting(self, connecting: anyio.CancelScope, deadline: float) -> None:
+        with anyio.CancelScope(deadline=deadline):
+            await self._stopping.wait()
+            await anyio.sleep(_LATE_CONNECT_TIME)
         if self._to_remote is None:
             connecting.cancel()
 
-    async def _relay(self, bridge: Bridge) -> SSHClientError | None:
+    async def _relay(self, bridge: Bridge, recovery: Recovery) -> SSHClientError | None:
         """Carry what the remote sends, until one side ends. The reason, if it was not the host's end."""
-        ended, refused = anyio.Event(), anyio.Event()
+        ended = anyio.Event()
+        verdict = _Verdict()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._send_held)
-            tasks.start_soon(self._carry_from_remote, bridge, ended)
-            tasks.start_soon(self._guard, bridge, refused)
-            await _first_of(ended, refused, self._stopping)
+            tasks.start_soon(self._carry_from_remote, bridge, recovery, ended)
+            tasks.start_soon(self._watch_opening, bridge, verdict)
+            await _first_of(ended, verdict.spoken, self._stopping)
             if not ended.is_set():
                 deadline = min(self._stop_deadline, anyio.current_time() + _SHUTDOWN_TIME)
                 await bridge.shut_down(ended, deadline)
             tasks.cancel_scope.cancel()
-        if refused.is_set():
-            return _shell_error()
         if self._stopping.is_set():
             return None
-        return self._with_last_words(await bridge.ending(), bridge)
+        return verdict.failure or self._with_last_words(await bridge.ending(), bridge)
 
-    async def _guard(self, bridge: Bridge, refused: anyio.Event) -> None:
-        """Watch a far side that may be a login shell until it has answered as an MCP server does."""
+    async def _watch_opening(self, bridge: Bridge, verdict: _Verdict) -> None:
+        """Judge a far side that has not shown yet that it is an MCP server fit to go on with."""
         asked_at = float("inf")
-        while self._session.state is State.GUARDED:
+        while self._session.state in (State.GUARDED, State.REPLAYING):
             now = anyio.current_time()
-            if asked_at > now and self._session.pending:
+            if asked_at > now and (self._session.state is State.REPLAYING or self._session.pending):
                 asked_at = now
-            if now > asked_at + self._answer_timeout or _shell_complains(bridge.stderr_tail):
-                refused.set()
+            late = now > asked_at + self._settings.answer_timeout
+            if self._session.refused_replay:
+                verdict.speak(
+                    NotMCPError(self._session.refused_replay, "Start the host's session anew.")
+                )
+            elif self._settings.may_be_shell and (late or _shell_complains(bridge.stderr_tail)):
+                verdict.speak(_shell_error())
+            elif late:
+                verdict.speak(
+                    ConnectionLostError("The remote server does not answer after the reconnect")
+                )
             await anyio.sleep(_GUARD_POLL)
 
     async def _send_held(self) -> None:
@@ -129,15 +230,23 @@ class Proxy:
 
     async def _carry_from_host(self) -> None:
         async for lines in self._host.inbound:
-            await self._emit(self._session.from_host(lines))
+            await self._emit(self._session.from_host(lines, anyio.current_time()))
+            if self._session.state is not State.OPEN:
+                self._asked.set()
+                self._changed()
             while self._session.full:
                 await self._state_changed.wait()
         self.stop()
 
-    async def _carry_from_remote(self, bridge: Bridge, ended: anyio.Event) -> None:
+    async def _carry_from_remote(
+        self, bridge: Bridge, recovery: Recovery, ended: anyio.Event
+    ) -> None:
         async for lines in bridge.inbound:
             state = self._session.state
-            await self._emit(self._session.from_remote(lines))
+            output = self._session.from_remote(lines)
+            if self._session.process_answered:
+                recovery.answered()
+            await self._emit(output)
             if self._session.state is not state:
                 self._changed()
         ended.set()
@@ -146,26 +255,52 @@ class Proxy:
         self._state_changed.set()
         self._state_changed = anyio.Event()
 
+    async def _answer_late(self) -> None:
+        """Answer the requests that have waited too long for a lost connection."""
+        while True:
+            changed = self._state_changed
+            with anyio.CancelScope(deadline=self._session.next_expiry):
+                await changed.wait()
+                continue
+            await self._emit(self._session.expire(anyio.current_time(), self._trouble))
+
     async def _watch_host(self) -> None:
         await self._host.gone.wait()
         self.stop()
 
     async def _emit(self, output: Output) -> None:
         # The remote's lines first, with no await since the session gave them out: whoever comes here next queues
-        # behind, and so no line overtakes another.
-        if output.to_remote and self._to_remote is not None:
-            try:
-                await self._to_remote.send(output.to_remote)
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                logger.debug("the connection is ending; its end answers what was to be sent")
+        # behind (a stream's senders, and the loop's turns before that, are in order), and no line overtakes another.
+        if output.to_remote:
+            await self._send_to_remote(output.to_remote)
         if output.to_host:
             try:
                 await self._host.outbound.send(output.to_host)
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 logger.debug("the host takes no more")
 
+    async def _send_to_remote(self, lines: Lines) -> None:
+        # Noted first and struck out after: sending yields to the loop, and if the connection is lost in that moment,
+        # these lines have to be among those that never left.
+        self._undelivered.append(lines)
+        if self._to_remote is not None:
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                await self._to_remote.send(lines)
+                self._undelivered = [each for each in self._undelivered if each is not lines]
+
+    async def _ended_on_discover(self, failure: SSHClientError) -> bool:
+        """Whether the remote only could not bear `server/discover`, and a fresh process is worth it."""
+        if not isinstance(failure, RemoteExitError) or failure.status == _COMMAND_NOT_FOUND:
+            return False
+        output = None if self._session.process_answered else self._session.ended_on_discover()
+        if output is None:
+            return False
+        logger.info("the remote server ended on server/discover; starting a fresh one")
+        await self._emit(output)
+        return True
+
     async def _tell(self, failure: SSHClientError | None) -> None:
-        """Answer all that still wait; if the start failed, stay to answer whoever asks again."""
+        """Answer all that still wait; if there was no getting through, stay to answer whoever asks again."""
         if failure is not None:
             logger.error("Error running MCP SSH client: %s", failure)
             logger.debug("details", exc_info=failure)
@@ -175,7 +310,7 @@ class Proxy:
             with anyio.move_on_after(_LINGER_TIME):
                 await self._emit(self._session.failed(reason))
                 self._changed()
-                if failure is not None and not self._session.answered:
+                if failure is not None and not self._session.process_answered:
                     await self._stopping.wait()
             tasks.cancel_scope.cancel()
 
@@ -189,13 +324,25 @@ class Proxy:
         if not isinstance(reason, RemoteExitError):
             return reason
         message = reason.message
-        if not self._session.answered:
+        if not self._session.process_answered:
             message += " before it answered"
             if self._session.noise:
                 message += "; it printed: " + " | ".join(self._session.noise)
         if bridge.stderr_tail:
             message += "; its stderr: " + " | ".join(map(shortened, bridge.stderr_tail))
         return RemoteExitError(message, reason.hint, reason.status)
+
+
+class _Verdict:
+    """A reason to end a connection that is open."""
+
+    def __init__(self) -> None:
+        self.failure: SSHClientError | None = None
+        self.spoken = anyio.Event()
+
+    def speak(self, failure: SSHClientError) -> None:
+        self.failure = self.failure or failure
+        self.spoken.set()
 
 
 def _shell_complains(stderr: list[str]) -> bool:

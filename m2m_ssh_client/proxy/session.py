@@ -1,14 +1,13 @@
-"""What one host's session must remember: which requests wait for an answer, and what is held back.
+"""What one host's session must remember: which requests wait for an answer, what is held, what is to be repeated.
 
-Sans-I/O: lines go in, lines come out, nothing blocks and nothing is timed here. The proxy's promise lives here: each
-request of the host gets exactly one answer. A session moves through the states of `State`; docs/architecture.md has
-the table.
+Sans-I/O: lines go in, lines come out; nothing blocks, and time is an argument (seconds on any steady clock). The
+proxy's promise lives here: each request of the host gets exactly one answer, and nothing runs twice that must not. A
+session moves through the states of `State`; docs/architecture.md has the table.
 """
 
 from __future__ import annotations
 
 import enum
-import json
 import logging
 from collections import deque
 from collections.abc import Iterable
@@ -16,17 +15,27 @@ from dataclasses import dataclass, field
 
 from m2m_ssh_client.proxy.frames import (
     INVALID_REQUEST,
+    METHOD_NOT_FOUND,
     PARSE_ERROR,
     PROXY_ERROR,
     Frame,
     Id,
+    Message,
     NotJSONError,
     NotJSONRPCError,
     error_line,
+    fields,
+    id_of_broken_answer,
+    is_id,
     parse,
     shell_safe,
     without_unicode_line_breaks,
 )
+from m2m_ssh_client.proxy.holding import FOR_EVER, Holding
+from m2m_ssh_client.proxy.questions import Questions
+from m2m_ssh_client.proxy.replay import Replay
+from m2m_ssh_client.proxy.subscriptions import Subscriptions
+from m2m_ssh_client.proxy.tools import HarmlessTools
 from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
@@ -35,7 +44,27 @@ logger = logging.getLogger(__name__)
 # these go out before an answer has come: a host may try both, if the server says nothing to the first.
 _OPENERS = frozenset({"initialize", "server/discover"})
 
-_MAY_HAVE_RUN = "This request had been sent: it may or may not have run."
+# Requests that read, or set what they set again: a second time does no harm. So does every `…/list`.
+_REPEATABLE = frozenset(
+    {
+        "completion/complete",
+        "initialize",
+        "logging/setLevel",
+        "ping",
+        "prompts/get",
+        "resources/read",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "server/discover",
+        "subscriptions/listen",
+    }
+)
+
+_MAY_HAVE_RUN = (
+    "This request had been sent and is not repeated: it may or may not have run on the remote server. "
+    "Check before you ask again."
+)
+_NOT_SENT = "This request was not sent; it can be made again without harm."
 _NOISE_HINT = " (does its ~/.bashrc print, or its server log to stdout?)"
 
 HOLD_LIMIT = 16 * 1024 * 1024
@@ -49,10 +78,14 @@ class State(enum.Enum):
     """No connection yet: frames of the host are held."""
     GUARDED = "guarded"
     """Connected to what may be a shell: only what opens passes, spelt safely, until it answers."""
+    REPLAYING = "replaying"
+    """Connected to a fresh server, which is being told what the one before knew: frames are held."""
     OPEN = "open"
     """Every frame passes."""
+    LOST = "lost"
+    """The connection was lost and is being made again: frames are held, requests for a while only."""
     FAILED = "failed"
-    """No connection any more: every request is answered with the reason."""
+    """No connection any more, and none to come: every request is answered with the reason."""
 
 
 @dataclass(slots=True)
@@ -63,33 +96,64 @@ class Output:
     to_remote: list[bytes] = field(default_factory=list)
 
 
-class Session:
-    """The memory of one host's session. `may_be_shell`: no command was named, so a login shell may answer."""
+@dataclass(slots=True)
+class _Pending:
+    method: str
+    frame: Frame | None  # kept only where it may be repeated
 
-    def __init__(self, *, may_be_shell: bool = False) -> None:
+
+class Session:
+    """The memory of one host's session.
+
+    `prefix` begins the ids that the proxy makes, and is to be unique. `may_be_shell`: no command was named, so a login
+    shell may answer. `hold_time`: seconds that a request waits for a lost connection. `retry_tool_calls`: repeat calls
+    of tools whose own annotations say that this does no harm.
+    """
+
+    def __init__(
+        self,
+        prefix: str = "m2m-",
+        *,
+        may_be_shell: bool = False,
+        hold_time: float = 20.0,
+        retry_tool_calls: bool = False,
+    ) -> None:
         self.state = State.CONNECTING
         self.answered = False
-        """Whether the remote has ever sent a JSON-RPC message."""
-        self._may_be_shell = may_be_shell
-        self._pending: dict[Id, str] = {}  # id → method, sent and not answered yet
-        self._held: deque[Frame] = deque()
-        self._held_bytes = 0
-        self._failure = ""
+        """Whether a remote server has ever sent a JSON-RPC message."""
+        self.process_answered = False
+        """Whether the present one has."""
+        self.refused_replay = ""
+        """Why a fresh server cannot take the place of the one before, if so."""
         self.noise: deque[str] = deque(maxlen=3)
         """The last lines of the remote that were not JSON-RPC, as excerpts fit to be shown."""
+        self._may_be_shell = may_be_shell
+        self._pending: dict[Id, _Pending] = {}  # sent, and not answered yet
+        self._held = Holding(hold_time)
+        self._failure = ""
+        self._reconnecting = False
+        self._replay = Replay(prefix)
+        self._questions = Questions(prefix)
+        self._subscriptions = Subscriptions()
+        self._harmless_tools = HarmlessTools(believed=retry_tool_calls)
 
     @property
     def pending(self) -> int:
         """How many requests of the host wait for an answer, held ones included."""
-        held = sum(message.is_request for frame in self._held for message in frame.messages)
+        held = sum(message.is_request for item in self._held for message in item.frame.messages)
         return len(self._pending) + held
 
     @property
     def full(self) -> bool:
         """Whether so much is held that the host should not be read for now."""
-        return self._held_bytes > HOLD_LIMIT
+        return self._held.size > HOLD_LIMIT
 
-    def from_host(self, lines: Iterable[bytes]) -> Output:
+    @property
+    def next_expiry(self) -> float:
+        """When `expire` has something to do; infinite if never."""
+        return self._held.next_expiry
+
+    def from_host(self, lines: Iterable[bytes], now: float) -> Output:
         """Take lines of the host: forward, hold or answer each."""
         output = Output()
         for line in lines:
@@ -103,14 +167,22 @@ class Session:
                 text = f"Invalid Request: not JSON-RPC 2.0: {exc}"
                 output.to_host.append(error_line(None, INVALID_REQUEST, text))
                 continue
-            self._take(frame, output)
+            self._take(frame, now, output)
         return output
 
     def connected(self) -> Output:
-        """A connection is there: what was held goes out, all of it or what may."""
+        """A connection is there, with a fresh server behind it."""
         output = Output()
-        self.state = State.GUARDED if self._may_be_shell else State.OPEN
-        self._release(output)
+        self.process_answered = False
+        if self._replay.needed:
+            self.state = State.REPLAYING
+            line = self._replay.begin()
+            output.to_remote.append(shell_safe(line) if self._may_be_shell else line)
+        elif self._may_be_shell:
+            self.state = State.GUARDED
+            self._release(output)
+        else:
+            self._open(output)
         return output
 
     def from_remote(self, lines: Iterable[bytes]) -> Output:
@@ -122,61 +194,211 @@ class Session:
             except (NotJSONError, NotJSONRPCError) as exc:
                 self._take_noise(line, exc, output)
                 continue
+            self.answered = self.process_answered = True
+            if self._is_for_host(frame, output):
+                output.to_host.append(self._questions.from_remote(frame))
+            if self.state is State.GUARDED:
+                self._open(output)
+        return output
+
+    def lost(self, reason: str, unsent: Iterable[bytes], now: float) -> Output:
+        """The connection is gone, and another one is to come.
+
+        `unsent` are the lines of `to_remote` of which not a byte left this machine. Requests among them, and those
+        that are repeatable, are held; other requests that were sent are answered with `reason`.
+        """
+        output = Output(to_host=self._questions.lost())
+        self.state = State.LOST
+        self.process_answered = False
+        self._reconnecting = True
+        unsent_frames = [frame for frame in map(parse, unsent) if self._is_the_hosts(frame)]
+        kept = {message.id for frame in unsent_frames for message in frame.messages}
+        again: list[Frame] = []
+        for id_, request in self._pending.items():
+            if id_ in kept:
+                continue
+            if request.frame is None:
+                text = f"{reason.rstrip('.')}. {_MAY_HAVE_RUN}"
+                output.to_host.append(error_line(id_, PROXY_ERROR, text))
+            else:
+                again.append(request.frame)
+        self._pending.clear()
+        held = self._held.take_all()
+        for frame in [*again, *unsent_frames]:
+            self._hold_back(frame, now)
+        for item in held:
+            if not _is_about_a_question(item.frame):
+                self._hold_back(item.frame, min(item.since, now))
+        return output
+
+    def expire(self, now: float, reason: str) -> Output:
+        """Answer the requests that have been held for too long: `reason` says what is going on."""
+        output = Output()
+        for frame in self._held.take_expired(now):
             for message in frame.messages:
-                if message.is_response and message.id is not None:
-                    self._pending.pop(message.id, None)
-            output.to_host.append(line)
-            if not self.answered:
-                self.answered = True
-                if self.state is State.GUARDED:
-                    self.state = State.OPEN
-                    self._release(output)
+                if message.id is not None and message.is_request:
+                    text = f"{reason.rstrip('.')}. {_NOT_SENT}"
+                    output.to_host.append(error_line(message.id, PROXY_ERROR, text))
         return output
 
     def failed(self, reason: str) -> Output:
         """There is no connection and none will be: answer every request, now and from now on, with `reason`."""
-        output = Output()
+        output = Output(to_host=self._questions.lost())
         self.state = State.FAILED
         self._failure = reason
-        for id_, method in self._pending.items():
-            text = reason if method in _OPENERS else f"{reason.rstrip('.')}. {_MAY_HAVE_RUN}"
+        for id_, request in self._pending.items():
+            harmless = request.frame is not None
+            text = reason if harmless else f"{reason.rstrip('.')}. {_MAY_HAVE_RUN}"
             output.to_host.append(error_line(id_, PROXY_ERROR, text))
         self._pending.clear()
-        held, self._held, self._held_bytes = self._held, deque(), 0
-        for frame in held:
-            self._answer_failed(frame, output)
+        for item in self._held.take_all():
+            self._answer_failed(item.frame, output)
         return output
 
-    def _take(self, frame: Frame, output: Output) -> None:
+    def ended_on_discover(self) -> Output | None:
+        """The remote process ended before any answer. If that may be for a `server/discover`, answer that one.
+
+        Some servers of the older era end when they get a request before `initialize`; the host falls back to that on
+        the error, and a fresh process can take it. None if it was for another reason.
+        """
+        probes = [
+            id_ for id_, request in self._pending.items() if request.method == "server/discover"
+        ]
+        if not probes or len(probes) < len(self._pending):
+            return None
+        self._pending.clear()
+        self.state = State.CONNECTING
+        text = "Method not found: server/discover (the remote server ended when it was asked)"
+        return Output([error_line(id_, METHOD_NOT_FOUND, text) for id_ in probes])
+
+    def _take(self, frame: Frame, now: float, output: Output) -> None:
+        line = self._questions.from_host(frame)
+        if line is None:
+            return
+        if line is not frame.line:
+            frame = Frame(line, frame.messages)
         if self.state is State.OPEN:
             self._send(frame, output)
         elif self.state is State.FAILED:
             self._answer_failed(frame, output)
         elif self.state is State.GUARDED and self._may_pass_guard(frame):
             self._send(frame, output)
-        else:
-            self._held.append(frame)
-            self._held_bytes += len(frame.line)
+        elif not self._settle_while_held(frame, output):
+            self._hold_back(frame, now)
 
     def _may_pass_guard(self, frame: Frame) -> bool:
         first, *more = frame.messages
         return first.is_request and not more and (first.method in _OPENERS or not self._pending)
 
+    def _settle_while_held(self, frame: Frame, output: Output) -> bool:
+        """Whether the frame needs no sending: the replay says it, or it calls back what is still here."""
+        message = frame.messages[0]
+        if self._replay.needed and message.method == "notifications/initialized":
+            self._replay.see_initialized(frame)
+            return True
+        if message.method != "notifications/cancelled":
+            return False
+        id_ = fields(message.params).get("requestId")
+        if not is_id(id_) or not self._held.take_request(id_):
+            return False
+        output.to_host.append(error_line(id_, PROXY_ERROR, "Cancelled before it was sent"))
+        return True
+
+    def _open(self, output: Output) -> None:
+        self.state = State.OPEN
+        self._release(output)
+        if self._reconnecting:
+            self._reconnecting = False
+            output.to_host += [*self._replay.announcements(), *self._subscriptions.announcements()]
+
     def _release(self, output: Output) -> None:
-        held, self._held, self._held_bytes = self._held, deque(), 0
-        for frame in held:
-            self._take(frame, output)
+        for item in self._held.take_all():
+            if self.state is State.OPEN or self._may_pass_guard(item.frame):
+                self._send(item.frame, output)
+            else:
+                self._hold_back(item.frame, item.since)
+
+    def _hold_back(self, frame: Frame, since: float) -> None:
+        # Only requests wait for an answer, and only during a reconnect does the wait have a bound of its own. A
+        # `subscriptions/listen` stays open: nobody waits for its answer.
+        waits = self._reconnecting and any(
+            message.is_request and message.method != "subscriptions/listen"
+            for message in frame.messages
+        )
+        self._held.add(frame, since if waits else FOR_EVER)
 
     def _send(self, frame: Frame, output: Output) -> None:
         for message in frame.messages:
             if message.id is not None and message.method is not None:
-                self._pending[message.id] = message.method
+                repeat = len(frame.messages) == 1 and self._is_repeatable(message)
+                self._pending[message.id] = _Pending(message.method, frame if repeat else None)
+                self._replay.see_request(message)
+                self._subscriptions.see_request(message)
+            elif message.method == "notifications/cancelled":
+                self._see_cancelled(message)
+            elif message.method == "notifications/initialized":
+                self._replay.see_initialized(frame)
         line = frame.line
         if self.state is State.GUARDED:
             line = shell_safe(line)
         elif self._may_be_shell:
             line = without_unicode_line_breaks(line)
         output.to_remote.append(line)
+
+    def _see_cancelled(self, message: Message) -> None:
+        id_ = fields(message.params).get("requestId")
+        request = self._pending.get(id_) if is_id(id_) else None
+        if is_id(id_) and request is not None and request.method == "subscriptions/listen":
+            del self._pending[id_]  # it ends so, without an answer
+            self._subscriptions.ended(id_)
+
+    def _is_repeatable(self, message: Message) -> bool:
+        if message.method == "tools/call":
+            return self._harmless_tools.include(message)
+        return message.method in _REPEATABLE or str(message.method).endswith("/list")
+
+    def _is_the_hosts(self, frame: Frame) -> bool:
+        return not _is_about_a_question(frame) and not any(
+            self._replay.is_own(message) for message in frame.messages
+        )
+
+    def _is_for_host(self, frame: Frame, output: Output) -> bool:
+        """Note what the frame answers; False if the host did not ask for it."""
+        wanted = False
+        for message in frame.messages:
+            if message.is_response:
+                wanted |= self._is_answer_for_host(message, output)
+            else:
+                wanted |= not self._subscriptions.repeats(message)
+        return wanted
+
+    def _is_answer_for_host(self, message: Message, output: Output) -> bool:
+        if self._replay.answers_handshake(message):
+            self._finish_replay(message, output)
+            return False
+        if self._replay.swallow(message):
+            return False
+        request = self._pending.pop(message.id, None) if message.id is not None else None
+        if request is None:
+            return True
+        if request.method == "initialize" and message.result:
+            self._replay.see_handshake(fields(message.result))
+        elif request.method == "tools/list":
+            self._harmless_tools.learn(message)
+        elif request.method == "subscriptions/listen" and message.id is not None:
+            self._subscriptions.ended(message.id)
+        return True
+
+    def _finish_replay(self, message: Message, output: Output) -> None:
+        self._replay.swallow(message)
+        if not message.result:
+            self.refused_replay = (
+                "After the connection was made again, the remote server refused the initialize that the one before "
+                "had accepted"
+            )
+            return
+        output.to_remote += self._replay.rest(fields(message.result))
+        self._open(output)
 
     def _answer_failed(self, frame: Frame, output: Output) -> None:
         for message in frame.messages:
@@ -187,28 +409,20 @@ class Session:
         if not line.strip():
             return
         hint = "" if self.noise else _NOISE_HINT
-        self.noise.append(_excerpt(line))
+        self.noise.append(shortened(printable(line[:400])))
         logger.warning(
             "skipped a line of the remote that is not JSON-RPC%s: %s", hint, self.noise[-1]
         )
         # Whoever waits for it would wait for ever if it was an answer that JSON has no words for, such as NaN.
-        id_ = _id_of_broken_answer(line)
+        id_ = id_of_broken_answer(line)
         if id_ is not None and self._pending.pop(id_, None) is not None:
             text = f"The remote server's answer is not valid JSON-RPC and was dropped: {why}"
             output.to_host.append(error_line(id_, PROXY_ERROR, text))
 
 
-def _excerpt(line: bytes) -> str:
-    return shortened(printable(line[:400]))
-
-
-def _id_of_broken_answer(line: bytes) -> Id | None:
-    """The id of a response that Python's json reads and the JSON standard does not allow."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict) or "method" in value or not value.keys() & {"result", "error"}:
-        return None
-    id_ = value.get("id")
-    return id_ if isinstance(id_, (int, str)) and not isinstance(id_, bool) else None
+def _is_about_a_question(frame: Frame) -> bool:
+    """Whether a frame of the host answers a request of the remote, or tells of its progress."""
+    return all(
+        message.is_response or message.method == "notifications/progress"
+        for message in frame.messages
+    )

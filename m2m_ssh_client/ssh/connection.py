@@ -1,4 +1,4 @@
-"""One SSH connection: connect → verify the host key → authenticate → open the channel.
+"""One SSH connection: connect → verify the host key → authenticate → open channels, one for each remote process.
 
 Everything blocks, and everything is bounded by one deadline: a timer that closes the connection, which makes
 every wait of paramiko's return. `close()` does the same from any thread and at any time. Nothing is sent to a
@@ -15,20 +15,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import paramiko
+from paramiko.packet import Packetizer
 
 from m2m_ssh_client.errors import (
     AuthenticationError,
     ChannelRefusedError,
     ConnectionLostError,
     HostKeyError,
-    RemoteExitError,
     SSHClientError,
     UnreachableError,
 )
 from m2m_ssh_client.parameters import SSHServerParameters
 from m2m_ssh_client.ssh import sockets
+from m2m_ssh_client.ssh.channel import ChannelCarrier
+from m2m_ssh_client.ssh.host_key import HostKey
 from m2m_ssh_client.ssh.keys import public_key_line
-from m2m_ssh_client.ssh.known_hosts import HostKey, KnownHosts
+from m2m_ssh_client.ssh.known_hosts import KnownHosts
+from m2m_ssh_client.ssh.liveness import Liveness
 from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
@@ -51,13 +54,20 @@ _MACS = (
     "hmac-sha2-512",
 )
 
-_READ_SIZE = (
-    256 * 1024
-)  # bytes in one read at most: enough for long lines to need few, and a bound for a batch
+_LONGEST_PACKET = 256 * 1024  # bytes
 
-# How long to wait, after the far side's output has ended, for word of how it ended.
-_STATUS_TIMEOUT = 1.5
-_COMMAND_NOT_FOUND = 127  # POSIX: Shell Command Language, exit status for commands
+
+class _BoundedPackets(Packetizer):
+    """Refuses packets longer than OpenSSH sends or takes (its PACKET_MAX_SIZE).
+
+    The length is the one part of a packet that is believed before it is authenticated: one damaged bit in it, and
+    paramiko would wait for gigabytes, taking every answer for a part of them.
+    """
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
+        if n > _LONGEST_PACKET:
+            raise paramiko.SSHException(f"Bad packet length: {n} bytes")
+        return super().read_all(n, check_rekey)
 
 
 class Connection:
@@ -70,21 +80,63 @@ class Connection:
         self._key = key
         self._known_hosts = known_hosts
         self._transport: paramiko.Transport | None = None
+        self._liveness: Liveness | None = None
         self._closed = threading.Event()
         self._timed_out = False
         self._phase = "connecting"
+        self._silence = 0.0  # seconds, if that is what ended it
 
-    def open(self) -> ChannelCarrier:
-        """Connect and ask for the remote command, subsystem or shell.
+    @property
+    def alive(self) -> bool:
+        """Whether it is open, as far as anybody knows."""
+        return self._transport is not None and self._transport.is_active()
+
+    def open(self) -> None:
+        """Connect, verify the host key, authenticate.
 
         Raises an SSHClientError that says which step failed; the connection is closed then.
         """
+        with self._bounded() as deadline:
+            self._open(deadline)
+
+    def channel(self) -> ChannelCarrier:
+        """Ask for the remote command, subsystem or shell: a fresh process. Raises as `open` does."""
+        with self._bounded():
+            if self._transport is None:
+                raise ConnectionLostError("The SSH connection is not open")
+            self._phase = "opening the session"
+            return ChannelCarrier(self, self._transport, self._request(self._transport))
+
+    def close(self) -> None:
+        """End the connection at once, also while it is being opened."""
+        self._closed.set()
+        if self._liveness is not None:
+            self._liveness.stop()
+        transport = self._transport
+        if transport is not None:
+            transport.close()
+            with suppress(OSError):
+                transport.sock.close()
+
+    def lost(self) -> ConnectionLostError:
+        """Why it is not alive any more."""
+        host = self._params.host
+        if self._silence:
+            text = f"The SSH connection was lost: no sign of life from {host} for {self._silence:.0f} s"
+            return ConnectionLostError(text)
+        cause = self._transport.get_exception() if self._transport is not None else None
+        why = f": {printable(str(cause))}" if cause is not None and str(cause) else ""
+        return ConnectionLostError(f"The SSH connection to {host} was lost{why}")
+
+    @contextmanager
+    def _bounded(self) -> Iterator[float]:
+        """Close the connection at the deadline, which ends every wait, and put failures in words."""
         timeout = self._params.connect_timeout
         timer = threading.Timer(timeout, self._time_out)
         timer.daemon = True
         timer.start()
         try:
-            return self._open(time.monotonic() + timeout)
+            yield time.monotonic() + timeout
         except SSHClientError:
             self.close()
             if self._timed_out:
@@ -96,21 +148,12 @@ class Connection:
         finally:
             timer.cancel()
 
-    def close(self) -> None:
-        """End the connection at once, also while it is being opened."""
-        self._closed.set()
-        transport = self._transport
-        if transport is not None:
-            transport.close()
-            with suppress(OSError):
-                transport.sock.close()
-
-    def _open(self, deadline: float) -> ChannelCarrier:
+    def _open(self, deadline: float) -> None:
         params = self._params
         trusted = self._trusted()
         sock = sockets.connect(params.host, params.port, deadline, self._closed.is_set)
         try:
-            transport = self._transport = paramiko.Transport(sock)
+            transport = self._transport = paramiko.Transport(sock, packetizer_class=_BoundedPackets)
         except BaseException:
             sock.close()
             raise
@@ -124,8 +167,26 @@ class Connection:
         self._verify_host_key(transport, trusted)
         self._phase = "authenticating"
         self._authenticate(transport)
-        self._phase = "opening the session"
-        return ChannelCarrier(self, transport, self._request(transport))
+        self._watch(transport, sock)
+
+    def _watch(self, transport: paramiko.Transport, sock: sockets.LiveSocket) -> None:
+        def probe() -> None:
+            # Every server answers, most of them with a refusal, and that is sign enough.
+            with suppress(paramiko.SSHException, OSError, EOFError):
+                transport.global_request("keepalive@openssh.com", wait=True)
+
+        def dead(silence: float) -> None:
+            self._silence = silence
+            self.close()
+
+        self._liveness = Liveness(
+            self._params.keepalive,
+            self._params.keepalive_count,
+            lambda: sock.last_received,
+            probe,
+            dead,
+        )
+        self._liveness.start()
 
     def _trusted(self) -> KnownHosts | None:
         """The host keys on file; None where they do not count: a pin decides, or checking is off."""
@@ -252,88 +313,3 @@ class Connection:
             f"{params.host} port {params.port} ended the connection while {self._phase}: {text}",
             "Is that an SSH server (--port)? If it is, its log says why it hung up.",
         )
-
-
-class ChannelCarrier:
-    """A session channel as a `bridge.Carrier`: the remote command's stdin, stdout and stderr."""
-
-    def __init__(
-        self, connection: Connection, transport: paramiko.Transport, channel: paramiko.Channel
-    ) -> None:
-        self._connection = connection
-        self._transport = transport
-        self._channel = channel
-
-    def read(self) -> bytes:
-        # Reading writes too (it tells the far side that there is room again), and so can fail like a write.
-        with suppress(OSError), _as_os_error():
-            return self._channel.recv(_READ_SIZE)
-        return b""
-
-    def read_stderr(self) -> bytes:
-        with suppress(OSError), _as_os_error():
-            return self._channel.recv_stderr(_READ_SIZE)
-        return b""
-
-    def write(self, data: bytes) -> None:
-        # Not sendall, which copies all that is left for each packet of 32 KiB.
-        rest = memoryview(data)
-        with _as_os_error():
-            while rest:
-                sent = self._channel.send(rest)  # type: ignore[arg-type]  # takes any buffer that has slices
-                if not sent:
-                    raise OSError("the channel is closed")
-                rest = rest[sent:]
-
-    def close_write(self) -> None:
-        with _as_os_error():
-            self._channel.shutdown_write()
-
-    def signal(self, name: str) -> None:
-        """RFC 4254 section 6.9; OpenSSH obeys for exec and shell sessions. paramiko has no call for it."""
-        message = paramiko.Message()
-        message.add_byte(paramiko.common.cMSG_CHANNEL_REQUEST)
-        message.add_int(self._channel.remote_chanid)
-        message.add_string("signal")
-        message.add_boolean(False)
-        message.add_string(name)
-        with suppress(OSError), _as_os_error():
-            self._transport._send_user_message(message)  # type: ignore[attr-defined]  # not in the stubs
-
-    def ending(self) -> SSHClientError:
-        self._channel.status_event.wait(_STATUS_TIMEOUT)
-        status = self._channel.exit_status
-        if status == -1 and not self._transport.is_active():
-            cause = self._transport.get_exception()
-            why = f": {printable(str(cause))}" if cause is not None and str(cause) else ""
-            return ConnectionLostError(f"The SSH connection was lost{why}")
-        return _exit_error(None if status == -1 else status)
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-@contextmanager
-def _as_os_error() -> Iterator[None]:
-    """What paramiko raises, besides OSError, when the connection closes under a write."""
-    try:
-        yield
-    except (EOFError, paramiko.SSHException) as exc:
-        raise OSError("the SSH connection is closed") from exc
-
-
-def _exit_error(status: int | None) -> RemoteExitError:
-    if status is None:
-        return RemoteExitError("The remote server closed its output without an exit status")
-    if status == _COMMAND_NOT_FOUND:
-        return RemoteExitError(
-            "The remote command was not found (exit status 127)",
-            "A command over SSH runs without a login shell, so its PATH is short: give the absolute "
-            "path after `--`, or run it through a login shell: -- \"bash -lc 'your command'\".",
-            status,
-        )
-    return RemoteExitError(
-        f"The remote server ended with exit status {status}",
-        "Run the same command over ssh by hand to see what it says.",
-        status,
-    )

@@ -11,9 +11,7 @@ import base64
 import io
 import os
 import re
-import shlex
 import stat
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -33,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from m2m_ssh_client.errors import KeyFileError
+from m2m_ssh_client.text import quoted
 
 _COMMENT = b"m2m-mcp-server-ssh-client"
 # In bytes. The largest real key, RSA with 16384 bits, takes 13 KiB; anything else is a slip.
@@ -63,15 +62,15 @@ def load_client_key(path: Path, passphrase: str | None) -> paramiko.PKey:
     if _PUBLIC_KEY.match(content):
         private = path.with_suffix("") if path.suffix == ".pub" else None
         raise KeyFileError(
-            f"{_quoted(path)} is a public key, not the private one",
-            f"Pass --client-key {_quoted(private)}" if private else _OTHER_KEY,
+            f"{quoted(path)} is a public key, not the private one",
+            f"Pass --client-key {quoted(private)}" if private else _OTHER_KEY,
         )
     if b"PRIVATE KEY-----" not in content:
         raise _not_a_key(path)
     if sys.platform != "win32" and mode & 0o077:
         raise KeyFileError(
-            f"The client key {_quoted(path)} can be read by others (mode {stat.S_IMODE(mode):04o})",
-            f"Run: chmod 600 {_quoted(path)}",
+            f"The client key {quoted(path)} can be read by others (mode {stat.S_IMODE(mode):04o})",
+            f"Run: chmod 600 {quoted(path)}",
         )
     return _usable(path, content, passphrase)
 
@@ -94,12 +93,12 @@ def ensure_client_key(path: Path) -> bool:
             return _create(path, public)
     except (OSError, ValueError) as exc:  # ValueError: a NUL in the path, or no file name
         raise KeyFileError(
-            f"The client key {_quoted(path)} cannot be created: {_reason(exc)}",
-            f"{_OTHER_KEY}, or run: ssh-keygen -t ed25519 -f {_quoted(path)}",
+            f"The client key {quoted(path)} cannot be created: {_reason(exc)}",
+            f"{_OTHER_KEY}, or run: ssh-keygen -t ed25519 -f {quoted(path)}",
         ) from exc
     raise KeyFileError(
-        f"The client key {_quoted(path)} is missing, and its public key {_quoted(public)} is there",
-        f"Put the private key back, or have a new pair made after: rm {_quoted(public)}",
+        f"The client key {quoted(path)} is missing, and its public key {quoted(public)} is there",
+        f"Put the private key back, or have a new pair made after: rm {quoted(public)}",
     )
 
 
@@ -113,7 +112,7 @@ def _expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError as exc:
         raise KeyFileError(
-            f"The client key {_quoted(path)} has no place: {exc}",
+            f"The client key {quoted(path)} has no place: {exc}",
             f"{_OTHER_KEY}, with its full path",
         ) from exc
 
@@ -128,12 +127,12 @@ def _read(path: Path) -> tuple[bytes, int]:
                 content = file.read(_LARGEST_FILE + 1)
     except FileNotFoundError as exc:
         raise KeyFileError(
-            f"There is no client key {_quoted(path)}",
-            f"Make one: ssh-keygen -t ed25519 -f {_quoted(path)}",
+            f"There is no client key {quoted(path)}",
+            f"Make one: ssh-keygen -t ed25519 -f {quoted(path)}",
         ) from exc
     except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
         raise KeyFileError(
-            f"The client key {_quoted(path)} cannot be read: {_reason(exc)}", _OTHER_KEY
+            f"The client key {quoted(path)} cannot be read: {_reason(exc)}", _OTHER_KEY
         ) from exc
     fault = ""
     if not stat.S_ISREG(mode):
@@ -141,7 +140,7 @@ def _read(path: Path) -> tuple[bytes, int]:
     elif len(content) > _LARGEST_FILE:
         fault = "is larger than 1 MiB, which no key is"
     if fault:
-        raise KeyFileError(f"The client key {_quoted(path)} {fault}", _OTHER_KEY)
+        raise KeyFileError(f"The client key {quoted(path)} {fault}", _OTHER_KEY)
     return content, mode
 
 
@@ -166,11 +165,11 @@ def _decrypt(path: Path, content: bytes, passphrase: str | None) -> object:
     load = load_ssh_private_key if is_openssh else load_pem_private_key
     encrypted = _is_encrypted(content)
     if encrypted and not passphrase:
-        plain = _quoted(f"{path}.plain")
+        plain = quoted(f"{path}.plain")
         raise KeyFileError(
-            f"The client key {_quoted(path)} is encrypted and there is no passphrase",
+            f"The client key {quoted(path)} is encrypted and there is no passphrase",
             "Pass --passphrase, or use a decrypted copy: "
-            f'cp {_quoted(path)} {plain} && ssh-keygen -p -N "" -f {plain}',
+            f'cp {quoted(path)} {plain} && ssh-keygen -p -N "" -f {plain}',
         )
     password = passphrase.encode("utf-8", "surrogateescape") if encrypted and passphrase else None
     try:
@@ -179,8 +178,8 @@ def _decrypt(path: Path, content: bytes, passphrase: str | None) -> object:
         if not encrypted:
             raise _not_a_key(path) from exc
         raise KeyFileError(
-            f"The passphrase does not open the client key {_quoted(path)}",
-            f"Find the right one with: ssh-keygen -y -f {_quoted(path)}",
+            f"The passphrase does not open the client key {quoted(path)}",
+            f"Find the right one with: ssh-keygen -y -f {quoted(path)}",
         ) from exc
 
 
@@ -192,12 +191,12 @@ def _is_encrypted(content: bytes) -> bool:
 
 
 def _not_a_key(path: Path) -> KeyFileError:
-    return KeyFileError(f"{_quoted(path)} is not a private key, or it is damaged", _NEW_KEY)
+    return KeyFileError(f"{quoted(path)} is not a private key, or it is damaged", _NEW_KEY)
 
 
 def _unsupported(path: Path) -> KeyFileError:
     return KeyFileError(
-        f"The client key {_quoted(path)} is of a type that cannot be used: neither RSA nor Ed25519 "
+        f"The client key {quoted(path)} is of a type that cannot be used: neither RSA nor Ed25519 "
         "nor ECDSA on a NIST curve",
         _NEW_KEY,
     )
@@ -241,10 +240,3 @@ def _openssh_format(key: Ed25519PrivateKey) -> bytes:
 
 def _reason(exc: Exception) -> str:
     return getattr(exc, "strerror", None) or str(exc)
-
-
-def _quoted(argument: str | Path) -> str:
-    """For pasting into a command line of this platform."""
-    if sys.platform == "win32":
-        return subprocess.list2cmdline([str(argument)])
-    return shlex.quote(str(argument))

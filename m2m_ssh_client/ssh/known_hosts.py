@@ -23,15 +23,14 @@ import hashlib
 import hmac
 import logging
 import re
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError
+from m2m_ssh_client.ssh.host_key import HostKey, decode
+from m2m_ssh_client.text import quoted
 
 _log = logging.getLogger(__name__)
 
@@ -45,18 +44,6 @@ _SHORT_TYPE = {
     "ecdsa-sha2-nistp521": "ecdsa",
     "ssh-rsa": "rsa",
 }
-# RFC 5656 §3.1: the curve's own name, and the length in bytes of an uncompressed point on it.
-_CURVES = {
-    "ecdsa-sha2-nistp256": (b"nistp256", 65),
-    "ecdsa-sha2-nistp384": (b"nistp384", 97),
-    "ecdsa-sha2-nistp521": (b"nistp521", 133),
-}
-# In bits. OpenSSH's own limits (default RequiredRSASize, SSHBUF_MAX_BIGNUM): with a higher minimum,
-# a machine that `ssh` knows would be unknown here, and people would turn the check off.
-_RSA_SIZES = range(1024, 16384 + 1)
-# In characters: a 16384-bit RSA key takes 2,800, the rest is for a comment.
-_LONGEST_KEY_TEXT = 8192
-
 _REVOKED = b"@revoked"
 _AUTHORITY = b"@cert-authority"
 
@@ -66,35 +53,6 @@ _SALT_SIZE = hashlib.sha1(usedforsecurity=False).digest_size
 
 # Characters that separate, negate, match or mark something in the names field.
 _NOT_IN_A_NAME = re.compile(r"[\x00-\x20\x7f,*?!|@#]")
-
-
-class HostKey(NamedTuple):
-    """A public key as it travels: `key_type` is the type named inside `blob` (RFC 4253 §6.6)."""
-
-    key_type: str
-    blob: bytes
-
-    @classmethod
-    def parse(cls, text: str) -> HostKey:
-        """Read `type base64 [comment]`, from a source that need not be trusted.
-
-        Raises ValueError unless that is exactly one well-formed key of a type that can be a host
-        key here, in one line of printable text. The reason does not repeat the text.
-        """
-        if len(text) > _LONGEST_KEY_TEXT or not text.isprintable():
-            raise ValueError("not one line of printable text")
-        key_type, _, rest = text.partition(" ")
-        return _decode_key(key_type, rest.partition(" ")[0])
-
-    @property
-    def base64(self) -> str:
-        return base64.b64encode(self.blob).decode()
-
-    @property
-    def fingerprint(self) -> str:
-        """`SHA256:…` without padding, as `ssh-keygen -l` prints it."""
-        digest = hashlib.sha256(self.blob).digest()
-        return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 class _Entry(NamedTuple):
@@ -202,7 +160,7 @@ class KnownHosts:
         short = _SHORT_TYPE.get(key.key_type, key.key_type)
         remedy = f"pass --host-key {key.fingerprint}"
         if self._files:
-            scan = f"ssh-keyscan -t {short} -p {port} {_quoted(host)} >> {_quoted(self._files[0])}"
+            scan = f"ssh-keyscan -t {short} -p {port} {quoted(host)} >> {quoted(self._files[0])}"
             remedy = f"run `{scan}` or {remedy}"
         return HostKeyError(
             _failed(host, port, key, case),
@@ -240,7 +198,7 @@ def _read(path: Path) -> tuple[Path, bytes]:
 
 def _unreadable(path: Path, reason: str) -> KnownHostsError:
     return KnownHostsError(
-        f"The known_hosts file {_quoted(path)} {reason}",
+        f"The known_hosts file {quoted(path)} {reason}",
         "Make it a readable file, or name another one with --known-hosts",
     )
 
@@ -256,51 +214,7 @@ def _parse_line(line: bytes, path: Path, number: int) -> _Entry | None:
     if marker not in (b"", _REVOKED, _AUTHORITY) or len(fields) < 3:
         raise ValueError("not `[marker] names type key [comment]`")
     names, key_type, encoded = fields[:3]
-    return _Entry(marker, names, _decode_key(key_type.decode(), encoded.decode()), path, number)
-
-
-def _decode_key(key_type: str, encoded: str) -> HostKey:
-    blob = base64.b64decode(encoded, validate=True)
-    # Decoding forgives stray bits at the end: two texts would then be one key.
-    if base64.b64encode(blob).decode() != encoded:
-        raise ValueError("not the canonical base64 of a key")
-    inner_type, *fields = _wire_strings(blob) or [b""]
-    if inner_type != key_type.encode() or not _well_formed(key_type, fields):
-        raise ValueError("not a well-formed public key of a known type")
-    return HostKey(key_type, blob)
-
-
-def _wire_strings(blob: bytes) -> list[bytes]:
-    """Split a blob that consists of nothing but strings (RFC 4251 §5)."""
-    strings: list[bytes] = []
-    at = 0
-    while at < len(blob):
-        start = at + 4
-        at = start + int.from_bytes(blob[at:start], "big")
-        if at > len(blob):
-            raise ValueError("the key ends early")
-        strings.append(blob[start:at])
-    return strings
-
-
-def _well_formed(key_type: str, fields: list[bytes]) -> bool:
-    if key_type == "ssh-ed25519":
-        return [len(field) for field in fields] == [32]
-    if len(fields) != 2:
-        return False
-    first, second = fields
-    if key_type == "ssh-rsa":
-        exponent, modulus = _odd_number(first), _odd_number(second)
-        return 3 <= exponent < modulus and modulus.bit_length() in _RSA_SIZES
-    curve, length = _CURVES.get(key_type, (b"", 0))
-    return first == curve and len(second) == length and second.startswith(b"\x04")
-
-
-def _odd_number(mpint: bytes) -> int:
-    """A positive odd number in its one shortest form (RFC 4251 §5), or 0 for anything else."""
-    value = int.from_bytes(mpint, "big", signed=True)
-    shortest = len(mpint) == value.bit_length() // 8 + 1
-    return value if value > 0 and value % 2 and shortest else 0
+    return _Entry(marker, names, decode(key_type.decode(), encoded.decode()), path, number)
 
 
 def _name(host: str, port: int) -> str:
@@ -369,18 +283,11 @@ def _changed(host: str, port: int, key: HostKey, entry: _Entry) -> HostKeyError:
     )
     # `ssh-keygen -R` drops whole lines, and one with patterns speaks for other machines too.
     if re.search(rb"[*?!]", entry.names):
-        remedy = f"correct line {entry.line} of {_quoted(entry.path)}"
+        remedy = f"correct line {entry.line} of {quoted(entry.path)}"
     else:
-        name = _quoted(_name(host, port))
-        remedy = f"forget the old one with `ssh-keygen -R {name} -f {_quoted(entry.path)}`"
+        name = quoted(_name(host, port))
+        remedy = f"forget the old one with `ssh-keygen -R {name} -f {quoted(entry.path)}`"
     return HostKeyError(
         _failed(host, port, key, case),
         f"Only when the machine's administrator has confirmed the new fingerprint, {remedy}",
     )
-
-
-def _quoted(argument: str | Path) -> str:
-    """For pasting into a command line of this platform."""
-    if sys.platform == "win32":
-        return subprocess.list2cmdline([str(argument)])
-    return shlex.quote(str(argument))

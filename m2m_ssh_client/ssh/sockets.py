@@ -17,18 +17,34 @@ from m2m_ssh_client.errors import UnreachableError
 # RFC 8305 section 5: how long one attempt has the line for itself before the next address is tried beside it.
 _HEAD_START = 0.25
 
+_NETWORK_DOWN = frozenset(
+    {errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ETIMEDOUT, errno.EADDRNOTAVAIL}
+)
+
 _Address = tuple[socket.AddressFamily, Any]
 """A family and an address as that family writes it."""
 
 
-def connect(host: str, port: int, deadline: float, cancelled: Callable[[], bool]) -> socket.socket:
+class LiveSocket(socket.socket):
+    """A TCP socket that remembers when it last received something (`time.monotonic`)."""
+
+    last_received = 0.0
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        data = super().recv(size, flags)
+        self.last_received = time.monotonic()
+        return data
+
+
+def connect(host: str, port: int, deadline: float, cancelled: Callable[[], bool]) -> LiveSocket:
     """A connected, blocking socket with TCP_NODELAY.
 
     `deadline` is on the monotonic clock; `cancelled` is asked every tenth of a second, and while the name is
     being looked up nothing can interrupt. Raises UnreachableError.
     """
     addresses = _resolve(host, port)
-    sock = _race(addresses, deadline, cancelled)
+    sock = LiveSocket(fileno=_race(addresses, deadline, cancelled).detach())
+    sock.last_received = time.monotonic()
     sock.setblocking(True)
     # A request is small and waits for its answer: Nagle's algorithm would hold it back. paramiko leaves it on.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -43,6 +59,7 @@ def _resolve(host: str, port: int) -> list[_Address]:
         raise UnreachableError(
             f"The host name {host!r} cannot be resolved: {reason}",
             "Check --host, and the network or VPN that knows this name.",
+            network_down=isinstance(exc, socket.gaierror) and exc.errno == socket.EAI_AGAIN,
         ) from exc
     by_family: dict[socket.AddressFamily, list[_Address]] = {}
     for family, _, _, _, address in found:
@@ -111,4 +128,8 @@ def _unreachable(failure: OSError, addresses: list[_Address]) -> UnreachableErro
         errno.EHOSTUNREACH: "Is the machine up and on this network or VPN?",
         errno.ENETUNREACH: "Is this machine on the network or VPN that leads there?",
     }.get(failure.errno or 0, "Is the machine up, and do its firewall and --port let you in?")
-    return UnreachableError(f"[Errno {failure.errno}] {failure.strerror} (tried {tried})", hint)
+    return UnreachableError(
+        f"[Errno {failure.errno}] {failure.strerror} (tried {tried})",
+        hint,
+        network_down=failure.errno in _NETWORK_DOWN,
+    )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from m2m_ssh_client.demo.key_server import KeyServer
-from m2m_ssh_client.ssh.known_hosts import HostKey
+from m2m_ssh_client.ssh.host_key import HostKey
 
 JSON = {"Content-Type": "application/json"}
 

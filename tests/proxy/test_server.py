@@ -15,13 +15,15 @@ from m2m_ssh_client import threads
 from m2m_ssh_client.bridge import Bridge, opened
 from m2m_ssh_client.errors import (
     ConnectionLostError,
+    HostKeyError,
     NotMCPError,
     RemoteExitError,
     SSHClientError,
     UnreachableError,
 )
-from m2m_ssh_client.proxy import server
-from m2m_ssh_client.proxy.server import Proxy
+from m2m_ssh_client.proxy import recovery, server
+from m2m_ssh_client.proxy.server import Proxy, Settings
+from m2m_ssh_client.proxy.session import State
 from m2m_ssh_client.proxy.stdio import HostStreams
 
 pytestmark = pytest.mark.anyio
@@ -35,8 +37,10 @@ NOTE = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 class Case:
     """A proxy that runs: the host's two ends, the far side's carrier, and what `run` returned."""
 
-    def __init__(self, *, may_be_shell: bool = False, answer_timeout: float = 5) -> None:
-        self.carrier = PipeCarrier()
+    def __init__(self, *, carriers: int = 1, **settings: Any) -> None:
+        self.carriers = [PipeCarrier() for _ in range(carriers)]
+        self._next = iter(self.carriers)
+        self.carrier = self.carriers[0]
         self.to_proxy, proxy_in = anyio.create_memory_object_stream[threads.Lines](0)
         proxy_out, self.from_proxy = anyio.create_memory_object_stream[threads.Lines](0)
         self.host_gone = anyio.Event()
@@ -44,8 +48,7 @@ class Case:
         self.proxy = Proxy(
             HostStreams(proxy_in, proxy_out, self.host_gone),
             self._dial,
-            may_be_shell=may_be_shell,
-            answer_timeout=answer_timeout,
+            Settings(**{"answer_timeout": 5, "reconnect": False} | settings),
         )
         self.reachable = anyio.Event()
         self.dial_fails_with: SSHClientError | None = None
@@ -57,7 +60,7 @@ class Case:
         await self.reachable.wait()
         if self.dial_fails_with is not None:
             raise self.dial_fails_with
-        async with opened(self.carrier, 10**6) as bridge:
+        async with opened(next(self._next), 10**6) as bridge:
             yield bridge
 
     async def run(self) -> None:
@@ -87,7 +90,8 @@ class Case:
     def close(self) -> None:
         for stream in self._streams:
             stream.close()
-        self.carrier.release()
+        for carrier in self.carriers:
+            carrier.release()
 
 
 @asynccontextmanager
@@ -338,3 +342,190 @@ async def test_a_remote_that_does_not_read_what_was_held_cannot_hold_up_the_end(
         case.reachable.set()
         case.proxy.stop()
         assert await ended(case, 2) is None
+
+
+# Reconnecting
+
+HELLO = (
+    b'{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-11-25",'
+    b'"capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"s"}}}'
+)
+LIST = b'{"jsonrpc":"2.0","id":2,"method":"tools/list"}'
+
+
+async def handshake(case: Case) -> None:
+    await case.say(INITIALIZE)
+    await case.remote_heard()
+    case.carrier.say(HELLO % b"0" + b"\n")
+    await case.hear()
+    await case.say(NOTE)
+    assert await case.remote_heard() == [NOTE]
+
+
+async def die(case: Case) -> None:
+    """The far side ends, and the proxy has noticed."""
+    case.carrier.die()
+    with anyio.fail_after(5):
+        while case.proxy._session.state is State.OPEN:
+            await anyio.wait_all_tasks_blocked()
+
+
+async def take_over(case: Case, number: int, count: int = 1) -> list[bytes]:
+    """The fresh server answers the repeated initialize; the `count` lines that it hears behind that."""
+    case.carrier = case.carriers[number]
+    (initialize,) = await case.remote_heard()
+    id_ = json.dumps(json.loads(initialize)["id"]).encode()
+    case.carrier.say(HELLO % id_ + b"\n")
+    heard: list[bytes] = []
+    while len(heard) < count:
+        heard += await case.remote_heard()
+    return heard
+
+
+async def test_a_lost_connection_is_made_again_and_the_host_sees_no_disconnect() -> None:
+    async with running(carriers=2, reconnect=True) as case:
+        case.carrier.reason = ConnectionLostError("The SSH connection was lost")
+        await handshake(case)
+        await case.say(CALL, LIST)
+        await case.remote_heard(2)
+        case.carrier.die()
+        id_, message = await case.hear_error()
+        assert id_ == 1
+        assert "may or may not have run" in message
+        assert await take_over(case, 1, 2) == [NOTE, LIST]
+        (changed,) = await case.hear()
+        assert json.loads(changed)["method"] == "notifications/tools/list_changed"
+        case.to_proxy.close()
+        assert await threads.run_in_thread("test", case.carrier.heard) == b""
+        case.carrier.die()
+        assert await ended(case, 2) is None
+
+
+async def test_a_remote_process_that_ends_is_started_again() -> None:
+    async with running(carriers=2, reconnect=True) as case:
+        await handshake(case)
+        case.carrier.die()
+        assert await take_over(case, 1) == [NOTE]
+
+
+async def test_a_process_that_cannot_be_started_again_is_reported_to_whoever_asks() -> None:
+    async with running(carriers=2, reconnect=True) as case:
+        await handshake(case)
+        case.carriers[1].reason = RemoteExitError(
+            "The remote server ended with exit status 9", status=9
+        )
+        case.carriers[1].die()
+        await die(case)
+        await case.say(CALL)
+        assert (await case.hear_error())[1].startswith("The remote server ended with exit status 9")
+        case.to_proxy.close()
+        assert isinstance(await ended(case, 2), RemoteExitError)
+
+
+async def test_a_server_that_ends_on_discover_is_replaced_for_the_initialize() -> None:
+    async with running(carriers=2, reconnect=True) as case:
+        await case.say(b'{"jsonrpc":"2.0","id":9,"method":"server/discover"}')
+        await case.remote_heard()
+        case.carrier.die()
+        (reply,) = await case.hear()
+        assert json.loads(reply)["error"]["code"] == -32601
+        case.carrier = case.carriers[1]
+        await case.say(INITIALIZE)
+        assert await case.remote_heard() == [INITIALIZE]
+
+
+async def test_a_fatal_cause_ends_the_reconnecting_with_its_reason() -> None:
+    async with running(reconnect=True) as case:
+        case.carrier.reason = ConnectionLostError("lost")
+        await handshake(case)
+        case.dial_fails_with = HostKeyError("Host key verification failed: it changed")
+        await die(case)
+        await case.say(CALL)
+        assert (await case.hear_error())[1].startswith("Host key verification failed")
+        case.to_proxy.close()
+        assert await ended(case, 2) is case.dial_fails_with
+
+
+async def test_requests_wait_for_the_reconnect_and_are_answered_when_it_takes_too_long() -> None:
+    async with running(reconnect=True, hold_timeout=0.3) as case:
+        case.carrier.reason = ConnectionLostError("lost")
+        await handshake(case)
+        case.dial_fails_with = UnreachableError("[Errno 111] Connection refused")
+        await die(case)
+        await case.say(CALL)
+        id_, message = await case.hear_error()
+        assert id_ == 1
+        assert "made again" in message
+        assert "not sent" in message
+        assert not case.ended.is_set()
+        case.to_proxy.close()
+        assert await ended(case, 2) is None
+
+
+async def test_the_hosts_end_during_a_back_off_ends_all_in_time() -> None:
+    async with running(reconnect=True) as case:
+        case.carrier.reason = ConnectionLostError("lost")
+        await handshake(case)
+        case.dial_fails_with = UnreachableError("[Errno 111] Connection refused")
+        await die(case)
+        await case.say(CALL)
+        case.to_proxy.close()
+        assert await ended(case, 2) is None
+
+
+async def test_a_fresh_server_that_stays_silent_is_given_up_and_another_one_tried() -> None:
+    async with running(carriers=3, reconnect=True, answer_timeout=0.3) as case:
+        for carrier in case.carriers:
+            carrier.reason = ConnectionLostError("lost")
+        await handshake(case)
+        case.carrier.die()
+        case.carrier = case.carriers[1]
+        await case.remote_heard()
+        assert await take_over(case, 2) == [NOTE]
+
+
+async def test_a_question_of_the_remote_is_cancelled_when_the_connection_is_lost() -> None:
+    async with running(carriers=2, reconnect=True) as case:
+        case.carrier.reason = ConnectionLostError("lost")
+        await handshake(case)
+        case.carrier.say(b'{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage"}\n')
+        await case.hear()
+        case.carrier.die()
+        (cancelled,) = await case.hear()
+        assert json.loads(cancelled)["params"]["requestId"] == 1
+        await case.say(b'{"jsonrpc":"2.0","id":1,"result":{}}')
+        assert await take_over(case, 1) == [NOTE]
+
+
+async def test_a_request_during_a_long_pause_brings_the_next_attempt_forward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recovery, "_FIRST_DELAY", 1000.0)
+    monkeypatch.setattr(recovery, "_LONGEST_DELAY", 1000.0)
+    monkeypatch.setattr(server, "_SHORT_PAUSE", 0.05)
+    async with running(carriers=2, reconnect=True) as case:
+        case.carrier.reason = ConnectionLostError("lost")
+        await handshake(case)
+        case.dial_fails_with = UnreachableError("[Errno 111] Connection refused")
+        await die(case)
+        await anyio.wait_all_tasks_blocked()
+        case.dial_fails_with = None
+        await case.say(LIST)
+        assert await take_over(case, 1, 2) == [NOTE, LIST]
+
+
+async def test_a_first_request_is_answered_in_time_however_long_connecting_takes() -> None:
+    async with running(reachable=False, reconnect=True, answer_timeout=0.3) as case:
+        await case.say(INITIALIZE)
+        assert (await case.hear_error())[1].startswith("No connection within 0.3 s")
+        case.to_proxy.close()
+        assert isinstance(await ended(case, 2), UnreachableError)
+
+
+async def test_a_first_connection_waits_for_the_network_to_come() -> None:
+    async with running(reconnect=True) as case:
+        case.dial_fails_with = UnreachableError("no network", network_down=True)
+        await case.say(INITIALIZE)
+        await anyio.wait_all_tasks_blocked()
+        case.dial_fails_with = None
+        assert await case.remote_heard() == [INITIALIZE]

@@ -37,8 +37,8 @@ def open_session() -> Session:
 
 def test_frames_before_the_connection_are_held_and_sent_in_order() -> None:
     session = Session()
-    assert session.from_host([request(1), NOTE]).to_remote == []
-    assert session.from_host([request(2)]).to_remote == []
+    assert session.from_host([request(1), NOTE], 0).to_remote == []
+    assert session.from_host([request(2)], 0).to_remote == []
     assert session.pending == 2
     assert session.connected().to_remote == [request(1), NOTE, request(2)]
 
@@ -46,7 +46,7 @@ def test_frames_before_the_connection_are_held_and_sent_in_order() -> None:
 def test_lines_pass_both_ways_byte_for_byte() -> None:
     session = open_session()
     odd = b' {"method" : "x/\\u0079", "jsonrpc":"2.0","id":"\\u00fc","params":{"n":1.0e5}} \r'
-    assert session.from_host([odd]).to_remote == [odd]
+    assert session.from_host([odd], 0).to_remote == [odd]
     server_request = b'{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage"}'
     back = [server_request, NOTE, answer("ü")]
     assert session.from_remote(back).to_host == back
@@ -55,7 +55,7 @@ def test_lines_pass_both_ways_byte_for_byte() -> None:
 
 def test_a_server_request_with_the_id_of_a_host_request_does_not_answer_it() -> None:
     session = open_session()
-    session.from_host([request(1)])
+    session.from_host([request(1)], 0)
     session.from_remote([request(1, "roots/list")])
     assert session.pending == 1
 
@@ -63,7 +63,7 @@ def test_a_server_request_with_the_id_of_a_host_request_does_not_answer_it() -> 
 def test_a_batch_counts_each_request_and_each_answer() -> None:
     session = open_session()
     batch = b"[" + request(1) + b"," + request(2) + b"]"
-    assert session.from_host([batch]).to_remote == [batch]
+    assert session.from_host([batch], 0).to_remote == [batch]
     assert session.pending == 2
     session.from_remote([b"[" + answer(2) + b"]"])
     assert session.pending == 1
@@ -85,14 +85,14 @@ def test_a_bad_line_of_the_host_is_answered_and_the_rest_goes_on(
     line: bytes, code: int, connected: bool
 ) -> None:
     session = open_session() if connected else Session()
-    output = session.from_host([line, request(1)])
+    output = session.from_host([line, request(1)], 0)
     assert [error_of(reply)[:2] for reply in output.to_host] == [(None, code)]
     assert output.to_remote == ([request(1)] if connected else [])
 
 
 def test_blank_lines_are_nobodys_business(caplog: pytest.LogCaptureFixture) -> None:
     session = open_session()
-    output = session.from_host([b"", b"  ", b"\r"])
+    output = session.from_host([b"", b"  ", b"\r"], 0)
     assert (output.to_host, output.to_remote) == ([], [])
     assert session.from_remote([b"", b"\r"]).to_host == []
     assert caplog.records == []
@@ -113,7 +113,7 @@ def test_noise_of_the_remote_is_skipped_and_logged(
 
 def test_an_answer_that_is_no_valid_json_answers_its_request_with_an_error() -> None:
     session = open_session()
-    session.from_host([request(7)])
+    session.from_host([request(7)], 0)
     output = session.from_remote([b'{"jsonrpc":"2.0","id":7,"result":{"mean":NaN}}'])
     assert [error_of(line)[:2] for line in output.to_host] == [(7, -32000)]
     assert "NaN" in error_of(output.to_host[0])[2]
@@ -122,20 +122,20 @@ def test_an_answer_that_is_no_valid_json_answers_its_request_with_an_error() -> 
 
 def test_a_failure_answers_every_request_once_and_every_later_one() -> None:
     session = open_session()
-    session.from_host([request(1), request("1"), request(2), NOTE])
+    session.from_host([request(1), request("1"), request(2), NOTE], 0)
     session.from_remote([answer(2)])
     replies = [error_of(line) for line in session.failed("It broke").to_host]
     assert [(id_, code) for id_, code, _ in replies] == [(1, -32000), ("1", -32000)]
     assert all("may or may not have run" in message for _, _, message in replies)
     assert session.failed("It broke").to_host == []
-    late = session.from_host([request(3), NOTE, answer(9)])
+    late = session.from_host([request(3), NOTE, answer(9)], 0)
     assert [error_of(line) for line in late.to_host] == [(3, -32000, "It broke")]
     assert late.to_remote == []
 
 
 def test_requests_that_never_left_are_answered_with_the_reason_alone() -> None:
     session = Session()
-    session.from_host([request(1), NOTE])
+    session.from_host([request(1), NOTE], 0)
     assert [error_of(line) for line in session.failed("No route").to_host] == [
         (1, -32000, "No route")
     ]
@@ -145,9 +145,9 @@ def test_requests_that_never_left_are_answered_with_the_reason_alone() -> None:
 def test_too_many_held_bytes_are_told() -> None:
     session = Session()
     line = request(1, text="x" * (HOLD_LIMIT // 2))
-    session.from_host([line])
+    session.from_host([line], 0)
     assert not session.full
-    session.from_host([line])
+    session.from_host([line], 0)
     assert session.full
     session.connected()
     assert not session.full
@@ -158,7 +158,7 @@ INITIALIZE = request(0, "initialize", clientInfo={"name": "$(touch /x); `rm`"})
 
 def test_towards_a_shell_only_an_opener_passes_and_in_safe_spelling() -> None:
     session = Session(may_be_shell=True)
-    session.from_host([NOTE, INITIALIZE, request(1)])
+    session.from_host([NOTE, INITIALIZE, request(1)], 0)
     output = session.connected()
     assert len(output.to_remote) == 1
     assert (
@@ -167,13 +167,13 @@ def test_towards_a_shell_only_an_opener_passes_and_in_safe_spelling() -> None:
     )
     assert json.loads(output.to_remote[0]) == json.loads(INITIALIZE)
     assert session.state is State.GUARDED
-    assert session.from_host([request(2)]).to_remote == []
+    assert session.from_host([request(2)], 0).to_remote == []
 
 
 def test_a_shell_that_turns_out_to_be_a_server_gets_everything_in_order() -> None:
     session = Session(may_be_shell=True)
     session.connected()
-    session.from_host([INITIALIZE, NOTE, request(1)])
+    session.from_host([INITIALIZE, NOTE, request(1)], 0)
     assert session.from_remote([b"Welcome to the jungle"]).to_remote == []
     output = session.from_remote([answer(0)])
     assert output.to_remote == [NOTE, request(1)]
@@ -184,8 +184,8 @@ def test_a_shell_that_turns_out_to_be_a_server_gets_everything_in_order() -> Non
 def test_a_server_silent_on_discover_still_gets_the_initialize_behind_a_shell_request() -> None:
     session = Session(may_be_shell=True)
     session.connected()
-    assert len(session.from_host([request(0, "server/discover")]).to_remote) == 1
-    assert len(session.from_host([request(1, "initialize")]).to_remote) == 1
+    assert len(session.from_host([request(0, "server/discover")], 0).to_remote) == 1
+    assert len(session.from_host([request(1, "initialize")], 0).to_remote) == 1
 
 
 def test_a_host_that_needs_no_opening_gets_its_first_request_through_to_a_shell_and_no_second() -> (
@@ -193,20 +193,20 @@ def test_a_host_that_needs_no_opening_gets_its_first_request_through_to_a_shell_
 ):
     session = Session(may_be_shell=True)
     session.connected()
-    assert len(session.from_host([request(1, "tools/list"), request(2)]).to_remote) == 1
+    assert len(session.from_host([request(1, "tools/list"), request(2)], 0).to_remote) == 1
     assert session.from_remote([answer(1)]).to_remote == [request(2)]
 
 
 def test_behind_a_shell_request_unicode_line_breaks_are_escaped_for_the_peer_server() -> None:
     session = Session(may_be_shell=True)
     session.connected()
-    session.from_host([INITIALIZE])
+    session.from_host([INITIALIZE], 0)
     session.from_remote([answer(0)])
     line = '{"jsonrpc":"2.0","id":1,"method":"x","params":{"t":"a\u2028b\u0085"}}'.encode()
-    sent = session.from_host([line]).to_remote[0]
+    sent = session.from_host([line], 0).to_remote[0]
     assert len(sent.decode().splitlines()) == 1
     assert json.loads(sent) == json.loads(line)
-    assert open_session().from_host([line]).to_remote == [line]
+    assert open_session().from_host([line], 0).to_remote == [line]
 
 
 Step = tuple[str, int]
@@ -243,18 +243,18 @@ def test_whatever_happens_each_request_gets_exactly_one_answer(
         if step == "ask":
             method = "initialize" if number == 0 else "tools/call"
             asked.append(next_id)
-            take(session.from_host([request(next_id, method)]))
+            take(session.from_host([request(next_id, method)], 0))
             next_id += 1
         elif step == "answer" and at_remote and session.state is not State.FAILED:
             take(session.from_remote([answer(at_remote.pop(number % len(at_remote)))]))
         elif step == "noise" and session.state not in (State.CONNECTING, State.FAILED):
             take(session.from_remote([b"noise"]))
         elif step == "note":
-            take(session.from_host([NOTE]))
+            take(session.from_host([NOTE], 0))
         elif step == "connect" and session.state is State.CONNECTING:
             take(session.connected())
         elif step == "bad":
-            take(session.from_host([b"}"]))
+            take(session.from_host([b"}"], 0))
         elif step == "fail":
             take(session.failed("over"))
     assert sorted(answered) == sorted(asked)

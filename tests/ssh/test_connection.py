@@ -32,9 +32,11 @@ from m2m_ssh_client.errors import (
     UnreachableError,
 )
 from m2m_ssh_client.parameters import SSHServerParameters
-from m2m_ssh_client.ssh.connection import ChannelCarrier, Connection
+from m2m_ssh_client.ssh.channel import ChannelCarrier
+from m2m_ssh_client.ssh.connection import Connection
+from m2m_ssh_client.ssh.host_key import HostKey
 from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key, public_key_line
-from m2m_ssh_client.ssh.known_hosts import HostKey, entry
+from m2m_ssh_client.ssh.known_hosts import entry
 
 ENOUGH = 10.0  # seconds
 USER = "mcp"
@@ -156,7 +158,8 @@ def start(keys: Keys, tmp_path: Path) -> Iterator[StartFar]:
 @contextmanager
 def opened(link: Connection) -> Iterator[ChannelCarrier]:
     try:
-        yield link.open()
+        link.open()
+        yield link.channel()
     finally:
         link.close()
 
@@ -170,8 +173,8 @@ def read_all(carrier: ChannelCarrier) -> bytes:
 
 def refusal(link: Connection, kind: type[SSHClientError]) -> str:
     """The one line of the error with which opening fails."""
-    with pytest.raises(SSHClientError) as caught:
-        link.open()
+    with pytest.raises(SSHClientError) as caught, opened(link):
+        pass
     assert type(caught.value) is kind, repr(caught.value)
     text = str(caught.value)
     assert "\n" not in text
@@ -608,6 +611,7 @@ def test_closing_from_another_thread_ends_the_opening_at_once(step: str, keys: K
         def open_() -> None:
             try:
                 link.open()
+                link.channel()
             except SSHClientError as exc:
                 failures.append(exc)
 

@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 
 import m2m_ssh_client
 from m2m_ssh_client.errors import KeyFileError
-from m2m_ssh_client.ssh import keys
 from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key, public_key_line
+from m2m_ssh_client.text import quoted
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes, paths or a shell")
 
@@ -152,7 +152,7 @@ def test_a_missing_key_is_reported_with_the_command_that_makes_one(tmp_path: Pat
     path = tmp_path / "no such key"
     text = failure(path)
     assert "There is no client key" in text
-    assert f"ssh-keygen -t ed25519 -f {keys._quoted(path)}" in text
+    assert f"ssh-keygen -t ed25519 -f {quoted(path)}" in text
 
 
 @posix_only
@@ -205,7 +205,7 @@ def test_an_encrypted_key_without_a_passphrase_is_reported_with_both_ways_out(
     text = failure(encrypted_file, passphrase)
     assert "is encrypted and there is no passphrase" in text
     assert "--passphrase" in text
-    assert f'ssh-keygen -p -N "" -f {keys._quoted(f"{encrypted_file}.plain")}' in text
+    assert f'ssh-keygen -p -N "" -f {quoted(f"{encrypted_file}.plain")}' in text
 
 
 @posix_only
@@ -228,7 +228,7 @@ def test_a_wrong_passphrase_is_reported_and_shown_nowhere(tmp_path: Path, file_f
         load_client_key(path, wrong)
     error: BaseException | None = caught.value
     assert "The passphrase does not open the client key" in str(error)
-    assert f"ssh-keygen -y -f {keys._quoted(path)}" in str(error)
+    assert f"ssh-keygen -y -f {quoted(path)}" in str(error)
     while error is not None:
         assert wrong not in repr(error)
         error = error.__cause__ or error.__context__
@@ -255,7 +255,7 @@ def test_a_file_that_is_no_key_is_called_that(
 ) -> None:
     path = write_private(tmp_path / "key", content)
     text = failure(path, passphrase)
-    assert f"{keys._quoted(path)} is not a private key" in text
+    assert f"{quoted(path)} is not a private key" in text
     assert "ssh-keygen -t ed25519" in text
 
 
@@ -270,7 +270,7 @@ def test_a_file_that_is_no_key_is_not_told_to_change_its_mode(tmp_path: Path) ->
 def test_a_public_key_is_recognised_and_the_private_one_named(key_file: Path) -> None:
     text = failure(key_file.with_suffix(".pub"))
     assert "is a public key" in text
-    assert text.endswith(f"--client-key {keys._quoted(key_file)}")
+    assert text.endswith(f"--client-key {quoted(key_file)}")
 
 
 @pytest.mark.parametrize("file_format", ["RFC4716", "PKCS8", "PEM"])
@@ -394,7 +394,7 @@ def test_a_public_key_whose_private_one_is_gone_is_not_overwritten(tmp_path: Pat
     public.write_text("ssh-ed25519 precious")
     with pytest.raises(KeyFileError, match="is missing") as caught:
         ensure_client_key(tmp_path / "key")
-    assert str(caught.value).endswith(f"rm {keys._quoted(public)}")
+    assert str(caught.value).endswith(f"rm {quoted(public)}")
     assert public.read_text() == "ssh-ed25519 precious"
     assert [file.name for file in tmp_path.iterdir()] == ["key.pub"]
 
@@ -446,6 +446,7 @@ def test_of_many_threads_one_makes_the_key_and_all_load_the_same(tmp_path: Path)
 RACER = """
 import sys
 from pathlib import Path
+from m2m_ssh_client.text import quoted
 from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key, public_key_line
 print("ready", flush=True)
 sys.stdin.readline()

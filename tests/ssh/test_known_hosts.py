@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError
-from m2m_ssh_client.ssh.known_hosts import HostKey, KnownHosts, entry
+from m2m_ssh_client.ssh.host_key import HostKey
+from m2m_ssh_client.ssh.known_hosts import KnownHosts, entry
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell, quoting or path")
 

@@ -1,0 +1,144 @@
+"""The remote's own requests (sampling, elicitation, roots, ping), which the host answers.
+
+A fresh server numbers its requests from the start again, and the host may still be busy with an old one. So from the
+second connection on, ids and progress tokens of the remote get a prefix of their connection on their way to the
+host, and lose it on the way back. The first connection's pass as they are.
+
+Sans-I/O.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from m2m_ssh_client.proxy.frames import (
+    Frame,
+    Id,
+    Members,
+    Message,
+    fields,
+    is_id,
+    member,
+    message_line,
+    raw_json,
+    rewritten,
+)
+
+
+class Questions:
+    """What the remote asked and the host has not answered yet. `prefix` begins every id that is made here."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._connection = 0
+        self._open: dict[
+            Id, Id | None
+        ] = {}  # id as the host knows it → its progress token, likewise
+        self._stale: set[Id] = set()  # ids and tokens of connections that are gone
+
+    def lost(self) -> list[bytes]:
+        """The connection is gone: the cancellations that tell the host to forget its questions."""
+        lines = [
+            message_line(
+                method="notifications/cancelled",
+                params={"requestId": id_, "reason": "The connection to the remote server was lost"},
+            )
+            for id_ in self._open
+        ]
+        for id_, token in self._open.items():
+            self._stale.add(id_)
+            if token is not None:
+                self._stale.add(token)
+        self._open.clear()
+        self._connection += 1
+        return lines
+
+    def from_remote(self, frame: Frame) -> bytes:
+        """The line for the host."""
+        line = frame.line
+        if self._connection and any(map(_is_ours, frame.messages)):
+            line = rewritten(line, self._mark_members)
+        for message in frame.messages:
+            self._note(message)
+        return line
+
+    def from_host(self, frame: Frame) -> bytes | None:
+        """The line for the remote; None if it is about a question of a connection that is gone."""
+        if not self._open and not self._stale and not self._connection:
+            return frame.line
+        if any(self._drop(message) for message in frame.messages):
+            return None
+        for message in frame.messages:
+            if message.is_response and message.id is not None:
+                self._open.pop(message.id, None)
+        if self._connection and any(map(_is_for_question, frame.messages)):
+            return rewritten(frame.line, self._unmark_members)
+        return frame.line
+
+    def _note(self, message: Message) -> None:
+        if message.is_request and message.id is not None:
+            token = member(fields(message.params), "_meta", "progressToken")
+            self._open[self._marked(message.id)] = self._marked(token) if is_id(token) else None
+        elif message.method == "notifications/cancelled":
+            id_ = fields(message.params).get("requestId")
+            if is_id(id_):
+                self._open.pop(self._marked(id_), None)
+
+    def _drop(self, message: Message) -> bool:
+        if message.is_response:
+            id_ = message.id
+            stale = id_ in self._stale
+            self._stale.discard(id_ if id_ is not None else "")
+            return stale
+        if message.method == "notifications/progress":
+            return fields(message.params).get("progressToken") in self._stale
+        return False
+
+    def _marked(self, id_: Id) -> Id:
+        return f"{self._prefix}{self._connection}:{json.dumps(id_)}" if self._connection else id_
+
+    def _unmarked(self, id_: object) -> object:
+        head = f"{self._prefix}{self._connection}:"
+        if isinstance(id_, str) and id_.startswith(head):
+            return json.loads(id_[len(head) :])
+        return id_
+
+    def _mark_members(self, message: Members) -> None:
+        if "method" not in message:
+            return
+        if "id" in message:
+            self._apply(message, "id", self._marked)
+            self._apply_in_params(message, ("_meta", "progressToken"), self._marked)
+        elif json.loads(bytes(message["method"])) == "notifications/cancelled":
+            self._apply_in_params(message, ("requestId",), self._marked)
+
+    def _unmark_members(self, message: Members) -> None:
+        if "method" not in message:
+            self._apply(message, "id", self._unmarked)
+        elif json.loads(bytes(message["method"])) == "notifications/progress":
+            self._apply_in_params(message, ("progressToken",), self._unmarked)
+
+    def _apply(self, message: Members, name: str, change: Callable[[Any], object]) -> None:
+        id_ = json.loads(bytes(message[name]))
+        if is_id(id_):
+            message[name] = raw_json(change(id_))
+
+    def _apply_in_params(
+        self, message: Members, path: tuple[str, ...], change: Callable[[Any], object]
+    ) -> None:
+        params = fields(message.get("params", b""))
+        holder = member(params, *path[:-1]) if path[:-1] else params
+        if isinstance(holder, dict) and is_id(holder.get(path[-1])):
+            holder[path[-1]] = change(holder[path[-1]])
+            message["params"] = raw_json(params)
+
+
+def _is_ours(message: Message) -> bool:
+    """Whether the remote numbers it: a request of its own, or the cancellation of one."""
+    return message.is_request or message.method == "notifications/cancelled"
+
+
+def _is_for_question(message: Message) -> bool:
+    return message.is_response or message.method == "notifications/progress"

@@ -1,0 +1,81 @@
+"""Whether and when to try again after a connection or a remote process has ended. Sans-I/O; times in seconds."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from m2m_ssh_client.errors import RemoteExitError, SSHClientError, UnreachableError
+
+_FIRST_DELAY = 0.5
+_LONGEST_DELAY = 30.0
+_RESTARTS = 3
+_RESTART_WINDOW = 60.0
+
+
+class Recovery:
+    """The patience of one proxy.
+
+    `start_time` is how long a first connection may be tried for; `lost_time` how long a lost one (infinite: for ever).
+    """
+
+    def __init__(
+        self,
+        now: float,
+        *,
+        enabled: bool,
+        start_time: float,
+        lost_time: float,
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        self._enabled = enabled
+        self._give_up = now + start_time
+        self._lost_time = lost_time
+        self._rng = rng
+        self._delays = delays(rng)
+        self._working = False  # the present connection has carried an answer
+        self._worked = False  # so has any connection
+        self._restarts: deque[float] = deque(maxlen=_RESTARTS)
+
+    @property
+    def first_deadline(self) -> float:
+        """Until when a first connection may be tried for; infinite once there was one."""
+        return float("inf") if self._worked else self._give_up
+
+    def answered(self) -> None:
+        """The remote server has answered on the present connection."""
+        if not self._working:
+            self._working = self._worked = True
+            self._delays = delays(self._rng)
+
+    def delay(self, reason: SSHClientError, now: float) -> float | None:
+        """How long to wait before the next attempt; None to give up."""
+        was_working, self._working = self._working, False
+        if not self._enabled or reason.permanent:
+            return None
+        if isinstance(reason, RemoteExitError):
+            return 0.0 if was_working and self._may_restart(now) else None
+        if was_working:
+            self._give_up = now + self._lost_time
+        elif not self._worked and not (
+            isinstance(reason, UnreachableError) and reason.network_down
+        ):
+            return None  # a first connection is waited for only while this machine has no network
+        delay = next(self._delays)
+        return delay if now + delay < self._give_up else None
+
+    def _may_restart(self, now: float) -> bool:
+        if len(self._restarts) == _RESTARTS and now - self._restarts[0] < _RESTART_WINDOW:
+            return False
+        self._restarts.append(now)
+        return True
+
+
+def delays(rng: Callable[[], float]) -> Iterator[float]:
+    """At once, then exponential with full jitter: whoever lost the same server comes back at another moment."""
+    yield 0.0
+    longest = _FIRST_DELAY
+    while True:
+        yield longest * rng()
+        longest = min(2 * longest, _LONGEST_DELAY)

@@ -1,0 +1,93 @@
+"""One public host key: parsed strictly, from files and from strangers, and its fingerprint."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import NamedTuple
+
+# RFC 5656 §3.1: the curve's own name, and the length in bytes of an uncompressed point on it.
+_CURVES = {
+    "ecdsa-sha2-nistp256": (b"nistp256", 65),
+    "ecdsa-sha2-nistp384": (b"nistp384", 97),
+    "ecdsa-sha2-nistp521": (b"nistp521", 133),
+}
+# In bits. OpenSSH's own limits (default RequiredRSASize, SSHBUF_MAX_BIGNUM): with a higher minimum,
+# a machine that `ssh` knows would be unknown here, and people would turn the check off.
+_RSA_SIZES = range(1024, 16384 + 1)
+# In characters: a 16384-bit RSA key takes 2,800, the rest is for a comment.
+_LONGEST_KEY_TEXT = 8192
+
+
+class HostKey(NamedTuple):
+    """A public key as it travels: `key_type` is the type named inside `blob` (RFC 4253 §6.6)."""
+
+    key_type: str
+    blob: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> HostKey:
+        """Read `type base64 [comment]`, from a source that need not be trusted.
+
+        Raises ValueError unless that is exactly one well-formed key of a type that can be a host
+        key here, in one line of printable text. The reason does not repeat the text.
+        """
+        if len(text) > _LONGEST_KEY_TEXT or not text.isprintable():
+            raise ValueError("not one line of printable text")
+        key_type, _, rest = text.partition(" ")
+        return decode(key_type, rest.partition(" ")[0])
+
+    @property
+    def base64(self) -> str:
+        return base64.b64encode(self.blob).decode()
+
+    @property
+    def fingerprint(self) -> str:
+        """`SHA256:…` without padding, as `ssh-keygen -l` prints it."""
+        digest = hashlib.sha256(self.blob).digest()
+        return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def decode(key_type: str, encoded: str) -> HostKey:
+    """The key of this type in base64; ValueError unless it is well-formed, of a known type, and canonical."""
+    blob = base64.b64decode(encoded, validate=True)
+    # Decoding forgives stray bits at the end: two texts would then be one key.
+    if base64.b64encode(blob).decode() != encoded:
+        raise ValueError("not the canonical base64 of a key")
+    inner_type, *fields = _wire_strings(blob) or [b""]
+    if inner_type != key_type.encode() or not _well_formed(key_type, fields):
+        raise ValueError("not a well-formed public key of a known type")
+    return HostKey(key_type, blob)
+
+
+def _wire_strings(blob: bytes) -> list[bytes]:
+    """Split a blob that consists of nothing but strings (RFC 4251 §5)."""
+    strings: list[bytes] = []
+    at = 0
+    while at < len(blob):
+        start = at + 4
+        at = start + int.from_bytes(blob[at:start], "big")
+        if at > len(blob):
+            raise ValueError("the key ends early")
+        strings.append(blob[start:at])
+    return strings
+
+
+def _well_formed(key_type: str, fields: list[bytes]) -> bool:
+    if key_type == "ssh-ed25519":
+        return [len(field) for field in fields] == [32]
+    if len(fields) != 2:
+        return False
+    first, second = fields
+    if key_type == "ssh-rsa":
+        exponent, modulus = _odd_number(first), _odd_number(second)
+        return 3 <= exponent < modulus and modulus.bit_length() in _RSA_SIZES
+    curve, length = _CURVES.get(key_type, (b"", 0))
+    return first == curve and len(second) == length and second.startswith(b"\x04")
+
+
+def _odd_number(mpint: bytes) -> int:
+    """A positive odd number in its one shortest form (RFC 4251 §5), or 0 for anything else."""
+    value = int.from_bytes(mpint, "big", signed=True)
+    shortest = len(mpint) == value.bit_length() // 8 + 1
+    return value if value > 0 and value % 2 and shortest else 0

@@ -1,0 +1,85 @@
+"""Noticing that a connection is dead although nobody said so: a frozen peer, a forgotten NAT entry, a sleep.
+
+OpenSSH's ServerAlive rules (ssh_config(5), ServerAliveInterval): after an interval without anything received, a
+request that wants a reply is sent through the encrypted channel; whatever comes back counts as life. paramiko's own
+set_keepalive sends too, and never looks for an answer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+_LONGEST_STEP = 2.0  # seconds between looks at the clocks, so that the end of a sleep is noticed
+_SLEEP = 5.0  # the wall clock ahead of the steady one by this much: the machine slept
+_AFTER_SLEEP = 5.0  # seconds for a sign of life then: most connections did not survive it
+
+
+class Liveness:
+    """Watches a connection in a thread of its own, from `start()` to `stop()`.
+
+    `heard` tells when something was last received (`time.monotonic`); `probe` asks for a sign of life, and may block
+    for as long as it likes; `dead` is called once, with the seconds of silence. Intervals in seconds.
+    """
+
+    def __init__(
+        self,
+        interval: float,
+        count: int,
+        heard: Callable[[], float],
+        probe: Callable[[], None],
+        dead: Callable[[float], None],
+    ) -> None:
+        self._interval = interval
+        self._limit = interval * count
+        self._heard = heard
+        self._probe = probe
+        self._dead = dead
+        self._stopped = threading.Event()
+        self._probing: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin, unless the interval is 0."""
+        if self._interval > 0:
+            _thread("m2m-ssh-liveness", self._watch)
+
+    def stop(self) -> None:
+        """The connection is closed. Any thread."""
+        self._stopped.set()
+
+    def _watch(self) -> None:
+        asked = self._heard()  # when a sign of life was last asked for, or last came
+        woke: float | None = None
+        drift = time.time() - time.monotonic()
+        while not self._stopped.wait(self._step(asked)):
+            now, heard = time.monotonic(), self._heard()
+            asked = max(asked, heard)
+            if time.time() - now - drift > _SLEEP:
+                woke = now
+                self._ask()
+            drift = time.time() - now
+            if woke is not None and heard > woke:
+                woke = None
+            if now - heard >= self._limit or (woke is not None and now - woke >= _AFTER_SLEEP):
+                self._dead(now - heard)
+                return
+            if now - asked >= self._interval:
+                asked = now
+                self._ask()
+
+    def _step(self, asked: float) -> float:
+        now = time.monotonic()
+        due = min(asked + self._interval, self._heard() + self._limit)
+        return min(max(due - now, 0.01), _LONGEST_STEP)
+
+    def _ask(self) -> None:
+        # In a thread: where the socket's buffer is full, sending waits for just the peer that may be dead.
+        if self._probing is None or not self._probing.is_alive():
+            self._probing = _thread("m2m-ssh-probe", self._probe)
+
+
+def _thread(name: str, function: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=function, name=name, daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,124 @@
+"""Whether and when to try again."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from m2m_ssh_client.errors import (
+    AuthenticationError,
+    ConnectionLostError,
+    HostKeyError,
+    RemoteExitError,
+    SSHClientError,
+    UnreachableError,
+)
+from m2m_ssh_client.proxy.recovery import Recovery, delays
+
+FOR_EVER = float("inf")
+LOST = ConnectionLostError("lost")
+REFUSED = UnreachableError("refused")
+NO_NETWORK = UnreachableError("no network", network_down=True)
+EXITED = RemoteExitError("exit", status=1)
+
+
+def recovery(**options: Any) -> Recovery:
+    defaults: dict[str, Any] = {
+        "enabled": True,
+        "start_time": 25.0,
+        "lost_time": FOR_EVER,
+        "rng": lambda: 1.0,
+    }
+    return Recovery(0.0, **(defaults | options))
+
+
+def working(**options: Any) -> Recovery:
+    patience = recovery(**options)
+    patience.answered()
+    return patience
+
+
+def test_the_first_try_is_at_once_and_the_waits_grow_to_half_a_minute() -> None:
+    assert list(islice(delays(lambda: 1.0), 9)) == [0, 0.5, 1, 2, 4, 8, 16, 30, 30]
+
+
+def test_the_jitter_is_full() -> None:
+    assert list(islice(delays(lambda: 0.0), 5)) == [0, 0, 0, 0, 0]
+
+
+def test_a_lost_connection_is_tried_for_ever_by_default() -> None:
+    patience = working()
+    now = 0.0
+    for _ in range(1000):
+        delay = patience.delay(LOST if now == 0 else REFUSED, now)
+        assert delay is not None
+        now += delay + 25
+    assert now > 50_000
+
+
+def test_a_lost_connection_is_given_up_at_the_reconnect_timeout() -> None:
+    patience = working(lost_time=3)
+    assert patience.delay(LOST, 100) == 0
+    assert patience.delay(REFUSED, 101) == 0.5
+    assert patience.delay(REFUSED, 102.5) is None
+
+
+def test_an_answer_begins_the_waits_anew() -> None:
+    patience = working()
+    assert [patience.delay(LOST, 0), patience.delay(REFUSED, 1), patience.delay(REFUSED, 2)] == [
+        0,
+        0.5,
+        1,
+    ]
+    patience.answered()
+    assert patience.delay(LOST, 10) == 0
+
+
+def test_a_connection_that_breaks_before_its_first_answer_does_not_begin_the_waits_anew() -> None:
+    patience = working()
+    assert [patience.delay(LOST, now) for now in range(4)] == [0, 0.5, 1, 2]
+
+
+@pytest.mark.parametrize("reason", [HostKeyError("changed"), AuthenticationError("refused")])
+def test_what_time_cannot_mend_is_not_tried_again(reason: SSHClientError) -> None:
+    assert working().delay(reason, 0) is None
+    assert recovery().delay(reason, 0) is None
+
+
+@pytest.mark.parametrize("reason", [LOST, REFUSED, NO_NETWORK, EXITED])
+def test_nothing_is_tried_again_where_that_is_switched_off(reason: SSHClientError) -> None:
+    assert working(enabled=False).delay(reason, 0) is None
+
+
+def test_a_first_connection_is_refused_at_once() -> None:
+    assert recovery().delay(REFUSED, 0) is None
+
+
+def test_a_first_connection_waits_for_the_network_within_the_connect_timeout() -> None:
+    patience = recovery(start_time=25)
+    now, tries = 0.0, 0
+    while (delay := patience.delay(NO_NETWORK, now)) is not None:
+        now += delay + 1
+        tries += 1
+    assert 20 < now < 27
+    assert tries > 4
+
+
+def test_a_process_that_had_answered_is_started_again_three_times_a_minute() -> None:
+    patience = recovery()
+    results = []
+    for now in (0, 10, 20, 30):
+        patience.answered()
+        results.append(patience.delay(EXITED, now))
+    assert results == [0, 0, 0, None]
+    patience.answered()
+    assert patience.delay(EXITED, 61) == 0
+
+
+def test_a_process_that_fails_before_its_first_answer_is_reported() -> None:
+    assert recovery().delay(EXITED, 0) is None
+    patience = working()
+    assert patience.delay(EXITED, 0) == 0
+    assert patience.delay(EXITED, 1) is None
