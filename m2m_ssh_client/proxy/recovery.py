@@ -6,7 +6,12 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from m2m_ssh_client.errors import RemoteExitError, SSHClientError, UnreachableError
+from m2m_ssh_client.errors import (
+    ConnectionLostError,
+    RemoteExitError,
+    SSHClientError,
+    UnreachableError,
+)
 
 _FIRST_DELAY = 0.5
 _LONGEST_DELAY = 30.0
@@ -58,10 +63,8 @@ class Recovery:
             return 0.0 if was_working and self._may_restart(now) else None
         if was_working:
             self._give_up = now + self._lost_time
-        elif not self._worked and not (
-            isinstance(reason, UnreachableError) and reason.network_down
-        ):
-            return None  # a first connection is waited for only while this machine has no network
+        elif not self._worked and not _may_pass(reason):
+            return None
         delay = next(self._delays)
         return delay if now + delay < self._give_up else None
 
@@ -70,6 +73,13 @@ class Recovery:
             return False
         self._restarts.append(now)
         return True
+
+
+def _may_pass(reason: SSHClientError) -> bool:
+    """Whether a first connection is worth another attempt: it broke, or this machine has no network yet."""
+    if isinstance(reason, UnreachableError):
+        return reason.network_down
+    return isinstance(reason, ConnectionLostError)
 
 
 def delays(rng: Callable[[], float]) -> Iterator[float]:

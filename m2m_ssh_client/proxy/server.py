@@ -46,7 +46,7 @@ _LINGER_TIME = 4.0
 _LAST_WORDS_TIME = 0.2
 _GUARD_POLL = 0.2
 _LATE_VERDICT_TIME = 0.5  # a connection attempt has the same time limit, and better words for it
-_SHORT_PAUSE = 1.0  # between attempts while a request waits for one of them
+_SHORT_PAUSE = 0.3  # between attempts while a request waits for one of them
 _COMMAND_NOT_FOUND = 127
 
 

@@ -11,6 +11,7 @@ from m2m_ssh_client.errors import (
     AuthenticationError,
     ConnectionLostError,
     HostKeyError,
+    KeyServerError,
     RemoteExitError,
     SSHClientError,
     UnreachableError,
@@ -92,8 +93,14 @@ def test_nothing_is_tried_again_where_that_is_switched_off(reason: SSHClientErro
     assert working(enabled=False).delay(reason, 0) is None
 
 
-def test_a_first_connection_is_refused_at_once() -> None:
-    assert recovery().delay(REFUSED, 0) is None
+@pytest.mark.parametrize("reason", [REFUSED, KeyServerError("down"), EXITED])
+def test_a_first_connection_that_fails_for_good_is_reported_at_once(reason: SSHClientError) -> None:
+    assert recovery().delay(reason, 0) is None
+
+
+def test_a_first_connection_that_breaks_before_the_first_answer_is_made_again() -> None:
+    assert recovery().delay(LOST, 0) == 0
+    assert recovery().delay(LOST, 26) is None
 
 
 def test_a_first_connection_waits_for_the_network_within_the_connect_timeout() -> None:
