@@ -2,7 +2,8 @@
 
 Up to 2025-11-25 a connection has state (modelcontextprotocol.io, "Lifecycle"): the handshake, the log level, the
 resource subscriptions. They are remembered as they pass, and told again under ids of the proxy's own, whose answers
-the host never sees. From 2026-07-28 there is none of it; see `subscriptions.py`.
+the host never sees. From 2026-07-28 there is none of it (see `subscriptions.py`); the fresh server is only asked who
+it is, if the host had asked that.
 
 Sans-I/O.
 """
@@ -18,6 +19,14 @@ from m2m_ssh_client.text import printable, shortened
 logger = logging.getLogger(__name__)
 
 _LISTS = ("tools", "prompts", "resources")
+# Where the two eras say who a server is and what it can do.
+_IDENTITY = (
+    ("serverInfo",),
+    ("_meta", "io.modelcontextprotocol/serverInfo"),
+    ("protocolVersion",),
+    ("supportedVersions",),
+    ("capabilities",),
+)
 _LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 
@@ -29,6 +38,9 @@ class Replay:
         self._count = 0
         self._initialize: dict[str, Any] = {}  # its params
         self._told: dict[str, Any] = {}  # the InitializeResult that the host knows
+        self._discover: dict[str, Any] = {}  # the params of its `server/discover`
+        self._discovered: dict[str, Any] = {}  # and the DiscoverResult that it knows
+        self._discover_id: Id | None = None  # of the replayed one that waits for its answer
         self._initialized = b""
         self._level: str | None = None
         self._subscriptions: dict[str, dict[str, Any]] = {}  # uri → params
@@ -44,6 +56,8 @@ class Replay:
         """A request of the host passes."""
         if message.method == "initialize":
             self._initialize = fields(message.params)
+        elif message.method == "server/discover":
+            self._discover = fields(message.params)
         elif message.method == "logging/setLevel":
             self._level = member(fields(message.params), "level")
         elif message.method in ("resources/subscribe", "resources/unsubscribe"):
@@ -61,6 +75,19 @@ class Replay:
         """The answer to the host's own `initialize` passes."""
         self._told = result
 
+    def see_discovery(self, result: dict[str, Any]) -> None:
+        """The answer to the host's own `server/discover` passes."""
+        self._discovered = result
+
+    def inquiry(self) -> list[bytes]:
+        """The question who a fresh server is, for a host that has no handshake and asked that itself."""
+        if self.needed or not self._discovered:
+            return []
+        self._ids.clear()
+        line = self._request("server/discover", self._discover)
+        self._discover_id = next(iter(self._ids))
+        return [line]
+
     def begin(self) -> bytes:
         """The `initialize` for a fresh server; the rest follows when it is answered."""
         self._ids.clear()
@@ -76,6 +103,8 @@ class Replay:
         if message.id is None or message.id not in self._ids:
             return False
         self._ids.remove(message.id)
+        if message.id == self._discover_id and message.result:
+            self._compare(self._discovered, fields(message.result))
         return True
 
     def is_own(self, message: Message) -> bool:
@@ -87,7 +116,7 @@ class Replay:
     def rest(self, result: dict[str, Any]) -> list[bytes]:
         """What follows on the fresh server's answer to `begin`: the state behind the handshake."""
         self._handshake_id = None
-        self._compare(result)
+        self._compare(self._told, result)
         lines = [self._initialized] if self._initialized else []
         if self._level is not None:
             lines.append(self._request("logging/setLevel", {"level": self._level}))
@@ -122,9 +151,9 @@ class Replay:
         self._ids.add(id_)
         return message_line(id=id_, method=method, params=params)
 
-    def _compare(self, result: dict[str, Any]) -> None:
-        for name in ("serverInfo", "protocolVersion", "capabilities"):
-            before, now = self._told.get(name), result.get(name)
+    def _compare(self, told: dict[str, Any], result: dict[str, Any]) -> None:
+        for path in _IDENTITY:
+            before, now = member(told, *path), member(result, *path)
             if before != now:
-                text = f"the remote server's {name} was {before}, and is {now} now"
+                text = f"the remote server's {path[-1]} was {before}, and is {now} now"
                 logger.warning("%s", shortened(printable(text), 400))

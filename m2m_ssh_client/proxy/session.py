@@ -309,6 +309,7 @@ class Session:
         self._release(output)
         if self._reconnecting:
             self._reconnecting = False
+            output.to_remote += self._replay.inquiry()
             output.to_host += [*self._replay.announcements(), *self._subscriptions.announcements()]
 
     def _release(self, output: Output) -> None:
@@ -383,6 +384,8 @@ class Session:
             return True
         if request.method == "initialize" and message.result:
             self._replay.see_handshake(fields(message.result))
+        elif request.method == "server/discover" and message.result:
+            self._replay.see_discovery(fields(message.result))
         elif request.method == "tools/list":
             self._harmless_tools.learn(message)
         elif request.method == "subscriptions/listen" and message.id is not None:

@@ -348,6 +348,26 @@ def test_an_open_subscription_is_sent_again_and_its_second_acknowledgement_swall
     assert session.from_remote([acknowledged(5)]).to_host == []
 
 
+def discovered(version: str) -> dict[str, Any]:
+    meta = {"io.modelcontextprotocol/serverInfo": {"name": "s", "version": version}}
+    return {"resultType": "complete", "capabilities": {}, "_meta": meta}
+
+
+@pytest.mark.parametrize(("version", "warnings"), [("1", 0), ("2", 1)])
+def test_a_fresh_server_without_a_handshake_is_asked_who_it_is(
+    version: str, warnings: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = Session()
+    session.connected()
+    session.from_host([request(0, "server/discover", x=1)], 0)
+    session.from_remote([answer(0, discovered("1"))])
+    session.lost("gone", [], 1)
+    (inquiry,) = decoded(session.connected().to_remote)
+    assert (inquiry["method"], inquiry["params"]) == ("server/discover", {"x": 1})
+    assert session.from_remote([answer(inquiry["id"], discovered(version))]).to_host == []
+    assert ["serverInfo" in record.getMessage() for record in caplog.records] == [True] * warnings
+
+
 def test_a_subscription_that_was_not_acknowledged_yet_gets_its_first_acknowledgement() -> None:
     session = Session()
     session.connected()
