@@ -80,15 +80,14 @@ class Proxy:
             retry_tool_calls=settings.retry_tool_calls,
         )
         self._to_remote: MemoryObjectSendStream[Lines] | None = None
-        self._undelivered: list[
-            Lines
-        ] = []  # what the bridge has not taken, or would not take any more
+        # What the bridge has not taken, or would not take any more.
+        self._undelivered: list[Lines] = []
         self._stopping = anyio.Event()
         self._stop_deadline = float("inf")
-        self._state_changed = (
-            anyio.Event()
-        )  # set, and replaced, whenever what is held may have changed
-        self._asked = anyio.Event()  # the host sent something while there is no connection
+        # Set, and replaced, whenever what is held may have changed.
+        self._state_changed = anyio.Event()
+        # The host sent something while there is no connection.
+        self._asked = anyio.Event()
         self._trouble = ""
 
     async def run(self) -> SSHClientError | None:
