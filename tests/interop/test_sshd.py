@@ -239,13 +239,19 @@ def test_an_unknown_command_is_explained_with_its_status(sshd: Sshd) -> None:
         assert host.wait() == 1
 
 
-def test_the_remote_exit_status_and_its_last_words_answer_a_call_in_flight(sshd: Sshd) -> None:
-    with Host(through_ssh(sshd, *echo_server.command())) as host:
+@pytest.mark.parametrize("options", [["--no-reconnect"], []])
+def test_the_remote_exit_status_and_its_last_words_answer_a_call_in_flight(
+    sshd: Sshd, options: list[str]
+) -> None:
+    with Host(through_ssh(sshd, *echo_server.command(), options=options)) as host:
         host.initialize()
         message = host.call("exit", {"status": 3})["error"]["message"]
         assert "3" in message
         assert "last words" in message
-        assert host.wait() == 1
+        if options:
+            assert host.wait() == 1
+        else:
+            assert "result" in host.call("echo", {})  # of the next process
 
 
 def test_a_changed_host_key_is_refused_before_anything_is_sent(sshd: Sshd, tmp_path: Path) -> None:
