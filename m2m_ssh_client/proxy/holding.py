@@ -14,6 +14,7 @@ FOR_EVER = float("inf")
 class Held(NamedTuple):
     frame: Frame
     since: float  # when its wait began, infinite if that has no bound
+    sent: bool  # once already, over a connection that was lost
 
 
 class Holding:
@@ -33,8 +34,8 @@ class Holding:
         """When the first wait is over; infinite if none has a bound."""
         return min((item.since for item in self._items), default=FOR_EVER) + self._hold_time
 
-    def add(self, frame: Frame, since: float) -> None:
-        self._items.append(Held(frame, since))
+    def add(self, frame: Frame, since: float, *, sent: bool) -> None:
+        self._items.append(Held(frame, since, sent))
         self.size += len(frame.line)
 
     def take_all(self) -> list[Held]:
@@ -44,7 +45,7 @@ class Holding:
         self.size = 0
         return items
 
-    def take_expired(self, now: float) -> list[Frame]:
+    def take_expired(self, now: float) -> list[Held]:
         """The frames whose wait is over, which are not held any more."""
         return self._take(lambda item: item.since + self._hold_time <= now)
 
@@ -54,11 +55,11 @@ class Holding:
             self._take(lambda item: [m.id for m in item.frame.messages if m.is_request] == [id_])
         )
 
-    def _take(self, wanted: Callable[[Held], bool]) -> list[Frame]:
-        taken: list[Frame] = []
+    def _take(self, wanted: Callable[[Held], bool]) -> list[Held]:
+        taken: list[Held] = []
         for item in self.take_all():
             if wanted(item):
-                taken.append(item.frame)
+                taken.append(item)
             else:
-                self.add(*item)
+                self.add(item.frame, item.since, sent=item.sent)
         return taken

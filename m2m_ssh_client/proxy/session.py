@@ -64,6 +64,7 @@ _MAY_HAVE_RUN = (
     "This request had been sent and is not repeated: it may or may not have run on the remote server. "
     "Check before you ask again."
 )
+_SENT_BEFORE = "This request had been sent before, so it may have run; it is one that can be made again without harm."
 _NOT_SENT = "This request was not sent; it can be made again without harm."
 _NOISE_HINT = " (does its ~/.bashrc print, or its server log to stdout?)"
 
@@ -224,20 +225,23 @@ class Session:
                 again.append(request.frame)
         self._pending.clear()
         held = self._held.take_all()
-        for frame in [*again, *unsent_frames]:
+        for frame in again:
+            self._hold_back(frame, now, sent=True)
+        for frame in unsent_frames:
             self._hold_back(frame, now)
         for item in held:
             if not _is_about_a_question(item.frame):
-                self._hold_back(item.frame, min(item.since, now))
+                self._hold_back(item.frame, min(item.since, now), sent=item.sent)
         return output
 
     def expire(self, now: float, reason: str) -> Output:
         """Answer the requests that have been held for too long: `reason` says what is going on."""
         output = Output()
-        for frame in self._held.take_expired(now):
-            for message in frame.messages:
+        for item in self._held.take_expired(now):
+            said = _SENT_BEFORE if item.sent else _NOT_SENT
+            for message in item.frame.messages:
                 if message.id is not None and message.is_request:
-                    text = f"{reason.rstrip('.')}. {_NOT_SENT}"
+                    text = f"{reason.rstrip('.')}. {said}"
                     output.to_host.append(error_line(message.id, PROXY_ERROR, text))
         return output
 
@@ -247,7 +251,7 @@ class Session:
         self.state = State.FAILED
         self._failure = reason
         for id_, request in self._pending.items():
-            harmless = request.frame is not None
+            harmless = request.frame is not None and request.method != "tools/call"
             text = reason if harmless else f"{reason.rstrip('.')}. {_MAY_HAVE_RUN}"
             output.to_host.append(error_line(id_, PROXY_ERROR, text))
         self._pending.clear()
@@ -317,16 +321,16 @@ class Session:
             if self.state is State.OPEN or self._may_pass_guard(item.frame):
                 self._send(item.frame, output)
             else:
-                self._hold_back(item.frame, item.since)
+                self._hold_back(item.frame, item.since, sent=item.sent)
 
-    def _hold_back(self, frame: Frame, since: float) -> None:
+    def _hold_back(self, frame: Frame, since: float, *, sent: bool = False) -> None:
         # Only requests wait for an answer, and only during a reconnect does the wait have a bound of its own. A
         # `subscriptions/listen` stays open: nobody waits for its answer.
         waits = self._reconnecting and any(
             message.is_request and message.method != "subscriptions/listen"
             for message in frame.messages
         )
-        self._held.add(frame, since if waits else FOR_EVER)
+        self._held.add(frame, since if waits else FOR_EVER, sent=sent)
 
     def _send(self, frame: Frame, output: Output) -> None:
         for message in frame.messages:
