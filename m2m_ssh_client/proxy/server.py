@@ -121,8 +121,12 @@ class Proxy:
         )
         while True:
             failure, unsent = await self._serve(recovery)
-            if failure is None or self._stopping.is_set():
+            if failure is None:
                 return None
+            if (
+                self._stopping.is_set()
+            ):  # a person who pipes one request in wants to know why it failed
+                return failure if self._session.state is State.CONNECTING else None
             if await self._ended_on_discover(failure):
                 continue
             delay = recovery.delay(failure, anyio.current_time())
@@ -169,7 +173,7 @@ class Proxy:
                 failure = exc
             tasks.cancel_scope.cancel()
         self._to_remote = None
-        if failure is None and bridge is None:
+        if failure is None and bridge is None and not self._stopping.is_set():
             failure = UnreachableError(
                 f"No connection within {self._settings.answer_timeout:g} s",
                 "Is this machine on the network? More time: --connect-timeout SECONDS.",

@@ -529,3 +529,14 @@ async def test_a_first_connection_waits_for_the_network_to_come() -> None:
         await anyio.wait_all_tasks_blocked()
         case.dial_fails_with = None
         assert await case.remote_heard() == [INITIALIZE]
+
+
+async def test_a_connection_that_fails_after_the_hosts_end_of_file_is_still_told() -> None:
+    async with running(reachable=False) as case:
+        case.dial_fails_with = UnreachableError("[Errno 111] Connection refused")
+        await case.say(INITIALIZE)
+        case.to_proxy.close()
+        await anyio.wait_all_tasks_blocked()
+        case.reachable.set()
+        assert (await case.hear_error())[1] == "[Errno 111] Connection refused"
+        assert await ended(case, 2) is case.dial_fails_with
