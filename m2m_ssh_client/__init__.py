@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from m2m_ssh_client._version import __version__
 
 if TYPE_CHECKING:
+    from m2m_ssh_client.api import SSHServerParameters
     from m2m_ssh_client.errors import SSHClientError
-    from m2m_ssh_client.parameters import SSHServerParameters
     from m2m_ssh_client.transport import ssh_client
 
 __all__ = ["SSHClientError", "SSHServerParameters", "__version__", "ssh_client"]
 
 _HOME = {
     "SSHClientError": "m2m_ssh_client.errors",
-    "SSHServerParameters": "m2m_ssh_client.parameters",
+    "SSHServerParameters": "m2m_ssh_client.api",
     "ssh_client": "m2m_ssh_client.transport",
 }
 

@@ -52,6 +52,9 @@ class Carrier(Protocol):
     def write(self, data: bytes) -> None:
         """Write everything to its stdin; OSError if that cannot be."""
 
+    def write_now(self, data: bytes) -> bool:
+        """Write everything if that does not block; False if nothing was written. OSError as `write`."""
+
     def close_write(self) -> None:
         """End of file on its stdin."""
 
@@ -72,7 +75,9 @@ class Bridge:
         self._carrier = carrier
         self._max_line = max_line
         self._from_remote = FromThread()
-        self._to_remote = ToThread("ssh-writer", carrier.write, carrier.close_write)
+        self._to_remote = ToThread(
+            "ssh-writer", carrier.write, carrier.close_write, carrier.write_now
+        )
         self.inbound = self._from_remote.receive
         self.outbound = self._to_remote.send
         self._too_long: MessageTooLongError | None = None

@@ -35,6 +35,10 @@ class UsageError(SSHClientError):
     exit_status = 2
 
 
+class ConfigError(SSHClientError):
+    """The OpenSSH configuration (files and `-o` lines) cannot be read, or says what makes no sense."""
+
+
 class UnreachableError(SSHClientError):
     """The machine did not answer: unresolvable name, refused, timeout, no SSH there.
 

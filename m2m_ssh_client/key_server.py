@@ -12,7 +12,6 @@ import concurrent.futures
 import ipaddress
 import json
 import logging
-import os
 import ssl
 import tempfile
 import threading
@@ -26,7 +25,8 @@ import requests
 
 from m2m_ssh_client.errors import KeyServerError, KnownHostsError
 from m2m_ssh_client.ssh.host_key import HostKey
-from m2m_ssh_client.ssh.known_hosts import KnownHosts, entry
+from m2m_ssh_client.ssh.host_keys import HostVerifier, Standing
+from m2m_ssh_client.ssh.settings import Trust
 from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
@@ -205,7 +205,7 @@ def temporary_known_hosts(host: str, port: int, key: HostKey) -> Iterator[Path]:
         ) from exc
     with folder as name:  # mkdtemp's mode: 0700
         path = Path(name) / "known_hosts"
-        _append_line(path, entry(host, port, key))
+        HostVerifier(Trust(host, port, (path,))).add(key)
         yield path
 
 
@@ -215,37 +215,11 @@ def remember_or_refuse(host: str, port: int, key: HostKey, memory: Path) -> None
     Raises HostKeyError if `memory` has only other keys for this server, KnownHostsError if it
     cannot be read or written.
     """
-    known = KnownHosts.load([memory])
-    if known.names(host, port):
-        known.verify(host, port, key)
+    verifier = HostVerifier(Trust(host, port, (memory,)))
+    if verifier.finding(key).standing is Standing.UNKNOWN:
+        verifier.add(key)
     else:
-        _append_line(memory, entry(host, port, key))
-
-
-def _append_line(path: Path, line: str) -> None:
-    """One write, so that another process appending at the same time cannot get between."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(path, flags, 0o600)
-        try:
-            start = b"" if _at_line_start(descriptor) else b"\n"
-            os.write(descriptor, start + line.encode())
-        finally:
-            os.close(descriptor)
-    except OSError as exc:
-        raise KnownHostsError(
-            f"The host key cannot be written to {path}: {exc.strerror}",
-            "Make that file and its folder writable for you.",
-        ) from exc
-
-
-def _at_line_start(descriptor: int) -> bool:
-    size = os.lseek(descriptor, 0, os.SEEK_END)
-    if size == 0:
-        return True
-    os.lseek(descriptor, size - 1, os.SEEK_SET)
-    return os.read(descriptor, 1) == b"\n"
+        verifier.verify(key.blob)
 
 
 def _http_exchange(

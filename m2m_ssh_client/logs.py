@@ -42,7 +42,7 @@ def configured(level: str | None, file: Path | None) -> Iterator[None]:
     handlers: list[logging.Handler] = [stderr]
     if file is not None:
         handlers.append(_file_handler(file, level or DEFAULT_LEVEL))
-    background = _BackgroundHandler(handlers)
+    background = _BackgroundHandler(handlers, None if level else stderr)
     loggers = {
         logging.getLogger("m2m_ssh_client"): min(handler.level for handler in handlers),
         # paramiko reports as errors what we explain in words of our own.
@@ -63,6 +63,15 @@ def configured(level: str | None, file: Path | None) -> Iterator[None]:
             logger.propagate = propagate
             logger.setLevel(lowest)
         background.close()
+
+
+def set_default_level(level: int | None) -> None:
+    """The level of stderr, unless one was given to `configured()`."""
+    logger = logging.getLogger("m2m_ssh_client")
+    for handler in logger.handlers:
+        if level is not None and isinstance(handler, _BackgroundHandler) and handler.adjustable:
+            handler.adjustable.setLevel(level)
+            logger.setLevel(min(level, logger.level))
 
 
 def _file_handler(file: Path, level: str) -> logging.Handler:
@@ -134,8 +143,11 @@ class _StderrFormatter(_OneLineFormatter):
 class _BackgroundHandler(logging.Handler):
     """Passes records to other handlers in a thread of its own."""
 
-    def __init__(self, handlers: list[logging.Handler]) -> None:
+    def __init__(
+        self, handlers: list[logging.Handler], adjustable: logging.Handler | None = None
+    ) -> None:
         super().__init__()
+        self.adjustable = adjustable
         self._handlers = handlers
         self._queue: Queue[logging.LogRecord | None] = Queue(_MOST_WAITING)
         self._dropped = 0

@@ -1,92 +1,199 @@
-"""What to reach and how: plain data, checked once, no I/O."""
+"""What to reach and how: plain data, checked once, no I/O.
+
+The rules are in a dataclass of the standard library, as the command needs nothing else: pydantic takes longer to load
+than a connection to be made. `api.SSHServerParameters` is the same for Python programs, with types checked too.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
-
-DEFAULT_HOST = "localhost"
 DEFAULT_PORT = 8022
 DEFAULT_USERNAME = "mcp"
 DEFAULT_CLIENT_KEY = Path("~/.ssh/m2m_mcp_server_ssh_client")
-DEFAULT_KNOWN_HOSTS = Path("~/.ssh/known_hosts")
-DEFAULT_KEY_SERVER_PORT = 8000
 DEFAULT_CONNECT_TIMEOUT = 25.0
 DEFAULT_KEEPALIVE = 15.0
 DEFAULT_KEEPALIVE_COUNT = 3
-DEFAULT_HOLD_TIMEOUT = 20.0
-DEFAULT_MAX_MESSAGE_SIZE = 256 * 1024 * 1024
 
 # base64 of the 32 bytes of a SHA-256, without padding, as `ssh-keygen -l` prints it.
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 _NUL_OR_NEWLINE = re.compile(r"[\0\r\n]")
+# Both can become part of a ProxyCommand, and so of a shell's command line. ssh(1) refuses the same since 9.6.
+_UNFIT_HOST = re.compile(r"^-|[\s\0-\x1f\x7f'\"`$\\;&<>|(){}]")
+_UNFIT_USER = re.compile(r"^-|\s-|[\0-\x1f\x7f'\"`;&<>|(){}]|\\$")
 
 
-class SSHServerParameters(BaseModel):
+class ParametersError(ValueError):
+    """`problems` has what is wrong with each parameter, under "" what is wrong with several together."""
+
+    def __init__(self, problems: dict[str, str]) -> None:
+        super().__init__(
+            "; ".join(f"{name}: {text}".lstrip(": ") for name, text in problems.items())
+        )
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Parameters:
     """A remote MCP server: which machine, who we are there, whom we trust, what to run.
+
+    `host` may be an alias of the OpenSSH configuration, and may be written `user@host` or `ssh://user@host:port`. What
+    is given wins over that configuration, which wins over the defaults here; None is not given. `ssh_config` is
+    a file to read in the place of ~/.ssh/config and the system's, or `none`; `ssh_options` are `Keyword=value` as
+    for `ssh -o`. `key_fingerprint` leaves only the client key that has it. `passphrase` opens encrypted keys, and so
+    does the one line in `passphrase_file`.
 
     `command` empty and `subsystem` unset means a shell request. A `command` of one element is a command
     line for the remote user's shell as it stands; of several, each is quoted for a POSIX shell.
-    `connect_timeout` is in seconds and covers everything up to the open channel.
+    `connect_timeout` is in seconds and covers everything up to the open channel (default: 25).
     `max_message_size` is in bytes, for one JSON-RPC line in either direction.
 
-    A link on which nothing was heard for `keepalive` × `keepalive_count` seconds is lost (ssh_config(5),
-    ServerAliveInterval; 0 switches it off). A lost link is made again, for `reconnect_timeout` seconds (None: for ever)
-    unless `reconnect` is off; requests wait for it for `hold_timeout` seconds.
+    A link on which nothing was heard for `keepalive` × `keepalive_count` seconds (default: 15 × 3) is lost
+    (ssh_config(5), ServerAliveInterval; 0 switches it off). A lost link is made again, for `reconnect_timeout`
+    seconds (None: for ever) unless `reconnect` is off; requests wait for it for `hold_timeout` seconds.
+
+    Raises ParametersError.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    host: str = Field(default=DEFAULT_HOST, min_length=1, max_length=255)
-    port: int = Field(default=DEFAULT_PORT, ge=1, le=65535)
-    username: str = Field(default=DEFAULT_USERNAME, min_length=1)
-    client_key: Path = DEFAULT_CLIENT_KEY
-    passphrase: SecretStr | None = None
-    known_hosts: Path = DEFAULT_KNOWN_HOSTS
+    host: str = "localhost"
+    port: int | None = None
+    username: str | None = None
+    client_key: Path | None = None
+    passphrase: str | None = field(default=None, repr=False)
+    passphrase_file: Path | None = None
+    key_fingerprint: str | None = None
+    ssh_config: str | None = None
+    ssh_options: tuple[str, ...] = ()
+    known_hosts: Path | None = None
     host_key: str | None = None
     disable_host_key_checking: bool = False
     use_key_server: bool = False
-    key_server_port: int = Field(default=DEFAULT_KEY_SERVER_PORT, ge=1, le=65535)
+    key_server_port: int = 8000
     command: tuple[str, ...] = ()
-    subsystem: str | None = Field(default=None, min_length=1)
-    connect_timeout: float = Field(default=DEFAULT_CONNECT_TIMEOUT, gt=0, le=3600)
-    keepalive: float = Field(default=DEFAULT_KEEPALIVE, ge=0, le=86400)
-    keepalive_count: int = Field(default=DEFAULT_KEEPALIVE_COUNT, ge=1, le=1000)
+    subsystem: str | None = None
+    connect_timeout: float | None = None
+    keepalive: float | None = None
+    keepalive_count: int | None = None
     reconnect: bool = True
-    reconnect_timeout: float | None = Field(default=None, gt=0)
-    hold_timeout: float = Field(default=DEFAULT_HOLD_TIMEOUT, gt=0)
+    reconnect_timeout: float | None = None
+    hold_timeout: float = 20.0
     retry_tool_calls: bool = False
-    max_message_size: int = Field(default=DEFAULT_MAX_MESSAGE_SIZE, ge=1024)
+    max_message_size: int = 256 * 1024 * 1024
 
-    @field_validator("host", "username", "subsystem")
-    @classmethod
-    def _one_line(cls, value: str | None) -> str | None:
-        if value is not None and (_NUL_OR_NEWLINE.search(value) or value != value.strip()):
-            raise ValueError("no line breaks and no spaces around it, please")
-        return value
-
-    @field_validator("host_key")
-    @classmethod
-    def _fingerprint(cls, value: str | None) -> str | None:
-        if value is not None and not _FINGERPRINT.fullmatch(value):
-            raise ValueError("not a SHA256:… fingerprint as `ssh-keygen -l` prints it")
-        return None if value is None else value.rstrip("=")
-
-    @model_validator(mode="after")
-    def _no_contradiction(self) -> SSHServerParameters:
-        if self.command and self.subsystem is not None:
-            raise ValueError("a remote command and a subsystem exclude one another")
-        if self.disable_host_key_checking and (self.use_key_server or self.host_key):
-            raise ValueError(
-                "disable_host_key_checking excludes the key server and a pinned host key"
-            )
-        return self
+    def __post_init__(self) -> None:
+        problems: dict[str, str] = {}
+        try:
+            self._split_host()
+        except ValueError as exc:
+            problems["host"] = str(exc)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            problem = _problem(each.name, value) if value is not None else ""
+            if problem:
+                problems.setdefault(each.name, problem)
+        if together := self._contradiction():
+            problems[""] = together
+        if problems:
+            raise ParametersError(problems)
+        for name in ("host_key", "key_fingerprint"):
+            if value := getattr(self, name):
+                object.__setattr__(self, name, value.rstrip("="))
 
     def command_line(self) -> str | None:
         """What an SSH exec request carries, or None if none is to be made."""
         if not self.command:
             return None
         return self.command[0] if len(self.command) == 1 else shlex.join(self.command)
+
+    def _split_host(self) -> None:
+        user, host, port = _destination(self.host)
+        found = {"username": user, "port": int(port) if port.isdigit() else port or None}
+        for name, value in found.items():
+            if value is not None and getattr(self, name) not in (None, value):
+                raise ValueError(f"{self.host!r} says another {name} than {getattr(self, name)!r}")
+            if value is not None:
+                object.__setattr__(self, name, value)
+        object.__setattr__(self, "host", host)
+
+    def _contradiction(self) -> str:
+        if self.command and self.subsystem is not None:
+            return "a remote command and a subsystem exclude one another"
+        if self.disable_host_key_checking and (self.use_key_server or self.host_key):
+            return "disable_host_key_checking excludes the key server and a pinned host key"
+        return ""
+
+
+def _destination(text: str) -> tuple[str | None, str, str]:
+    """User, host and port of `[user@]host` or `ssh://[user@]host[:port]`, as ssh(1) takes its destination."""
+    uri = text.removeprefix("ssh://")
+    user, at, host = uri.rpartition("@")
+    port = ""
+    if uri != text:
+        host = host.rstrip("/")
+        if host.startswith("["):
+            host, _, port = host[1:].partition("]")
+            port = port.removeprefix(":")
+        else:
+            host, _, port = host.partition(":")
+    return (user if at else None), host, port
+
+
+def _problem(name: str, value: Any) -> str:
+    rule = _RULES.get(name)
+    return rule(value) if rule else ""
+
+
+def _between(least: float, most: float, *, above: bool = False) -> Callable[[Any], str]:
+    """A number within these bounds; `above` the lower one, where that itself is too small."""
+
+    def rule(value: Any) -> str:
+        if (
+            isinstance(value, (int, float))
+            and least <= value <= most
+            and not (above and value == least)
+        ):
+            return ""
+        return f"a number {'above' if above else 'from'} {least:g}{'' if most == _MOST else f' to {most:g}'}, please"
+
+    return rule
+
+
+def _line(most: int, unfit: re.Pattern[str] | None, what: str) -> Callable[[str], str]:
+    def rule(value: str) -> str:
+        if not 0 < len(value) <= most:
+            return f"1 to {most} characters, please"
+        if _NUL_OR_NEWLINE.search(value) or value != value.strip():
+            return "no line breaks and no spaces around it, please"
+        return f"not a {what} name" if unfit is not None and unfit.search(value) else ""
+
+    return rule
+
+
+def _fingerprint(value: str) -> str:
+    good = _FINGERPRINT.fullmatch(value)
+    return "" if good else "not a SHA256:… fingerprint as `ssh-keygen -l` prints it"
+
+
+_MOST = 1e300  # excludes what is infinite or no number
+_PORT = _between(1, 65535)
+_RULES: dict[str, Callable[[Any], str]] = {
+    "host": _line(255, _UNFIT_HOST, "host"),
+    "port": _PORT,
+    "username": _line(255, _UNFIT_USER, "user"),
+    "ssh_config": _line(4096, None, ""),
+    "key_fingerprint": _fingerprint,
+    "host_key": _fingerprint,
+    "key_server_port": _PORT,
+    "subsystem": _line(255, None, ""),
+    "connect_timeout": _between(0, 3600, above=True),
+    "keepalive": _between(0, 86400),
+    "keepalive_count": _between(1, 1000),
+    "reconnect_timeout": _between(0, _MOST, above=True),
+    "hold_timeout": _between(0, _MOST, above=True),
+    "max_message_size": _between(1024, _MOST),
+}

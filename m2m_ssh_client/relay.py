@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from types import FrameType
 
 import anyio
 
+from m2m_ssh_client import logs
 from m2m_ssh_client.bridge import Bridge, opened
+from m2m_ssh_client.destination import resolve
 from m2m_ssh_client.errors import SSHClientError
-from m2m_ssh_client.parameters import SSHServerParameters
+from m2m_ssh_client.parameters import DEFAULT_CONNECT_TIMEOUT
 from m2m_ssh_client.proxy.server import Proxy, Settings
 from m2m_ssh_client.proxy.stdio import HostStreams, stdio
 from m2m_ssh_client.remote import Remote
@@ -22,19 +25,21 @@ from m2m_ssh_client.threads import loop_caller, run_in_thread
 
 _CLOSE_TIME = 0.3
 
+logger = logging.getLogger(__name__)
 
-def relay_stdio(params: SSHServerParameters) -> int:
+
+def relay_stdio(remote: Remote) -> int:
     """Be a stdio MCP server until the host ends; returns the exit status. The main thread only.
 
     A failure has been told to the host and logged by then.
     """
-    return anyio.run(_relay_stdio, params)
+    return anyio.run(_relay_stdio, remote)
 
 
-async def _relay_stdio(params: SSHServerParameters) -> int:
-    async with stdio(params.max_message_size) as host:
+async def _relay_stdio(remote: Remote) -> int:
+    async with stdio(remote.params.max_message_size) as host:
         received: list[int] = []
-        async with proxy_for(params, host) as proxy:
+        async with proxy_for(remote, host) as proxy:
             with _signals(proxy, received):
                 failure = await proxy.run()
     if received:
@@ -43,22 +48,36 @@ async def _relay_stdio(params: SSHServerParameters) -> int:
 
 
 @asynccontextmanager
-async def proxy_for(params: SSHServerParameters, host: HostStreams) -> AsyncIterator[Proxy]:
-    """The proxy between this host and the remote server that the parameters name; connections end with the context."""
-    remote = Remote(params)
-    settings = Settings(
-        may_be_shell=not params.command and params.subsystem is None,
-        answer_timeout=params.connect_timeout,
+async def proxy_for(remote: Remote, host: HostStreams) -> AsyncIterator[Proxy]:
+    """The proxy between this host and this remote server; connections end with the context."""
+    settings = await run_in_thread("ssh-config", partial(_settings, remote))
+    try:
+        yield Proxy(host, partial(_dial, remote, remote.params.max_message_size), settings)
+    finally:
+        with anyio.move_on_after(_CLOSE_TIME, shield=True):
+            await run_in_thread("ssh-close", remote.close)
+
+
+def _settings(remote: Remote) -> Settings:
+    """How the proxy is to behave, by the parameters and the OpenSSH configuration."""
+    params = remote.params
+    answer_timeout = params.connect_timeout or DEFAULT_CONNECT_TIMEOUT
+    may_be_shell = not params.command and params.subsystem is None
+    with suppress(SSHClientError):  # which the first connection says again, where the host reads it
+        destination = remote.destination or resolve(params)
+        for warning in destination.warnings:
+            logger.warning("%s", warning)
+        logs.set_default_level(destination.log_level)
+        answer_timeout = destination.connect_timeout
+        may_be_shell = destination.request.is_shell
+    return Settings(
+        may_be_shell=may_be_shell,
+        answer_timeout=answer_timeout,
         reconnect=params.reconnect,
         reconnect_timeout=params.reconnect_timeout or float("inf"),
         hold_timeout=params.hold_timeout,
         retry_tool_calls=params.retry_tool_calls,
     )
-    try:
-        yield Proxy(host, partial(_dial, remote, params.max_message_size), settings)
-    finally:
-        with anyio.move_on_after(_CLOSE_TIME, shield=True):
-            await run_in_thread("ssh-close", remote.close)
 
 
 @asynccontextmanager

@@ -1,61 +1,150 @@
 """From parameters to a remote server's stdio: the client key, the key server if asked for, then SSH.
 
-Blocking, for a worker thread. paramiko is imported here on the first `open()`, in that thread, so that the
-process answers its host while it loads; requests only if the key server is used.
+Blocking, for a worker thread. paramiko is imported on the first `open()`; requests only if the key server is used.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from contextlib import ExitStack
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from m2m_ssh_client.destination import Destination, resolve
 from m2m_ssh_client.errors import ConnectionLostError, HostKeyError, SSHClientError
-from m2m_ssh_client.parameters import DEFAULT_CLIENT_KEY, SSHServerParameters
+from m2m_ssh_client.parameters import DEFAULT_CLIENT_KEY, Parameters
+from m2m_ssh_client.ssh import sockets
+from m2m_ssh_client.ssh.host_keys import HostVerifier, Standing
+from m2m_ssh_client.ssh.lean import load_paramiko
+from m2m_ssh_client.ssh.settings import HostSettings, Login, Request, Trust
+from m2m_ssh_client.ssh.sockets import LiveSocket
 
 if TYPE_CHECKING:
-    import paramiko
-
     from m2m_ssh_client.bridge import Carrier
     from m2m_ssh_client.ssh.connection import Connection
+    from m2m_ssh_client.ssh.identities import UnlockedKeys
+    from m2m_ssh_client.ssh.keys import PublicKey
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class _Background(Generic[T]):
+    """A call in a daemon thread, whose result can be waited for."""
+
+    def __init__(self, name: str, function: Callable[[], T]) -> None:
+        self._function = function
+        self._results: list[T] = []
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"m2m-{name}", daemon=True)
+        self._thread.start()
+
+    def result(self) -> T:
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._results[0]
+
+    def _run(self) -> None:
+        try:
+            self._results.append(self._function())
+        except BaseException as exc:  # noqa: BLE001 - raised again in `result`
+            self._failure = exc
 
 
 class Remote:
     """The remote server that the parameters name. `open()` in a worker thread, `close()` from any."""
 
-    def __init__(self, params: SSHServerParameters) -> None:
-        self._params = params
+    def __init__(self, params: Parameters) -> None:
+        self.params = params
+        self.destination: Destination | None = None  # as it was resolved last
         self._stop = threading.Event()
+        self._early: _Background[Carrier] | None = None
+        self._loaded = threading.Event()
         self._connection: Connection | None = None
-        self._known_hosts: list[Path] | None = None
+        self._request = Request()
+        self._key_server_trust: Trust | None = None
         self._temporary = ExitStack()
+
+    def begin(self) -> None:
+        """Begin with the first `open()` now, in a thread, while the caller loads what else it needs.
+
+        Returns when that thread has nothing more to load: two that import at once get in each other's way. Not for
+        a process in which others use paramiko.
+        """
+
+        def early() -> Carrier:
+            try:
+                return self._open(load_paramiko)
+            finally:
+                self._loaded.set()
+
+        self._early = _Background("ssh-connect", early)
+        self._loaded.wait()
 
     def open(self) -> Carrier:
         """A fresh remote server process: over the connection that there is, or else over a new one.
 
-        Raises an SSHClientError. The key server, if one is used, is asked on the first call only.
+        Raises an SSHClientError. The configuration is read again for each connection; the key server, if one is
+        used, is asked on the first call only.
         """
+        early, self._early = self._early, None
+        return self._open() if early is None else early.result()
+
+    def _open(self, load_first: Callable[[], None] = lambda: None) -> Carrier:
         if self._connection is not None and self._connection.alive:
             try:
-                return self._connection.channel()
+                return self._connection.channel(self._request)
             except SSHClientError as exc:  # MaxSessions, or it is dying: a new one may do better
                 logger.info("no further session on this connection: %s", exc.message)
+        destination = self.destination = resolve(self.params)
+        dialled = self._dial(destination)
+        try:
+            load_first()
+            connection = self._made(destination, dialled)
+        except BaseException:
+            if dialled is not None:
+                with suppress(SSHClientError):
+                    dialled.result().close()
+            raise
+        connection.open()
+        return connection.channel(self._request)
+
+    def _dial(self, destination: Destination) -> _Background[LiveSocket] | None:
+        """Connect while other things are being loaded: sshd needs as long for its start as paramiko for its own."""
+        settings = destination.settings
+        if self.params.use_key_server or settings.jump or settings.proxy_command:
+            return None
+        deadline = time.monotonic() + destination.connect_timeout
+        dial = partial(sockets.connect, settings.address, deadline, self._stop.is_set)
+        return _Background("ssh-dial", dial)
+
+    def _made(
+        self, destination: Destination, dialled: _Background[LiveSocket] | None
+    ) -> Connection:
         from m2m_ssh_client.ssh.connection import Connection
 
-        key = self._client_key()
-        if self._known_hosts is None:
-            self._known_hosts = self._exchange_keys(key)
+        self._loaded.set()
+        settings = self._prepared(destination.settings)
         if self._connection is not None:
             self._connection.close()  # it is dead, and its watch may not know it yet
-        connection = self._connection = Connection(self._params, key, self._known_hosts)
+        self._connection = Connection(
+            settings,
+            self._unlocked,
+            connect_timeout=destination.connect_timeout,
+            keepalive=destination.keepalive,
+            keepalive_count=destination.keepalive_count,
+            dialled=None if dialled is None else dialled.result,
+        )
+        self._request = destination.request
         if self._stop.is_set():
             raise ConnectionLostError("Stopped while connecting")
-        connection.open()
-        return connection.channel()
+        return self._connection
 
     def close(self) -> None:
         """End the connection, also one that is being opened, and remove what was temporary."""
@@ -64,48 +153,71 @@ class Remote:
             self._connection.close()
         self._temporary.close()
 
-    def _client_key(self) -> paramiko.PKey:
-        from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key
+    @cached_property
+    def _unlocked(self) -> UnlockedKeys:
+        """What reconnects need not ask for again."""
+        from m2m_ssh_client.ssh.identities import UnlockedKeys
 
-        params = self._params
-        path = params.client_key.expanduser()
-        # Made on first use where the user named none (or the key server will be told of it): a missing file
-        # that was named is far more often a slip of the pen.
-        wanted = params.use_key_server or params.client_key == DEFAULT_CLIENT_KEY
-        if wanted and ensure_client_key(path):
-            logger.info("made a new client key: %s", path)
-        secret = params.passphrase
-        return load_client_key(path, None if secret is None else secret.get_secret_value())
+        return UnlockedKeys()
 
-    def _exchange_keys(self, key: paramiko.PKey) -> list[Path]:
-        """Learn the host key from the key server and register ours: the known_hosts files to trust."""
-        params = self._params
-        if not params.use_key_server:
-            return [params.known_hosts.expanduser()]
+    def _prepared(self, settings: HostSettings) -> HostSettings:
+        """With what has to exist before a connection: a key to log in with, and the key server's answer."""
+        if self.params.use_key_server:
+            return self._with_key_server(settings)
+        login = settings.login
+        # Made on first use where there is no other: a missing file that was named is far more often a slip of the pen.
+        if login.default_files and not any(map(Path.exists, (*login.files, *login.default_files))):
+            _make_key(login.default_files[0])
+        return settings
+
+    def _with_key_server(self, settings: HostSettings) -> HostSettings:
+        path = (self.params.client_key or DEFAULT_CLIENT_KEY).expanduser()
+        _make_key(path)
+        if self._key_server_trust is None:
+            self._key_server_trust = self._exchange_keys(settings, path)
+        login = settings.login
+        return settings._replace(
+            trust=self._key_server_trust,
+            login=login._replace(files=(path, *login.files), required=path),
+        )
+
+    def _exchange_keys(self, settings: HostSettings, client_key: Path) -> Trust:
+        """Learn the host key from the key server and register ours: whom to trust then."""
         from m2m_ssh_client.key_server import KeyServer, remember_or_refuse, temporary_known_hosts
-        from m2m_ssh_client.ssh.keys import public_key_line
-        from m2m_ssh_client.ssh.known_hosts import KnownHosts
 
-        server = KeyServer(params.host, params.key_server_port, stop=self._stop)
+        params, trust = self.params, settings.trust
+        host, port = settings.address.host, settings.address.port
+        own_key = self._public_key(client_key, settings.login)
+        server = KeyServer(host, params.key_server_port, stop=self._stop)
         host_key = server.server_public_key()
         if params.host_key is not None and host_key.fingerprint != params.host_key:
             raise HostKeyError(
-                f"Host key verification failed: the key server's key for {params.host} is "
+                f"Host key verification failed: the key server's key for {host} is "
                 f"{host_key.fingerprint}, and --host-key demands {params.host_key}",
                 "Do not connect before you know why they differ.",
             )
-        own = KnownHosts.load([params.known_hosts.expanduser()])
-        if own.names(
-            params.host, params.port
-        ):  # the user's own file knows this host: it must agree
-            own.verify(params.host, params.port, host_key)
+        own = HostVerifier(trust._replace(pin=None, strict="yes"))
+        if own.finding(host_key).standing is not Standing.UNKNOWN:
+            own.verify(host_key.blob)  # the user's own files know this host: they must agree
         if not server.verified:
-            memory = params.client_key.expanduser()
-            remember_or_refuse(
-                params.host, params.port, host_key, memory.with_name(memory.name + ".known_hosts")
-            )
-        known_hosts = self._temporary.enter_context(
-            temporary_known_hosts(params.host, params.port, host_key)
+            memory = client_key.with_name(client_key.name + ".known_hosts")
+            remember_or_refuse(host, port, host_key, memory)
+        known_hosts = self._temporary.enter_context(temporary_known_hosts(host, port, host_key))
+        server.register(own_key.line)
+        return Trust(host, port, (known_hosts,), pin=params.host_key)
+
+    def _public_key(self, path: Path, login: Login) -> PublicKey:
+        """Of an encrypted key too, for which the passphrase may be needed. Raises KeyFileError."""
+        from m2m_ssh_client.ssh.keys import PublicKey, read_key_file
+
+        file = read_key_file(path)
+        return file.public or PublicKey.of(
+            self._unlocked.open(file, login, self._stop.is_set).asbytes()
         )
-        server.register(public_key_line(key))
-        return [known_hosts]
+
+
+def _make_key(path: Path) -> None:
+    from m2m_ssh_client.ssh.keys import ensure_client_key
+
+    if ensure_client_key(path):
+        logger.info("made a new client key: %s", path)

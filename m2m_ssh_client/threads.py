@@ -27,6 +27,9 @@ READ_SIZE = 256 * 1024
 _LONG_LINE = READ_SIZE
 """A line of more bytes than this is written by itself."""
 
+_SHORT = 3 * 1024
+"""Bytes that a pipe takes at once if it takes any (POSIX: PIPE_BUF), line feeds of small messages included."""
+
 _WRITE_AHEAD = 1024 * 1024
 """How many bytes may wait for a writer thread before the sender waits too."""
 
@@ -147,11 +150,17 @@ class ToThread:
     """A memory stream of lines that a thread writes. The sender waits while the thread is too far behind.
 
     `write` gets bytes with their line feeds; `finish` is called in the thread after the last write of a stream
-    that was closed. If either raises OSError, the stream breaks for its sender and `failed` is set.
+    that was closed. `write_now` is tried first, in the loop, for what is short while the thread has nothing to do: it
+    writes all at once and returns True, or nothing where that could block. If one of the three raises OSError, the
+    stream breaks for its sender and `failed` is set.
     """
 
     def __init__(
-        self, name: str, write: Callable[[bytes], None], finish: Callable[[], None] = lambda: None
+        self,
+        name: str,
+        write: Callable[[bytes], None],
+        finish: Callable[[], None] = lambda: None,
+        write_now: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
         self.send: MemoryObjectSendStream[Lines]
         self.send, self._receive = anyio.create_memory_object_stream[Lines](0)
@@ -160,6 +169,7 @@ class ToThread:
         self.failed = anyio.Event()
         self._call_soon = loop_caller()
         self._write = write
+        self._write_now = write_now
         self._finish = finish
         self._queue: SimpleQueue[Lines | None] = SimpleQueue()
         self._waiting = 0  # bytes in the queue; guarded by the lock
@@ -180,6 +190,8 @@ class ToThread:
         """Carry lines from the stream to the thread until the stream is closed or the thread fails."""
         with self._receive, suppress(anyio.ClosedResourceError):
             async for lines in self._receive:
+                if self._written_now(lines):
+                    continue
                 room = self._enqueue(lines)
                 if room is not None:
                     await room.wait()
@@ -190,6 +202,16 @@ class ToThread:
         self._closing = True
         self._receive.close()
         self._queue.put(None)
+
+    def _written_now(self, lines: Lines) -> bool:
+        # To wake a thread, and to wait until it runs, costs more than most messages do.
+        if self._waiting or sum(map(len, lines)) > _SHORT:
+            return False
+        try:
+            return self._write_now(b"\n".join([*lines, b""]))
+        except OSError:
+            self._fail()
+            return True
 
     def _enqueue(self, lines: Lines) -> anyio.Event | None:
         with self._lock:

@@ -16,10 +16,11 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 
-from m2m_ssh_client.parameters import SSHServerParameters
+from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.proxy.server import Proxy
 from m2m_ssh_client.proxy.stdio import HostStreams
 from m2m_ssh_client.relay import proxy_for
+from m2m_ssh_client.remote import Remote
 from m2m_ssh_client.threads import Lines
 
 # How each line of the SDK's own stdio transport writes and reads messages. (Imported by name: only one of the two
@@ -41,7 +42,7 @@ Received = SessionMessage | Exception
 
 @asynccontextmanager
 async def ssh_client(
-    params: SSHServerParameters,
+    params: Parameters,
 ) -> AsyncIterator[
     tuple[MemoryObjectReceiveStream[Received], MemoryObjectSendStream[SessionMessage]]
 ]:
@@ -77,7 +78,7 @@ async def ssh_client(
             finally:
                 relayed.set()
 
-    async with proxy_for(params, host) as proxy, anyio.create_task_group() as tasks:
+    async with proxy_for(Remote(params), host) as proxy, anyio.create_task_group() as tasks:
         tasks.start_soon(carry_to_proxy)
         tasks.start_soon(carry_to_program)
         tasks.start_soon(relay, proxy)

@@ -11,13 +11,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from support.host import Host, client_argv, modern_meta
 
 from m2m_ssh_client import __version__, cli, relay
-from m2m_ssh_client.parameters import SSHServerParameters
+from m2m_ssh_client.parameters import Parameters
+from m2m_ssh_client.remote import Remote
 from m2m_ssh_client.ssh.keys import ensure_client_key
 
 GONE = 2.0  # seconds until everything is gone after the host's end or a signal
@@ -31,14 +33,15 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSI
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[SSHServerParameters]:
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[Parameters]:
     """The parameters with which the relay would have run; it is not run."""
-    parameters: list[SSHServerParameters] = []
+    parameters: list[Parameters] = []
 
-    def relay_stdio(params: SSHServerParameters) -> int:
-        parameters.append(params)
+    def relay_stdio(far: Remote) -> int:
+        parameters.append(far.params)
         return 0
 
+    monkeypatch.setattr(Remote, "begin", lambda _: None)
     monkeypatch.setattr(relay, "relay_stdio", relay_stdio)
     return parameters
 
@@ -51,13 +54,13 @@ def run(*arguments: str) -> int:
         return exc.code if isinstance(exc.code, int) else 1
 
 
-def parsed(seen: list[SSHServerParameters], *arguments: str) -> SSHServerParameters:
+def parsed(seen: list[Parameters], *arguments: str) -> Parameters:
     assert run(*arguments) == 0
     return seen[-1]
 
 
-def test_without_options_the_defaults_hold(seen: list[SSHServerParameters]) -> None:
-    assert parsed(seen) == SSHServerParameters()
+def test_without_options_the_defaults_hold(seen: list[Parameters]) -> None:
+    assert parsed(seen) == Parameters()
 
 
 @pytest.mark.parametrize(
@@ -83,20 +86,20 @@ def test_without_options_the_defaults_hold(seen: list[SSHServerParameters]) -> N
     ids=str,
 )
 def test_an_option_sets_one_parameter_and_no_other(
-    arguments: list[str], name: str, value: object, seen: list[SSHServerParameters]
+    arguments: list[str], name: str, value: object, seen: list[Parameters]
 ) -> None:
     params = parsed(seen, *arguments)
     changed = {name} | ({"use_key_server"} if name == "key_server_port" else set())
-    for field in SSHServerParameters.model_fields:
-        if field not in changed:
-            assert getattr(params, field) == getattr(SSHServerParameters(), field)
+    for field in fields(Parameters):
+        if field.name not in changed:
+            assert getattr(params, field.name) == getattr(Parameters(), field.name)
     assert getattr(params, name) == value
 
 
-def test_the_passphrase_is_kept_as_a_secret(seen: list[SSHServerParameters]) -> None:
+def test_the_passphrase_is_kept_as_a_secret(seen: list[Parameters]) -> None:
     params = parsed(seen, "--passphrase", "open sesame")
-    assert params.passphrase is not None
-    assert params.passphrase.get_secret_value() == "open sesame"
+    assert params.passphrase == "open sesame"
+    assert "sesame" not in repr(params)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_the_passphrase_is_kept_as_a_secret(seen: list[SSHServerParameters]) -> 
     ids=str,
 )
 def test_command_lines_of_the_peer_still_mean_the_same(
-    arguments: list[str], seen: list[SSHServerParameters]
+    arguments: list[str], seen: list[Parameters]
 ) -> None:
     params = parsed(seen, *arguments)
     if arguments:
@@ -138,7 +141,7 @@ def test_command_lines_of_the_peer_still_mean_the_same(
     ids=str,
 )
 def test_what_stands_behind_the_dashes_is_the_remote_command_and_nothing_else(
-    behind: list[str], line: str, seen: list[SSHServerParameters]
+    behind: list[str], line: str, seen: list[Parameters]
 ) -> None:
     params = parsed(seen, "--host", "h", "--", *behind)
     assert params.host == "h"
@@ -198,7 +201,7 @@ def test_options_that_cannot_mean_anything_are_a_usage_error_in_one_line(
     arguments: list[str],
     words: str,
     capsys: pytest.CaptureFixture[str],
-    seen: list[SSHServerParameters],
+    seen: list[Parameters],
 ) -> None:
     assert words in usage_error(capsys, *arguments)
     assert not seen
@@ -238,7 +241,7 @@ def test_a_wish_that_is_ignored_and_one_that_is_dangerous_get_a_warning(
     arguments: list[str],
     warning: str | None,
     capsys: pytest.CaptureFixture[str],
-    seen: list[SSHServerParameters],
+    seen: list[Parameters],
 ) -> None:
     parsed(seen, *arguments)
     err = capsys.readouterr().err
@@ -249,9 +252,9 @@ def test_help_names_every_option_and_goes_to_stdout(capsys: pytest.CaptureFixtur
     assert run("--help") == 0
     out, err = capsys.readouterr()
     assert err == ""
-    not_options = {"command"}
-    for name in set(SSHServerParameters.model_fields) - not_options:
-        assert f"--{name.replace('_', '-')}" in out
+    repeated = {"ssh_options": "ssh_option"}
+    for name in {field.name for field in fields(Parameters)} - {"command"}:
+        assert f"--{repeated.get(name, name).replace('_', '-')}" in out
     for text in ("--log-level", "--log-file", "--version", "demo", "REMOTE COMMAND"):
         assert text in out
     for default in ("localhost", "8022", "mcp", "8000", "268435456", "known_hosts"):
@@ -326,6 +329,19 @@ def test_a_traceback_is_shown_at_debug_only(tmp_path: Path) -> None:
         assert "ConnectionRefusedError" in text
 
 
+@posix_only
+def test_the_configuration_is_read_once_for_a_connection(tmp_path: Path) -> None:
+    config, runs = tmp_path / "config", tmp_path / "runs"
+    config.write_text(f'Match exec "echo run >> {runs}"\n')
+    config.chmod(0o600)
+    argv = client_argv("-F", str(config), "--host", "127.0.0.1", "--port", str(refused_port()))
+    with Host(argv) as host:
+        assert "refused" in host.initialize()["error"]["message"]
+        host.close_stdin()
+        host.wait()
+    assert runs.read_text() == "run\n"
+
+
 def test_a_name_that_does_not_resolve_is_told() -> None:
     with Host(client_argv("--host", "a..b")) as host:
         text = host.initialize()["error"]["message"]
@@ -383,6 +399,12 @@ def mute() -> Iterator[Mute]:
         yield server
 
 
+def wait_until_up(host: Host) -> None:
+    """Until it serves its host, and so obeys signals: it connects before that."""
+    host.send(b"?\n")
+    assert host.receive()["error"]["code"] == -32700
+
+
 @posix_only
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
 def test_a_signal_while_connecting_ends_everything_orderly(name: str, mute: Mute) -> None:
@@ -390,6 +412,7 @@ def test_a_signal_while_connecting_ends_everything_orderly(name: str, mute: Mute
     with Host(options(mute.port, "--disable-host-key-checking")) as host:
         host.send({"jsonrpc": "2.0", "id": "x", "method": "initialize"})
         connection = mute.wait_for_connection()
+        wait_until_up(host)
         started = time.monotonic()
         host.signal(number)
         assert host.wait(GONE + 1) == 128 + number
@@ -405,6 +428,7 @@ def test_a_signal_while_connecting_ends_everything_orderly(name: str, mute: Mute
 def test_a_second_signal_does_no_harm(mute: Mute) -> None:
     with Host(options(mute.port, "--disable-host-key-checking")) as host:
         mute.wait_for_connection()
+        wait_until_up(host)
         for _ in range(3):
             host.signal(signal.SIGTERM)
         assert host.wait(GONE + 1) == 128 + signal.SIGTERM

@@ -16,6 +16,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from m2m_ssh_client.api import SSHServerParameters
 from m2m_ssh_client.bridge import Carrier
 from m2m_ssh_client.demo.key_server import KeyServer
 from m2m_ssh_client.demo.servers import Servers, servers
@@ -28,7 +29,7 @@ from m2m_ssh_client.errors import (
     SSHClientError,
     UnreachableError,
 )
-from m2m_ssh_client.parameters import DEFAULT_CLIENT_KEY, SSHServerParameters
+from m2m_ssh_client.parameters import DEFAULT_CLIENT_KEY
 from m2m_ssh_client.remote import Remote
 from m2m_ssh_client.ssh.host_key import HostKey
 from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key
@@ -39,7 +40,7 @@ CAT = [
     *(sys.executable, "-S", "-E", "-c"),
     "import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)",
 ]
-PASSPHRASE = "open sesame"  # noqa: S105 - of keys that live as long as a test
+PASSPHRASE = "open sesame"
 
 
 def new_key(path: Path) -> paramiko.PKey:
@@ -52,8 +53,9 @@ def public(key: paramiko.PKey) -> HostKey:
 
 
 def remote(port: int, **options: Any) -> Remote:
-    given = {"host": "127.0.0.1", "port": port, "connect_timeout": ENOUGH, **options}
-    return Remote(SSHServerParameters.model_validate(given))
+    place = {"host": "127.0.0.1", "port": port, "ssh_config": "none"}
+    given = {**place, "connect_timeout": ENOUGH, **options}
+    return Remote(SSHServerParameters(**given))
 
 
 def answers(carrier: Carrier) -> bool:
@@ -120,10 +122,12 @@ def test_the_default_key_and_the_default_known_hosts_are_used(
         assert answers(far.open())
 
 
-def test_a_key_that_was_named_and_is_missing_is_an_error_and_not_made(tmp_path: Path) -> None:
+def test_a_key_that_was_named_and_is_missing_is_an_error_and_not_made(
+    start: Callable[[paramiko.PKey], int], tmp_path: Path
+) -> None:
     path = tmp_path / "sub" / "id_typo"
-    with closed_port() as port:
-        text = failure(port, KeyFileError, client_key=path)
+    port = start(new_key(tmp_path / "other"))
+    text = failure(port, KeyFileError, client_key=path)
     assert str(path) in text
     assert "ssh-keygen" in text
     assert not path.parent.exists()
@@ -164,11 +168,13 @@ def test_an_encrypted_key_opens_with_its_passphrase(
     ("passphrase", "words"), [(None, "--passphrase"), ("open barley", "does not open")]
 )
 def test_an_encrypted_key_that_stays_shut_is_an_error_without_the_passphrase_in_it(
-    passphrase: str | None, words: str, encrypted: tuple[Path, paramiko.PKey]
+    passphrase: str | None,
+    words: str,
+    encrypted: tuple[Path, paramiko.PKey],
+    start: Callable[[paramiko.PKey], int],
 ) -> None:
-    path, _ = encrypted
-    with closed_port() as port:
-        text = failure(port, KeyFileError, client_key=path, passphrase=passphrase)
+    path, key = encrypted
+    text = failure(start(key), KeyFileError, client_key=path, passphrase=passphrase)
     assert words in text
     assert str(path) in text
     assert "barley" not in text

@@ -170,6 +170,68 @@ async def test_a_failed_write_breaks_the_stream_for_its_sender() -> None:
         tasks.cancel_scope.cancel()
 
 
+async def test_what_can_be_written_at_once_wakes_no_thread() -> None:
+    by_thread: list[bytes] = []
+    at_once: list[bytes] = []
+
+    def write_now(data: bytes) -> bool:
+        at_once.append(data)
+        return True
+
+    async with anyio.create_task_group() as tasks:
+        sink = ToThread("test", by_thread.append, write_now=write_now)
+        tasks.start_soon(sink.pump)
+        await sink.send.send([b"a", b"b"])
+        await sink.send.send([b"x" * 100_000])  # long: not worth asking
+        sink.send.close()
+        with anyio.fail_after(5):
+            await sink.finished.wait()
+    assert at_once == [b"a\nb\n"]
+    assert by_thread == [b"x" * 100_000 + b"\n"]
+
+
+async def test_nothing_overtakes_what_the_thread_still_writes() -> None:
+    written: list[bytes] = []
+    writing, go_on = threading.Event(), threading.Event()
+
+    def write(data: bytes) -> None:
+        writing.set()
+        go_on.wait(10)
+        written.append(data)
+
+    def write_now(data: bytes) -> bool:
+        written.append(data)
+        return True
+
+    async with anyio.create_task_group() as tasks:
+        sink = ToThread("test", write, write_now=write_now)
+        tasks.start_soon(sink.pump)
+        await sink.send.send([b"x" * 100_000])
+        assert await run_in_thread("test", lambda: writing.wait(5))
+        await sink.send.send([b"behind"])
+        go_on.set()
+        sink.send.close()
+        with anyio.fail_after(5):
+            await sink.finished.wait()
+    assert [len(data) for data in written] == [100_001, 7]
+
+
+async def test_a_write_at_once_that_fails_breaks_the_stream_too() -> None:
+    def write_now(_data: bytes) -> bool:
+        raise BrokenPipeError
+
+    async with anyio.create_task_group() as tasks:
+        sink = ToThread("test", lambda _: None, write_now=write_now)
+        tasks.start_soon(sink.pump)
+        await sink.send.send([b"a"])
+        with anyio.fail_after(5):
+            await sink.failed.wait()
+            await sink.finished.wait()
+        with pytest.raises(anyio.BrokenResourceError):
+            await sink.send.send([b"b"])
+        sink.send.close()
+
+
 async def test_a_function_in_a_thread_gives_its_result_or_its_error() -> None:
     assert await run_in_thread("test", lambda: 42) == 42
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -228,12 +229,13 @@ async def test_nobody_listening_is_told_to_the_first_request(far: Far) -> None:
     with socket.socket() as bound:  # and does not listen
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
-        text = await failure(far.params.model_copy(update={"port": port}))
+        text = await failure(replace(far.params, port=port))
     assert f"[Errno {errno.ECONNREFUSED}]" in text
     assert f"127.0.0.1 port {port}" in text
 
 
 async def test_an_unknown_host_key_is_told_to_the_first_request(far: Far) -> None:
+    assert far.params.known_hosts is not None
     far.params.known_hosts.write_text("")
     assert "Host key verification failed" in await failure(far.params)
 

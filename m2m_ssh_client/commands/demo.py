@@ -7,6 +7,7 @@ servers and what they have started, and removes the folder last.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from m2m_ssh_client import logs
+from m2m_ssh_client import logs, options
 from m2m_ssh_client.demo.host import Host, StepFailedError
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.errors import SSHClientError, UsageError
@@ -88,6 +89,27 @@ How to go on
   `{client} demo --serve -- COMMAND` does so with any stdio MCP server in place of the sample.
   `{client} --host HOST --port 22 --username USER -- COMMAND` uses a machine that has an SSH server.
 """
+
+
+def main(program: str, arguments: list[str]) -> int:
+    """`program` is what the help calls it. Raises UsageError."""
+    given, command = options.split_command(arguments)
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Start an SSH server, a key server and a sample MCP server on loopback, in a "
+        "temporary home, and run the real client against them.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--serve",
+        action="store_true",
+        help="keep them running, on ports 8022 and 8000, until Ctrl-C; with `-- COMMAND`, serve "
+        "that stdio MCP server instead of the sample",
+    )
+    args = parser.parse_args(given)
+    if command is not None and not (args.serve and command):
+        raise UsageError("a command after `--` goes with `demo --serve`")
+    return run(serve=args.serve, command=command or ())
 
 
 def run(

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeGuard
 
 import msgspec
@@ -33,8 +32,7 @@ METHOD_NOT_FOUND: Final = -32601
 PROXY_ERROR: Final = -32000
 
 
-@dataclass(slots=True, frozen=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The envelope of one JSON-RPC message. `id` is None for a notification (or a null id).
 
     `params` and `result` are JSON text, not decoded; `fields()` reads them where a method is known by name.
@@ -42,8 +40,8 @@ class Message:
 
     id: Id | None
     method: str | None
-    params: JSONText = field(default=b"", compare=False, repr=False)
-    result: JSONText = field(default=b"", compare=False, repr=False)
+    params: JSONText = b""
+    result: JSONText = b""
 
     @property
     def is_request(self) -> bool:
@@ -54,8 +52,7 @@ class Message:
         return self.method is None
 
 
-@dataclass(slots=True, frozen=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, eq=False):
     """A line without its line feed, and the messages in it: one, or several in a batch."""
 
     line: bytes
@@ -70,7 +67,7 @@ class NotJSONRPCError(ValueError):
     """The line is JSON, and not JSON-RPC 2.0 (JSON-RPC's −32600)."""
 
 
-class _Envelope(msgspec.Struct):
+class _Envelope(msgspec.Struct, gc=False):
     jsonrpc: str
     id: Id | msgspec.UnsetType | None = msgspec.UNSET
     method: str | msgspec.UnsetType = msgspec.UNSET
@@ -93,12 +90,21 @@ def parse(line: bytes) -> Frame:
             line.decode()  # msgspec does not look inside what it skips
     except (ValueError, RecursionError):
         return _parse_slowly(line)
-    result = b"" if isinstance(envelope.result, msgspec.UnsetType) else envelope.result
-    answers = envelope.result is not msgspec.UNSET or envelope.error is not msgspec.UNSET
-    message = _message(
-        envelope.jsonrpc, envelope.id, envelope.method, answers, envelope.params, result
-    )
-    return Frame(line, (message,))
+    return Frame(line, (_of_envelope(envelope),))
+
+
+def _of_envelope(envelope: _Envelope) -> Message:
+    """As `_message`, for what the decoder has checked the types of: this is each message's way."""
+    id_ = envelope.id if envelope.id is not msgspec.UNSET else None
+    if envelope.jsonrpc == "2.0":
+        if envelope.method is not msgspec.UNSET:
+            return Message(id_, envelope.method, envelope.params)
+        if envelope.id is not msgspec.UNSET:
+            if envelope.result is not msgspec.UNSET:
+                return Message(id_, None, b"", envelope.result)
+            if envelope.error is not msgspec.UNSET:
+                return Message(id_, None)
+    raise NotJSONRPCError("not JSON-RPC 2.0, or neither a method nor an answer")
 
 
 def _message(

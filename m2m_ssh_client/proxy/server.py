@@ -55,7 +55,7 @@ class Settings:
     """How a proxy behaves; times in seconds.
 
     `may_be_shell`: no command was named, so a login shell may answer. `answer_timeout` is for the first message of what
-    may be one, and for a fresh server's answer to a repeated `initialize`. See `SSHServerParameters` for the rest.
+    may be one, and for a fresh server's answer to a repeated `initialize`. See `Parameters` for the rest.
     """
 
     may_be_shell: bool = False

@@ -11,7 +11,7 @@ import os
 import select
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import anyio
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 # Seconds for a host that still reads to take the last answers.
 _FLUSH_TIME = 0.25
 _WATCH_INTERVAL = 1.0
+_PIPE_SIZE = 1 << 20  # bytes: what a user may ask for without privileges
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,16 @@ async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator
 
         msvcrt.setmode(stdin, os.O_BINARY)
         msvcrt.setmode(stdout, os.O_BINARY)
+    for pipe in (stdin, stdout):
+        _widen(pipe)
     python_stdout, sys.stdout = sys.stdout, sys.stderr
     async with anyio.create_task_group() as tasks:
         from_host = FromThread()
-        to_host = ToThread("host-writer", lambda data: _write(stdout, data))
+        to_host = ToThread(
+            "host-writer",
+            lambda data: _write(stdout, data),
+            write_now=lambda data: _write_now(stdout, data),
+        )
         gone = anyio.Event()
         start_thread("host-reader", lambda: _read(stdin, max_line, from_host))
         tasks.start_soon(from_host.pump)
@@ -68,6 +75,20 @@ async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator
             from_host.close()
             tasks.cancel_scope.cancel()
             sys.stdout = python_stdout
+
+
+if sys.platform == "linux":
+    import fcntl
+
+    def _widen(pipe: int) -> None:
+        """Let it hold more than 64 KiB, where it is a pipe: else long messages are hundreds of turns."""
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+
+else:
+
+    def _widen(_pipe: int) -> None:
+        """Only Linux can."""
 
 
 def _read(stdin: int, max_line: int, from_host: FromThread) -> None:
@@ -108,9 +129,21 @@ if sys.platform == "win32":
     def _has_no_reader(_stdout: int) -> bool:
         return False  # a pipe cannot be asked; the next write will tell
 
+    def _write_now(_stdout: int, _data: bytes) -> bool:
+        return False
+
 else:
 
     def _has_no_reader(stdout: int) -> bool:
         poll = select.poll()
         poll.register(stdout, 0)  # POLLERR is always reported: the reading end of a pipe was closed
         return any(event & select.POLLERR for _, event in poll.poll(0))
+
+    def _write_now(stdout: int, data: bytes) -> bool:
+        """Write all of it if a pipe takes it at once (POSIX, write: a pipe that is writable has room for PIPE_BUF)."""
+        poll = select.poll()
+        poll.register(stdout, select.POLLOUT)
+        if len(data) > select.PIPE_BUF or not any(e & select.POLLOUT for _, e in poll.poll(0)):
+            return False
+        _write(stdout, data)
+        return True

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import select
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -13,8 +16,8 @@ from m2m_ssh_client.errors import RemoteExitError, SSHClientError
 if TYPE_CHECKING:
     from m2m_ssh_client.ssh.connection import Connection
 
-# The most bytes in one read: long lines need few, and a batch has a bound.
-_READ_SIZE = 256 * 1024
+# The most bytes in one read: all that the window lets come. paramiko's buffer moves what stays in it, at each read.
+_READ_SIZE = paramiko.common.DEFAULT_WINDOW_SIZE
 
 # How long to wait, after the far side's output has ended, for word of how it ended.
 _STATUS_TIMEOUT = 1.5
@@ -52,6 +55,18 @@ class ChannelCarrier:
                     raise OSError("the channel is closed")
                 rest = rest[sent:]
 
+    def write_now(self, data: bytes) -> bool:
+        """As `bridge.Carrier` has it: only where the window and the socket have room, and keys are not exchanged."""
+        channel, sock = self._channel, self._transport.sock
+        if len(data) > min(channel.out_window_size, channel.out_max_packet_size - 64):
+            return False
+        if not self._transport.clear_to_send.is_set() or not isinstance(sock, socket.socket):
+            return False
+        if not _is_writable(sock):
+            return False
+        self.write(data)
+        return True
+
     def close_write(self) -> None:
         with _as_os_error():
             self._channel.shutdown_write()
@@ -78,6 +93,23 @@ class ChannelCarrier:
         """End this process's channel; the connection stays for the next one."""
         with suppress(paramiko.SSHException, OSError, EOFError):
             self._channel.close()
+
+
+if sys.platform == "win32":
+
+    def _is_writable(sock: socket.socket) -> bool:
+        with suppress(OSError, ValueError):  # it is closed: whoever writes will be told
+            return bool(select.select([], [sock], [], 0)[1])
+        return False
+
+else:
+
+    def _is_writable(sock: socket.socket) -> bool:
+        poll = select.poll()  # select() knows no descriptor above 1023
+        with suppress(OSError, ValueError):
+            poll.register(sock, select.POLLOUT)
+            return bool(poll.poll(0))
+        return False
 
 
 @contextmanager

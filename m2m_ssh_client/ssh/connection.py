@@ -1,5 +1,7 @@
 """One SSH connection: connect → verify the host key → authenticate → open channels, one for each remote process.
 
+The way there may lead through jump hosts, each a connection of its own, with settings and a host-key check of its own.
+
 Everything blocks, and everything is bounded by one deadline: a timer that closes the connection, which makes
 every wait of paramiko's return. `close()` does the same from any thread and at any time. Nothing is sent to a
 machine whose host key was not verified, beyond what the key exchange itself needs.
@@ -10,76 +12,74 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from typing import Protocol
 
 import paramiko
-from paramiko.packet import Packetizer
 
 from m2m_ssh_client.errors import (
-    AuthenticationError,
     ChannelRefusedError,
     ConnectionLostError,
-    HostKeyError,
     SSHClientError,
     UnreachableError,
 )
-from m2m_ssh_client.parameters import SSHServerParameters
-from m2m_ssh_client.ssh import sockets
+from m2m_ssh_client.ssh import algorithms, jump, proxy_command, sockets
+from m2m_ssh_client.ssh.authentication import authenticate
 from m2m_ssh_client.ssh.channel import ChannelCarrier
+from m2m_ssh_client.ssh.handshake import Transport
 from m2m_ssh_client.ssh.host_key import HostKey
-from m2m_ssh_client.ssh.keys import public_key_line
-from m2m_ssh_client.ssh.known_hosts import KnownHosts
+from m2m_ssh_client.ssh.host_keys import HostVerifier
+from m2m_ssh_client.ssh.identities import UnlockedKeys
 from m2m_ssh_client.ssh.liveness import Liveness
+from m2m_ssh_client.ssh.settings import HostSettings, Request
 from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
-# Where nobody has set up logging, or no longer, Python would print paramiko's last words, a traceback, on stderr.
-logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
-# AES-GCM first: one pass in one library call for each packet, where CTR needs a MAC beside it. What OpenSSH's own
-# defaults (ssh_config(5)) leave out, CBC, 3DES, MD5, truncated and SHA-1 MACs, is not offered.
-_CIPHERS = (
-    "aes128-gcm@openssh.com",
-    "aes256-gcm@openssh.com",
-    "aes128-ctr",
-    "aes192-ctr",
-    "aes256-ctr",
-)
-_MACS = (
-    "hmac-sha2-256-etm@openssh.com",
-    "hmac-sha2-512-etm@openssh.com",
-    "hmac-sha2-256",
-    "hmac-sha2-512",
+# The host keys that a machine may have, each by the algorithms that can show it.
+_FAMILIES = (
+    ("ssh-ed25519",),
+    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    ("rsa-sha2-512", "rsa-sha2-256"),
 )
 
-_LONGEST_PACKET = 256 * 1024  # bytes
 
+class _Link(Protocol):
+    """What a transport travels on: a TCP socket, a jump host's channel, a ProxyCommand."""
 
-class _BoundedPackets(Packetizer):
-    """Refuses packets longer than OpenSSH sends or takes (its PACKET_MAX_SIZE).
+    last_received: float
 
-    The length is the one part of a packet that is believed before it is authenticated: one damaged bit in it, and
-    paramiko would wait for gigabytes, taking every answer for a part of them.
-    """
-
-    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
-        if n > _LONGEST_PACKET:
-            raise paramiko.SSHException(f"Bad packet length: {n} bytes")
-        return super().read_all(n, check_rekey)
+    def close(self) -> None: ...
 
 
 class Connection:
-    """A connection to the machine that the parameters name. `open()` once; `close()` from any thread."""
+    """A connection to one machine. `open()` once; `close()` from any thread.
+
+    `unlocked` remembers from one connection to the next which encrypted keys were opened. `connect_timeout` (seconds)
+    is for `open` with all jump hosts, and again for each `channel`. `keepalive` and `keepalive_count` as in `Liveness`.
+    `dialled` waits for a socket that somebody began to connect already.
+    """
 
     def __init__(
-        self, params: SSHServerParameters, key: paramiko.PKey, known_hosts: Sequence[Path]
+        self,
+        settings: HostSettings,
+        unlocked: UnlockedKeys,
+        *,
+        connect_timeout: float,
+        keepalive: float = 0,
+        keepalive_count: int = 3,
+        dialled: Callable[[], sockets.LiveSocket] | None = None,
     ) -> None:
-        self._params = params
-        self._key = key
-        self._known_hosts = known_hosts
-        self._transport: paramiko.Transport | None = None
+        self._settings = settings
+        self._unlocked = unlocked
+        self._connect_timeout = connect_timeout
+        self._keepalive = keepalive
+        self._keepalive_count = keepalive_count
+        self._dialled = dialled
+        self._via: Connection | None = None
+        self._link: _Link | None = None
+        self._transport: Transport | None = None
         self._liveness: Liveness | None = None
         self._closed = threading.Event()
         self._timed_out = False
@@ -94,82 +94,153 @@ class Connection:
     def open(self) -> None:
         """Connect, verify the host key, authenticate.
 
-        Raises an SSHClientError that says which step failed; the connection is closed then.
+        Raises an SSHClientError that says which step failed, and where; the connection is closed then.
         """
         with self._bounded() as deadline:
             self._open(deadline)
+            self._watch()
 
-    def channel(self) -> ChannelCarrier:
-        """Ask for the remote command, subsystem or shell: a fresh process. Raises as `open` does."""
+    def channel(self, request: Request) -> ChannelCarrier:
+        """Ask for a fresh process there. Raises as `open` does."""
         with self._bounded():
             if self._transport is None:
                 raise ConnectionLostError("The SSH connection is not open")
             self._phase = "opening the session"
-            return ChannelCarrier(self, self._transport, self._request(self._transport))
+            return ChannelCarrier(self, self._transport, self._request(self._transport, request))
+
+    def offered_host_keys(self) -> list[HostKey]:
+        """The machine's own keys, one of each type that it has: key exchanges, and no login there.
+
+        Jump hosts on the way are verified and logged in to. Raises as `open` does.
+        """
+        found: list[HostKey] = []
+        with self._bounded() as deadline, self._in_words():
+            for names in _FAMILIES:
+                with suppress(paramiko.ssh_exception.IncompatiblePeer):
+                    transport = self._exchange_keys(names, deadline)
+                    found.append(HostKey.read(transport.host_key_blob))
+                self._hang_up()
+        return found
 
     def close(self) -> None:
         """End the connection at once, also while it is being opened."""
         self._closed.set()
         if self._liveness is not None:
             self._liveness.stop()
-        transport = self._transport
-        if transport is not None:
-            transport.close()
-            with suppress(OSError):
-                transport.sock.close()
+        self._hang_up()
+        if self._via is not None:
+            self._via.close()
 
     def lost(self) -> ConnectionLostError:
         """Why it is not alive any more."""
-        host = self._params.host
+        host = self._settings.address.host
         if self._silence:
             text = f"The SSH connection was lost: no sign of life from {host} for {self._silence:.0f} s"
             return ConnectionLostError(text)
         cause = self._transport.get_exception() if self._transport is not None else None
-        why = f": {printable(str(cause))}" if cause is not None and str(cause) else ""
-        return ConnectionLostError(f"The SSH connection to {host} was lost{why}")
+        why = self._said_by_proxy_command() or printable(str(cause or ""))
+        return ConnectionLostError(f"The SSH connection to {host} was lost{why and ': '}{why}")
 
     @contextmanager
     def _bounded(self) -> Iterator[float]:
         """Close the connection at the deadline, which ends every wait, and put failures in words."""
-        timeout = self._params.connect_timeout
-        timer = threading.Timer(timeout, self._time_out)
+        timer = threading.Timer(self._connect_timeout, self._time_out)
         timer.daemon = True
         timer.start()
         try:
-            yield time.monotonic() + timeout
+            with self._in_words():
+                yield time.monotonic() + self._connect_timeout
         except SSHClientError:
             self.close()
             if self._timed_out:
                 raise self._timeout_error() from None
             raise
-        except (paramiko.SSHException, OSError, EOFError) as exc:
-            self.close()
-            raise self._explained(exc) from exc
         finally:
             timer.cancel()
 
-    def _open(self, deadline: float) -> None:
-        params = self._params
-        trusted = self._trusted()
-        sock = sockets.connect(params.host, params.port, deadline, self._closed.is_set)
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
         try:
-            transport = self._transport = paramiko.Transport(sock, packetizer_class=_BoundedPackets)
-        except BaseException:
-            sock.close()
-            raise
-        if self._closed.is_set():  # closed between the connect and the transport's making
-            raise ConnectionLostError("Closed while connecting")
-        self._phase = "negotiating the encryption"
-        self._prefer_algorithms(transport, trusted)
-        transport.banner_timeout = transport.handshake_timeout = deadline - time.monotonic()
-        transport.auth_timeout = transport.channel_timeout = deadline - time.monotonic()
-        transport.start_client(timeout=deadline - time.monotonic())
-        self._verify_host_key(transport, trusted)
-        self._phase = "authenticating"
-        self._authenticate(transport)
-        self._watch(transport, sock)
+            yield
+        except (paramiko.SSHException, OSError, EOFError) as exc:
+            raise self._explained(exc) from exc
 
-    def _watch(self, transport: paramiko.Transport, sock: sockets.LiveSocket) -> None:
+    def _open(self, deadline: float) -> None:
+        """The steps, for the last machine and for each jump host."""
+        settings = self._settings
+        with self._in_words():
+            wanted = settings.algorithms
+            verifier = HostVerifier(
+                settings.trust,
+                algorithms.ca_signatures(wanted.ca_signature),
+                settings.trust.command,
+            )
+            names = algorithms.host_keys(wanted.host_key)
+            if not algorithms.order_is_given(wanted.host_key):
+                names = verifier.key_algorithms(names)
+            transport = self._exchange_keys(names, deadline)
+            verifier.verify(transport.host_key_blob)
+            self._phase = "authenticating"
+            authenticate(
+                transport,
+                settings.login,
+                settings.address,
+                accepted=algorithms.public_keys(wanted.pubkey_accepted),
+                unlocked=self._unlocked,
+            )
+
+    def _exchange_keys(self, host_key_algorithms: Sequence[str], deadline: float) -> Transport:
+        self._phase = "connecting"
+        link = self._link = self._reach(deadline)
+        transport = self._transport = Transport(link, self._settings.algorithms)
+        self._check_not_closed()  # between the connect and the transport's making
+        self._phase = "negotiating the encryption"
+        transport.exchange_keys(host_key_algorithms, deadline)
+        return transport
+
+    def _reach(self, deadline: float) -> _Link:
+        """The way to the machine's SSH port."""
+        settings = self._settings
+        address = settings.address
+        if settings.proxy_command is not None:
+            return proxy_command.start(settings.proxy_command)
+        if self._dialled is not None:
+            dialled, self._dialled = self._dialled, None
+            return dialled()
+        if settings.jump is None:
+            return sockets.connect(address, deadline, self._closed.is_set)
+        if self._via is None:
+            self._via = Connection(
+                settings.jump, self._unlocked, connect_timeout=self._connect_timeout
+            )
+            self._check_not_closed()
+            self._via._open(deadline)
+        return self._via._tunnel(address.host, address.port, deadline)
+
+    def _tunnel(self, host: str, port: int, deadline: float) -> _Link:
+        """A channel of this connection, a jump host's, to the next machine."""
+        assert self._transport is not None  # noqa: S101 - it was opened just before
+        self._phase = f"connecting on to {host} port {port}"
+        name = self._settings.address.host
+        return jump.tunnel(self._transport, host, port, deadline - time.monotonic(), name)
+
+    def _hang_up(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+        if self._link is not None:
+            with suppress(OSError):
+                self._link.close()
+
+    def _check_not_closed(self) -> None:
+        if self._closed.is_set():
+            raise ConnectionLostError("Closed while connecting")
+
+    def _watch(self) -> None:
+        """Keep an eye on the whole chain: what the last machine sends passes all of it."""
+        transport, link = self._transport, self._link
+        assert transport is not None  # noqa: S101 - it is open
+        assert link is not None  # noqa: S101
+
         def probe() -> None:
             # Every server answers, most of them with a refusal, and that is sign enough.
             with suppress(paramiko.SSHException, OSError, EOFError):
@@ -180,74 +251,11 @@ class Connection:
             self.close()
 
         self._liveness = Liveness(
-            self._params.keepalive,
-            self._params.keepalive_count,
-            lambda: sock.last_received,
-            probe,
-            dead,
+            self._keepalive, self._keepalive_count, lambda: link.last_received, probe, dead
         )
         self._liveness.start()
 
-    def _trusted(self) -> KnownHosts | None:
-        """The host keys on file; None where they do not count: a pin decides, or checking is off."""
-        if self._params.disable_host_key_checking or self._params.host_key is not None:
-            return None
-        return KnownHosts.load(self._known_hosts)
-
-    def _prefer_algorithms(self, transport: paramiko.Transport, trusted: KnownHosts | None) -> None:
-        options = transport.get_security_options()
-        options.ciphers = _CIPHERS
-        options.digests = _MACS
-        if trusted is not None:
-            # Key types on file first (as ssh does), so that a server with several keys shows the one we know.
-            on_file = trusted.key_types(self._params.host, self._params.port)
-            if "ssh-rsa" in on_file:
-                on_file += [
-                    "rsa-sha2-512",
-                    "rsa-sha2-256",
-                ]  # RFC 8332: same keys, better signatures
-            known = [name for name in on_file if name in options.key_types]
-            options.key_types = (*known, *(n for n in options.key_types if n not in known))
-
-    def _verify_host_key(self, transport: paramiko.Transport, trusted: KnownHosts | None) -> None:
-        remote = transport.get_remote_server_key()
-        key = HostKey(remote.get_name(), remote.asbytes())
-        params = self._params
-        if params.host_key is not None and key.fingerprint != params.host_key:
-            raise HostKeyError(
-                f"Host key verification failed: {params.host} port {params.port} has the "
-                f"{key.key_type} key {key.fingerprint}, and --host-key demands {params.host_key}",
-                "If the key was changed on purpose, check its fingerprint on that machine "
-                "(ssh-keygen -l) and change --host-key; otherwise somebody may be in between.",
-            )
-        if trusted is not None:
-            trusted.verify(params.host, params.port, key)
-        logger.info("host key of %s: %s %s", params.host, key.key_type, key.fingerprint)
-
-    def _authenticate(self, transport: paramiko.Transport) -> None:
-        user = self._params.username
-        try:
-            more = transport.auth_publickey(user, self._key)
-        except paramiko.BadAuthenticationType as exc:
-            raise self._refused(f"the server accepts only {', '.join(exc.allowed_types)}") from exc
-        except paramiko.AuthenticationException as exc:
-            if not transport.is_active() or "timeout" in str(exc).lower():
-                raise
-            raise self._refused("the server does not accept this key for this user") from exc
-        if more:
-            raise self._refused(f"the server wants {', '.join(more)} as well")
-
-    def _refused(self, why: str) -> AuthenticationError:
-        params = self._params
-        line = public_key_line(self._key)
-        return AuthenticationError(
-            f"Authentication failed for {params.username}@{params.host} port {params.port} "
-            f"with {params.client_key}: {why}",
-            "Check --username and --client-key, or add this line to ~/.ssh/authorized_keys of that "
-            f"user on that machine: {line}",
-        )
-
-    def _request(self, transport: paramiko.Transport) -> paramiko.Channel:
+    def _request(self, transport: Transport, request: Request) -> paramiko.Channel:
         try:
             channel = transport.open_session()
         except paramiko.ChannelException as exc:
@@ -255,61 +263,75 @@ class Connection:
                 f"The server refused to open a session: {exc.text}",
                 "This account may be limited to port forwarding or SFTP; ask its administrator.",
             ) from exc
-        params = self._params
-        command = params.command_line()
+        for name, value in request.environment:
+            channel.set_environment_variable(name, value)
         try:
-            if command is not None:
-                channel.exec_command(command)
-            elif params.subsystem is not None:
-                channel.invoke_subsystem(params.subsystem)
+            if request.command is not None:
+                channel.exec_command(request.command)
+            elif request.subsystem is not None:
+                channel.invoke_subsystem(request.subsystem)
             else:
                 channel.invoke_shell()
         except paramiko.SSHException as exc:
             if not transport.is_active():
                 raise
-            raise self._request_refused(command) from exc
+            raise _request_refused(request) from exc
         return channel
-
-    def _request_refused(self, command: str | None) -> ChannelRefusedError:
-        if command is not None:
-            return ChannelRefusedError(
-                f"The server refused to run the command {shortened(command, 80)!r}",
-                "Without `-- command` a shell is asked for, with --subsystem NAME a subsystem.",
-            )
-        if self._params.subsystem is not None:
-            return ChannelRefusedError(
-                f"The server has no subsystem {self._params.subsystem!r}",
-                "It needs a line `Subsystem NAME COMMAND` in its sshd_config; or pass a command after `--`.",
-            )
-        return ChannelRefusedError(
-            "The server refused a shell", "Pass the remote MCP server's command after `--`."
-        )
 
     def _time_out(self) -> None:
         self._timed_out = True
         self.close()
 
     def _timeout_error(self) -> UnreachableError:
-        params = self._params
+        at = self
+        while at._transport is None and at._via is not None:  # it did not get that far
+            at = at._via
         return UnreachableError(
-            f"Timed out after {params.connect_timeout:g} s while {self._phase} "
-            f"({params.host} port {params.port})",
+            f"Timed out after {self._connect_timeout:g} s while {at._phase} ({at._place})",
             "Is the machine up, is --port an SSH server's? More time: --connect-timeout SECONDS.",
         )
 
+    def _said_by_proxy_command(self) -> str | None:
+        return self._link.explain() if isinstance(self._link, proxy_command.ProxySocket) else None
+
+    @property
+    def _place(self) -> str:
+        address = self._settings.address
+        return f"{address.host} port {address.port}"
+
     def _explained(self, exc: Exception) -> SSHClientError:
         """paramiko's and the operating system's words for a failure while opening, in ours."""
-        params = self._params
         text = shortened(printable(str(exc) or type(exc).__name__))
+        if said := self._said_by_proxy_command():
+            return UnreachableError(
+                f"No connection to {self._place}: {said}",
+                "Run the ProxyCommand of your SSH configuration by hand to see what it says.",
+            )
         if self._timed_out or "timeout" in text.lower():
             return self._timeout_error()
         if isinstance(exc, paramiko.ssh_exception.IncompatiblePeer):
             return UnreachableError(
-                f"No encryption in common with {params.host} port {params.port}: {text}",
+                f"No encryption in common with {self._place}: {text}",
                 "That SSH server is very old, or allows only what this client lacks; see its "
                 "sshd_config (Ciphers, MACs, KexAlgorithms, HostKeyAlgorithms).",
             )
         return UnreachableError(
-            f"{params.host} port {params.port} ended the connection while {self._phase}: {text}",
+            f"{self._place} ended the connection while {self._phase}: {text}",
             "Is that an SSH server (--port)? If it is, its log says why it hung up.",
         )
+
+
+def _request_refused(request: Request) -> ChannelRefusedError:
+    if request.command is not None:
+        return ChannelRefusedError(
+            f"The server refused to run the command {shortened(request.command, 80)!r}",
+            "Without `-- command` a shell is asked for, with --subsystem NAME a subsystem.",
+        )
+    if request.subsystem is not None:
+        return ChannelRefusedError(
+            f"The server has no subsystem {request.subsystem!r}",
+            "It needs a line `Subsystem NAME COMMAND` in its sshd_config; or pass a command after `--`.",
+        )
+    return ChannelRefusedError(
+        "The server refused a shell", "Pass the remote MCP server's command after `--`."
+    )

@@ -18,6 +18,13 @@ _RSA_SIZES = range(1024, 16384 + 1)
 # In characters: a 16384-bit RSA key takes 2,800, the rest is for a comment.
 _LONGEST_KEY_TEXT = 8192
 
+CERTIFICATE_SUFFIX = "-cert-v01@openssh.com"
+
+# What `ssh` takes for a key in its files and cannot be a host key here: DSA and FIDO keys, and certificates.
+_OTHER_TYPES = ("ssh-dss", "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com")
+# RFC 8332: names of signatures with an RSA key, which `ssh` takes for the key's type too.
+_RSA_SIGNATURES = ("rsa-sha2-256", "rsa-sha2-512")
+
 
 class HostKey(NamedTuple):
     """A public key as it travels: `key_type` is the type named inside `blob` (RFC 4253 §6.6)."""
@@ -37,6 +44,28 @@ class HostKey(NamedTuple):
         key_type, _, rest = text.partition(" ")
         return decode(key_type, rest.partition(" ")[0])
 
+    @classmethod
+    def read(cls, blob: bytes) -> HostKey:
+        """The key as a server sends it. Raises ValueError as `parse` does."""
+        inner_type, *fields = _wire_strings(blob) or [b""]
+        key_type = inner_type.decode("ascii", "replace")
+        if not _well_formed(key_type, fields):
+            raise ValueError("not a well-formed public key of a known type")
+        return cls(key_type, blob)
+
+    @property
+    def bits(self) -> int:
+        """The size of a key that `read` has taken, as `ssh-keygen -l` prints it."""
+        inner_type, *fields = _wire_strings(self.blob)
+        if inner_type == b"ssh-rsa":
+            return int.from_bytes(fields[1], "big").bit_length()
+        return int(inner_type.removeprefix(b"ecdsa-sha2-nistp")) if b"ecdsa" in inner_type else 256
+
+    @property
+    def short_type(self) -> str:
+        """As in the names of sshd's key files: ed25519, ecdsa, rsa."""
+        return self.key_type.removeprefix("ssh-").partition("-")[0]
+
     @property
     def base64(self) -> str:
         return base64.b64encode(self.blob).decode()
@@ -50,14 +79,30 @@ class HostKey(NamedTuple):
 
 def decode(key_type: str, encoded: str) -> HostKey:
     """The key of this type in base64; ValueError unless it is well-formed, of a known type, and canonical."""
+    key = HostKey.read(_decoded(encoded))
+    if key.key_type != key_type:
+        raise ValueError("the key is of another type than it says")
+    return key
+
+
+def decode_on_file(key_type: str, encoded: str) -> HostKey:
+    """The same for a line that counts for `ssh` also where its key can never be the one that a server shows."""
+    if key_type in _RSA_SIGNATURES:
+        key_type = "ssh-rsa"
+    if key_type not in _OTHER_TYPES and not key_type.endswith(CERTIFICATE_SUFFIX):
+        return decode(key_type, encoded)
+    blob, name = _decoded(encoded), key_type.encode()
+    if not blob.startswith(len(name).to_bytes(4, "big") + name):
+        raise ValueError("the key is of another type than it says")
+    return HostKey(key_type, blob)
+
+
+def _decoded(encoded: str) -> bytes:
     blob = base64.b64decode(encoded, validate=True)
     # Decoding forgives stray bits at the end: two texts would then be one key.
     if base64.b64encode(blob).decode() != encoded:
         raise ValueError("not the canonical base64 of a key")
-    inner_type, *fields = _wire_strings(blob) or [b""]
-    if inner_type != key_type.encode() or not _well_formed(key_type, fields):
-        raise ValueError("not a well-formed public key of a known type")
-    return HostKey(key_type, blob)
+    return blob
 
 
 def _wire_strings(blob: bytes) -> list[bytes]:

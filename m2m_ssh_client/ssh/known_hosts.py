@@ -1,17 +1,11 @@
-"""OpenSSH host-key files: who is known under which name, and is this key theirs?
+"""OpenSSH's host-key files: which keys, authorities and revocations are on file for a machine's name.
 
-The rules are those of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT", and, where the manual is silent, of
-what OpenSSH's `ssh` does with `StrictHostKeyChecking=yes`. Four of them are easy to get wrong:
+The format is that of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT", and, where the manual is silent, what OpenSSH's `ssh`
+makes of a line. What follows from the lines is for `host_keys` to say. On one point this is plainer than
+`ssh`: a tab may follow a marker (`ssh` ignores a `@revoked` with a tab).
 
-- One matching entry is enough, wherever it stands and whatever else is on file for the name.
-- Any other plain entry makes the key a *changed* one, also an entry of a different key type.
-- On a port other than 22 the name is `[host]:port`. Only when no plain entry has that name do the
-  entries for the bare `host` count, and there a different key leaves the machine *unknown*: another
-  SSH server on the same machine is nothing unusual.
-- `@revoked` wins over a matching entry under the same name.
-
-On two points this is plainer than `ssh`: a tab may follow a marker (`ssh` ignores a `@revoked` with
-a tab), and entries of key types that cannot be used here (DSA, FIDO) are skipped like broken lines.
+Lines whose keys cannot be used here (DSA, FIDO, certificates) count, since they count for `ssh`: a machine that has
+only such a key on file is known, and any other key it shows is a changed one.
 
 `KnownHosts.load` reads the files once, blocking. Its result never changes; any thread may use it.
 """
@@ -28,24 +22,16 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from m2m_ssh_client.errors import HostKeyError, KnownHostsError
-from m2m_ssh_client.ssh.host_key import HostKey, decode
+from m2m_ssh_client.errors import KnownHostsError
+from m2m_ssh_client.ssh.host_key import HostKey, decode_on_file
 from m2m_ssh_client.text import quoted
 
 _log = logging.getLogger(__name__)
 
-_SSH_PORT = 22
+REVOKED = b"@revoked"
+AUTHORITY = b"@cert-authority"
 
-# The types accepted here, and what `ssh-keyscan -t` and the names of sshd's key files call them.
-_SHORT_TYPE = {
-    "ssh-ed25519": "ed25519",
-    "ecdsa-sha2-nistp256": "ecdsa",
-    "ecdsa-sha2-nistp384": "ecdsa",
-    "ecdsa-sha2-nistp521": "ecdsa",
-    "ssh-rsa": "rsa",
-}
-_REVOKED = b"@revoked"
-_AUTHORITY = b"@cert-authority"
+_SSH_PORT = 22
 
 # In bytes: the room for one pattern in OpenSSH's match_pattern_list; a longer one voids its list.
 _LONGEST_PATTERN = 1023
@@ -55,7 +41,9 @@ _SALT_SIZE = hashlib.sha1(usedforsecurity=False).digest_size
 _NOT_IN_A_NAME = re.compile(r"[\x00-\x20\x7f,*?!|@#]")
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
+    """One line: `marker` is REVOKED, AUTHORITY or empty."""
+
     marker: bytes
     names: bytes
     key: HostKey
@@ -66,13 +54,16 @@ class _Entry(NamedTuple):
     def place(self) -> str:
         return f"{self.path}:{self.line}"
 
+    @property
+    def is_for_one_name(self) -> bool:
+        return not re.search(rb"[*?!]", self.names)
+
 
 class KnownHosts:
     """The entries of several files, in the order of the files and of their lines."""
 
-    def __init__(self, entries: Sequence[_Entry], files: Sequence[Path]) -> None:
+    def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = entries
-        self._files = files
 
     @classmethod
     def load(cls, paths: Iterable[Path]) -> KnownHosts:
@@ -80,12 +71,10 @@ class KnownHosts:
 
         Raises KnownHostsError for a file that is there and cannot be read.
         """
-        entries: list[_Entry] = []
-        files: list[Path] = []
+        entries: list[Entry] = []
         skipped: list[str] = []
         for path in paths:
-            file, content = _read(path)
-            files.append(file)
+            file, content = read_file(path)
             for number, line in enumerate(content.split(b"\n"), start=1):
                 try:
                     entry = _parse_line(line, file, number)
@@ -96,82 +85,22 @@ class KnownHosts:
                     entries.append(entry)
         if skipped:
             _log.debug("host-key lines skipped, broken or of another type: %s", ", ".join(skipped))
-        return cls(entries, files)
+        return cls(entries)
 
-    def key_types(self, host: str, port: int) -> list[str]:
-        """The key types on file, to be offered first so that the server shows the known key.
-
-        Unlike `ssh`, which looks at `[host]:port` alone, this follows the fall-back to the bare
-        name: a server with several keys is then not refused for showing the wrong one.
-        """
-        return list(dict.fromkeys(entry.key.key_type for entry in self._usable(host, port)))
-
-    def names(self, host: str, port: int) -> bool:
-        """Whether a plain key is on file for just this host and port, without the fall-back."""
-        return any(not entry.marker for entry in self._entries_for(_names(host, port)[0]))
-
-    def verify(self, host: str, port: int, key: HostKey) -> None:
-        """Return if `key` is on file for this machine, raise HostKeyError if it is not."""
-        names = _names(host, port)
-        authority = other = None
-        for name in names:
-            entries = self._entries_for(name)
-            plain = [entry for entry in entries if not entry.marker]
-            for entry in entries:
-                if entry.marker == _REVOKED and entry.key == key:
-                    raise _revoked(host, port, key, entry)
-            if any(entry.key == key for entry in plain):
-                return
-            if plain and name == names[0]:
-                same_type = [entry for entry in plain if entry.key.key_type == key.key_type]
-                raise _changed(host, port, key, (same_type or plain)[0])
-            other = next(iter(plain), None)
-            authorities = (entry for entry in entries if entry.marker == _AUTHORITY)
-            authority = authority or next(authorities, None)
-        raise self._unknown(host, port, key, authority, other)
-
-    def _entries_for(self, name: bytes) -> list[_Entry]:
-        return [entry for entry in self._entries if _names_match(entry.names, name)]
-
-    def _usable(self, host: str, port: int) -> list[_Entry]:
-        for name in _names(host, port):
-            entries = self._entries_for(name)
-            plain = [entry for entry in entries if not entry.marker]
-            if plain:
-                revoked = {entry.key for entry in entries if entry.marker == _REVOKED}
-                return [entry for entry in plain if entry.key not in revoked]
-        return []
-
-    def _unknown(
-        self, host: str, port: int, key: HostKey, authority: _Entry | None, other: _Entry | None
-    ) -> HostKeyError:
-        if authority is not None:
-            case = (
-                f"and only a certificate authority (@cert-authority, {authority.place}) is on file "
-                "for this machine; host certificates are not supported yet"
-            )
-        elif other is not None:
-            case = (
-                "and no key is on file for that port; "
-                f"{other.place} has a different key for {host} without a port"
-            )
-        else:
-            case = "and no key is on file for this machine"
-        short = _SHORT_TYPE.get(key.key_type, key.key_type)
-        remedy = f"pass --host-key {key.fingerprint}"
-        if self._files:
-            scan = f"ssh-keyscan -t {short} -p {port} {quoted(host)} >> {quoted(self._files[0])}"
-            remedy = f"run `{scan}` or {remedy}"
-        return HostKeyError(
-            _failed(host, port, key, case),
-            "Compare the fingerprint with the one that the machine's administrator gives you, or "
-            f"that `ssh-keygen -lf /etc/ssh/ssh_host_{short}_key.pub` prints on that machine. "
-            f"If they are the same, {remedy}",
-        )
+    def entries_for(self, name: str) -> list[Entry]:
+        """The lines that speak for this name, as `on_file` or HostKeyAlias spells it."""
+        raw = name.encode("utf-8", "surrogateescape")
+        return [entry for entry in self._entries if _names_match(entry.names, raw)]
 
 
-def entry(host: str, port: int, key: HostKey) -> str:
-    """The line for a known_hosts file, with its newline.
+def on_file(host: str, port: int = _SSH_PORT) -> str:
+    """The machine's name on file; `ssh` lowers the case of the letters of ASCII only."""
+    host = host.encode("utf-8", "surrogateescape").lower().decode("utf-8", "surrogateescape")
+    return host if port == _SSH_PORT else f"[{host}]:{port}"
+
+
+def entry(host: str, port: int | None, key: HostKey, *, hashed: bool = False) -> str:
+    """The line for a known_hosts file, with its newline. Without a port, `host` is a name as it stands.
 
     Raises KnownHostsError for a host that would mean something else there (`*`, a list, a blank).
     """
@@ -180,10 +109,12 @@ def entry(host: str, port: int, key: HostKey) -> str:
             f"{host!r} cannot be the name of a machine in a known_hosts file",
             "Use the machine's plain host name or its address",
         )
-    return f"{_name(host, port)} {key.key_type} {key.base64}\n"
+    name = on_file(host, port or _SSH_PORT)
+    return f"{_hashed(name) if hashed else name} {key.key_type} {key.base64}\n"
 
 
-def _read(path: Path) -> tuple[Path, bytes]:
+def read_file(path: Path) -> tuple[Path, bytes]:
+    """The path without `~`, and the content; a missing file is empty. Raises KnownHostsError."""
     try:
         path = path.expanduser()
         if not path.is_dir():  # asked first, since Windows calls that "Permission denied"
@@ -203,7 +134,7 @@ def _unreadable(path: Path, reason: str) -> KnownHostsError:
     )
 
 
-def _parse_line(line: bytes, path: Path, number: int) -> _Entry | None:
+def _parse_line(line: bytes, path: Path, number: int) -> Entry | None:
     """One line as an entry; None if it is blank or a comment, ValueError if it is broken."""
     # OpenSSH reads C strings: a line ends at NUL too, and no `@revoked` may get lost over that.
     text = line.partition(b"\0")[0].strip(b" \t\r")
@@ -211,22 +142,10 @@ def _parse_line(line: bytes, path: Path, number: int) -> _Entry | None:
         return None
     fields = re.split(rb"[ \t]+", text)
     marker = fields.pop(0) if text.startswith(b"@") else b""
-    if marker not in (b"", _REVOKED, _AUTHORITY) or len(fields) < 3:
+    if marker not in (b"", REVOKED, AUTHORITY) or len(fields) < 3:
         raise ValueError("not `[marker] names type key [comment]`")
     names, key_type, encoded = fields[:3]
-    return _Entry(marker, names, decode(key_type.decode(), encoded.decode()), path, number)
-
-
-def _name(host: str, port: int) -> str:
-    """The machine's name on file; `ssh` lowers the case of the letters of ASCII only."""
-    host = host.encode("utf-8", "surrogateescape").lower().decode("utf-8", "surrogateescape")
-    return host if port == _SSH_PORT else f"[{host}]:{port}"
-
-
-def _names(host: str, port: int) -> list[bytes]:
-    """The names to look under, in this order."""
-    names = dict.fromkeys((_name(host, port), _name(host, _SSH_PORT)))
-    return [name.encode("utf-8", "surrogateescape") for name in names]
+    return Entry(marker, names, decode_on_file(key_type.decode(), encoded.decode()), path, number)
 
 
 def _names_match(names: bytes, name: bytes) -> bool:
@@ -238,14 +157,15 @@ def _names_match(names: bytes, name: bytes) -> bool:
         pattern = pattern[negated:]
         if len(pattern) > _LONGEST_PATTERN:
             return False
-        if _pattern_matches(pattern, name):
+        if pattern_matches(pattern, name):
             if negated:
                 return False
             matched = True
     return matched
 
 
-def _pattern_matches(pattern: bytes, name: bytes) -> bool:
+def pattern_matches(pattern: bytes, name: bytes) -> bool:
+    """`*` and `?` as ssh_config(5), "PATTERNS", has them; nothing else is special."""
     if b"*" not in pattern and b"?" not in pattern:
         return pattern == name
     # Brackets are ordinary characters in this format: `[*.example.com]:2222`.
@@ -262,32 +182,9 @@ def _hash_matches(hashed: bytes, name: bytes) -> bool:
     return version == b"1" and len(salt) == _SALT_SIZE and hmac.digest(salt, name, "sha1") == digest
 
 
-def _failed(host: str, port: int, key: HostKey, case: str) -> str:
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    shown = f"{address} showed the {key.key_type} key {key.fingerprint}"
-    return f"Host key verification failed: {shown}, {case}"
+def _hashed(name: str) -> str:
+    import secrets
 
-
-def _revoked(host: str, port: int, key: HostKey, entry: _Entry) -> HostKeyError:
-    return HostKeyError(
-        _failed(host, port, key, f"which is marked as revoked at {entry.place}"),
-        "Do not connect: somebody else may hold that key. "
-        "Ask the machine's administrator for its new key",
-    )
-
-
-def _changed(host: str, port: int, key: HostKey, entry: _Entry) -> HostKeyError:
-    case = (
-        f"but {entry.place} has a different key on file for it ({entry.key.key_type} "
-        f"{entry.key.fingerprint}). The machine's key has changed, or this is an attack"
-    )
-    # `ssh-keygen -R` drops whole lines, and one with patterns speaks for other machines too.
-    if re.search(rb"[*?!]", entry.names):
-        remedy = f"correct line {entry.line} of {quoted(entry.path)}"
-    else:
-        name = quoted(_name(host, port))
-        remedy = f"forget the old one with `ssh-keygen -R {name} -f {quoted(entry.path)}`"
-    return HostKeyError(
-        _failed(host, port, key, case),
-        f"Only when the machine's administrator has confirmed the new fingerprint, {remedy}",
-    )
+    salt = secrets.token_bytes(_SALT_SIZE)
+    digest = hmac.digest(salt, name.encode("utf-8", "surrogateescape"), "sha1")
+    return f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()}"

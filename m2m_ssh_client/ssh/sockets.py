@@ -9,13 +9,17 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any
 
 from m2m_ssh_client.errors import UnreachableError
+from m2m_ssh_client.ssh import settings
 
 # RFC 8305 section 5: how long one attempt has the line for itself before the next address is tried beside it.
 _HEAD_START = 0.25
+
+_PAUSE = 1.0  # seconds between two attempts, as ssh makes it (ssh_config(5), ConnectionAttempts)
 
 _NETWORK_DOWN = frozenset(
     {errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ETIMEDOUT, errno.EADDRNOTAVAIL}
@@ -23,6 +27,14 @@ _NETWORK_DOWN = frozenset(
 
 _Address = tuple[socket.AddressFamily, Any]
 """A family and an address as that family writes it."""
+
+
+_FAMILIES = {
+    "any": socket.AF_UNSPEC,
+    "inet": socket.AF_INET,
+    "inet6": socket.AF_INET6,
+}
+_AS_WHAT = {"inet": " to an IPv4 address", "inet6": " to an IPv6 address"}
 
 
 class LiveSocket(socket.socket):
@@ -36,41 +48,106 @@ class LiveSocket(socket.socket):
         return data
 
 
-def connect(host: str, port: int, deadline: float, cancelled: Callable[[], bool]) -> LiveSocket:
+class _CannotBindError(OSError):
+    """The local address cannot be taken."""
+
+
+@dataclass
+class _Bind:
+    """The local address to connect from (ssh_config(5), BindAddress), for each family that it has."""
+
+    name: str
+    addresses: dict[socket.AddressFamily, Any]
+
+    def apply(self, sock: socket.socket) -> None:
+        try:
+            sock.bind(self.addresses[sock.family])
+        except OSError as exc:
+            raise _CannotBindError(exc.errno, exc.strerror) from exc
+
+
+def connect(
+    address: settings.Address, deadline: float, cancelled: Callable[[], bool]
+) -> LiveSocket:
     """A connected, blocking socket with TCP_NODELAY.
 
-    `deadline` is on the monotonic clock; `cancelled` is asked every tenth of a second, and while the name is
+    `deadline` is on the monotonic clock; `cancelled` is asked every tenth of a second, and while a name is
     being looked up nothing can interrupt. Raises UnreachableError.
     """
-    addresses = _resolve(host, port)
-    sock = LiveSocket(fileno=_race(addresses, deadline, cancelled).detach())
+    bind = _bind(address)
+    targets = _targets(address, bind)
+    for attempts_left in reversed(range(max(address.attempts, 1))):
+        try:
+            sock = LiveSocket(fileno=_race(targets, bind, deadline, cancelled).detach())
+            break
+        except UnreachableError:
+            if not attempts_left or not _paused(deadline, cancelled):
+                raise
     sock.last_received = time.monotonic()
     sock.setblocking(True)
     # A request is small and waits for its answer: Nagle's algorithm would hold it back. paramiko leaves it on.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if address.tcp_keepalive:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return sock
 
 
-def _resolve(host: str, port: int) -> list[_Address]:
+def _targets(address: settings.Address, bind: _Bind | None) -> list[_Address]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = _resolve(address.host, address.port, address.family)
     except (socket.gaierror, UnicodeError) as exc:
-        reason = exc.strerror if isinstance(exc, socket.gaierror) else "not a host name"
+        as_what = _AS_WHAT.get(address.family, "")
         raise UnreachableError(
-            f"The host name {host!r} cannot be resolved: {reason}",
+            f"The host name {address.host!r} cannot be resolved{as_what}: {_reason(exc)}",
             "Check --host, and the network or VPN that knows this name.",
             network_down=isinstance(exc, socket.gaierror) and exc.errno == socket.EAI_AGAIN,
         ) from exc
     by_family: dict[socket.AddressFamily, list[_Address]] = {}
-    for family, _, _, _, address in found:
-        by_family.setdefault(family, []).append((family, address))
+    for each in found:
+        if bind is None or each[0] in bind.addresses:
+            by_family.setdefault(each[0], []).append(each)
+    if bind is not None and not by_family:
+        raise _cannot_bind(bind.name, f"{address.host} has only addresses of another family")
     # Families in turn (RFC 8305 section 4), so that a broken IPv6 costs one head start, not one for each address.
     interleaved = chain.from_iterable(zip_longest(*by_family.values()))
     return [address for address in interleaved if address is not None]
 
 
+def _bind(address: settings.Address) -> _Bind | None:
+    if address.bind is None:
+        return None
+    try:
+        return _Bind(address.bind, dict(reversed(_resolve(address.bind, 0, address.family))))
+    except (socket.gaierror, UnicodeError) as exc:
+        raise _cannot_bind(address.bind, _reason(exc)) from exc
+
+
+def _resolve(host: str, port: int, family: settings.AddressFamily) -> list[_Address]:
+    found = socket.getaddrinfo(host, port, _FAMILIES[family], socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def _reason(exc: socket.gaierror | UnicodeError) -> str:
+    return str(exc.strerror) if isinstance(exc, socket.gaierror) else "not a host name"
+
+
+def _paused(deadline: float, cancelled: Callable[[], bool]) -> bool:
+    """Whether there is time for another attempt after a pause, which is over then."""
+    until = time.monotonic() + _PAUSE
+    if until >= deadline:
+        return False
+    while (left := until - time.monotonic()) > 0:
+        if cancelled():
+            return False
+        time.sleep(min(0.1, left))
+    return True
+
+
 def _race(
-    addresses: list[_Address], deadline: float, cancelled: Callable[[], bool]
+    addresses: list[_Address],
+    bind: _Bind | None,
+    deadline: float,
+    cancelled: Callable[[], bool],
 ) -> socket.socket:
     failure = OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
     waiting = deque(addresses)
@@ -83,7 +160,7 @@ def _race(
                 try:
                     if waiting and (time.monotonic() >= next_start or not selector.get_map()):
                         next_start = time.monotonic() + _HEAD_START
-                        _start(waiting.popleft(), selector)
+                        _start(waiting.popleft(), bind, selector)
                     if winner := _connected(selector, min(0.1, deadline - time.monotonic())):
                         return winner
                 except OSError as exc:
@@ -91,17 +168,28 @@ def _race(
         finally:
             for key in list(selector.get_map().values()):
                 _socket(key).close()
+    if bind is not None and isinstance(failure, _CannotBindError):
+        raise _cannot_bind(bind.name, failure.strerror) from failure
     raise _unreachable(failure, addresses) from failure
 
 
-def _start(address: _Address, selector: selectors.BaseSelector) -> None:
+def _start(address: _Address, bind: _Bind | None, selector: selectors.BaseSelector) -> None:
     sock = socket.socket(address[0], socket.SOCK_STREAM)
-    sock.setblocking(False)
-    code = sock.connect_ex(address[1])
-    if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+    try:
+        sock.setblocking(False)
+        if bind is not None:
+            bind.apply(sock)
+        _begin(sock, address[1])
+    except OSError:
         sock.close()
-        raise OSError(code, os.strerror(code))
+        raise
     selector.register(sock, selectors.EVENT_WRITE)
+
+
+def _begin(sock: socket.socket, target: Any) -> None:
+    code = sock.connect_ex(target)
+    if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+        raise OSError(code, os.strerror(code))
 
 
 def _connected(selector: selectors.BaseSelector, timeout: float) -> socket.socket | None:
@@ -132,4 +220,12 @@ def _unreachable(failure: OSError, addresses: list[_Address]) -> UnreachableErro
         f"[Errno {failure.errno}] {failure.strerror} (tried {tried})",
         hint,
         network_down=failure.errno in _NETWORK_DOWN,
+    )
+
+
+def _cannot_bind(name: str, reason: str | None) -> UnreachableError:
+    return UnreachableError(
+        f"The local address {name!r} cannot be used: {reason}",
+        "Check BindAddress, and whether the network or VPN that has this address is up.",
+        network_down=True,
     )

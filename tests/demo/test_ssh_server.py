@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import paramiko
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from support import programs
 
 from m2m_ssh_client.demo.ssh_server import SSHServer
 
@@ -379,9 +379,7 @@ def test_a_port_that_is_taken_is_an_error_and_one_just_freed_is_not() -> None:
 
 @pytest.fixture
 def ssh(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
-    program = shutil.which("ssh")
-    if program is None:
-        pytest.skip("there is no ssh program")
+    program = str(programs.require("ssh"))
     key = tmp_path / "key"
     key.touch(mode=0o600)
     key.write_text(PEM)

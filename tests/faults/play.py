@@ -108,8 +108,12 @@ class Play:
         *options: str,
         server: Sequence[str] = (),
         through: Sequence[str] = (),
+        way: Sequence[str] = ("--port", "{breakable}"),
     ) -> None:
-        """`options` of the client and the `server`; `through` is a program that runs the client, between it and us."""
+        """`options` of the client and the `server`; `through` is a program that runs the client, between it and us.
+
+        `way` are options, in which the ports are `{breakable}`, behind which the network may fail, and `{port}`.
+        """
         self.sshd = sshd
         books = folder / "books"
         self._temporary = folder / "temporary"
@@ -117,13 +121,22 @@ class Play:
             each.mkdir()
         self.books = Books(books)
         self.network = FaultProxy(sshd.port)
-        port = str(self.network.port)
         known_hosts = folder / "known_hosts"
-        lines = sshd.known_hosts.read_text().replace(f"]:{sshd.port} ", f"]:{port} ")
-        known_hosts.write_text(lines)
-        way = ["--port", port, "--known-hosts", str(known_hosts), *options]
+        lines = sshd.known_hosts.read_text()
+        lines += lines.replace("127.0.0.1", "localhost")
+        known_hosts.write_text(lines + lines.replace(f":{sshd.port} ", f":{self.network.port} "))
+        ports = {"breakable": self.network.port, "port": sshd.port}
+        there = [word.format(**ports) for word in way]
         command = counting_server.command(books, *server)
-        argv = client_argv(*sshd.client_options(), *way, "--", *command)
+        argv = client_argv(
+            *sshd.client_options(),
+            "--known-hosts",
+            str(known_hosts),
+            *there,
+            *options,
+            "--",
+            *command,
+        )
         self.host = CountingHost([*through, *argv], {"TMPDIR": str(self._temporary)})
 
     def __enter__(self) -> Play:
@@ -139,7 +152,8 @@ class Play:
 
     def begin(self) -> None:
         """The handshake, and the tools: from their annotations the client knows what it may repeat."""
-        assert "result" in self.host.initialize()
+        answer = self.host.initialize()
+        assert "result" in answer, answer
         assert "result" in self.host.request("tools/list")
 
     def assert_usable(self) -> None:

@@ -19,7 +19,7 @@ from support import echo_server
 from support.host import PACKAGE_PARENT, client_argv
 from support.sshd import Sshd
 
-from m2m_ssh_client.parameters import SSHServerParameters
+from m2m_ssh_client.api import SSHServerParameters
 
 pytestmark = [pytest.mark.interop, pytest.mark.sdk, pytest.mark.anyio]
 

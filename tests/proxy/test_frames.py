@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from m2m_ssh_client.errors import MessageTooLongError
 from m2m_ssh_client.proxy.frames import (
+    Frame,
     LineSplitter,
     Message,
     NotJSONError,
@@ -39,11 +40,15 @@ ENVELOPES = [
 ]
 
 
+def envelopes(frame: Frame) -> list[tuple[object, str | None]]:
+    return [(message.id, message.method) for message in frame.messages]
+
+
 @pytest.mark.parametrize(("line", "message"), ENVELOPES)
 def test_the_envelope_is_read_and_the_line_kept_as_it_is(line: bytes, message: Message) -> None:
     frame = parse(line)
     assert frame.line is line
-    assert frame.messages == (message,)
+    assert envelopes(frame) == [(message.id, message.method)]
 
 
 def test_the_ids_1_and_text_1_are_different() -> None:
@@ -54,7 +59,7 @@ def test_the_ids_1_and_text_1_are_different() -> None:
 
 def test_a_batch_of_messages_is_one_frame() -> None:
     line = b'[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","method":"b"}]'
-    assert parse(line).messages == (Message(1, "a"), Message(None, "b"))
+    assert envelopes(parse(line)) == [(1, "a"), (None, "b")]
 
 
 NOT_JSON = [b"", b"Welcome!", b"{", b'{"jsonrpc":"2.0","id":1,"result":NaN}', b'{"a":"\xff"}']
@@ -107,7 +112,7 @@ def test_whatever_json_can_say_is_carried(value: object, ascii_only: bool) -> No
         line.decode()
     except UnicodeDecodeError:
         return  # a lone surrogate has no UTF-8
-    assert parse(line).messages == (Message(1, None),)
+    assert envelopes(parse(line)) == [(1, None)]
 
 
 LINES = [b"", b"a", b"bcd" * 1000, "ü\u2028\u0085".encode(), b"", b"last"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import anyio
 import pytest
 
-from m2m_ssh_client.proxy.stdio import stdio
+from m2m_ssh_client.proxy.stdio import _write_now, stdio
 from m2m_ssh_client.threads import run_in_thread
 
 pytestmark = pytest.mark.anyio
@@ -125,3 +126,25 @@ async def test_a_print_while_relaying_lands_on_stderr(
         sys.stdout.write("stray")
         pipes.close(pipes.host_writes)
     assert capsys.readouterr() == ("", "stray")
+
+
+if sys.platform != "win32":
+
+    def test_a_full_pipe_is_left_to_the_thread(pipes: Pipes) -> None:
+        assert _write_now(pipes.stdout, b"first\n")
+        os.set_blocking(pipes.stdout, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(pipes.stdout, bytes(65536))
+        assert not _write_now(pipes.stdout, b"second\n")
+        assert os.read(pipes.host_reads, 6) == b"first\n"
+
+
+if sys.platform == "linux":
+    import fcntl
+
+    async def test_the_pipes_of_the_host_are_widened(pipes: Pipes) -> None:
+        async with stdio(1000, pipes.stdin, pipes.stdout):
+            for end in (pipes.stdin, pipes.stdout):
+                assert fcntl.fcntl(end, fcntl.F_GETPIPE_SZ) > 65536
+            pipes.close(pipes.host_writes)

@@ -20,7 +20,9 @@ import pytest
 from paramiko.common import AUTH_PARTIALLY_SUCCESSFUL, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 from support.host import PACKAGE_PARENT
 
+from m2m_ssh_client.api import SSHServerParameters
 from m2m_ssh_client.demo.ssh_server import SSHServer
+from m2m_ssh_client.destination import resolve
 from m2m_ssh_client.errors import (
     AuthenticationError,
     ChannelRefusedError,
@@ -31,12 +33,13 @@ from m2m_ssh_client.errors import (
     SSHClientError,
     UnreachableError,
 )
-from m2m_ssh_client.parameters import SSHServerParameters
 from m2m_ssh_client.ssh.channel import ChannelCarrier
 from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.host_key import HostKey
+from m2m_ssh_client.ssh.identities import UnlockedKeys
 from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key, public_key_line
 from m2m_ssh_client.ssh.known_hosts import entry
+from m2m_ssh_client.ssh.settings import Request
 
 ENOUGH = 10.0  # seconds
 USER = "mcp"
@@ -58,6 +61,11 @@ class Keys:
         self._folder = folder
         self._made: dict[str, paramiko.PKey] = {}
 
+    def path(self, key: paramiko.PKey) -> Path:
+        """The file of one of these keys."""
+        (name,) = [name for name, made in self._made.items() if made is key]
+        return self._folder / name
+
     def __getitem__(self, name: str) -> paramiko.PKey:
         """By kind; anything behind a space makes it another key of that kind."""
         if name not in self._made:
@@ -66,18 +74,41 @@ class Keys:
 
     def _make(self, name: str) -> paramiko.PKey:
         kind = name.partition(" ")[0]
-        if kind == "rsa":
-            return paramiko.RSAKey.generate(2048)
-        if kind.startswith("ecdsa"):
-            return paramiko.ECDSAKey.generate(bits=int(kind.partition("-")[2] or 256))
         path = self._folder / name
-        ensure_client_key(path)
-        return load_client_key(path, None)
+        if kind == "ed25519":
+            ensure_client_key(path)
+            return load_client_key(path, None)
+        if kind == "rsa":
+            key: paramiko.PKey = paramiko.RSAKey.generate(2048)
+        else:
+            key = paramiko.ECDSAKey.generate(bits=int(kind.partition("-")[2] or 256))
+        key.write_private_key_file(str(path))
+        return key
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return Keys(tmp_path_factory.mktemp("keys"))
+
+
+class Link(Connection):
+    """A connection that the parameters name, with the request that they wish for."""
+
+    def __init__(self, known_hosts: Sequence[Path], **options: Any) -> None:
+        params = SSHServerParameters(ssh_config="none", **options)
+        destination = resolve(params)
+        settings = destination.settings
+        super().__init__(
+            settings._replace(
+                trust=settings.trust._replace(user_files=tuple(known_hosts), global_files=())
+            ),
+            UnlockedKeys(),
+            connect_timeout=destination.connect_timeout,
+        )
+        self._wish = destination.request
+
+    def channel(self, request: Request | None = None) -> ChannelCarrier:
+        return super().channel(request or self._wish)
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +125,7 @@ def _no_connection_left_behind() -> Iterator[None]:
 class Far:
     """The embedded server with what a test wants to know about it and how to reach it."""
 
-    def __init__(self, server: SSHServer, log: list[str], folder: Path, client: paramiko.PKey):
+    def __init__(self, server: SSHServer, log: list[str], folder: Path, client: Path) -> None:
         self.server = server
         self.log = log
         self.requests: list[tuple[str, str | None]] = []
@@ -106,20 +137,16 @@ class Far:
     def trust(self, key: HostKey) -> None:
         self.known_hosts.write_text(entry("127.0.0.1", self.server.port, key))
 
-    def connection(self, key: paramiko.PKey | None = None, **options: Any) -> Connection:
-        return connection(
-            self.server.port, self.client if key is None else key, [self.known_hosts], **options
-        )
+    def connection(self, key: Path | None = None, **options: Any) -> Link:
+        return connection(self.server.port, key or self.client, [self.known_hosts], **options)
 
     def authentication_was_tried(self) -> bool:
         return any("offers key" in line for line in self.log)
 
 
-def connection(
-    port: int, key: paramiko.PKey, known_hosts: Sequence[Path] = (), **options: Any
-) -> Connection:
-    given = {"host": "127.0.0.1", "port": port, "connect_timeout": ENOUGH, **options}
-    return Connection(SSHServerParameters(**given), key, known_hosts)
+def connection(port: int, key: Path, known_hosts: Sequence[Path] = (), **options: Any) -> Link:
+    place = {"host": "127.0.0.1", "port": port, "username": USER, "client_key": key}
+    return Link(known_hosts, **{**place, "connect_timeout": ENOUGH, **options})
 
 
 def public(key: paramiko.PKey) -> HostKey:
@@ -148,7 +175,7 @@ def start(keys: Keys, tmp_path: Path) -> Iterator[StartFar]:
                 return run
 
             server = SSHServer(keys[host], authorized, command_for, events=log.append)
-            far = Far(server, log, tmp_path, keys[client])
+            far = Far(server, log, tmp_path, keys.path(keys[client]))
             stack.enter_context(server)
             return far
 
@@ -156,7 +183,7 @@ def start(keys: Keys, tmp_path: Path) -> Iterator[StartFar]:
 
 
 @contextmanager
-def opened(link: Connection) -> Iterator[ChannelCarrier]:
+def opened(link: Link) -> Iterator[ChannelCarrier]:
     try:
         link.open()
         yield link.channel()
@@ -171,7 +198,7 @@ def read_all(carrier: ChannelCarrier) -> bytes:
     return b"".join(pieces)
 
 
-def refusal(link: Connection, kind: type[SSHClientError]) -> str:
+def refusal(link: Link, kind: type[SSHClientError]) -> str:
     """The one line of the error with which opening fails."""
     with pytest.raises(SSHClientError) as caught, opened(link):
         pass
@@ -277,9 +304,9 @@ def test_a_key_that_is_not_authorized_is_refused_with_the_line_to_add(
 ) -> None:
     far = start()
     stranger = keys["ed25519 stranger"]
-    text = refusal(far.connection(stranger, client_key=Path("/k/mine")), AuthenticationError)
+    text = refusal(far.connection(keys.path(stranger)), AuthenticationError)
     assert text.startswith("Authentication failed for mcp@127.0.0.1")
-    assert str(Path("/k/mine")) in text
+    assert str(keys.path(stranger)) in text
     assert "~/.ssh/authorized_keys" in text
     assert text.endswith(public_key_line(stranger))
 
@@ -331,6 +358,23 @@ def test_a_refused_request_says_what_else_to_try(
 
 
 # The session
+
+
+def test_what_is_short_is_written_at_once_and_what_is_long_is_not(start: StartFar) -> None:
+    far = start()
+    with opened(far.connection()) as carrier:
+        assert carrier.write_now(b"hello")
+        assert not carrier.write_now(bytes(100_000))
+        carrier.close_write()
+        assert read_all(carrier) == b"hello"
+
+
+def test_nothing_is_written_at_once_to_a_connection_that_is_closed(start: StartFar) -> None:
+    far = start()
+    link = far.connection()
+    with opened(link) as carrier:
+        link.close()
+        assert not carrier.write_now(b"too late")
 
 
 def test_stdout_and_stderr_come_apart(start: StartFar) -> None:
@@ -559,7 +603,7 @@ def test_a_server_that_never_gets_to_the_point_is_given_up_in_time(
     server: Callable[[socket.socket], None], keys: Keys
 ) -> None:
     with listening(server) as port:
-        link = connection(port, keys["ed25519"], connect_timeout=0.6)
+        link = connection(port, keys.path(keys["ed25519"]), connect_timeout=0.6)
         started = time.monotonic()
         text = refusal(link, UnreachableError)
         assert 0.5 < time.monotonic() - started < 2.0
@@ -582,7 +626,7 @@ def test_a_server_that_freezes_later_is_given_up_in_time_too(
     server = Odd(freeze=step)
     with odd_server(server, keys["ed25519 host"]) as port:
         pin = public(keys["ed25519 host"]).fingerprint
-        link = connection(port, keys["ed25519"], host_key=pin, connect_timeout=1.5)
+        link = connection(port, keys.path(keys["ed25519"]), host_key=pin, connect_timeout=1.5)
         started = time.monotonic()
         text = refusal(link, UnreachableError)
         assert time.monotonic() - started < 3.0
@@ -605,7 +649,7 @@ def test_closing_from_another_thread_ends_the_opening_at_once(step: str, keys: K
         else:
             port = stack.enter_context(odd_server(server, keys["ed25519 host"]))
             reached = server.reached
-        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        link = connection(port, keys.path(keys["ed25519"]), disable_host_key_checking=True)
         failures: list[BaseException] = []
 
         def open_() -> None:
@@ -672,7 +716,7 @@ def test_what_is_no_ssh_server_is_told_apart_at_once(
 ) -> None:
     with listening(server) as port:
         started = time.monotonic()
-        text = refusal(connection(port, keys["ed25519"]), UnreachableError)
+        text = refusal(connection(port, keys.path(keys["ed25519"])), UnreachableError)
         assert time.monotonic() - started < ENOUGH / 2
     assert f"127.0.0.1 port {port} ended the connection while negotiating" in text
     assert "--port" in text
@@ -686,7 +730,7 @@ def test_a_server_with_several_keys_shows_the_one_on_file(keys: Keys, tmp_path: 
         server = Odd()
         with odd_server(server, *host_keys) as port:
             known_hosts.write_text(entry("127.0.0.1", port, public(on_file)))
-            with opened(connection(port, keys["ed25519"], [known_hosts])):
+            with opened(connection(port, keys.path(keys["ed25519"]), [known_hosts])):
                 assert server.transport is not None
                 shown = server.transport.get_server_key()
                 assert shown is not None
@@ -696,7 +740,7 @@ def test_a_server_with_several_keys_shows_the_one_on_file(keys: Keys, tmp_path: 
 def test_aes_gcm_is_preferred(keys: Keys) -> None:
     server = Odd()
     with odd_server(server, keys["ed25519 host"]) as port:
-        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        link = connection(port, keys.path(keys["ed25519"]), disable_host_key_checking=True)
         with opened(link):
             transport: Any = server.transport
             assert transport.local_cipher == transport.remote_cipher == "aes128-gcm@openssh.com"
@@ -708,7 +752,7 @@ def test_version_1_of_the_protocol_is_not_spoken(keys: Keys) -> None:
         mute(sock)
 
     with listening(speak_ssh_1) as port:
-        text = refusal(connection(port, keys["ed25519"]), UnreachableError)
+        text = refusal(connection(port, keys.path(keys["ed25519"])), UnreachableError)
     assert "1.5" in text
     assert "very old" in text
 
@@ -727,7 +771,7 @@ class OldMACs(Odd):
 @pytest.mark.parametrize("server", [OldCiphers, OldMACs])
 def test_what_openssh_leaves_out_is_not_spoken(server: type[Odd], keys: Keys) -> None:
     with odd_server(server(), keys["ed25519 host"]) as port:
-        text = refusal(connection(port, keys["ed25519"]), UnreachableError)
+        text = refusal(connection(port, keys.path(keys["ed25519"])), UnreachableError)
     assert "No encryption in common" in text
 
 
@@ -740,10 +784,13 @@ class PasswordOnly(Odd):
 
 
 class WantsMore(Odd):
+    took_a_key = False
+
     def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002 - inherited
-        return "keyboard-interactive"
+        return "keyboard-interactive" if self.took_a_key else "publickey"
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:  # noqa: ARG002
+        self.took_a_key = True
         return AUTH_PARTIALLY_SUCCESSFUL
 
 
@@ -758,7 +805,7 @@ def test_a_server_that_wants_something_else_than_a_key_is_named_as_such(
     server: type[Odd], words: str, keys: Keys
 ) -> None:
     with odd_server(server(), keys["ed25519 host"]) as port:
-        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        link = connection(port, keys.path(keys["ed25519"]), disable_host_key_checking=True)
         assert words in refusal(link, AuthenticationError)
 
 
@@ -772,7 +819,7 @@ class HangsUpOnKeys(Odd):
 def test_hanging_up_while_authenticating_is_no_refusal_of_the_key(keys: Keys) -> None:
     """It may be a server that restarts: time may mend that, and a wrong key it does not."""
     with odd_server(HangsUpOnKeys(), keys["ed25519 host"]) as port:
-        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        link = connection(port, keys.path(keys["ed25519"]), disable_host_key_checking=True)
         text = refusal(link, UnreachableError)
     assert "while authenticating" in text
 
@@ -784,7 +831,7 @@ class NoSessions(Odd):
 
 def test_an_account_without_sessions_is_explained(keys: Keys) -> None:
     with odd_server(NoSessions(), keys["ed25519 host"]) as port:
-        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        link = connection(port, keys.path(keys["ed25519"]), disable_host_key_checking=True)
         text = refusal(link, ChannelRefusedError)
     assert "refused to open a session" in text
 
@@ -793,7 +840,7 @@ def test_an_end_without_a_status_is_told_as_such(keys: Keys) -> None:
     """As m2m-mcp-server-ssh-server does it: it closes its channel and says no more."""
     server = Odd()
     with odd_server(server, keys["ed25519 host"]) as port:
-        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        link = connection(port, keys.path(keys["ed25519"]), disable_host_key_checking=True)
         with opened(link) as carrier:
             assert server.channel is not None
             server.channel.close()
@@ -823,7 +870,7 @@ def test_a_signal_is_sent_as_rfc_4254_has_it(keys: Keys, monkeypatch: pytest.Mon
         listen,
     )
     with odd_server(Odd(), keys["ed25519 host"]) as port:
-        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        link = connection(port, keys.path(keys["ed25519"]), disable_host_key_checking=True)
         with opened(link) as carrier:
             carrier.signal("TERM")
             assert arrived.wait(ENOUGH)
@@ -869,7 +916,7 @@ def test_a_write_that_is_stuck_ends_with_an_oserror(how: str, keys: Keys) -> Non
             failures.append(exc)
 
     with odd_server(Wide(), keys["ed25519 host"]) as server_port, listening(carry) as port:
-        link = connection(port, keys["ed25519"], disable_host_key_checking=True)
+        link = connection(port, keys.path(keys["ed25519"]), disable_host_key_checking=True)
         with opened(link) as carrier:
             frozen.set()
             writer = threading.Thread(target=write)

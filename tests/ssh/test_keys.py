@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import paramiko
@@ -26,12 +27,21 @@ from hypothesis import strategies as st
 
 import m2m_ssh_client
 from m2m_ssh_client.errors import KeyFileError
-from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key, public_key_line
+from m2m_ssh_client.ssh.keys import (
+    PublicKey,
+    ensure_client_key,
+    load_client_key,
+    public_key_line,
+    read_key_file,
+    read_public_key,
+    take_strings,
+    wire_strings,
+)
 from m2m_ssh_client.text import quoted
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes, paths or a shell")
 
-SECRET = "correct horse"  # noqa: S105 - of keys that live as long as a test
+SECRET = "correct horse"
 
 
 def keygen(*arguments: str) -> str:
@@ -232,6 +242,130 @@ def test_a_wrong_passphrase_is_reported_and_shown_nowhere(tmp_path: Path, file_f
     while error is not None:
         assert wrong not in repr(error)
         error = error.__cause__ or error.__context__
+
+
+@posix_only
+def test_a_key_that_belongs_to_somebody_else_may_be_open_to_us(
+    key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for `ssh`: a key that an administrator lends by a group is not ours to protect."""
+    key_file.chmod(0o640)
+    owner = key_file.stat().st_uid
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    assert load_client_key(key_file, None).can_sign()
+
+
+# Public halves
+
+
+@pytest.mark.parametrize(("passphrase", "encrypted"), [("", False), (SECRET, True)])
+@pytest.mark.parametrize(("kind", "bits", "_class"), TYPES)
+def test_openssh_files_tell_their_public_half_without_being_opened(
+    tmp_path: Path, kind: str, bits: str, _class: object, passphrase: str, encrypted: bool
+) -> None:
+    path = tmp_path / "key"
+    keygen("-q", "-t", kind, "-b", bits, "-a", "1", "-N", passphrase, "-f", str(path))
+    file = read_key_file(path)
+    assert file.encrypted == encrypted
+    assert file.public == read_public_key(tmp_path / "key.pub")
+
+
+@pytest.mark.parametrize("file_format", ["PEM", "PKCS8"])
+def test_other_files_do_not(tmp_path: Path, file_format: str) -> None:
+    path = tmp_path / "key"
+    keygen("-q", "-t", "ecdsa", "-m", file_format, "-N", SECRET, "-f", str(path))
+    assert read_key_file(path).encrypted
+    assert read_key_file(path).public is None
+
+
+@pytest.mark.parametrize(("kind", "bits", "_class"), TYPES)
+def test_a_certificate_is_about_a_plain_key_and_has_its_fingerprint(
+    tmp_path: Path, kind: str, bits: str, _class: object
+) -> None:
+    path = tmp_path / "key"
+    keygen("-q", "-t", kind, "-b", bits, "-N", "", "-f", str(path))
+    keygen("-q", "-s", str(path), "-I", "me", "-n", "me", f"{path}.pub")
+    plain, certificate = (read_public_key(tmp_path / f"key{end}.pub") for end in ("", "-cert"))
+    assert not plain.is_certificate
+    assert certificate.is_certificate
+    assert certificate.plain == plain == plain.plain
+    assert certificate.fingerprint == keygen("-l", "-f", f"{path}-cert.pub").split()[1]
+    assert plain.line == " ".join((tmp_path / "key.pub").read_text().split()[:2])
+
+
+def test_a_certificate_of_a_security_key_is_about_that_key() -> None:
+    public = (b"\1" * 32, b"ssh:")
+    rest = b"\0" * 8 + b"\0\0\0\1" + b"\0" * 40
+    kind = b"sk-ssh-ed25519-cert-v01@openssh.com"
+    certificate = PublicKey.of(wire_strings(kind, b"nonce", *public) + rest)
+    assert certificate.plain.blob == wire_strings(b"sk-ssh-ed25519@openssh.com", *public)
+
+
+def cert(kind: bytes, *fields: bytes, rest: bytes = b"\0" * 11 + b"\1") -> PublicKey:
+    return PublicKey.of(wire_strings(kind + b"-cert-v01@openssh.com", b"nonce", *fields) + rest)
+
+
+@pytest.mark.parametrize(
+    "certificate",
+    [
+        pytest.param(cert(b"ssh-ed25519", b"k" * 32, rest=b"\0" * 11 + b"\2"), id="host"),
+        pytest.param(cert(b"ssh-ed25519", b"k" * 32, rest=b"\0" * 11), id="cut"),
+        pytest.param(cert(b"ssh-ed25519"), id="no key"),
+        pytest.param(cert(b"ssh-ed448", b"k"), id="unknown"),
+    ],
+)
+def test_what_is_no_user_certificate_has_no_plain_key(certificate: PublicKey) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        _ = certificate.plain
+
+
+LINE = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        (LINE, True),
+        (f"{LINE} me@here two words\n", True),
+        (f"\n# a comment\n  {LINE}\r\n", True),
+        (f"{LINE}\nanother line", True),
+        (f"{LINE}!", False),
+        (LINE.replace("ssh-ed25519", "ssh-rsa"), False),
+        (f"no-pty {LINE}", False),
+        ("ssh-ed25519", False),
+        ("ssh-ed25519 AAAA", False),
+        ("", False),
+        ("#", False),
+    ],
+)
+def test_a_public_key_is_read_from_the_first_line_that_counts(text: str, good: bool) -> None:
+    if good:
+        assert PublicKey.parse(text.encode()).line == LINE
+    else:
+        with pytest.raises(ValueError, match=r"."):
+            PublicKey.parse(text.encode())
+
+
+@settings(database=None, deadline=None)
+@given(st.lists(st.binary(max_size=9), max_size=5), st.binary(max_size=3))
+def test_strings_are_read_as_they_were_written(strings: list[bytes], rest: bytes) -> None:
+    data = wire_strings(*strings)
+    assert take_strings(data + rest, len(strings)) == (strings, rest)
+    if data:
+        with pytest.raises(ValueError, match="cut short"):
+            take_strings(data[:-1], len(strings))
+
+
+@settings(database=None, deadline=None)
+@given(st.binary(max_size=200))
+def test_no_blob_raises_anything_but_a_value_error(blob: bytes) -> None:
+    for read in (
+        PublicKey.of,
+        PublicKey.parse,
+        lambda b: PublicKey("ssh-rsa-cert-v01@openssh.com", b).plain,
+    ):
+        with suppress(ValueError):
+            read(blob)
 
 
 PEM = b"-----BEGIN %s-----\nAAAA\n-----END %s-----\n"
@@ -447,7 +581,16 @@ RACER = """
 import sys
 from pathlib import Path
 from m2m_ssh_client.text import quoted
-from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key, public_key_line
+from m2m_ssh_client.ssh.keys import (
+    PublicKey,
+    ensure_client_key,
+    load_client_key,
+    public_key_line,
+    read_key_file,
+    read_public_key,
+    take_strings,
+    wire_strings,
+)
 print("ready", flush=True)
 sys.stdin.readline()
 path = Path(sys.argv[1])

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError
 from m2m_ssh_client.ssh.host_key import HostKey
+from m2m_ssh_client.ssh.host_keys import HostVerifier
 from m2m_ssh_client.ssh.known_hosts import KnownHosts, entry
+from m2m_ssh_client.ssh.settings import Trust
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell, quoting or path")
 
@@ -57,14 +59,18 @@ RSA = HostKey("ssh-rsa", rsa_blob(2048))
 K, X, R = key_text(OURS), key_text(OTHER), key_text(RSA)
 
 
+def verifier(host: str, port: int, *files: Path) -> HostVerifier:
+    return HostVerifier(Trust(host, port, user_files=files))
+
+
 def outcome(file: Path, host: str, port: int, key: HostKey = OURS) -> str:
     try:
-        KnownHosts.load([file]).verify(host, port, key)
+        verifier(host, port, file).verify(key.blob)
     except HostKeyError as exc:
         words = {
             "revoked": "revoked",
             "has changed": "changed",
-            "@cert-authority": "authority",
+            "a certificate authority": "authority",
             "no key is on file": "unknown",
         }
         return next(name for word, name in words.items() if word in str(exc))
@@ -202,67 +208,86 @@ def test_many_stars_in_a_pattern_do_not_make_matching_slow(tmp_path: Path) -> No
     assert outcome(file, "a" * 255, 22) == "unknown"
 
 
+ED, RSA_512, RSA_256, P256_ALGORITHM = AVAILABLE = (
+    "ssh-ed25519",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+    "ecdsa-sha2-nistp256",
+)
+CERTIFIED = [f"{name}-cert-v01@openssh.com" for name in AVAILABLE]
+C_ED, C_512, C_256, C_P256 = CERTIFIED
+USUAL = [*CERTIFIED, *AVAILABLE]
+RSA_FIRST = [C_512, C_256, RSA_512, RSA_256, C_ED, C_P256, ED, P256_ALGORITHM]
+
+
 @pytest.mark.parametrize(
-    ("content", "port", "types", "named"),
+    ("content", "port", "offered"),
     [
-        pytest.param("", 22, [], False, id="empty"),
+        pytest.param("", 22, USUAL, id="empty"),
+        pytest.param(f"{HOST} {R}", 22, RSA_FIRST, id="type-on-file"),
+        pytest.param(f"{HOST} {R}\n{HOST} {K}\n* {X}", 22, USUAL, id="best-on-file"),
+        pytest.param(f"[{HOST}]:2222 {R}\n{HOST} {K}", PORT, RSA_FIRST, id="port"),
+        pytest.param(f"{HOST} {R}", PORT, USUAL, id="no-fall-back"),
+        pytest.param(f"@revoked * {R}", 22, USUAL, id="only-revoked"),
+        pytest.param(f"@revoked * {R}\n{HOST} {R}", 22, USUAL, id="known-and-revoked"),
         pytest.param(
-            f"{HOST} {R}\n{HOST} {K}\n* {X}", 22, ["ssh-rsa", "ssh-ed25519"], True, id="order"
+            f"{HOST} {R}\n{HOST} {K}\n@revoked * {K}", 22, RSA_FIRST, id="one-of-two-revoked"
         ),
-        pytest.param(f"[{HOST}]:2222 {R}\n{HOST} {K}", PORT, ["ssh-rsa"], True, id="port"),
-        pytest.param(f"{HOST} {R}", PORT, ["ssh-rsa"], False, id="fall-back"),
-        pytest.param(f"@revoked * {R}", 22, [], False, id="only-revoked"),
-        pytest.param(f"@revoked * {R}\n{HOST} {R}", 22, [], True, id="known-and-revoked"),
+        pytest.param(f"@cert-authority * {R}", 22, USUAL, id="only-a-ca"),
         pytest.param(
-            f"{HOST} {R}\n{HOST} {K}\n@revoked * {R}",
+            f"@cert-authority * {X}\n{HOST} {R}",
             22,
-            ["ssh-ed25519"],
-            True,
-            id="one-of-two-revoked",
+            [*CERTIFIED, RSA_512, RSA_256, ED, P256_ALGORITHM],
+            id="ca-and-a-type",
         ),
-        pytest.param(f"@cert-authority * {R}", 22, [], False, id="only-a-ca"),
     ],
 )
-def test_the_types_on_file_are_those_of_usable_keys_in_file_order(
-    tmp_path: Path, content: str, port: int, types: list[str], named: bool
+def test_the_algorithms_offered_first_are_those_that_lead_to_a_key_on_file(
+    tmp_path: Path, content: str, port: int, offered: list[str]
 ) -> None:
     file = tmp_path / "known_hosts"
     file.write_text(content)
-    known_hosts = KnownHosts.load([file])
-    assert known_hosts.key_types(HOST, port) == types
-    assert known_hosts.names(HOST, port) is named
+    assert verifier(HOST, port, file).key_algorithms(AVAILABLE) == offered
+
+
+def test_a_list_with_certificates_is_only_put_in_order(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text(f"{HOST} {R}\n")
+    assert verifier(HOST, 22, file).key_algorithms([C_ED, ED, C_512, RSA_512]) == [
+        *(C_512, RSA_512, C_ED, ED)
+    ]
 
 
 def test_all_files_count_as_one_and_a_revocation_in_the_last_one_counts(tmp_path: Path) -> None:
     user, system, absent = tmp_path / "user", tmp_path / "system", tmp_path / "absent"
     user.write_text(f"{HOST} {X}\n")
     system.write_text(f"{HOST} {K}\n")
-    KnownHosts.load([absent, user, system]).verify(HOST, 22, OURS)
+    verifier(HOST, 22, absent, user, system).verify(OURS.blob)
     system.write_text(f"{HOST} {K}\n@revoked {HOST} {X}\n")
     with pytest.raises(HostKeyError, match="revoked"):
-        KnownHosts.load([absent, user, system]).verify(HOST, 22, OTHER)
+        verifier(HOST, 22, absent, user, system).verify(OTHER.blob)
 
 
 def test_an_unknown_key_is_refused_with_the_ways_to_check_and_to_add_it(tmp_path: Path) -> None:
     first = tmp_path / "known_hosts"
-    known_hosts = KnownHosts.load([first, tmp_path / "other"])
     with pytest.raises(HostKeyError) as caught:
-        known_hosts.verify(HOST, PORT, OURS)
+        verifier(HOST, PORT, first, tmp_path / "other").verify(OURS.blob)
     text = str(caught.value)
     assert text.startswith(f"Host key verification failed: {HOST}:{PORT} ")
     assert f"the ssh-ed25519 key {OURS.fingerprint}" in text
     assert "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" in text
-    assert f"`ssh-keyscan -t ed25519 -p {PORT} {HOST} >> {first}`" in text
+    command = f"m2m-mcp-server-ssh-client trust --host {HOST} --port {PORT} --known-hosts {first}"
+    assert f"run `{command}` or pass" in text
     assert f"--host-key {OURS.fingerprint}" in text
     assert "\n" not in text
 
 
 def test_without_a_file_an_unknown_key_can_only_be_pinned() -> None:
     with pytest.raises(HostKeyError) as caught:
-        KnownHosts.load([]).verify("::1", PORT, RSA)
+        verifier("::1", PORT).verify(RSA.blob)
     text = str(caught.value)
     assert f"[::1]:{PORT} showed the ssh-rsa key" in text
-    assert "ssh-keyscan" not in text
+    assert "trust" not in text
     assert f"--host-key {RSA.fingerprint}" in text
 
 
@@ -270,7 +295,7 @@ def test_a_different_key_under_the_bare_name_is_mentioned(tmp_path: Path) -> Non
     file = tmp_path / "known_hosts"
     file.write_text(f"# one\n{HOST} {X}\n")
     with pytest.raises(HostKeyError, match="no key is on file") as caught:
-        KnownHosts.load([file]).verify(HOST, PORT, OURS)
+        verifier(HOST, PORT, file).verify(OURS.blob)
     assert f"{file}:2 has a different key for {HOST} without a port" in str(caught.value)
 
 
@@ -280,7 +305,7 @@ def test_a_changed_key_names_the_line_of_the_same_type_and_warns_of_an_attack(
     file = tmp_path / "known_hosts"
     file.write_text(f"{HOST} {R}\n# two\n{HOST} {X}\n")
     with pytest.raises(HostKeyError) as caught:
-        KnownHosts.load([file]).verify(HOST, 22, OURS)
+        verifier(HOST, 22, file).verify(OURS.blob)
     text = str(caught.value)
     assert text.startswith(f"Host key verification failed: {HOST}:22 ")
     assert OURS.fingerprint in text
@@ -296,7 +321,7 @@ def test_a_changed_key_behind_a_pattern_is_not_mended_by_dropping_the_pattern(
     file = tmp_path / "known_hosts"
     file.write_text(f"*.example.com {X}\n")
     with pytest.raises(HostKeyError) as caught:
-        KnownHosts.load([file]).verify(HOST, 22, OURS)
+        verifier(HOST, 22, file).verify(OURS.blob)
     assert f"correct line 1 of {file}" in str(caught.value)
     assert "ssh-keygen -R" not in str(caught.value)
 
@@ -305,22 +330,21 @@ def test_a_revoked_key_names_the_line_that_revokes_it(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text(f"\n@revoked * {K}\n")
     with pytest.raises(HostKeyError) as caught:
-        KnownHosts.load([file]).verify(HOST, PORT, OURS)
+        verifier(HOST, PORT, file).verify(OURS.blob)
     text = str(caught.value)
     assert text.startswith(f"Host key verification failed: {HOST}:{PORT} ")
     assert f"{OURS.fingerprint}, which is marked as revoked at {file}:2" in text
-    assert "keyscan" not in text
+    assert "client trust" not in text
 
 
 def test_a_host_with_only_a_certificate_authority_is_told_so(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text(f"@cert-authority *.example.com {X}\n")
     with pytest.raises(HostKeyError) as caught:
-        KnownHosts.load([file]).verify(HOST, PORT, OURS)
+        verifier(HOST, PORT, file).verify(OURS.blob)
     text = str(caught.value)
     assert f"@cert-authority, {file}:1" in text
-    assert "host certificates are not supported yet" in text
-    assert "ssh-keyscan -t ed25519" in text
+    assert "client trust --host" in text
 
 
 @posix_only
@@ -330,13 +354,13 @@ def test_the_commands_can_be_pasted_whatever_the_path(tmp_path: Path) -> None:
     file = folder / "known hosts"
     file.write_text(f"[{HOST}]:2222 {X}\n{hashed(f'[{HOST}]:2222')} {X}\nother {K}\n")
     with pytest.raises(HostKeyError) as caught:
-        KnownHosts.load([file]).verify(HOST, PORT, OURS)
+        verifier(HOST, PORT, file).verify(OURS.blob)
     command = caught.value.hint.split("`")[1]
     assert shlex.split(command) == ["ssh-keygen", "-R", f"[{HOST}]:2222", "-f", str(file)]
     subprocess.run(["sh", "-c", command], check=True, capture_output=True, timeout=20)
     assert file.read_text() == f"other {K}\n"
     with pytest.raises(HostKeyError) as caught:
-        KnownHosts.load([file]).verify(HOST, PORT, OURS)
+        verifier(HOST, PORT, file).verify(OURS.blob)
     assert shlex.split(caught.value.hint.split("`")[3])[-1] == str(file)
 
 
@@ -345,9 +369,9 @@ def test_a_missing_file_is_empty_and_a_tilde_is_the_home_folder(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    assert not KnownHosts.load([Path("~/known_hosts")]).names(HOST, 22)
+    assert not KnownHosts.load([Path("~/known_hosts")]).entries_for(HOST)
     (tmp_path / "known_hosts").write_text(f"{HOST} {K}\n")
-    assert KnownHosts.load([Path("~/known_hosts")]).names(HOST, 22)
+    assert KnownHosts.load([Path("~/known_hosts")]).entries_for(HOST)
 
 
 def unreadable_paths(tmp_path: Path) -> dict[str, tuple[Path, str]]:
@@ -380,7 +404,7 @@ def test_lines_that_make_no_sense_are_skipped_and_logged_by_place(
     file = tmp_path / "known_hosts"
     file.write_text(f"nonsense\n# fine\n\n{HOST} {K}\n{HOST} ssh-dss AAAA\n@foo * {K}\n")
     with caplog.at_level(logging.DEBUG):
-        KnownHosts.load([file]).verify(HOST, 22, OURS)
+        verifier(HOST, 22, file).verify(OURS.blob)
     (record,) = caplog.records
     assert record.levelno == logging.DEBUG
     assert record.getMessage().endswith(f": {file}:1, {file}:5, {file}:6")
@@ -396,7 +420,7 @@ def test_an_added_line_is_found_by_us_and_by_ssh_keygen(
     assert line.endswith("\n")
     assert line.count("\n") == 1
     file.write_text(line)
-    KnownHosts.load([file]).verify(host, port, OURS)
+    verifier(host, port, file).verify(OURS.blob)
     name = host.lower() if port == 22 else f"[{host.lower()}]:{port}"
     assert line.split() == [name, "ssh-ed25519", OURS.base64]
     assert keygen("-F", name, "-f", str(file)).endswith(line)
@@ -445,7 +469,7 @@ def test_a_key_made_by_ssh_keygen_is_read_with_its_fingerprint_and_found_when_ha
     keygen("-H", "-f", str(file))
     assert "example" not in file.read_text().lower()
     for host, port in ((HOST, 22), ("192.0.2.1", 22), ("::1", PORT)):
-        KnownHosts.load([file]).verify(host, port, key)
+        verifier(host, port, file).verify(key.blob)
         assert outcome(file, host, port) == "changed"
 
 
@@ -567,13 +591,12 @@ def test_no_file_content_does_more_harm_than_a_refusal(
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "random_known_hosts"
     file.write_bytes(content)
-    known_hosts = KnownHosts.load([file])
-    on_file = known_hosts.key_types(host, port)
+    judge = verifier(host, port, file)
+    assert sorted(judge.key_algorithms(AVAILABLE)) == sorted(USUAL)
     try:
-        known_hosts.verify(host, port, OURS)
+        judge.verify(OURS.blob)
     except HostKeyError:
         return
-    assert on_file
     assert OURS.base64.encode() in content
 
 

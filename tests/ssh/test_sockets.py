@@ -14,6 +14,7 @@ import pytest
 
 from m2m_ssh_client.errors import UnreachableError
 from m2m_ssh_client.ssh import sockets
+from m2m_ssh_client.ssh.settings import Address
 
 ENOUGH = 5.0  # seconds: far more than anything on loopback takes
 IPV4 = (socket.AF_INET, "127.0.0.1")
@@ -87,13 +88,15 @@ def connect(
     port: int,
     seconds: float = ENOUGH,
     cancelled: Callable[[], bool] = lambda: False,
-) -> socket.socket:
-    return sockets.connect(host, port, time.monotonic() + seconds, cancelled)
+    **settings: Any,
+) -> sockets.LiveSocket:
+    address = Address(host, port, **settings)
+    return sockets.connect(address, time.monotonic() + seconds, cancelled)
 
 
-def failure(host: str, port: int, seconds: float = ENOUGH) -> str:
+def failure(host: str, port: int, seconds: float = ENOUGH, **settings: Any) -> str:
     with pytest.raises(UnreachableError) as caught:
-        connect(host, port, seconds)
+        connect(host, port, seconds, **settings)
     text = str(caught.value)
     assert "\n" not in text
     return text
@@ -106,6 +109,7 @@ def test_the_socket_is_connected_blocking_and_sends_at_once(family: tuple[int, s
         with there:
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert sock.gettimeout() is None
+            assert 0 <= time.monotonic() - sock.last_received < ENOUGH
             there.sendall(b"x")
             assert sock.recv(1) == b"x"
 
@@ -255,3 +259,158 @@ def test_a_name_that_does_not_resolve_is_told_with_the_option_to_check(
     text = failure(name, 22)
     assert "cannot be resolved" in text
     assert "--host" in text
+
+
+@pytest.mark.parametrize("keepalive", [True, False])
+def test_tcp_keepalive_is_as_configured(keepalive: bool) -> None:
+    with (
+        listening(IPV4) as listener,
+        connect("127.0.0.1", port_of(listener), tcp_keepalive=keepalive) as sock,
+    ):
+        assert bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) is keepalive
+
+
+@pytest.fixture
+def answer_by_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`localhost` has an address of each family, whatever this machine's hosts file says."""
+    getaddrinfo = socket.getaddrinfo
+
+    def resolve(host: str, port: int, family: int, *args: int) -> list[Any]:
+        addresses = ("::1", "127.0.0.1") if host == "localhost" else (host,)
+        found = [info for each in addresses for info in getaddrinfo(each, port, 0, *args)]
+        return [info for info in found if family in (0, info[0])]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+
+@needs_ipv6
+@pytest.mark.usefixtures("answer_by_family")
+@pytest.mark.parametrize(
+    ("settings", "reached"),
+    [
+        ({"family": "any"}, "::1"),
+        ({"family": "inet"}, "127.0.0.1"),
+        ({"family": "inet6"}, "::1"),
+        ({"bind": "127.0.0.1"}, "127.0.0.1"),
+        ({"bind": "::1"}, "::1"),
+        ({"bind": "localhost"}, "::1"),
+        ({"bind": "localhost", "family": "inet"}, "127.0.0.1"),
+    ],
+    ids=str,
+)
+def test_family_and_local_address_decide_which_addresses_are_tried(
+    settings: dict[str, Any], reached: str
+) -> None:
+    with (
+        listening(IPV4) as four,
+        listening(IPV6, port_of(four)),
+        connect("localhost", port_of(four), **settings) as sock,
+    ):
+        assert sock.getpeername()[0] == reached
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is the only one")
+@pytest.mark.parametrize("bind", ["127.0.0.9", "localhost"])
+def test_the_connection_comes_from_the_first_local_address(
+    bind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    getaddrinfo = socket.getaddrinfo
+
+    def resolve(host: str, *args: int) -> list[Any]:
+        addresses = ("127.0.0.9", "127.0.0.8") if host == "localhost" else (host,)
+        return [info for each in addresses for info in getaddrinfo(each, *args)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with (
+        listening(IPV4) as listener,
+        connect("127.0.0.1", port_of(listener), bind=bind) as sock,
+    ):
+        assert sock.getsockname()[0] == "127.0.0.9"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"bind": "192.0.2.1"}, ("'192.0.2.1' cannot be used", "BindAddress")),  # RFC 5737
+        ({"bind": "nosuch.invalid"}, ("'nosuch.invalid' cannot be used", "BindAddress")),
+        ({"bind": "::1"}, ("127.0.0.1 has only addresses of another family", "BindAddress")),
+        ({"bind": "::1", "family": "inet"}, ("'::1' cannot be used", "BindAddress")),
+        ({"family": "inet6"}, ("cannot be resolved to an IPv6 address",)),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_connected_from_or_as_is_told(
+    settings: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    with listening(IPV4) as listener:
+        text = failure("127.0.0.1", port_of(listener), **settings)
+    assert all(each in text for each in words), text
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Real ones would take seconds."""
+    monkeypatch.setattr(sockets, "_PAUSE", 0.05)
+    taken: list[float] = []
+    sleep = time.sleep
+
+    def note(seconds: float) -> None:
+        taken.append(seconds)
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", note)
+    return taken
+
+
+def test_one_attempt_is_one_and_makes_no_pause(pauses: list[float]) -> None:
+    failure("127.0.0.1", closed_port())
+    assert not pauses
+
+
+def test_as_many_attempts_are_made_as_configured(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = closed_port()
+    begun: list[Any] = []
+    begin = sockets._begin
+
+    def note(sock: socket.socket, target: Any) -> None:
+        begun.append(target)
+        begin(sock, target)
+
+    monkeypatch.setattr(sockets, "_begin", note)
+    failure("127.0.0.1", port, attempts=3)
+    assert begun == [("127.0.0.1", port)] * 3
+    assert sum(pauses) >= 2 * 0.04
+
+
+def test_a_server_that_comes_up_between_two_attempts_is_reached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port = closed_port()
+    with ExitStack() as stack:
+
+        def pause(_deadline: float, _cancelled: Callable[[], bool]) -> bool:
+            stack.enter_context(listening(IPV4, port))
+            return True
+
+        monkeypatch.setattr(sockets, "_paused", pause)
+        connect("127.0.0.1", port, attempts=2).close()
+
+
+def test_there_is_no_pause_that_the_deadline_would_end() -> None:
+    started = time.monotonic()
+    failure("127.0.0.1", closed_port(), 0.9, attempts=100)
+    assert time.monotonic() - started < 0.5
+
+
+def test_cancelling_ends_a_pause() -> None:
+    begun = time.monotonic()
+    with pytest.raises(UnreachableError):
+        connect(
+            "127.0.0.1",
+            closed_port(),
+            cancelled=lambda: time.monotonic() > begun + 0.2,
+            attempts=100,
+        )
+    assert time.monotonic() - begun < 0.8

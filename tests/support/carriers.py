@@ -46,6 +46,9 @@ class PipeCarrier:
         while rest:
             rest = rest[os.write(self._stdin_write, rest) :]
 
+    def write_now(self, _data: bytes) -> bool:
+        return False
+
     def close_write(self) -> None:
         self._close(self._stdin_write)
 

@@ -1,0 +1,283 @@
+"""Which algorithms are offered: ssh_config(5)'s lists, and our defaults, in names that paramiko can do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any
+
+import paramiko
+from paramiko.kex_gex import KexGexSHA256
+
+from m2m_ssh_client.errors import ConfigError
+from m2m_ssh_client.ssh.settings import Algorithms
+from m2m_ssh_client.text import printable, shortened
+
+logger = logging.getLogger(__name__)
+
+# Nothing in these defaults is missing in OpenSSH's own (ssh_config(5)), so no CBC, 3DES, MD5 or truncated MACs.
+# AES-GCM first: one pass in one library call for each packet, where CTR needs a MAC beside it.
+CIPHERS = (
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "aes128-ctr",
+    "aes192-ctr",
+    "aes256-ctr",
+)
+MACS = (
+    "hmac-sha2-256-etm@openssh.com",
+    "hmac-sha2-512-etm@openssh.com",
+    "hmac-sha2-256",
+    "hmac-sha2-512",
+    "hmac-sha1",
+)
+KEX = (
+    "mlkem768x25519-sha256",
+    "curve25519-sha256",
+    "curve25519-sha256@libssh.org",
+    "ecdh-sha2-nistp256",
+    "ecdh-sha2-nistp384",
+    "ecdh-sha2-nistp521",
+    "diffie-hellman-group-exchange-sha256",
+    "diffie-hellman-group16-sha512",
+    "diffie-hellman-group14-sha256",
+)
+PLAIN_KEYS = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
+# Certificates before plain keys, as OpenSSH has it.
+KEYS = (*(f"{name}-cert-v01@openssh.com" for name in PLAIN_KEYS), *PLAIN_KEYS)
+# Keys that live on a token: its agent can sign with them, and paramiko cannot verify what a host signed so.
+TOKEN_KEYS = (
+    "sk-ssh-ed25519-cert-v01@openssh.com",
+    "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+)
+
+_MSG_KEXDH_GEX_GROUP = 31  # RFC 4419 section 5
+
+# In the order of `ssh -Q HostKeyAlgorithms`, which is the order that a pattern gives.
+_ALL_KEYS = (
+    "ssh-ed25519",
+    "ssh-ed25519-cert-v01@openssh.com",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ssh-ed25519-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp384-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp521",
+    "ecdsa-sha2-nistp521-cert-v01@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "webauthn-sk-ecdsa-sha2-nistp256@openssh.com",
+    "webauthn-sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "ssh-dss",
+    "ssh-dss-cert-v01@openssh.com",
+    "ssh-rsa",
+    "ssh-rsa-cert-v01@openssh.com",
+    "rsa-sha2-256",
+    "rsa-sha2-256-cert-v01@openssh.com",
+    "rsa-sha2-512",
+    "rsa-sha2-512-cert-v01@openssh.com",
+    "ssh-xmss@openssh.com",
+    "ssh-xmss-cert-v01@openssh.com",
+)
+# What one release of OpenSSH or another knows by these names (`ssh -Q`): without these a name is a slip of the pen.
+_KNOWN = {
+    "Ciphers": (
+        "3des-cbc",
+        "aes128-cbc",
+        "aes192-cbc",
+        "aes256-cbc",
+        "rijndael-cbc@lysator.liu.se",
+        "aes128-ctr",
+        "aes192-ctr",
+        "aes256-ctr",
+        "aes128-gcm@openssh.com",
+        "aes256-gcm@openssh.com",
+        "chacha20-poly1305@openssh.com",
+        "arcfour",
+        "arcfour128",
+        "arcfour256",
+        "blowfish-cbc",
+        "cast128-cbc",
+    ),
+    "MACs": (
+        "hmac-sha1",
+        "hmac-sha1-96",
+        "hmac-sha2-256",
+        "hmac-sha2-512",
+        "hmac-md5",
+        "hmac-md5-96",
+        "hmac-ripemd160",
+        "hmac-ripemd160@openssh.com",
+        "umac-64@openssh.com",
+        "umac-128@openssh.com",
+        "hmac-sha1-etm@openssh.com",
+        "hmac-sha1-96-etm@openssh.com",
+        "hmac-sha2-256-etm@openssh.com",
+        "hmac-sha2-512-etm@openssh.com",
+        "hmac-md5-etm@openssh.com",
+        "hmac-md5-96-etm@openssh.com",
+        "hmac-ripemd160-etm@openssh.com",
+        "umac-64-etm@openssh.com",
+        "umac-128-etm@openssh.com",
+    ),
+    "KexAlgorithms": (
+        "diffie-hellman-group1-sha1",
+        "diffie-hellman-group14-sha1",
+        "diffie-hellman-group14-sha256",
+        "diffie-hellman-group16-sha512",
+        "diffie-hellman-group18-sha512",
+        "diffie-hellman-group-exchange-sha1",
+        "diffie-hellman-group-exchange-sha256",
+        "ecdh-sha2-nistp256",
+        "ecdh-sha2-nistp384",
+        "ecdh-sha2-nistp521",
+        "curve25519-sha256",
+        "curve25519-sha256@libssh.org",
+        "sntrup4591761x25519-sha512@tinyssh.org",
+        "sntrup761x25519-sha512",
+        "sntrup761x25519-sha512@openssh.com",
+        "mlkem768x25519-sha256",
+    ),
+    "HostKeyAlgorithms": _ALL_KEYS,
+    "PubkeyAcceptedAlgorithms": _ALL_KEYS,
+    "CASignatureAlgorithms": _ALL_KEYS,
+}
+_QUERIES = {"CASignatureAlgorithms": "key-sig"}  # what `ssh -Q` calls it
+# Where an added or a whole list may have patterns. A list of what is taken away may have them everywhere.
+_PATTERNS = ("HostKeyAlgorithms", "PubkeyAcceptedAlgorithms", "CASignatureAlgorithms")
+
+
+class _GroupExchange(KexGexSHA256):
+    """With OpenSSH's lower bound: paramiko asks for 2048 bits or more, and would take 1024."""
+
+    preferred_bits = 3072  # what NIST SP 800-57 puts beside a 128-bit cipher
+
+    def parse_next(self, ptype: int, m: paramiko.Message) -> None:
+        if ptype == _MSG_KEXDH_GEX_GROUP:
+            bits = paramiko.Message(m.asbytes()).get_mpint().bit_length()
+            if bits < self.min_bits:
+                raise paramiko.SSHException(f"The server's Diffie-Hellman group has {bits} bits")
+        super().parse_next(ptype, m)
+
+
+def apply(transport: paramiko.Transport, wanted: Algorithms) -> None:
+    """Let the transport offer what is wanted, but for host keys. To be called before the key exchange.
+
+    Raises ConfigError for a list that ssh would call bad, or of which nothing is left.
+    """
+    tables: Any = transport  # the stubs leave its tables out
+    tables._kex_info = _key_exchanges(tables._kex_info)
+    options = transport.get_security_options()
+    options.kex = choose(wanted.kex, KEX, tables._kex_info, "KexAlgorithms")
+    options.ciphers = choose(wanted.ciphers, CIPHERS, tables._cipher_info, "Ciphers")
+    options.digests = choose(wanted.macs, MACS, tables._mac_info, "MACs")
+    # Not paramiko's use_compression(), which offers "zlib" as well: that inflates what comes before the login.
+    options.compression = ("zlib@openssh.com", "none") if wanted.compression else ("none",)
+
+
+def _key_exchanges(of_paramiko: dict[str, Any]) -> dict[str, Any]:
+    known = of_paramiko | {_GroupExchange.name: _GroupExchange}
+    if curve := known.get("curve25519-sha256@libssh.org"):
+        known["curve25519-sha256"] = curve  # RFC 8731: the same under its later name
+    return known
+
+
+def host_keys(spec: str | None) -> list[str]:
+    """HostKeyAlgorithms; `order_is_given` says whether the types on file may still come first."""
+    return choose(spec, KEYS, KEYS, "HostKeyAlgorithms")
+
+
+def order_is_given(spec: str | None) -> bool:
+    """Whether HostKeyAlgorithms says the order itself: then ssh does not put the types on file first."""
+    return spec is not None and not spec.startswith(("+", "-"))
+
+
+def public_keys(spec: str | None) -> list[str]:
+    """PubkeyAcceptedAlgorithms, with the keys of tokens, which an agent may hold."""
+    return choose(spec, KEYS + TOKEN_KEYS, KEYS + TOKEN_KEYS, "PubkeyAcceptedAlgorithms")
+
+
+def ca_signatures(spec: str | None) -> list[str]:
+    """CASignatureAlgorithms: what an authority may have signed a host's certificate with."""
+    return choose(spec, PLAIN_KEYS, PLAIN_KEYS, "CASignatureAlgorithms")
+
+
+def choose(
+    spec: str | None, defaults: Sequence[str], supported: Collection[str], keyword: str
+) -> list[str]:
+    """The names to offer, in order, of a `list`, `+list`, `-list` or `^list` (ssh_config(5), Ciphers).
+
+    What OpenSSH knows under `keyword` and `supported` lacks is left out, and told in the log. Raises ConfigError for
+    a name that nobody knows, and if nothing is left.
+    """
+    names = list(defaults) if spec is None else _assembled(spec, defaults, keyword)
+    chosen = [name for name in names if name in supported]
+    if not chosen:
+        raise ConfigError(
+            f"{keyword} {_shown(spec or '')} leaves nothing that this client can do",
+            f"It can do {', '.join(supported)}.",
+        )
+    if lacking := tuple(name for name in names if name not in {*supported, *defaults}):
+        _tell(keyword, lacking)
+    return chosen
+
+
+def _assembled(spec: str, defaults: Sequence[str], keyword: str) -> list[str]:
+    sign = spec[:1] if spec.startswith(("+", "-", "^")) else ""
+    items = spec[len(sign) :].split(",")
+    if sign == "-":
+        return [name for name in defaults if not _is_listed(name, items)]
+    _check(spec, items, keyword)
+    # A pattern gives its names in the order in which OpenSSH lists all that it knows.
+    named = [name for item in items for name in _KNOWN[keyword] if _matches(name, item)]
+    before, after = {"+": (defaults, ()), "^": ((), defaults)}.get(sign, ((), ()))
+    return list(dict.fromkeys([*before, *named, *after]))
+
+
+def _check(spec: str, items: list[str], keyword: str) -> None:
+    """Refuse what ssh calls a bad specification. What follows an empty item it does not look at."""
+    known = _KNOWN[keyword]
+    for item in items if spec.strip("+^") else [spec]:
+        if not item:
+            return
+        good = (
+            any(_matches(name, item) for name in known) if keyword in _PATTERNS else item in known
+        )
+        if not good:
+            raise ConfigError(
+                f"{keyword} {_shown(spec)} is not a list of algorithms: {_shown(item)} is none",
+                f"`ssh -Q {_QUERIES.get(keyword, keyword)}` lists those that there are.",
+            )
+
+
+def _is_listed(name: str, items: list[str]) -> bool:
+    if any(_matches(name, item[1:]) for item in items if item.startswith("!")):
+        return False
+    return any(_matches(name, item) for item in items)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Only `*` and `?` have a meaning (ssh_config(5), PATTERNS)."""
+    return fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
+def _shown(text: str) -> str:
+    return repr(shortened(printable(text), 80))
+
+
+@cache
+def _tell(keyword: str, lacking: tuple[str, ...]) -> None:
+    """Once, not with each attempt to connect."""
+    logger.info("%s: this client cannot do %s", keyword, ", ".join(lacking))

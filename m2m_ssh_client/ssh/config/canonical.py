@@ -1,0 +1,78 @@
+"""Host names made canonical: ssh_config(5), CanonicalizeHostname and the keywords beside it."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from m2m_ssh_client.ssh.config.patterns import listed
+
+
+class Rules(NamedTuple):
+    """`domains` are tried in turn for names with at most `most_dots`; `cnames` are pairs of lists with `:` between."""
+
+    domains: Sequence[str]
+    most_dots: int
+    falls_back: bool
+    cnames: Sequence[str]
+    family: socket.AddressFamily
+
+
+def address(name: str) -> str | None:
+    """The usual spelling of an IP address (127.1 is 127.0.0.1); None for what is a name."""
+    bare, percent, scope = name.partition("%")
+    try:
+        if ":" in name or percent:
+            packed = socket.inet_pton(socket.AF_INET6, bare)
+            return socket.inet_ntop(socket.AF_INET6, packed) + percent + scope
+        if re.fullmatch(r"[0-9.]+", name, re.ASCII):
+            return socket.inet_ntoa(socket.inet_aton(name))
+    except OSError:
+        return name  # it can be no name, whatever it is
+    return None
+
+
+def canonical(name: str, rules: Rules) -> str:
+    """The name with the first of the domains in which it is known, and its alias followed where that is permitted.
+
+    ValueError where it is known in none, and must be.
+    """
+    if name.endswith("."):
+        candidates = [name]
+    elif name.count(".") > rules.most_dots:
+        return _followed(name, rules)
+    else:
+        candidates = [f"{name}.{domain}." for domain in rules.domains]
+    for candidate in candidates:
+        official = _look_up(candidate, rules.family)
+        if official is not None:
+            return _alias(candidate.removesuffix("."), official, rules.cnames)
+    if not rules.falls_back:
+        raise ValueError(f"{name} is known in none of CanonicalDomains")
+    return _followed(name, rules)
+
+
+def _followed(name: str, rules: Rules) -> str:
+    """A name of the system's own search rules, which nothing but an alias changes."""
+    official = _look_up(name, rules.family) if rules.cnames else None
+    return name if official is None else _alias(name, official, rules.cnames)
+
+
+def _alias(name: str, official: str, cnames: Sequence[str]) -> str:
+    for rule in cnames:
+        source, _, target = ("*", ":", "*") if rule == "*" else rule.partition(":")
+        if listed(name, source, lowered=True) and listed(official, target, lowered=True):
+            return official
+    return name
+
+
+def _look_up(name: str, family: socket.AddressFamily) -> str | None:
+    """The official name of a host that is known, perhaps the same; None for one that is not."""
+    flags = socket.AI_CANONNAME
+    try:
+        found = socket.getaddrinfo(name, 22, family, socket.SOCK_STREAM, flags=flags)
+    except (OSError, UnicodeError):
+        return None
+    return found[0][3] or name

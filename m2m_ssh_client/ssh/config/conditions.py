@@ -1,0 +1,112 @@
+"""Match lines: ssh_config(5), Match."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from m2m_ssh_client.ssh.config import shell
+from m2m_ssh_client.ssh.config.lines import lower, shown
+from m2m_ssh_client.ssh.config.patterns import listed
+
+
+class Facts(NamedTuple):
+    """What a Match line may ask for. `expand` puts in the tokens of a command for `exec`."""
+
+    host: str
+    original: str
+    user: str
+    local_user: str
+    tag: str
+    session: str
+    command: str
+    version: str
+    final: bool
+    expand: Callable[[str], str]
+
+
+class Criterion(NamedTuple):
+    name: str
+    negated: bool
+    argument: str
+
+
+def parse(words: tuple[str, ...]) -> tuple[Criterion, ...]:
+    """The criteria of a Match line; ValueError where it makes no sense."""
+    waiting = list(words)
+    criteria: list[Criterion] = []
+    while waiting:
+        word = waiting.pop(0)
+        bare = word.removeprefix("!")
+        name, equals, argument = bare.partition("=")
+        name = lower(name)
+        if name == "all" and not equals:
+            if waiting or len(criteria) > 1:
+                raise ValueError('"all" cannot be combined with other Match criteria')
+        elif name in _TESTS:
+            argument = _argument(name, argument if equals else None, waiting)
+        elif name not in ("canonical", "final") or equals:
+            raise ValueError(f"unsupported Match criterion {shown(bare)}")
+        criteria.append(Criterion(name, word != bare, argument))
+    if not criteria:
+        raise ValueError("Match needs a criterion")
+    return tuple(criteria)
+
+
+def _argument(name: str, given: str | None, waiting: list[str]) -> str:
+    """What is given behind the name's own `=`, or else the next word."""
+    if given is None and waiting:
+        given = waiting.pop(0)
+        if given == "=" and waiting:
+            given = waiting.pop(0)
+    if given is None or (not given and name not in ("tagged", "command")):
+        raise ValueError(f"missing argument of the Match criterion {name}")
+    return given
+
+
+def hold(criteria: tuple[Criterion, ...], facts: Facts) -> bool:
+    """Whether all of them hold. Those behind one that does not are not asked, so that no command runs for nothing."""
+    return all(_holds(each, facts) != each.negated for each in criteria)
+
+
+def _holds(criterion: Criterion, facts: Facts) -> bool:
+    if criterion.name == "all":
+        return True
+    if criterion.name in ("canonical", "final"):
+        return facts.final
+    return _TESTS[criterion.name](criterion.argument, facts)
+
+
+def _local_network(networks: str, _: Facts) -> bool:
+    """Whether one of this machine's addresses is in one of the networks.
+
+    Asked by way of the address that the system would use towards each network; nothing is sent.
+    """
+    import ipaddress
+    import socket
+
+    for each in networks.split(","):
+        network = ipaddress.ip_network(each)
+        family = socket.AF_INET if network.version == 4 else socket.AF_INET6
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((str(next(network.hosts())), 9))
+                if ipaddress.ip_address(probe.getsockname()[0]) in network:
+                    return True
+        except OSError:
+            continue
+    return False
+
+
+_TESTS: dict[str, Callable[[str, Facts], bool]] = {
+    "host": lambda argument, facts: listed(facts.host, argument, lowered=True),
+    "originalhost": lambda argument, facts: listed(facts.original, argument, lowered=True),
+    "user": lambda argument, facts: listed(facts.user, argument),
+    "localuser": lambda argument, facts: listed(facts.local_user, argument),
+    "tagged": lambda argument, facts: listed(facts.tag, argument),
+    "sessiontype": lambda argument, facts: listed(facts.session, argument),
+    "command": lambda argument, facts: listed(facts.command, argument),
+    "version": lambda argument, facts: listed(facts.version, argument),
+    "localnetwork": _local_network,
+    "exec": lambda argument, facts: shell.succeeds(facts.expand(argument)),
+}

@@ -1,0 +1,124 @@
+"""The files of a configuration: which there are, whether they may be trusted, and their lines."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from m2m_ssh_client.errors import ConfigError
+from m2m_ssh_client.ssh.config.tokens import expand_home
+from m2m_ssh_client.text import printable
+
+HINT = "Correct it there; `ssh -G HOST` shows what OpenSSH makes of it."
+
+
+class File(NamedTuple):
+    """`system` decides what relative includes are relative to, `private` whether the owner is checked."""
+
+    path: Path
+    system: bool = False
+    private: bool = False
+    required: bool = False
+
+
+def chosen(paths: Sequence[Path] | None) -> list[File]:
+    """The files that are named, or the two that are read where none is."""
+    if paths is not None:
+        return [File(path, required=True) for path in paths]
+    user = File(Path.home() / ".ssh" / "config", private=True)
+    return [user, File(_system_folder() / "ssh_config", system=True)]
+
+
+def lines(file: File) -> list[str]:
+    """ConfigError for a file that cannot be read, or that others could have written."""
+    try:
+        with file.path.open("rb") as stream:
+            if file.private:
+                _check(file.path, os.fstat(stream.fileno()))
+            data = stream.read()
+    except IsADirectoryError as exc:
+        # An Include of a folder is an empty file to OpenSSH.
+        if file.required:
+            raise _unreadable(file.path, exc) from exc
+        return []
+    except FileNotFoundError as exc:
+        if file.required:
+            raise _unreadable(file.path, exc) from exc
+        return []
+    except (OSError, ValueError) as exc:
+        raise _unreadable(file.path, exc) from exc
+    text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    return text.split("\n")
+
+
+def included(pattern: str, by: File) -> list[File]:
+    """The files of an Include, in lexical order. ValueError for a `~` that cannot be expanded."""
+    from glob import glob
+
+    if pattern.startswith("~"):
+        if by.system:
+            raise ValueError(f"Include {pattern}: no ~ in a system-wide file")
+        pattern = expand_home(pattern)
+    folder = _system_folder() if by.system else Path.home() / ".ssh"
+    # The folder is no part of the pattern: there may be a bracket in the name of a home.
+    found = glob(pattern, root_dir=folder)  # noqa: PTH207 - Path.glob takes no absolute pattern
+    return [
+        File(folder / path, system=by.system, private=True)
+        for path in sorted(found, key=os.fsencode)
+    ]
+
+
+def refused(problems: Sequence[str]) -> ConfigError:
+    """The error for lines (`path:line: what`) that make no sense."""
+    most = 5
+    more = [f"and {len(problems) - most} more"] if len(problems) > most else []
+    return ConfigError("; ".join([*problems[:most], *more]), HINT)
+
+
+def shown(path: Path) -> str:
+    return printable(os.fsencode(path))
+
+
+def _unreadable(path: Path, exc: Exception) -> ConfigError:
+    reason = exc.strerror if isinstance(exc, OSError) else exc
+    return ConfigError(f"The SSH configuration {shown(path)} cannot be read: {reason}")
+
+
+def _system_folder() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "ssh"
+    return Path("/etc/ssh")
+
+
+def _check(path: Path, status: os.stat_result) -> None:
+    """Ours or root's, and writable by nobody else; or by a group that has no other member, as Debian allows."""
+    if sys.platform == "win32":
+        return  # there, OpenSSH looks at access lists
+    user = os.getuid()
+    writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if writable == stat.S_IWGRP and _is_alone(user, status.st_gid):
+        writable = 0
+    if status.st_uid not in (0, user) or writable:
+        raise ConfigError(
+            f"The SSH configuration {shown(path)} belongs to somebody else, or others may write to it",
+            f"As ssh, we do not read it then: chmod 600 {shown(path)}",
+        )
+
+
+def _is_alone(user: int, group: int) -> bool:
+    """Whether the group is the user's own, with no other member."""
+    if sys.platform == "win32":
+        return False
+    import grp
+    import pwd
+
+    try:
+        name, members = pwd.getpwuid(user).pw_name, grp.getgrgid(group).gr_mem
+    except KeyError:
+        return False
+    others = (entry for entry in pwd.getpwall() if entry.pw_gid == group and entry.pw_uid != user)
+    return set(members) <= {name} and next(others, None) is None

@@ -1,0 +1,121 @@
+"""ssh_config(5) for one host: options and files, the canonical name, and the second pass that this may ask for."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from m2m_ssh_client.errors import ConfigError
+from m2m_ssh_client.ssh.config import canonical, result
+from m2m_ssh_client.ssh.config import files as config_files
+from m2m_ssh_client.ssh.config.lines import lower, shown
+from m2m_ssh_client.ssh.config.reading import Reading
+from m2m_ssh_client.ssh.config.result import HostConfig
+
+# What a shell might act on, in a ProxyCommand for one: OpenSSH refuses it too (from 9.6 on).
+_NO_HOST = re.compile(r"^-|[\s\x00-\x1f\x7f'`\"$\\;&<>|(){},]|^$")
+_NO_USER = re.compile(r"^-|[\x00-\x1f\x7f'`\";&<>|(){}]|\s-|\\$")
+
+_SSH_PORT = 22
+_FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
+
+
+def resolve(
+    host: str,
+    *,
+    files: Sequence[Path] | None = None,
+    options: Sequence[str] = (),
+    user: str | None = None,
+    port: int | None = None,
+    default_user: str | None = None,
+    default_port: int = 22,
+    command: str = "",
+) -> HostConfig:
+    """What the options (lines as of `ssh -o`), then the files say about the host, a name as typed without `user@`.
+
+    `files` None reads ~/.ssh/config and the system's file, those that exist; named ones must be readable. `user` and
+    `port` win over everything. The defaults are what the conditions and tokens see where nothing else is said
+    (`default_user` None: the local user). `command` is the remote command, "" for a shell, as Match may ask for it.
+
+    Blocking: `Match exec` runs commands, and CanonicalizeHostname looks names up. Raises ConfigError, which names
+    files and lines.
+    """
+    if _NO_HOST.search(host):
+        raise ConfigError(f"The host name {shown(host)} has characters that no host name may have")
+    if user is not None and _NO_USER.search(user):
+        raise ConfigError(f"The user name {shown(user)} has characters that no user name may have")
+    reading = Reading(host, default_user, default_port, command)
+    reading.give("user", user)
+    reading.give("port", port)
+    for option in options:
+        reading.option(option)
+    sources = config_files.chosen(files)
+    _read(reading, sources)
+    try:
+        reading.settle(_canonical(reading))
+    except ValueError as exc:
+        raise ConfigError(f"The host name for {shown(host)} cannot be made up: {exc}") from exc
+    if reading.wants_final or _canonicalization(reading) != "no":
+        _read(reading, sources)
+    reading.expand_user()
+    _refuse(reading)
+    return result.build(reading)
+
+
+def _read(reading: Reading, sources: Sequence[config_files.File]) -> None:
+    for source in sources:
+        reading.file(source)
+
+
+def _canonicalization(reading: Reading) -> str:
+    return reading.word("canonicalizehostname") or "no"
+
+
+def _canonical(reading: Reading) -> str:
+    """The name to connect to, in small letters; in full where that is asked for and the way there is direct."""
+    name = reading.hostname
+    address = canonical.address(name)
+    if address is not None:
+        return address
+    mode = _canonicalization(reading)
+    is_direct = (
+        reading.word("proxyjump") is None
+        and lower(reading.word("proxycommand") or "none") == "none"
+    )
+    if mode == "no" or not (is_direct or mode == "always"):
+        return lower(name)
+    return canonical.canonical(lower(name), _rules(reading))
+
+
+def _rules(reading: Reading) -> canonical.Rules:
+    def words(keyword: str) -> tuple[str, ...]:
+        value = reading.values.get(keyword)
+        return () if value is None or lower(value.words[0]) == "none" else value.words
+
+    return canonical.Rules(
+        domains=words("canonicaldomains"),
+        most_dots=int(reading.word("canonicalizemaxdots") or 1),
+        falls_back=reading.word("canonicalizefallbacklocal") != "no",
+        cnames=words("canonicalizepermittedcnames"),
+        family=_FAMILIES.get(reading.word("addressfamily") or "any", socket.AF_UNSPEC),
+    )
+
+
+def _refuse(reading: Reading) -> None:
+    """What OpenSSH refuses once it has read everything. RefuseConnection is of version 10.0."""
+    refusal = reading.values.get("refuseconnection")
+    if refusal is not None:
+        raise ConfigError(f"{refusal.origin}: the connection is refused: {shown(refusal.words[0])}")
+    attempts = reading.values.get("connectionattempts")
+    if attempts is not None and attempts.words == ("0",):
+        raise ConfigError(f"{attempts.origin}: ConnectionAttempts must be 1 at least")
+    if reading.jumps:
+        jump = reading.jumps[-1]
+        here = (reading.host, reading.port, reading.user)
+        if (jump.host, jump.port or _SSH_PORT, jump.user or reading.user) == here:
+            origin = reading.values["proxyjump"].origin
+            raise ConfigError(
+                f"{origin}: ProxyJump: {shown(jump.host)} would be reached through itself"
+            )

@@ -1,0 +1,50 @@
+"""A command of the configuration, run by the user's shell for its exit status (`Match exec`)."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from m2m_ssh_client.ssh.config.lines import shown
+
+_TIMEOUT = 15.0  # seconds
+
+
+def succeeds(command: str) -> bool:
+    """Whether it ends with status 0. Its stdin and stdout are null, for ours belong to the protocol.
+
+    ValueError where it cannot be run, ends by a signal, or takes too long; then it is killed with its children.
+    """
+    import subprocess
+
+    if sys.platform == "win32":
+        argv: str | list[str] = f'{os.environ.get("COMSPEC", "cmd.exe")} /c "{command}"'
+    else:
+        argv = [os.environ.get("SHELL") or "/bin/sh", "-c", command]
+    null = subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(argv, stdin=null, stdout=null, start_new_session=True)  # noqa: S603 - as written
+    except (OSError, ValueError) as exc:
+        raise ValueError(f"cannot run {shown(command)}: {exc}") from exc
+    try:
+        status = process.wait(_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"{shown(command)} took longer than {_TIMEOUT:g} s") from None
+    finally:
+        if process.returncode is None:
+            _kill(process.pid)
+            process.kill()
+            process.wait()
+    if status < 0:
+        raise ValueError(f"{shown(command)} ended by signal {-status}")
+    return status == 0
+
+
+def _kill(group: int) -> None:
+    """Everything that the shell has started; on Windows there is no such group, and the shell alone is killed."""
+    if sys.platform != "win32":
+        import signal
+        from contextlib import suppress
+
+        with suppress(OSError):
+            os.killpg(group, signal.SIGKILL)

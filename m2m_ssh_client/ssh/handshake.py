@@ -1,0 +1,67 @@
+"""The key exchange: from a connected socket to an encrypted transport, and the host key that was proved."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import paramiko
+from paramiko.packet import Packetizer
+
+from m2m_ssh_client.ssh import algorithms
+from m2m_ssh_client.ssh.authentication import LoginTransport
+from m2m_ssh_client.ssh.settings import Algorithms
+
+# Where nobody has set up logging, or no longer, Python would print paramiko's last words, a traceback, on stderr.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+_LONGEST_PACKET = 256 * 1024  # bytes
+
+
+class _BoundedPackets(Packetizer):
+    """Refuses packets longer than OpenSSH sends or takes (its PACKET_MAX_SIZE).
+
+    The length is the one part of a packet that is believed before it is authenticated: one damaged bit in it, and
+    paramiko would wait for gigabytes, taking every answer for a part of them.
+    """
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
+        if n > _LONGEST_PACKET:
+            raise paramiko.SSHException(f"Bad packet length: {n} bytes")
+        return super().read_all(n, check_rekey)
+
+
+class Transport(LoginTransport):
+    """One that can log in, with the algorithms that are wanted, and with one host key for its whole life."""
+
+    def __init__(self, sock: Any, wanted: Algorithms) -> None:
+        super().__init__(sock, packetizer_class=_BoundedPackets)
+        self._host_key_algorithms: tuple[str, ...] = ()
+        algorithms.apply(self, wanted)
+
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        # Certificates where they are wanted: paramiko would put each type's behind all plain types.
+        return self._host_key_algorithms
+
+    @property
+    def host_key_blob(self) -> bytes:
+        """The key or the certificate, as it travelled; empty before the key exchange."""
+        return self.host_key_proof[0]
+
+    def exchange_keys(self, host_key_algorithms: Sequence[str], deadline: float) -> None:
+        """Raises paramiko's SSHException, OSError or EOFError. `deadline` is on the monotonic clock."""
+        self._host_key_algorithms = tuple(host_key_algorithms)
+        left = max(deadline - time.monotonic(), 0.001)
+        self.banner_timeout = self.handshake_timeout = left
+        self.auth_timeout = self.channel_timeout = left
+        self.start_client(timeout=left)
+
+    def _verify_key(self, host_key: bytes, sig: bytes) -> None:
+        # A protected hook of paramiko's. It exchanges keys again after some gigabytes, when nobody asks for the host
+        # key any more.
+        super()._verify_key(host_key, sig)
+        if host_key != self.host_key_blob:
+            raise paramiko.SSHException("the host key changed within the connection")
