@@ -82,12 +82,13 @@ class Keys:
 
     def sshd_argv(self, server: str, certificate: str) -> list[str]:
         """An sshd that speaks on its stdin and stdout to one client, whom it does not let in."""
-        lines = [f"HostKey {self.key(name)}" for name in server.split()]
-        if certificate:
-            lines.append(f"HostCertificate {self.certificate(certificate)}")
-        lines += ["UsePAM no", "LogLevel QUIET", "StrictModes no"]
         config = self.folder / f"config-{server.replace(' ', '-')}-{certificate}"
-        config.write_text("\n".join([*lines, ""]))
+        if not config.exists():  # another sshd may be reading it: without HostKey it takes the machine's own
+            lines = [f"HostKey {self.key(name)}" for name in server.split()]
+            if certificate:
+                lines.append(f"HostCertificate {self.certificate(certificate)}")
+            lines += ["UsePAM no", "LogLevel QUIET", "StrictModes no"]
+            config.write_text("\n".join([*lines, ""]))
         return [str(programs.require("sshd")), "-i", "-f", str(config)]
 
 
