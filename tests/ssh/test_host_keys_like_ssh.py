@@ -83,7 +83,8 @@ class Keys:
     def sshd_argv(self, server: str, certificate: str) -> list[str]:
         """An sshd that speaks on its stdin and stdout to one client, whom it does not let in."""
         config = self.folder / f"config-{server.replace(' ', '-')}-{certificate}"
-        if not config.exists():  # another sshd may be reading it: without HostKey it takes the machine's own
+        # Written once: another sshd may be reading it, and without HostKey would take the machine's own.
+        if not config.exists():
             lines = [f"HostKey {self.key(name)}" for name in server.split()]
             if certificate:
                 lines.append(f"HostCertificate {self.certificate(certificate)}")
