@@ -24,7 +24,7 @@ from m2m_ssh_client.ssh.settings import HostSettings, Login, Request, Trust
 from m2m_ssh_client.ssh.sockets import LiveSocket
 
 if TYPE_CHECKING:
-    from m2m_ssh_client.bridge import Carrier
+    from m2m_ssh_client.carrier import Carrier
     from m2m_ssh_client.ssh.connection import Connection
     from m2m_ssh_client.ssh.identities import UnlockedKeys
     from m2m_ssh_client.ssh.keys import PublicKey

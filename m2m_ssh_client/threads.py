@@ -1,12 +1,14 @@
 """Worker threads ⇄ anyio memory streams: the hand-over itself, for pipes and channels alike.
 
 Blocking calls stay in daemon threads, so that one stuck in the operating system (a name look-up, a frozen
-socket) can never hold up the end of the process. A batch of lines crosses in one hop. What bounds the
-buffers: `FromThread` lets its thread run ahead by two batches, `ToThread` accepts bytes up to a limit.
+socket) can never hold up the end of the process. A batch of lines crosses in one hop, or in none: where nothing waits,
+the thread that has read it does what the loop would have done (`FromThread.take`), and writes what can be written
+without blocking (`ToThread.put`). What bounds the buffers: both say when they have no room.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,7 +18,6 @@ from typing import Any, TypeVar
 
 import anyio
 from anyio.lowlevel import current_token
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 Lines = list[bytes]
 """Lines without their line feeds, in order."""
@@ -31,7 +32,10 @@ _SHORT = 3 * 1024
 """Bytes that a pipe takes at once if it takes any (POSIX: PIPE_BUF), line feeds of small messages included."""
 
 _WRITE_AHEAD = 1024 * 1024
-"""How many bytes may wait for a writer thread before the sender waits too."""
+"""How many bytes may wait for a writer thread before whoever gives it more is to wait."""
+
+_READ_AHEAD = 2 * READ_SIZE
+"""How many bytes may wait for the loop before the thread that reads them is to wait."""
 
 T = TypeVar("T")
 
@@ -85,74 +89,99 @@ async def run_in_thread(name: str, function: Callable[[], T]) -> T:
 
 
 class FromThread:
-    """Lines that a thread reads, as a memory stream. The thread runs ahead by no more than two batches.
+    """Lines that a thread puts, as a memory stream to iterate over in the loop.
 
-    `pump` has to run as long as lines are wanted.
+    `take` is asked first, in the putting thread, while nothing waits: whether it has dealt with the lines itself, so
+    that they need not go through the loop. `on_taken` is called when lines were dealt with, in whichever thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_taken: Callable[[], None] = lambda: None) -> None:
+        self.take: Callable[[Lines], bool] = lambda _: False
+        self._on_taken = on_taken
         self._call_soon = loop_caller()
-        self._send: MemoryObjectSendStream[Lines]
-        self.receive: MemoryObjectReceiveStream[Lines]
-        self._send, self.receive = anyio.create_memory_object_stream[Lines](1)
-        self._delivered = threading.Semaphore(1)  # the thread may hand over the next batch
-        self._late = anyio.Event()
-        self._late_lines: Lines = []
+        # Unbounded: what waits is bounded by those who put, as `has_room` tells.
+        self._send, self._receive = anyio.create_memory_object_stream[Lines](math.inf)
+        self._put = 0  # bytes, ever; of the putting thread
+        self._taken = 0  # of these; guarded by the condition
+        self._given = 0  # what the iteration is at
+        self._moved = threading.Condition()
+        self._room = anyio.Event()
         self._closed = False
 
-    def put(self, lines: Lines) -> bool:
-        """Hand over a batch; False if nobody wants any more. The reading thread only."""
-        self._delivered.acquire()
-        if self._closed:
-            self._delivered.release()  # for `end`
-            return False
+    @property
+    def is_open(self) -> bool:
+        return not self._closed
+
+    @property
+    def has_room(self) -> bool:
+        return self._put - self._taken <= _READ_AHEAD
+
+    def put(self, lines: Lines) -> None:
+        """Hand over a batch, without waiting. One thread at a time."""
+        if self._put == self._taken and self.take(lines):
+            self._on_taken()
+            return
+        self._put += _size(lines)
         self._call_soon(self._deliver, lines)
-        return True
+
+    def wait_for_room(self) -> bool:
+        """Wait while too much waits for the loop; False if nobody wants any more. The putting thread."""
+        with self._moved:
+            self._moved.wait_for(lambda: self._closed or self.has_room)
+        return not self._closed
+
+    async def room(self) -> None:
+        """The same for a task that puts."""
+        while not self._closed and not self.has_room:
+            if self._room.is_set():
+                self._room = anyio.Event()
+            await self._room.wait()
 
     def end(self) -> None:
-        """No more lines: the stream ends behind the last one. The reading thread only."""
-        self._delivered.acquire()
+        """No more lines: the stream ends behind the last one. Any thread."""
         self._call_soon(self._send.close)
-
-    async def pump(self) -> None:
-        """Carry batches for which the stream had no room when they came."""
-        while not self._closed:
-            await self._late.wait()
-            self._late = anyio.Event()
-            try:
-                await self._send.send(self._late_lines)
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                self._closed = True
-            self._late_lines = []
-            self._delivered.release()
 
     def close(self) -> None:
         """Nobody takes lines any more; a thread that waits is let go. In the loop."""
-        self._closed = True
         self._send.close()
-        self.receive.close()
-        self._delivered.release()
+        self._receive.close()
+        self._let_go(closed=True)
+
+    def __aiter__(self) -> FromThread:
+        return self
+
+    async def __anext__(self) -> Lines:
+        if self._given:
+            self._let_go()
+        try:
+            lines = await self._receive.receive()
+        except (anyio.EndOfStream, anyio.ClosedResourceError):
+            raise StopAsyncIteration from None
+        self._given = _size(lines)
+        return lines
+
+    def _let_go(self, *, closed: bool = False) -> None:
+        """Note that what was given last was dealt with."""
+        with self._moved:
+            self._closed |= closed
+            self._taken += self._given
+            self._given = 0
+            self._moved.notify()
+        self._room.set()
+        self._on_taken()
 
     def _deliver(self, lines: Lines) -> None:
-        # Most batches find room at once, which saves them a turn of the loop in `pump`.
-        try:
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             self._send.send_nowait(lines)
-        except anyio.WouldBlock:
-            self._late_lines = lines
-            self._late.set()
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            self.close()
-        else:
-            self._delivered.release()
 
 
 class ToThread:
-    """A memory stream of lines that a thread writes. The sender waits while the thread is too far behind.
+    """Lines that a thread writes, in the order in which they are put.
 
-    `write` gets bytes with their line feeds; `finish` is called in the thread after the last write of a stream
-    that was closed. `write_now` is tried first, in the loop, for what is short while the thread has nothing to do: it
-    writes all at once and returns True, or nothing where that could block. If one of the three raises OSError, the
-    stream breaks for its sender and `failed` is set.
+    `write` gets bytes with their line feeds; `finish` is called in the thread after the last write before an `end`.
+    `write_now` is tried first, in the putting thread, for what is short while the writing thread has nothing to do: it
+    writes all at once and returns True, or nothing where that could block. If one of the three raises OSError,
+    nothing more is written and `failed` is set.
     """
 
     def __init__(
@@ -162,76 +191,87 @@ class ToThread:
         finish: Callable[[], None] = lambda: None,
         write_now: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
-        self.send: MemoryObjectSendStream[Lines]
-        self.send, self._receive = anyio.create_memory_object_stream[Lines](0)
         self.finished = anyio.Event()
-        self._unbegun: Lines = []
         self.failed = anyio.Event()
         self._call_soon = loop_caller()
         self._write = write
         self._write_now = write_now
         self._finish = finish
         self._queue: SimpleQueue[Lines | None] = SimpleQueue()
+        self._unbegun: Lines = []
         self._waiting = 0  # bytes in the queue; guarded by the lock
-        self._closing = False
+        self._over = False  # nothing is written any more
         self._lock = threading.Lock()
-        self._room: anyio.Event | None = None  # set while the pump waits; guarded by the lock
+        self._room = anyio.Event()
         start_thread(name, self._work)
 
     @property
+    def is_open(self) -> bool:
+        """Whether what is put now may still be written."""
+        return not self._over
+
+    @property
+    def has_room(self) -> bool:
+        return self._waiting <= _WRITE_AHEAD and not self._over
+
+    @property
     def unsent(self) -> Lines:
-        """Once `finished` is set: the lines that were taken and of which not a byte was handed to `write`."""
+        """Once `finished` is set: the lines that were put and of which not a byte was handed to `write`."""
         with suppress(Empty):
             while True:
                 self._unbegun += self._queue.get_nowait() or []
         return self._unbegun
 
-    async def pump(self) -> None:
-        """Carry lines from the stream to the thread until the stream is closed or the thread fails."""
-        with self._receive, suppress(anyio.ClosedResourceError):
-            async for lines in self._receive:
-                if self._written_now(lines):
-                    continue
-                room = self._enqueue(lines)
-                if room is not None:
-                    await room.wait()
+    def put(self, lines: Lines) -> None:
+        """Write these next, without waiting for it. Any thread; who uses several sees to the order."""
+        size = _size(lines)
+        with self._lock:
+            if not self._waiting and size <= _SHORT and not self._over and self._written_now(lines):
+                return
+            self._waiting += size
+            self._queue.put(lines)
+
+    async def room(self) -> None:
+        """Wait while the thread is too far behind. In the loop."""
+        while not self._over and not self.has_room:
+            if self._room.is_set():
+                self._room = anyio.Event()
+            if not self.has_room:  # it may have caught up since
+                await self._room.wait()
+
+    def end(self) -> None:
+        """Finish once everything is written."""
         self._queue.put(None)
 
     def close(self) -> None:
-        """Let the thread go without waiting for what it has not written. In the loop."""
-        self._closing = True
-        self._receive.close()
+        """Let the thread go without waiting for what it has not written."""
+        self._over = True
         self._queue.put(None)
 
     def _written_now(self, lines: Lines) -> bool:
         # To wake a thread, and to wait until it runs, costs more than most messages do.
-        if self._waiting or sum(map(len, lines)) > _SHORT:
-            return False
         try:
             return self._write_now(b"\n".join([*lines, b""]))
         except OSError:
             self._fail()
             return True
 
-    def _enqueue(self, lines: Lines) -> anyio.Event | None:
-        with self._lock:
-            self._waiting += _size(lines)
-            self._room = anyio.Event() if self._waiting > _WRITE_AHEAD else None
-            self._queue.put(lines)
-            return self._room
-
     def _work(self) -> None:
         waiting: deque[Lines] = deque()
         try:
             while (lines := self._queue.get()) is not None:
+                size = _size(lines)
                 waiting.extend(groups(lines))
-                while waiting and not self._closing:
+                del lines  # it may be long, and the next one long in coming
+                while waiting and not self._over:
                     self._write_group(waiting.popleft())
-                self._written(_size(lines))
-            if not self._closing:
+                self._written(size)
+                if self._over:  # what was left to read may have gone to `unsent`, its end too
+                    break
+            if not self._over:
                 self._finish()
         except OSError:
-            self._call_soon(self._fail)
+            self._fail()
         self._unbegun = [line for group in waiting for line in group]
         self._call_soon(self.finished.set)
 
@@ -244,17 +284,20 @@ class ToThread:
 
     def _written(self, size: int) -> None:
         with self._lock:
+            was_full = self._waiting > _WRITE_AHEAD
             self._waiting -= size
-            if self._room is not None and self._waiting <= _WRITE_AHEAD:
-                self._call_soon(self._room.set)
-                self._room = None
+            has_room = self._waiting <= _WRITE_AHEAD
+        if was_full and has_room:
+            self._call_soon(self._make_room)
+
+    def _make_room(self) -> None:
+        self._room.set()
 
     def _fail(self) -> None:
-        self.failed.set()
-        self._receive.close()
-        with self._lock:
-            if self._room is not None:
-                self._room.set()
+        self._over = True
+        self._queue.put(None)
+        self._call_soon(self.failed.set)
+        self._call_soon(self._make_room)
 
 
 def _size(lines: Lines) -> int:

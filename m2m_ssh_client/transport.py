@@ -21,7 +21,7 @@ from m2m_ssh_client.proxy.server import Proxy
 from m2m_ssh_client.proxy.stdio import HostStreams
 from m2m_ssh_client.relay import proxy_for
 from m2m_ssh_client.remote import Remote
-from m2m_ssh_client.threads import Lines
+from m2m_ssh_client.threads import FromThread
 
 # How each line of the SDK's own stdio transport writes and reads messages. (Imported by name: only one of the two
 # modules exists, and types can be checked against only one.)
@@ -54,28 +54,32 @@ async def ssh_client(
     """
     to_program, read_stream = anyio.create_memory_object_stream[Received](0)
     write_stream, from_program = anyio.create_memory_object_stream[SessionMessage](0)
-    to_proxy, proxy_inbound = anyio.create_memory_object_stream[Lines](0)
-    proxy_outbound, from_proxy = anyio.create_memory_object_stream[Lines](0)
-    host = HostStreams(proxy_inbound, proxy_outbound, anyio.Event())
+    to_proxy, from_proxy = FromThread(), FromThread()
+    host = HostStreams(to_proxy, from_proxy, anyio.Event())
     relayed = anyio.Event()
 
     async def carry_to_proxy() -> None:
-        with from_program, to_proxy, suppress(anyio.BrokenResourceError):
+        with from_program:
             async for message in from_program:
-                await to_proxy.send([_to_line(message)])
+                to_proxy.put([_to_line(message)])
+                await to_proxy.room()
+        to_proxy.end()
 
     async def carry_to_program() -> None:
-        with from_proxy, to_program, suppress(anyio.BrokenResourceError):
+        with to_program, suppress(anyio.BrokenResourceError):
             async for lines in from_proxy:
                 for line in lines:
                     await to_program.send(_from_line(line))
+        from_proxy.close()
 
     async def relay(proxy: Proxy) -> None:
         # Shielded, so that a program that is cancelled ends the remote server orderly too: `stop` ends this.
-        with anyio.CancelScope(shield=True), proxy_outbound, proxy_inbound:
+        with anyio.CancelScope(shield=True):
             try:
                 await proxy.run()
             finally:
+                to_proxy.close()
+                from_proxy.end()
                 relayed.set()
 
     async with proxy_for(Remote(params), host) as proxy, anyio.create_task_group() as tasks:
@@ -90,6 +94,7 @@ async def ssh_client(
             proxy.stop()
             with anyio.CancelScope(shield=True):
                 await relayed.wait()  # bounded: the proxy's own shutdown is
+            from_proxy.close()
             tasks.cancel_scope.cancel()
 
 

@@ -109,6 +109,7 @@ RULES = {
         *("anyio", "asyncio", "mcp", "mcp_types", "requests", "msgspec"),
         *(f"{OURS}.{name}" for name in ("proxy", "bridge", "remote", "key_server", "threads")),
     ),
+    "carrier.py": ("paramiko", "anyio", "mcp", f"{OURS}.ssh", f"{OURS}.proxy", f"{OURS}.bridge"),
     "bridge.py": ("paramiko", "mcp", "requests", f"{OURS}.ssh", f"{OURS}.proxy.server"),
     "threads.py": ("paramiko", "mcp", f"{OURS}.ssh", f"{OURS}.proxy", f"{OURS}.bridge"),
     "key_server.py": ("paramiko", "anyio", "mcp", f"{OURS}.proxy", f"{OURS}.bridge"),

@@ -15,9 +15,10 @@ import paramiko
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from support.received import read_all
 
 from m2m_ssh_client.api import SSHServerParameters
-from m2m_ssh_client.bridge import Carrier
+from m2m_ssh_client.carrier import Carrier
 from m2m_ssh_client.demo.key_server import KeyServer
 from m2m_ssh_client.demo.servers import Servers, servers
 from m2m_ssh_client.demo.ssh_server import SSHServer
@@ -61,7 +62,7 @@ def remote(port: int, **options: Any) -> Remote:
 def answers(carrier: Carrier) -> bool:
     carrier.write(b"hello")
     carrier.close_write()
-    return carrier.read() == b"hello"
+    return read_all(carrier) == b"hello"
 
 
 def failure(port: int, kind: type[SSHClientError], **options: Any) -> str:
@@ -392,7 +393,7 @@ def test_a_lost_connection_can_be_opened_again(start: Callable[[paramiko.PKey], 
     with closing(remote(port)) as far:
         first = far.open()
         first.close()
-        assert first.read() == b""
+        assert read_all(first) == b""
         assert answers(far.open())
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -11,6 +13,18 @@ from m2m_ssh_client import threads
 from m2m_ssh_client.threads import FromThread, Lines, ToThread, run_in_thread, start_thread
 
 pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def finishing(sink: ToThread) -> AsyncIterator[None]:
+    """On leaving, everything that was put is written."""
+    yield
+    sink.end()
+    with anyio.fail_after(5):
+        await sink.finished.wait()
+
+
+# To a thread
 
 
 @pytest.mark.parametrize(
@@ -34,18 +48,14 @@ async def test_a_long_line_is_not_copied_to_be_written(monkeypatch: pytest.Monke
     monkeypatch.setattr(threads, "_LONG_LINE", 100)
     written: list[bytes] = []
     line = b"x" * 1000
-    async with anyio.create_task_group() as tasks:
-        sink = ToThread("test", written.append)
-        tasks.start_soon(sink.pump)
-        await sink.send.send([b"a", line, b"b"])
-        sink.send.close()
-        with anyio.fail_after(5):
-            await sink.finished.wait()
+    sink = ToThread("test", written.append)
+    async with finishing(sink):
+        sink.put([b"a", line, b"b"])
     assert written == [b"a\n", line, b"\n", b"b\n"]
     assert written[1] is line
 
 
-async def test_what_was_taken_and_not_begun_to_be_written_is_told(
+async def test_what_was_put_and_not_begun_to_be_written_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(threads, "_LONG_LINE", 2)
@@ -56,118 +66,69 @@ async def test_what_was_taken_and_not_begun_to_be_written_is_told(
         broken.wait(10)
         raise BrokenPipeError
 
-    async with anyio.create_task_group() as tasks:
-        sink = ToThread("test", write)
-        tasks.start_soon(sink.pump)
-        await sink.send.send([b"begun", b"not begun"])
-        await sink.send.send([b"nor this"])
-        await run_in_thread("test-wait", lambda: writing.wait(10))
-        sink.close()
-        broken.set()
-        with anyio.fail_after(5):
-            await sink.finished.wait()
-        sink.send.close()
-        tasks.cancel_scope.cancel()
-    assert sink.unsent == [b"not begun", b"nor this"]
-
-
-async def test_batches_come_from_a_thread_in_order() -> None:
-    batches = [[b"%d" % i] for i in range(100)]
-    async with anyio.create_task_group() as tasks:
-        source = FromThread()
-        tasks.start_soon(source.pump)
-
-        def work() -> None:
-            for batch in batches:
-                source.put(batch)
-            source.end()
-
-        start_thread("test", work)
-        assert [batch async for batch in source.receive] == batches
-        source.close()
-        tasks.cancel_scope.cancel()
-
-
-async def test_a_thread_runs_ahead_by_a_few_batches_and_then_waits() -> None:
-    put = 0
-    async with anyio.create_task_group() as tasks:
-        source = FromThread()
-        tasks.start_soon(source.pump)
-
-        def work() -> None:
-            nonlocal put
-            while source.put([b"x"]):
-                put += 1
-
-        thread = start_thread("test", work)
-        await anyio.wait_all_tasks_blocked()
-        with anyio.move_on_after(0.2):
-            await anyio.sleep_forever()
-        assert 1 <= put <= 3
-        source.close()
-        await run_in_thread("test-join", lambda: thread.join(5))
-        assert not thread.is_alive()
-        tasks.cancel_scope.cancel()
+    sink = ToThread("test", write)
+    sink.put([b"begun", b"not begun"])
+    sink.put([b"nor this"])
+    await run_in_thread("test-wait", lambda: writing.wait(10))
+    sink.close()
+    sink.put([b"too late"])
+    broken.set()
+    with anyio.fail_after(5):
+        await sink.finished.wait()
+    assert sink.unsent == [b"not begun", b"nor this", b"too late"]
 
 
 async def test_lines_reach_the_writing_thread_in_order_and_then_it_finishes() -> None:
     written: list[bytes] = []
     finished = threading.Event()
-    async with anyio.create_task_group() as tasks:
-        sink = ToThread("test", written.append, finished.set)
-        tasks.start_soon(sink.pump)
+    sink = ToThread("test", written.append, finished.set)
+    async with finishing(sink):
         for i in range(100):
-            await sink.send.send([b"%d" % i])
-        sink.send.close()
-        with anyio.fail_after(5):
-            await sink.finished.wait()
+            sink.put([b"%d" % i])
     assert b"".join(written) == b"".join(b"%d\n" % i for i in range(100))
     assert finished.is_set()
 
 
-async def test_a_sender_waits_while_the_writing_thread_is_a_megabyte_behind() -> None:
+async def test_a_task_waits_while_the_writing_thread_is_a_megabyte_behind() -> None:
     go_on = threading.Event()
-    sent = 0
+    put = 0
 
     def write(_data: bytes) -> None:
         go_on.wait(10)
 
-    async with anyio.create_task_group() as tasks:
-        sink = ToThread("test", write)
-        tasks.start_soon(sink.pump)
+    sink = ToThread("test", write)
 
-        async def send() -> None:
-            nonlocal sent
-            for _ in range(40):
-                await sink.send.send([b"x" * 100_000])
-                sent += 1
+    async def put_more() -> None:
+        nonlocal put
+        for _ in range(40):
+            sink.put([b"x" * 100_000])
+            await sink.room()
+            put += 1
 
-        tasks.start_soon(send)
+    async with finishing(sink), anyio.create_task_group() as tasks:
+        tasks.start_soon(put_more)
         await anyio.wait_all_tasks_blocked()
-        assert 10 <= sent <= 13
+        assert 10 <= put <= 13
+        assert not sink.has_room
         go_on.set()
-        with anyio.fail_after(5):
-            while sent < 40:
-                await anyio.wait_all_tasks_blocked()
-        sink.send.close()
-        with anyio.fail_after(5):
-            await sink.finished.wait()
+    assert put == 40
 
 
-async def test_a_failed_write_breaks_the_stream_for_its_sender() -> None:
-    def write(_data: bytes) -> None:
+async def test_after_a_failed_write_nothing_more_is_written_and_nobody_waits() -> None:
+    written: list[bytes] = []
+
+    def write(data: bytes) -> None:
+        written.append(data)
         raise BrokenPipeError
 
-    async with anyio.create_task_group() as tasks:
-        sink = ToThread("test", write)
-        tasks.start_soon(sink.pump)
-        await sink.send.send([b"x"])
-        with anyio.fail_after(5):
-            await sink.failed.wait()
-        with pytest.raises(anyio.BrokenResourceError):
-            await sink.send.send([b"y"])
-        sink.send.close()
-        tasks.cancel_scope.cancel()
+    sink = ToThread("test", write)
+    sink.put([b"x"])
+    with anyio.fail_after(5):
+        await sink.failed.wait()
+        sink.put([b"y" * 2_000_000])
+        await sink.room()
+        await sink.finished.wait()
+    assert written == [b"x\n"]
 
 
 async def test_what_can_be_written_at_once_wakes_no_thread() -> None:
@@ -178,14 +139,11 @@ async def test_what_can_be_written_at_once_wakes_no_thread() -> None:
         at_once.append(data)
         return True
 
-    async with anyio.create_task_group() as tasks:
-        sink = ToThread("test", by_thread.append, write_now=write_now)
-        tasks.start_soon(sink.pump)
-        await sink.send.send([b"a", b"b"])
-        await sink.send.send([b"x" * 100_000])  # long: not worth asking
-        sink.send.close()
-        with anyio.fail_after(5):
-            await sink.finished.wait()
+    sink = ToThread("test", by_thread.append, write_now=write_now)
+    async with finishing(sink):
+        sink.put([b"a", b"b"])
+        assert at_once == [b"a\nb\n"]
+        sink.put([b"x" * 100_000])  # long: not worth asking
     assert at_once == [b"a\nb\n"]
     assert by_thread == [b"x" * 100_000 + b"\n"]
 
@@ -203,33 +161,165 @@ async def test_nothing_overtakes_what_the_thread_still_writes() -> None:
         written.append(data)
         return True
 
-    async with anyio.create_task_group() as tasks:
-        sink = ToThread("test", write, write_now=write_now)
-        tasks.start_soon(sink.pump)
-        await sink.send.send([b"x" * 100_000])
+    sink = ToThread("test", write, write_now=write_now)
+    async with finishing(sink):
+        sink.put([b"x" * 100_000])
         assert await run_in_thread("test", lambda: writing.wait(5))
-        await sink.send.send([b"behind"])
+        sink.put([b"behind"])
         go_on.set()
-        sink.send.close()
-        with anyio.fail_after(5):
-            await sink.finished.wait()
     assert [len(data) for data in written] == [100_001, 7]
 
 
-async def test_a_write_at_once_that_fails_breaks_the_stream_too() -> None:
+async def test_a_write_at_once_that_fails_is_told_too() -> None:
     def write_now(_data: bytes) -> bool:
         raise BrokenPipeError
 
-    async with anyio.create_task_group() as tasks:
-        sink = ToThread("test", lambda _: None, write_now=write_now)
-        tasks.start_soon(sink.pump)
-        await sink.send.send([b"a"])
+    sink = ToThread("test", lambda _: None, write_now=write_now)
+    sink.put([b"a"])
+    with anyio.fail_after(5):
+        await sink.failed.wait()
+        await sink.finished.wait()
+    assert not sink.has_room
+
+
+# From a thread
+
+Tidy = Callable[[FromThread], FromThread]
+
+
+@pytest.fixture
+async def tidy() -> AsyncIterator[Tidy]:
+    """Closes it after the test."""
+    made: list[FromThread] = []
+
+    def keep(source: FromThread) -> FromThread:
+        made.append(source)
+        return source
+
+    yield keep
+    for source in made:
+        source.close()
+
+
+async def test_batches_come_from_a_thread_in_order(tidy: Tidy) -> None:
+    batches = [[b"%d" % i] for i in range(100)]
+    source = tidy(FromThread())
+
+    def work() -> None:
+        for batch in batches:
+            source.put(batch)
+        source.end()
+
+    start_thread("test", work)
+    with anyio.fail_after(5):
+        assert [batch async for batch in source] == batches
+
+
+async def test_a_thread_runs_ahead_by_a_bounded_number_of_bytes_and_then_waits(tidy: Tidy) -> None:
+    put = 0
+    has_put = threading.Semaphore(0)
+    source = tidy(FromThread())
+    line = bytes(threads.READ_SIZE)
+
+    def work() -> None:
+        nonlocal put
+        while True:
+            source.put([line])
+            put += 1
+            has_put.release()
+            if not source.wait_for_room():
+                break
+
+    thread = start_thread("test", work)
+    assert await run_in_thread("test-wait", lambda: has_put.acquire(timeout=5))
+    assert await anext(source) == [line]
+    for dealt_with in range(3):
+        assert await run_in_thread("test-wait", lambda: has_put.acquire(timeout=5))
+        with anyio.move_on_after(0.1):
+            await anyio.sleep_forever()
+        assert put == dealt_with + 2
         with anyio.fail_after(5):
-            await sink.failed.wait()
-            await sink.finished.wait()
-        with pytest.raises(anyio.BrokenResourceError):
-            await sink.send.send([b"b"])
-        sink.send.close()
+            assert await anext(source) == [line]
+    source.close()
+    await run_in_thread("test-join", lambda: thread.join(5))
+    assert not thread.is_alive()
+
+
+async def test_a_task_waits_for_room_as_a_thread_does(tidy: Tidy) -> None:
+    source = tidy(FromThread())
+    source.put([bytes(3 * threads.READ_SIZE)])
+    assert not source.has_room
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(source.room)
+        await anext(source)
+        await anyio.wait_all_tasks_blocked()
+        assert not source.has_room  # taken, and not dealt with yet
+        source.end()
+        with pytest.raises(StopAsyncIteration):
+            await anext(source)
+    assert source.has_room
+
+
+async def test_what_whoever_puts_can_deal_with_does_not_wait_for_the_loop(tidy: Tidy) -> None:
+    source = tidy(FromThread())
+    asked: list[Lines] = []
+
+    def take(lines: Lines) -> bool:
+        asked.append(lines)
+        return lines != [b"not this"]
+
+    source.take = take
+    for line in (b"a", b"not this", b"behind it", b"and this"):
+        source.put([line])
+    source.end()
+    with anyio.fail_after(5):
+        assert [lines async for lines in source] == [[b"not this"], [b"behind it"], [b"and this"]]
+    assert asked == [[b"a"], [b"not this"]]
+
+
+async def test_nothing_is_dealt_with_by_the_thread_while_the_loop_is_still_at_it(
+    tidy: Tidy,
+) -> None:
+    source = tidy(FromThread())
+    taken: list[Lines] = []
+    source.put([b"for the loop"])
+    await anext(source)
+
+    def take(lines: Lines) -> bool:
+        taken.append(lines)
+        return True
+
+    source.take = take
+    source.put([b"behind it"])
+    assert await anext(source) == [b"behind it"]
+    assert not taken
+    with anyio.move_on_after(0):
+        await anext(source)  # so both are dealt with
+    source.put([b"now"])
+    assert taken == [[b"now"]]
+
+
+async def test_whoever_puts_is_told_when_something_was_dealt_with(tidy: Tidy) -> None:
+    told = 0
+
+    def tell() -> None:
+        nonlocal told
+        told += 1
+
+    source = tidy(FromThread(tell))
+    source.put([b"a"])
+    await anext(source)
+    assert told == 0
+    source.end()
+    with pytest.raises(StopAsyncIteration):
+        await anext(source)
+    assert told == 1
+    source.take = lambda _: True
+    source.put([b"b"])
+    assert told == 2
+
+
+# Functions in threads
 
 
 async def test_a_function_in_a_thread_gives_its_result_or_its_error() -> None:

@@ -1,22 +1,26 @@
 """The proxy: a stdio MCP server for its host, and in truth the remote one.
 
-One task carries lines from the host, one from the remote; a third supervises the connection. Life cycle: connect
-while the host's frames are held; relay; when the connection is lost, make it again while the host sees nothing of it;
-when the host closes its stdin, end of file goes on to the remote, whose last answers are still delivered, and
-everything is gone within two seconds. When there can be no connection, every request is answered with the reason, for
-a few seconds more, so that a person can read it in the host.
+One task carries lines from the host, one from the remote; a third supervises the connection. While all is well and
+nothing waits, the threads that read do the work of the first two themselves: a lock makes each step of the session one
+with the handing on of what it gave out. Life cycle: connect while the host's frames are held; relay; when the
+connection is lost, make it again while the host sees nothing of it; when the host closes its stdin, end of file goes
+on to the remote, whose last answers are still delivered, and everything is gone within two seconds. When there can be
+no connection, every request is answered with the reason, for a few seconds more, so that a person can read it in the
+host.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
+import threading
+import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
-from anyio.streams.memory import MemoryObjectSendStream
 
 from m2m_ssh_client.bridge import Bridge
 from m2m_ssh_client.errors import (
@@ -30,7 +34,7 @@ from m2m_ssh_client.proxy.recovery import Recovery
 from m2m_ssh_client.proxy.session import Output, Session, State
 from m2m_ssh_client.proxy.stdio import HostStreams
 from m2m_ssh_client.text import shortened
-from m2m_ssh_client.threads import Lines
+from m2m_ssh_client.threads import Lines, ToThread
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +83,11 @@ class Proxy:
             hold_time=settings.hold_timeout,
             retry_tool_calls=settings.retry_tool_calls,
         )
-        self._to_remote: MemoryObjectSendStream[Lines] | None = None
-        # What the bridge has not taken, or would not take any more.
-        self._undelivered: list[Lines] = []
+        # Held for each step of the session until what it gave out is handed on: no line overtakes another.
+        self._stepping = threading.Lock()
+        self._to_remote: ToThread | None = None
+        self._undelivered: Lines = []  # what was for the remote while there was none
+        self._clock_offset = 0.0
         self._stopping = anyio.Event()
         self._stop_deadline = float("inf")
         # Set, and replaced, whenever what is held may have changed.
@@ -95,6 +101,8 @@ class Proxy:
 
         A failure has been told to the host and logged by then.
         """
+        self._clock_offset = anyio.current_time() - time.monotonic()
+        self._host.inbound.take = self._take_from_host
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._carry_from_host)
             tasks.start_soon(self._watch_host)
@@ -120,14 +128,14 @@ class Proxy:
             lost_time=settings.reconnect_timeout,
         )
         while True:
-            failure, unsent = await self._serve(recovery)
+            failure, bridge = await self._serve(recovery)
             if failure is None:
                 return None
             if (
                 self._stopping.is_set()
             ):  # a person who pipes one request in wants to know why it failed
                 return failure if self._session.state is State.CONNECTING else None
-            if await self._ended_on_discover(failure):
+            if self._ended_on_discover(failure, bridge):
                 continue
             delay = recovery.delay(failure, anyio.current_time())
             if delay is None:
@@ -140,7 +148,7 @@ class Proxy:
                 delay,
             )
             if self._session.state is not State.CONNECTING:
-                await self._emit(self._session.lost(failure.message, unsent, anyio.current_time()))
+                await self._step(partial(self._lose, failure, bridge))
             self._changed()
             await self._pause(delay)
             if self._stopping.is_set():
@@ -158,8 +166,8 @@ class Proxy:
             with anyio.move_on_after(delay - _SHORT_PAUSE):
                 await _first_of(self._stopping, self._asked)
 
-    async def _serve(self, recovery: Recovery) -> tuple[SSHClientError | None, Lines]:
-        """One connection: what ended it (None: the host), and the lines that never left."""
+    async def _serve(self, recovery: Recovery) -> tuple[SSHClientError | None, Bridge | None]:
+        """One connection: what ended it (None: the host), and its bridge, closed, if it came so far."""
         failure: SSHClientError | None = None
         bridge: Bridge | None = None
         async with anyio.create_task_group() as tasks:
@@ -172,16 +180,23 @@ class Proxy:
             except SSHClientError as exc:
                 failure = exc
             tasks.cancel_scope.cancel()
-        self._to_remote = None
+        with self._stepping:
+            self._to_remote = None
         if failure is None and bridge is None and not self._stopping.is_set():
             failure = UnreachableError(
                 f"No connection within {self._settings.answer_timeout:g} s",
                 "Is this machine on the network? More time: --connect-timeout SECONDS.",
             )
-        unsent = list(bridge.unsent) if bridge is not None else []
-        unsent += (line for lines in self._undelivered for line in lines)
+        return failure, bridge
+
+    def _lose(self, failure: SSHClientError, bridge: Bridge | None) -> Output:
+        return self._session.lost(failure.message, self._take_unsent(bridge), self._now())
+
+    def _take_unsent(self, bridge: Bridge | None) -> Lines:
+        """What never left for a remote that is gone; a part of a step."""
+        unsent = (bridge.unsent if bridge is not None else []) + self._undelivered
         self._undelivered = []
-        return failure, unsent
+        return unsent
 
     async def _give_up_connecting(self, connecting: anyio.CancelScope, deadline: float) -> None:
         with anyio.CancelScope(deadline=deadline):
@@ -228,12 +243,13 @@ class Proxy:
             await anyio.sleep(_GUARD_POLL)
 
     async def _send_held(self) -> None:
-        await self._emit(self._session.connected())
+        await self._step(self._session.connected)
         self._changed()
 
     async def _carry_from_host(self) -> None:
         async for lines in self._host.inbound:
-            await self._emit(self._session.from_host(lines, anyio.current_time()))
+            await self._step(partial(self._session.from_host, lines, self._now()))
+            del lines  # they may be long, and the next ones long in coming
             if self._session.state is not State.OPEN:
                 self._asked.set()
                 self._changed()
@@ -244,15 +260,52 @@ class Proxy:
     async def _carry_from_remote(
         self, bridge: Bridge, recovery: Recovery, ended: anyio.Event
     ) -> None:
+        bridge.inbound.take = partial(self._take_from_remote, bridge)
         async for lines in bridge.inbound:
             state = self._session.state
-            output = self._session.from_remote(lines)
+            await self._step(partial(self._session.from_remote, lines))
+            del lines  # as above
             if self._session.process_answered:
                 recovery.answered()
-            await self._emit(output)
             if self._session.state is not state:
                 self._changed()
         ended.set()
+
+    def _take_from_host(self, lines: Lines) -> bool:
+        """What `_carry_from_host` would do, in the thread that read the lines; False if that must do it.
+
+        Never waits: not for the lock either, whose holder may be waiting for keys that this very thread exchanges.
+        """
+        if not self._stepping.acquire(blocking=False):
+            return False
+        try:
+            remote = self._to_remote
+            if remote is None or not remote.has_room or not self._host.outbound.has_room:
+                return False
+            if self._session.state is not State.OPEN:
+                return False
+            self._hand_on(self._session.from_host(lines, self._now()))
+        finally:
+            self._stepping.release()
+        return True
+
+    def _take_from_remote(self, bridge: Bridge, lines: Lines) -> bool:
+        """The same for `_carry_from_remote`, once the remote has answered. (In the open state it is sent nothing.)"""
+        if not self._stepping.acquire(blocking=False):
+            return False
+        try:
+            if self._to_remote is not bridge.outbound or not self._host.outbound.has_room:
+                return False
+            if self._session.state is not State.OPEN or not self._session.process_answered:
+                return False
+            self._hand_on(self._session.from_remote(lines))
+        finally:
+            self._stepping.release()
+        return True
+
+    def _now(self) -> float:
+        """The loop's time, in any thread."""
+        return time.monotonic() + self._clock_offset
 
     def _changed(self) -> None:
         self._state_changed.set()
@@ -265,41 +318,43 @@ class Proxy:
             with anyio.CancelScope(deadline=self._session.next_expiry):
                 await changed.wait()
                 continue
-            await self._emit(self._session.expire(anyio.current_time(), self._trouble))
+            await self._step(partial(self._session.expire, self._now(), self._trouble))
 
     async def _watch_host(self) -> None:
         await self._host.gone.wait()
         self.stop()
 
-    async def _emit(self, output: Output) -> None:
-        # The remote's lines first, with no await since the session gave them out: whoever comes here next queues
-        # behind (a stream's senders, and the loop's turns before that, are in order), and no line overtakes another.
-        if output.to_remote:
-            await self._send_to_remote(output.to_remote)
+    async def _step(self, step: Callable[[], Output]) -> None:
+        """Let the session take a step and hand on what it gives out; wait while whoever gets it is behind."""
+        with self._stepping:
+            output = step()
+            self._hand_on(output)
+            remote = self._to_remote
+        if output.to_remote and remote is not None:
+            await remote.room()
         if output.to_host:
-            try:
-                await self._host.outbound.send(output.to_host)
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                logger.debug("the host takes no more")
+            await self._host.outbound.room()
 
-    async def _send_to_remote(self, lines: Lines) -> None:
-        # Noted first and struck out after: sending yields to the loop, and if the connection is lost in that moment,
-        # these lines have to be among those that never left.
-        self._undelivered.append(lines)
-        if self._to_remote is not None:
-            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-                await self._to_remote.send(lines)
-                self._undelivered = [each for each in self._undelivered if each is not lines]
+    def _hand_on(self, output: Output) -> None:
+        if output.to_remote:
+            if self._to_remote is not None:
+                self._to_remote.put(output.to_remote)
+            else:
+                self._undelivered += output.to_remote
+        if output.to_host and self._host.outbound.is_open:
+            self._host.outbound.put(output.to_host)
 
-    async def _ended_on_discover(self, failure: SSHClientError) -> bool:
+    def _ended_on_discover(self, failure: SSHClientError, bridge: Bridge | None) -> bool:
         """Whether the remote only could not bear `server/discover`, and a fresh process is worth it."""
         if not isinstance(failure, RemoteExitError) or failure.status == _COMMAND_NOT_FOUND:
             return False
-        output = None if self._session.process_answered else self._session.ended_on_discover()
-        if output is None:
-            return False
+        with self._stepping:
+            output = None if self._session.process_answered else self._session.ended_on_discover()
+            if output is None:
+                return False
+            self._take_unsent(bridge)
+            self._hand_on(output)
         logger.info("the remote server ended on server/discover; starting a fresh one")
-        await self._emit(output)
         return True
 
     async def _tell(self, failure: SSHClientError | None) -> None:
@@ -311,7 +366,7 @@ class Proxy:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._leave_after_stop, tasks.cancel_scope)
             with anyio.move_on_after(_LINGER_TIME):
-                await self._emit(self._session.failed(reason))
+                await self._step(partial(self._session.failed, reason))
                 self._changed()
                 if failure is not None and not self._session.process_answered:
                     await self._stopping.wait()

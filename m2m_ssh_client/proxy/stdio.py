@@ -1,4 +1,4 @@
-"""The host's end: stdin and stdout as memory streams of lines.
+"""The host's end: stdin and stdout as streams of lines.
 
 stdout belongs to the protocol: while the streams are open, file descriptor 1 is theirs alone, and whatever else in
 this process writes to `sys.stdout` lands on stderr.
@@ -15,11 +15,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from m2m_ssh_client.errors import MessageTooLongError
 from m2m_ssh_client.proxy.frames import LineSplitter
-from m2m_ssh_client.threads import READ_SIZE, FromThread, Lines, ToThread, start_thread
+from m2m_ssh_client.threads import READ_SIZE, FromThread, ToThread, start_thread
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +32,8 @@ _PIPE_SIZE = 1 << 20  # bytes: what a user may ask for without privileges
 class HostStreams:
     """A host: lines it sent, lines to send it. `gone` is set once it takes no more."""
 
-    inbound: MemoryObjectReceiveStream[Lines]
-    outbound: MemoryObjectSendStream[Lines]
+    inbound: FromThread
+    outbound: FromThread | ToThread
     gone: anyio.Event
 
 
@@ -62,13 +61,11 @@ async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator
         )
         gone = anyio.Event()
         start_thread("host-reader", lambda: _read(stdin, max_line, from_host))
-        tasks.start_soon(from_host.pump)
-        tasks.start_soon(to_host.pump)
         tasks.start_soon(_watch, stdout, to_host.failed, gone)
         try:
-            yield HostStreams(from_host.receive, to_host.send, gone)
+            yield HostStreams(from_host, to_host, gone)
         finally:
-            to_host.send.close()
+            to_host.end()
             if not gone.is_set():
                 with anyio.move_on_after(_FLUSH_TIME, shield=True):
                     await to_host.finished.wait()
@@ -95,9 +92,11 @@ def _read(stdin: int, max_line: int, from_host: FromThread) -> None:
     splitter = LineSplitter(max_line)
     try:
         while chunk := os.read(stdin, READ_SIZE):
-            lines = splitter.feed(chunk)
-            if lines and not from_host.put(lines):
-                return
+            if lines := splitter.feed(chunk):
+                from_host.put(lines)
+                del lines  # they may be long, and the next ones long in coming
+                if not from_host.wait_for_room():
+                    return
     except MessageTooLongError as exc:
         logger.error("from the host: %s", exc)  # noqa: TRY400 - the message says it all
     except OSError as exc:

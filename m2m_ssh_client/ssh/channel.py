@@ -1,23 +1,26 @@
-"""A session channel: one remote process, as a `bridge.Carrier`."""
+"""A session channel: one remote process, as a `Carrier`."""
 
 from __future__ import annotations
 
 import select
 import socket
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import paramiko
+from paramiko.buffered_pipe import BufferedPipe
 
 from m2m_ssh_client.errors import RemoteExitError, SSHClientError
 
 if TYPE_CHECKING:
+    from m2m_ssh_client.carrier import Receiver
     from m2m_ssh_client.ssh.connection import Connection
 
-# The most bytes in one read: all that the window lets come. paramiko's buffer moves what stays in it, at each read.
-_READ_SIZE = paramiko.common.DEFAULT_WINDOW_SIZE
+# How much of the window is used up before the far side is told that there is room again.
+_GRANT_SIZE = paramiko.common.DEFAULT_WINDOW_SIZE // 10
 
 # How long to wait, after the far side's output has ended, for word of how it ended.
 _STATUS_TIMEOUT = 1.5
@@ -25,25 +28,38 @@ _COMMAND_NOT_FOUND = 127  # POSIX: Shell Command Language, exit status for comma
 
 
 class ChannelCarrier:
-    """A session channel as a `bridge.Carrier`: the remote command's stdin, stdout and stderr."""
+    """A session channel as a `Carrier`: the remote command's stdin, stdout and stderr."""
 
     def __init__(
         self, connection: Connection, transport: paramiko.Transport, channel: paramiko.Channel
     ) -> None:
+        """The channel has been opened, and nothing was asked for on it yet."""
         self._connection = connection
         self._transport = transport
         self._channel = channel
+        self._stdout = channel.in_buffer = _Inlet()
+        self._stderr = channel.in_stderr_buffer = _Inlet()
+        self._granted = 0  # bytes that the far side was not told of yet
+        self._granting = threading.Condition()
+        self._ended = False
 
-    def read(self) -> bytes:
-        # Reading writes too (it tells the far side that there is room again), and so can fail like a write.
-        with suppress(OSError), _as_os_error():
-            return self._channel.recv(_READ_SIZE)
-        return b""
+    def start(self, receiver: Receiver) -> None:
+        threading.Thread(target=self._tell_grants, name="m2m-ssh-granter", daemon=True).start()
 
-    def read_stderr(self) -> bytes:
-        with suppress(OSError), _as_os_error():
-            return self._channel.recv_stderr(_READ_SIZE)
-        return b""
+        def ended() -> None:
+            with self._granting:
+                self._ended = True
+                self._granting.notify()
+            receiver.ended()
+
+        self._stdout.start(receiver.stdout, ended)
+        self._stderr.start(receiver.stderr)
+
+    def grant(self, size: int) -> None:
+        with self._granting:
+            self._granted += size
+            if self._granted >= _GRANT_SIZE:
+                self._granting.notify()
 
     def write(self, data: bytes) -> None:
         # Not sendall, which copies all that is left for each packet of 32 KiB.
@@ -56,7 +72,7 @@ class ChannelCarrier:
                 rest = rest[sent:]
 
     def write_now(self, data: bytes) -> bool:
-        """As `bridge.Carrier` has it: only where the window and the socket have room, and keys are not exchanged."""
+        """As `Carrier` has it: only where the window and the socket have room, and keys are not exchanged."""
         channel, sock = self._channel, self._transport.sock
         if len(data) > min(channel.out_window_size, channel.out_max_packet_size - 64):
             return False
@@ -73,14 +89,12 @@ class ChannelCarrier:
 
     def signal(self, name: str) -> None:
         """RFC 4254 section 6.9; OpenSSH obeys for exec and shell sessions. paramiko has no call for it."""
-        message = paramiko.Message()
-        message.add_byte(paramiko.common.cMSG_CHANNEL_REQUEST)
-        message.add_int(self._channel.remote_chanid)
+        message = self._message(paramiko.common.cMSG_CHANNEL_REQUEST)
         message.add_string("signal")
         message.add_boolean(False)
         message.add_string(name)
-        with suppress(OSError), _as_os_error():
-            self._transport._send_user_message(message)  # type: ignore[attr-defined]  # not in the stubs
+        with suppress(OSError):
+            self._send(message)
 
     def ending(self) -> SSHClientError:
         self._channel.status_event.wait(_STATUS_TIMEOUT)
@@ -93,6 +107,75 @@ class ChannelCarrier:
         """End this process's channel; the connection stays for the next one."""
         with suppress(paramiko.SSHException, OSError, EOFError):
             self._channel.close()
+
+    def _tell_grants(self) -> None:
+        """RFC 4254 section 5.2. In a thread of its own: sending may block, and must not block the transport's."""
+        while True:
+            with self._granting:
+                self._granting.wait_for(lambda: self._granted >= _GRANT_SIZE or self._ended)
+                size, self._granted = self._granted, 0
+            if self._ended:
+                return
+            message = self._message(paramiko.common.cMSG_CHANNEL_WINDOW_ADJUST)
+            message.add_int(size)
+            with suppress(OSError):
+                self._send(message)
+
+    def _message(self, kind: bytes) -> paramiko.Message:
+        message = paramiko.Message()
+        message.add_byte(kind)
+        message.add_int(self._channel.remote_chanid)
+        return message
+
+    def _send(self, message: paramiko.Message) -> None:
+        with _as_os_error():
+            self._transport._send_user_message(message)  # type: ignore[attr-defined]  # not in the stubs
+
+
+class _Inlet(BufferedPipe):  # type: ignore[type-arg]  # generic in the stubs alone
+    """Takes the place of a buffer of a paramiko channel: what comes is passed on, in the transport's thread.
+
+    So no other thread has to wake up for it. What comes before `start` waits, one window of it at the most.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._starting = threading.Lock()
+        self._early: list[bytes] = []
+        self._ended = False
+        self._pass_on: Callable[[bytes], None] | None = None
+        self._tell_end: Callable[[], None] = lambda: None
+
+    def start(
+        self, pass_on: Callable[[bytes], None], tell_end: Callable[[], None] = lambda: None
+    ) -> None:
+        while True:
+            with self._starting:
+                early, self._early = self._early, []
+                if not early:
+                    self._pass_on, ended = pass_on, self._ended
+                    self._tell_end = tell_end
+                    break
+            for data in early:
+                pass_on(data)
+        if ended:
+            tell_end()
+
+    def feed(self, data: bytes) -> None:
+        if self._pass_on is None:
+            with self._starting:
+                if self._pass_on is None:
+                    self._early.append(data)
+                    return
+        self._pass_on(data)
+
+    def close(self) -> None:
+        """By any thread, more than once, and with the channel's lock held."""
+        with self._starting:
+            if self._ended:
+                return
+            self._ended, tell_end = True, self._tell_end
+        tell_end()
 
 
 if sys.platform == "win32":

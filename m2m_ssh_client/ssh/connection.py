@@ -106,7 +106,10 @@ class Connection:
             if self._transport is None:
                 raise ConnectionLostError("The SSH connection is not open")
             self._phase = "opening the session"
-            return ChannelCarrier(self, self._transport, self._request(self._transport, request))
+            channel = self._session(self._transport)
+            carrier = ChannelCarrier(self, self._transport, channel)
+            self._ask(channel, request)
+            return carrier
 
     def offered_host_keys(self) -> list[HostKey]:
         """The machine's own keys, one of each type that it has: key exchanges, and no login there.
@@ -255,14 +258,16 @@ class Connection:
         )
         self._liveness.start()
 
-    def _request(self, transport: Transport, request: Request) -> paramiko.Channel:
+    def _session(self, transport: Transport) -> paramiko.Channel:
         try:
-            channel = transport.open_session()
+            return transport.open_session()
         except paramiko.ChannelException as exc:
             raise ChannelRefusedError(
                 f"The server refused to open a session: {exc.text}",
                 "This account may be limited to port forwarding or SFTP; ask its administrator.",
             ) from exc
+
+    def _ask(self, channel: paramiko.Channel, request: Request) -> None:
         for name, value in request.environment:
             channel.set_environment_variable(name, value)
         try:
@@ -273,10 +278,9 @@ class Connection:
             else:
                 channel.invoke_shell()
         except paramiko.SSHException as exc:
-            if not transport.is_active():
+            if not self.alive:
                 raise
             raise _request_refused(request) from exc
-        return channel
 
     def _time_out(self) -> None:
         self._timed_out = True

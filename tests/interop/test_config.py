@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from interop.config_cases import CASES, REST
 from support import programs
+from support.received import read_all
 from support.sshd import Sshd
 
 from m2m_ssh_client.api import SSHServerParameters
@@ -97,8 +98,7 @@ def we_get_in(config: Path) -> tuple[bool, str]:
             carrier = remote.open()
         except SSHClientError as exc:
             return False, str(exc)
-        while carrier.read():
-            pass
+        read_all(carrier)
         ending = carrier.ending()
     return isinstance(ending, RemoteExitError) and ending.status == 0, str(ending)
 

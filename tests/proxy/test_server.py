@@ -41,12 +41,10 @@ class Case:
         self.carriers = [PipeCarrier() for _ in range(carriers)]
         self._next = iter(self.carriers)
         self.carrier = self.carriers[0]
-        self.to_proxy, proxy_in = anyio.create_memory_object_stream[threads.Lines](0)
-        proxy_out, self.from_proxy = anyio.create_memory_object_stream[threads.Lines](0)
+        self.to_proxy, self.from_proxy = threads.FromThread(), threads.FromThread()
         self.host_gone = anyio.Event()
-        self._streams = (self.to_proxy, proxy_in, proxy_out, self.from_proxy)
         self.proxy = Proxy(
-            HostStreams(proxy_in, proxy_out, self.host_gone),
+            HostStreams(self.to_proxy, self.from_proxy, self.host_gone),
             self._dial,
             Settings(**{"answer_timeout": 5, "reconnect": False} | settings),
         )
@@ -69,13 +67,14 @@ class Case:
 
     async def say(self, *lines: bytes) -> None:
         with anyio.fail_after(5):
-            await self.to_proxy.send(list(lines))
+            self.to_proxy.put(list(lines))
+            await self.to_proxy.room()
 
     async def hear(self, count: int = 1) -> list[bytes]:
         lines: list[bytes] = []
         with anyio.fail_after(8):
             while len(lines) < count:
-                lines += await self.from_proxy.receive()
+                lines += await anext(self.from_proxy)
         return lines
 
     async def hear_error(self) -> tuple[Any, str]:
@@ -88,8 +87,8 @@ class Case:
             return await threads.run_in_thread("test", lambda: self.carrier.heard_lines(count))
 
     def close(self) -> None:
-        for stream in self._streams:
-            stream.close()
+        self.to_proxy.close()
+        self.from_proxy.close()
         for carrier in self.carriers:
             carrier.release()
 
@@ -120,7 +119,7 @@ async def test_lines_pass_both_ways_and_the_hosts_end_ends_all_orderly() -> None
         assert await case.remote_heard(2) == [INITIALIZE, NOTE]
         case.carrier.say(ANSWER + b"\n")
         assert await case.hear() == [ANSWER]
-        case.to_proxy.close()
+        case.to_proxy.end()
         assert await threads.run_in_thread("test", case.carrier.heard) == b""
         case.carrier.die()
         assert await ended(case, 2) is None
@@ -132,7 +131,7 @@ async def test_answers_that_come_after_the_hosts_end_of_file_are_still_delivered
     async with running() as case:
         await case.say(INITIALIZE)
         await case.remote_heard()
-        case.to_proxy.close()
+        case.to_proxy.end()
         assert await threads.run_in_thread("test", case.carrier.heard) == b""
         case.carrier.say(ANSWER + b"\n")
         case.carrier.die()
@@ -157,7 +156,7 @@ async def test_the_hosts_end_while_connecting_ends_the_proxy_in_time(end: str) -
     async with running(reachable=False) as case:
         await case.say(INITIALIZE)
         if end == "end of file":
-            case.to_proxy.close()
+            case.to_proxy.end()
         elif end == "gone":
             case.host_gone.set()
         else:
@@ -172,7 +171,7 @@ async def test_a_remote_that_ignores_the_end_is_gone_in_time(end: str) -> None:
         await case.say(INITIALIZE)
         await case.remote_heard()
         if end == "end of file":
-            case.to_proxy.close()
+            case.to_proxy.end()
         elif end == "gone":
             case.host_gone.set()
         else:
@@ -190,7 +189,7 @@ async def test_a_failed_connection_answers_discover_and_the_initialize_behind_it
         for id_, method in enumerate(["server/discover", "initialize", "tools/list"]):
             await case.say(b'{"jsonrpc":"2.0","id":%d,"method":"%s"}' % (id_, method.encode()))
             assert await case.hear_error() == (id_, reason)
-        case.to_proxy.close()
+        case.to_proxy.end()
         assert await ended(case, 1) is case.dial_fails_with
 
 
@@ -217,7 +216,7 @@ async def test_a_remote_that_ends_early_is_reported_with_all_that_it_said() -> N
             "The remote server ended with exit status 3 before it answered; it printed: This account is "
             "currently not available.; its stderr: boo | hoo. Look."
         )
-        case.to_proxy.close()
+        case.to_proxy.end()
         assert isinstance(await ended(case, 1), RemoteExitError)
 
 
@@ -261,7 +260,7 @@ async def test_a_login_shell_gets_one_harmless_line_and_the_host_is_told_what_to
         replies = [json.loads(line) for line in await case.hear(2)]
         assert [reply["id"] for reply in replies] == [0, 1]
         assert all("after `--`" in reply["error"]["message"] for reply in replies)
-        case.to_proxy.close()
+        case.to_proxy.end()
         assert isinstance(await ended(case, 3), NotMCPError)
 
 
@@ -269,7 +268,7 @@ async def test_a_shell_that_says_nothing_is_given_up_in_time() -> None:
     async with running(may_be_shell=True, answer_timeout=0.3) as case:
         await case.say(INITIALIZE)
         assert "after `--`" in (await case.hear_error())[1]
-        case.to_proxy.close()
+        case.to_proxy.end()
         assert isinstance(await ended(case, 3), NotMCPError)
 
 
@@ -314,7 +313,8 @@ async def test_a_remote_that_does_not_read_makes_the_host_wait() -> None:
         async def talk() -> None:
             nonlocal sent
             while sent < 60:
-                await case.to_proxy.send([line])
+                case.to_proxy.put([line])
+                await case.to_proxy.room()
                 sent += 1
 
         async with anyio.create_task_group() as tasks:
@@ -395,7 +395,7 @@ async def test_a_lost_connection_is_made_again_and_the_host_sees_no_disconnect()
         assert await take_over(case, 1, 2) == [NOTE, LIST]
         (changed,) = await case.hear()
         assert json.loads(changed)["method"] == "notifications/tools/list_changed"
-        case.to_proxy.close()
+        case.to_proxy.end()
         assert await threads.run_in_thread("test", case.carrier.heard) == b""
         case.carrier.die()
         assert await ended(case, 2) is None
@@ -418,7 +418,7 @@ async def test_a_process_that_cannot_be_started_again_is_reported_to_whoever_ask
         await die(case)
         await case.say(CALL)
         assert (await case.hear_error())[1].startswith("The remote server ended with exit status 9")
-        case.to_proxy.close()
+        case.to_proxy.end()
         assert isinstance(await ended(case, 2), RemoteExitError)
 
 
@@ -442,7 +442,7 @@ async def test_a_fatal_cause_ends_the_reconnecting_with_its_reason() -> None:
         await die(case)
         await case.say(CALL)
         assert (await case.hear_error())[1].startswith("Host key verification failed")
-        case.to_proxy.close()
+        case.to_proxy.end()
         assert await ended(case, 2) is case.dial_fails_with
 
 
@@ -458,7 +458,7 @@ async def test_requests_wait_for_the_reconnect_and_are_answered_when_it_takes_to
         assert "made again" in message
         assert "not sent" in message
         assert not case.ended.is_set()
-        case.to_proxy.close()
+        case.to_proxy.end()
         assert await ended(case, 2) is None
 
 
@@ -469,7 +469,7 @@ async def test_the_hosts_end_during_a_back_off_ends_all_in_time() -> None:
         case.dial_fails_with = UnreachableError("[Errno 111] Connection refused")
         await die(case)
         await case.say(CALL)
-        case.to_proxy.close()
+        case.to_proxy.end()
         assert await ended(case, 2) is None
 
 
@@ -518,7 +518,7 @@ async def test_a_first_request_is_answered_in_time_however_long_connecting_takes
     async with running(reachable=False, reconnect=True, answer_timeout=0.3) as case:
         await case.say(INITIALIZE)
         assert (await case.hear_error())[1].startswith("No connection within 0.3 s")
-        case.to_proxy.close()
+        case.to_proxy.end()
         assert isinstance(await ended(case, 2), UnreachableError)
 
 
@@ -535,7 +535,7 @@ async def test_a_connection_that_fails_after_the_hosts_end_of_file_is_still_told
     async with running(reachable=False) as case:
         case.dial_fails_with = UnreachableError("[Errno 111] Connection refused")
         await case.say(INITIALIZE)
-        case.to_proxy.close()
+        case.to_proxy.end()
         await anyio.wait_all_tasks_blocked()
         case.reachable.set()
         assert (await case.hear_error())[1] == "[Errno 111] Connection refused"

@@ -41,8 +41,8 @@ def pipes() -> Iterator[Pipes]:
 async def test_lines_come_from_stdin_and_go_to_stdout(pipes: Pipes) -> None:
     async with stdio(1000, pipes.stdin, pipes.stdout) as host:
         os.write(pipes.host_writes, b"one\r\ntwo\nhal")
-        assert await host.inbound.receive() == [b"one\r", b"two"]
-        await host.outbound.send([b"three", b"four"])
+        assert await anext(host.inbound) == [b"one\r", b"two"]
+        host.outbound.put([b"three", b"four"])
         assert (
             await run_in_thread("test", lambda: os.read(pipes.host_reads, 100)) == b"three\nfour\n"
         )
@@ -72,7 +72,7 @@ async def test_a_line_over_the_limit_ends_the_input(
 async def test_what_was_sent_is_written_before_the_end(pipes: Pipes) -> None:
     async with stdio(1000, pipes.stdin, pipes.stdout) as host:
         pipes.close(pipes.host_writes)
-        await host.outbound.send([b"x" * 1000] * 50)
+        host.outbound.put([b"x" * 1000] * 50)
     pipes.close(pipes.stdout)
     data = b""
     while chunk := os.read(pipes.host_reads, 65536):
@@ -94,7 +94,7 @@ async def test_a_host_that_closes_our_stdout_is_noticed_without_a_write(pipes: P
 async def test_a_write_that_fails_means_that_the_host_is_gone(pipes: Pipes) -> None:
     async with stdio(1000, pipes.stdin, pipes.stdout) as host:
         pipes.close(pipes.host_reads)
-        await host.outbound.send([b"x"])
+        host.outbound.put([b"x"])
         with anyio.fail_after(3):
             await host.gone.wait()
         pipes.close(pipes.host_writes)
@@ -114,7 +114,7 @@ async def test_a_parent_that_died_means_that_the_host_is_gone(
 async def test_a_host_that_never_reads_cannot_hold_up_the_end(pipes: Pipes) -> None:
     with anyio.fail_after(3):
         async with stdio(1000, pipes.stdin, pipes.stdout) as host:
-            await host.outbound.send([b"x" * 900] * 1000)
+            host.outbound.put([b"x" * 900] * 1000)
             pipes.close(pipes.host_writes)
     pipes.close(pipes.host_reads)
 

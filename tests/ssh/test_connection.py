@@ -19,6 +19,7 @@ import paramiko
 import pytest
 from paramiko.common import AUTH_PARTIALLY_SUCCESSFUL, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 from support.host import PACKAGE_PARENT
+from support.received import Received, read_all
 
 from m2m_ssh_client.api import SSHServerParameters
 from m2m_ssh_client.demo.ssh_server import SSHServer
@@ -189,13 +190,6 @@ def opened(link: Link) -> Iterator[ChannelCarrier]:
         yield link.channel()
     finally:
         link.close()
-
-
-def read_all(carrier: ChannelCarrier) -> bytes:
-    pieces = []
-    while piece := carrier.read():
-        pieces.append(piece)
-    return b"".join(pieces)
 
 
 def refusal(link: Link, kind: type[SSHClientError]) -> str:
@@ -380,12 +374,7 @@ def test_nothing_is_written_at_once_to_a_connection_that_is_closed(start: StartF
 def test_stdout_and_stderr_come_apart(start: StartFar) -> None:
     far = start(python("import sys; sys.stdout.write('out'); sys.stderr.write('err')"))
     with opened(far.connection()) as carrier:
-        errors: list[bytes] = []
-        reader = threading.Thread(target=lambda: errors.append(carrier.read_stderr()))
-        reader.start()
-        assert read_all(carrier) == b"out"
-        reader.join(ENOUGH)
-        assert errors == [b"err"]
+        assert Received(carrier).to_the_end() == (b"out", b"err")
 
 
 def test_end_of_file_reaches_the_remote_and_its_last_words_come_back(start: StartFar) -> None:
@@ -449,8 +438,7 @@ def test_a_cut_connection_ends_the_reading_and_is_called_lost(start: StartFar) -
     far = start()
     with opened(far.connection()) as carrier:
         far.server.close_connections()
-        assert carrier.read() == b""
-        assert carrier.read_stderr() == b""
+        assert Received(carrier).to_the_end() == (b"", b"")
         reason = carrier.ending()
         assert isinstance(reason, ConnectionLostError)
         assert "lost" in str(reason)
@@ -464,6 +452,7 @@ def test_closing_from_another_thread_ends_a_read_and_a_write(start: StartFar) ->
     ended: list[object] = []
     link = far.connection()
     with opened(link) as carrier:
+        received = Received(carrier)
 
         def write() -> None:
             with suppress(OSError):
@@ -472,15 +461,14 @@ def test_closing_from_another_thread_ends_a_read_and_a_write(start: StartFar) ->
 
         threads = [
             threading.Thread(target=write),
-            threading.Thread(target=lambda: ended.append(carrier.read())),
-            threading.Thread(target=lambda: ended.append(carrier.read_stderr())),
+            threading.Thread(target=lambda: ended.append(received.to_the_end())),
         ]
         for thread in threads:
             thread.start()
         link.close()
         for thread in threads:
             thread.join(2.0)
-        assert sorted(map(str, ended)) == ["b''", "b''", "write"]
+        assert sorted(map(str, ended)) == ["(b'', b'')", "write"]
         link.close()  # twice does no harm
 
 

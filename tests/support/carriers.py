@@ -1,12 +1,17 @@
-"""A `bridge.Carrier` over pipes, with the far side in the test's hands."""
+"""A `Carrier` over pipes, with the far side in the test's hands."""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
+from m2m_ssh_client.carrier import Receiver
 from m2m_ssh_client.errors import RemoteExitError, SSHClientError
+
+_STDERR_TIME = 0.5  # seconds that the end of stdout waits for that of stderr
+_WINDOW = 256 * 1024  # bytes that may come before they are granted
 
 
 class PipeCarrier:
@@ -20,6 +25,9 @@ class PipeCarrier:
             "The remote server ended with exit status 0", status=0
         )
         self._lock = threading.Lock()
+        self._receiving = threading.Lock()
+        self._granted = threading.Condition()
+        self._window = _WINDOW
         self._open = {self._stdin_write, self._stdout_write, self._stderr_write}
         self.signals: list[str] = []
         self.dies_of: str | None = None
@@ -29,17 +37,33 @@ class PipeCarrier:
 
     # The near side: what the bridge calls.
 
-    def read(self) -> bytes:
-        return self._read(self._stdout_read)
+    def start(self, receiver: Receiver) -> None:
+        stderr = threading.Thread(
+            target=self._carry, args=(self._stderr_read, receiver.stderr), daemon=True
+        )
 
-    def read_stderr(self) -> bytes:
-        return self._read(self._stderr_read)
+        def carry() -> None:
+            self._carry(self._stdout_read, receiver.stdout)
+            stderr.join(_STDERR_TIME)
+            receiver.ended()
 
-    def _read(self, descriptor: int) -> bytes:
-        try:
-            return os.read(descriptor, 65536)
-        except OSError:  # the test has released it already
-            return b""
+        stderr.start()
+        threading.Thread(target=carry, daemon=True).start()
+
+    def grant(self, size: int) -> None:
+        with self._granted:
+            self._window += size
+            self._granted.notify_all()
+
+    def _carry(self, descriptor: int, receive: Callable[[bytes], None]) -> None:
+        with suppress(OSError):  # the test has released it already
+            while data := os.read(descriptor, 65536):
+                with self._granted:
+                    self._window -= len(data)
+                with self._receiving:
+                    receive(data)
+                with self._granted:
+                    self._granted.wait_for(lambda: self._window > 0 or self.closed.is_set())
 
     def write(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -62,6 +86,7 @@ class PipeCarrier:
 
     def close(self) -> None:
         self.closed.set()
+        self.grant(0)
         self.die()
         self._close(self._stdin_write)
 
