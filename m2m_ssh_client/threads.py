@@ -28,8 +28,8 @@ READ_SIZE = 256 * 1024
 _LONG_LINE = READ_SIZE
 """A line of more bytes than this is written by itself."""
 
-_SHORT = 3 * 1024
-"""Bytes that a pipe takes at once if it takes any (POSIX: PIPE_BUF), line feeds of small messages included."""
+_SHORT = 16 * 1024
+"""Bytes up to which it is worth asking whether they can be written at once."""
 
 _WRITE_AHEAD = 1024 * 1024
 """How many bytes may wait for a writer thread before whoever gives it more is to wait."""

@@ -10,6 +10,7 @@ Standard library and msgspec only; no I/O.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -52,7 +53,7 @@ class Message(msgspec.Struct, frozen=True, eq=False, gc=False):
         return self.method is None
 
 
-class Frame(msgspec.Struct, frozen=True, eq=False):
+class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A line without its line feed, and the messages in it: one, or several in a batch."""
 
     line: bytes
@@ -223,40 +224,29 @@ class LineSplitter:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._parts: list[bytes] = []
-        self._size = 0
+        # Grows in place and gives its bytes away without a copy, so that a long line is in memory once.
+        self._begun = io.BytesIO()
 
     @property
     def pending(self) -> int:
         """Bytes of a line whose end has not come yet."""
-        return self._size
+        return self._begun.tell()
 
     def feed(self, chunk: bytes) -> list[bytes]:
         lines = chunk.split(b"\n")
         rest = lines.pop()
-        if lines:
-            lines[0] = self._join(lines[0])
-        self._keep(rest)
-        if any(len(line) > self._limit for line in lines) or self._size > self._limit:
+        if lines and self.pending:
+            self._begun.write(lines[0])
+            lines[0] = self._begun.getvalue()
+            self._begun = io.BytesIO()
+        if rest:
+            self._begun.write(rest)
+        if self.pending > self._limit or (lines and max(map(len, lines)) > self._limit):
             raise MessageTooLongError(
                 f"A message is longer than {self._limit} bytes",
                 "If that is right, allow more with --max-message-size.",
             )
         return lines
-
-    def _join(self, end: bytes) -> bytes:
-        if not self._parts:
-            return end
-        self._parts.append(end)
-        line = b"".join(self._parts)
-        self._parts.clear()
-        self._size = 0
-        return line
-
-    def _keep(self, rest: bytes) -> None:
-        if rest:
-            self._parts.append(rest)
-            self._size += len(rest)
 
 
 def message_line(**members: object) -> bytes:

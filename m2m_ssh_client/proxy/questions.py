@@ -61,7 +61,8 @@ class Questions:
         if self._connection and any(map(_is_ours, frame.messages)):
             line = rewritten(line, self._mark_members)
         for message in frame.messages:
-            self._note(message)
+            if message.method is not None:
+                self._note(message)
         return line
 
     def from_host(self, frame: Frame) -> bytes | None:

@@ -52,6 +52,7 @@ _GUARD_POLL = 0.2
 _LATE_VERDICT_TIME = 0.5  # a connection attempt has the same time limit, and better words for it
 _SHORT_PAUSE = 0.3  # between attempts while a request waits for one of them
 _COMMAND_NOT_FOUND = 127
+_STEP_TIME = 0.01  # many times what a step takes
 
 
 @dataclass(frozen=True)
@@ -272,26 +273,22 @@ class Proxy:
         ended.set()
 
     def _take_from_host(self, lines: Lines) -> bool:
-        """What `_carry_from_host` would do, in the thread that read the lines; False if that must do it.
-
-        Never waits: not for the lock either, whose holder may be waiting for keys that this very thread exchanges.
-        """
-        if not self._stepping.acquire(blocking=False):
-            return False
-        try:
+        """What `_carry_from_host` would do, in the thread that read the lines; False if that must do it."""
+        with self._stepping:
             remote = self._to_remote
             if remote is None or not remote.has_room or not self._host.outbound.has_room:
                 return False
             if self._session.state is not State.OPEN:
                 return False
             self._hand_on(self._session.from_host(lines, self._now()))
-        finally:
-            self._stepping.release()
         return True
 
     def _take_from_remote(self, bridge: Bridge, lines: Lines) -> bool:
-        """The same for `_carry_from_remote`, once the remote has answered. (In the open state it is sent nothing.)"""
-        if not self._stepping.acquire(blocking=False):
+        """The same for `_carry_from_remote`, once the remote has answered. (In the open state it is sent nothing.)
+
+        Does not wait for long: whoever takes a step may be waiting for keys that this very thread exchanges.
+        """
+        if not self._stepping.acquire(timeout=_STEP_TIME):
             return False
         try:
             if self._to_remote is not bridge.outbound or not self._host.outbound.has_room:

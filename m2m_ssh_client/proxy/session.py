@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from m2m_ssh_client.proxy.frames import (
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
@@ -60,6 +62,19 @@ _REPEATABLE = frozenset(
     }
 )
 
+# Requests that say, or whose answers say, what a later connection depends on. Most are none, and need no closer look.
+_REMEMBERED = frozenset(
+    {
+        "initialize",
+        "logging/setLevel",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "server/discover",
+        "subscriptions/listen",
+        "tools/list",
+    }
+)
+
 _MAY_HAVE_RUN = (
     "This request had been sent and is not repeated: it may or may not have run on the remote server. "
     "Check before you ask again."
@@ -97,8 +112,7 @@ class Output:
     to_remote: list[bytes] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Pending:
+class _Pending(msgspec.Struct, gc=False):
     method: str
     frame: Frame | None  # kept only where it may be repeated
 
@@ -337,8 +351,9 @@ class Session:
             if message.id is not None and message.method is not None:
                 repeat = len(frame.messages) == 1 and self._is_repeatable(message)
                 self._pending[message.id] = _Pending(message.method, frame if repeat else None)
-                self._replay.see_request(message)
-                self._subscriptions.see_request(message)
+                if message.method in _REMEMBERED:
+                    self._replay.see_request(message)
+                    self._subscriptions.see_request(message)
             elif message.method == "notifications/cancelled":
                 self._see_cancelled(message)
             elif message.method == "notifications/initialized":
@@ -384,7 +399,7 @@ class Session:
         if self._replay.swallow(message):
             return False
         request = self._pending.pop(message.id, None) if message.id is not None else None
-        if request is None:
+        if request is None or request.method not in _REMEMBERED:
             return True
         if request.method == "initialize" and message.result:
             self._replay.see_handshake(fields(message.result))

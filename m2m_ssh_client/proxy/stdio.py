@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 # Seconds for a host that still reads to take the last answers.
 _FLUSH_TIME = 0.25
 _WATCH_INTERVAL = 1.0
+_AT_ONCE = 100  # lines
 _PIPE_SIZE = 1 << 20  # bytes: what a user may ask for without privileges
 
 
@@ -92,9 +93,10 @@ def _read(stdin: int, max_line: int, from_host: FromThread) -> None:
     splitter = LineSplitter(max_line)
     try:
         while chunk := os.read(stdin, READ_SIZE):
-            if lines := splitter.feed(chunk):
-                from_host.put(lines)
-                del lines  # they may be long, and the next ones long in coming
+            lines = splitter.feed(chunk)
+            while lines:  # the first ones on their way while the next ones are looked at: the remote can begin
+                from_host.put(lines[:_AT_ONCE])
+                del lines[:_AT_ONCE]  # they may be long, and the next ones long in coming
                 if not from_host.wait_for_room():
                     return
     except MessageTooLongError as exc:

@@ -17,10 +17,18 @@ from m2m_ssh_client.errors import RemoteExitError, SSHClientError
 
 if TYPE_CHECKING:
     from m2m_ssh_client.carrier import Receiver
-    from m2m_ssh_client.ssh.connection import Connection
+    from m2m_ssh_client.ssh.connection import Connection, Link
 
 # How much of the window is used up before the far side is told that there is room again.
 _GRANT_SIZE = paramiko.common.DEFAULT_WINDOW_SIZE // 10
+
+# What a socket takes at once, if it takes anything. Linux calls it writable when a third of its buffer is free, which
+# is 28 KiB at the least (tcp(7), tcp_wmem); elsewhere it need not be more than this.
+_AT_ONCE = 16 * 1024 if sys.platform == "linux" else 2048
+
+# A server that writes often fills many small packets: what one read brought of these goes on together. A packet of more
+# bytes goes on as it comes.
+_LARGE = 8 * 1024
 
 # How long to wait, after the far side's output has ended, for word of how it ended.
 _STATUS_TIMEOUT = 1.5
@@ -31,10 +39,15 @@ class ChannelCarrier:
     """A session channel as a `Carrier`: the remote command's stdin, stdout and stderr."""
 
     def __init__(
-        self, connection: Connection, transport: paramiko.Transport, channel: paramiko.Channel
+        self,
+        connection: Connection,
+        link: Link,
+        transport: paramiko.Transport,
+        channel: paramiko.Channel,
     ) -> None:
         """The channel has been opened, and nothing was asked for on it yet."""
         self._connection = connection
+        self._link = link
         self._transport = transport
         self._channel = channel
         self._stdout = channel.in_buffer = _Inlet()
@@ -46,20 +59,45 @@ class ChannelCarrier:
     def start(self, receiver: Receiver) -> None:
         threading.Thread(target=self._tell_grants, name="m2m-ssh-granter", daemon=True).start()
 
+        gathered: list[bytes] = []
+
+        def gather(data: bytes) -> None:
+            gathered.append(data)
+            if len(data) > _LARGE:
+                pass_on()
+
+        def pass_on() -> None:
+            if gathered:
+                data = b"".join(gathered)
+                gathered.clear()
+                receiver.stdout(data)
+
         def ended() -> None:
+            if threading.current_thread() is self._transport:
+                pass_on()
+            self._link.before_waiting = tuple(
+                call for call in self._link.before_waiting if call is not pass_on
+            )
             with self._granting:
                 self._ended = True
                 self._granting.notify()
             receiver.ended()
 
-        self._stdout.start(receiver.stdout, ended)
-        self._stderr.start(receiver.stderr)
+        self._link.before_waiting += (pass_on,)
+        self._stdout.start(receiver.stdout, gather, ended)
+        self._stderr.start(receiver.stderr, receiver.stderr, lambda: None)
 
     def grant(self, size: int) -> None:
         with self._granting:
             self._granted += size
-            if self._granted >= _GRANT_SIZE:
+            if self._granted < _GRANT_SIZE:
+                return
+            # Only the transport's thread, which begins every key exchange, can know that none will hold it up.
+            if threading.current_thread() is not self._transport or not self._can_send():
                 self._granting.notify()
+                return
+            size, self._granted = self._granted, 0
+        self._tell_grant(size)
 
     def write(self, data: bytes) -> None:
         # Not sendall, which copies all that is left for each packet of 32 KiB.
@@ -73,12 +111,10 @@ class ChannelCarrier:
 
     def write_now(self, data: bytes) -> bool:
         """As `Carrier` has it: only where the window and the socket have room, and keys are not exchanged."""
-        channel, sock = self._channel, self._transport.sock
-        if len(data) > min(channel.out_window_size, channel.out_max_packet_size - 64):
+        channel = self._channel
+        if len(data) > min(channel.out_window_size, channel.out_max_packet_size - 64, _AT_ONCE):
             return False
-        if not self._transport.clear_to_send.is_set() or not isinstance(sock, socket.socket):
-            return False
-        if not _is_writable(sock):
+        if not self._can_send():
             return False
         self.write(data)
         return True
@@ -109,17 +145,28 @@ class ChannelCarrier:
             self._channel.close()
 
     def _tell_grants(self) -> None:
-        """RFC 4254 section 5.2. In a thread of its own: sending may block, and must not block the transport's."""
+        """In a thread of its own, where sending could block: that must not block the transport's."""
         while True:
             with self._granting:
                 self._granting.wait_for(lambda: self._granted >= _GRANT_SIZE or self._ended)
                 size, self._granted = self._granted, 0
             if self._ended:
                 return
-            message = self._message(paramiko.common.cMSG_CHANNEL_WINDOW_ADJUST)
-            message.add_int(size)
-            with suppress(OSError):
-                self._send(message)
+            self._tell_grant(size)
+
+    def _tell_grant(self, size: int) -> None:
+        """RFC 4254 section 5.2."""
+        message = self._message(paramiko.common.cMSG_CHANNEL_WINDOW_ADJUST)
+        message.add_int(size)
+        with suppress(OSError):
+            self._send(message)
+
+    def _can_send(self) -> bool:
+        """Whether a few packets can be sent without waiting."""
+        sock = self._transport.sock
+        if not self._transport.clear_to_send.is_set() or not isinstance(sock, socket.socket):
+            return False
+        return _is_writable(sock)
 
     def _message(self, kind: bytes) -> paramiko.Message:
         message = paramiko.Message()
@@ -143,21 +190,24 @@ class _Inlet(BufferedPipe):  # type: ignore[type-arg]  # generic in the stubs al
         self._starting = threading.Lock()
         self._early: list[bytes] = []
         self._ended = False
-        self._pass_on: Callable[[bytes], None] | None = None
-        self._tell_end: Callable[[], None] = lambda: None
+        self._pass_on: Callable[[bytes], object] | None = None
+        self._tell_end: Callable[[], object] = lambda: None
 
     def start(
-        self, pass_on: Callable[[bytes], None], tell_end: Callable[[], None] = lambda: None
+        self,
+        pass_on_early: Callable[[bytes], None],
+        pass_on: Callable[[bytes], None],
+        tell_end: Callable[[], None],
     ) -> None:
+        """What has come already is passed on here, in the calling thread, before anything later is."""
         while True:
             with self._starting:
                 early, self._early = self._early, []
                 if not early:
-                    self._pass_on, ended = pass_on, self._ended
-                    self._tell_end = tell_end
+                    self._pass_on, self._tell_end, ended = pass_on, tell_end, self._ended
                     break
             for data in early:
-                pass_on(data)
+                pass_on_early(data)
         if ended:
             tell_end()
 

@@ -45,10 +45,14 @@ _FAMILIES = (
 )
 
 
-class _Link(Protocol):
-    """What a transport travels on: a TCP socket, a jump host's channel, a ProxyCommand."""
+class Link(Protocol):
+    """What a transport travels on: a TCP socket, a jump host's channel, a ProxyCommand.
+
+    `before_waiting` are called by the thread that receives, when all that it has read ahead is used up.
+    """
 
     last_received: float
+    before_waiting: tuple[Callable[[], None], ...]
 
     def close(self) -> None: ...
 
@@ -78,7 +82,7 @@ class Connection:
         self._keepalive_count = keepalive_count
         self._dialled = dialled
         self._via: Connection | None = None
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._transport: Transport | None = None
         self._liveness: Liveness | None = None
         self._closed = threading.Event()
@@ -107,7 +111,8 @@ class Connection:
                 raise ConnectionLostError("The SSH connection is not open")
             self._phase = "opening the session"
             channel = self._session(self._transport)
-            carrier = ChannelCarrier(self, self._transport, channel)
+            assert self._link is not None  # noqa: S101 - the transport travels on it
+            carrier = ChannelCarrier(self, self._link, self._transport, channel)
             self._ask(channel, request)
             return carrier
 
@@ -201,7 +206,7 @@ class Connection:
         transport.exchange_keys(host_key_algorithms, deadline)
         return transport
 
-    def _reach(self, deadline: float) -> _Link:
+    def _reach(self, deadline: float) -> Link:
         """The way to the machine's SSH port."""
         settings = self._settings
         address = settings.address
@@ -220,7 +225,7 @@ class Connection:
             self._via._open(deadline)
         return self._via._tunnel(address.host, address.port, deadline)
 
-    def _tunnel(self, host: str, port: int, deadline: float) -> _Link:
+    def _tunnel(self, host: str, port: int, deadline: float) -> Link:
         """A channel of this connection, a jump host's, to the next machine."""
         assert self._transport is not None  # noqa: S101 - it was opened just before
         self._phase = f"connecting on to {host} port {port}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -33,6 +33,7 @@ class ChannelSocket:
         self._closing = threading.Lock()
         self._closed = False  # paramiko asks for it by this name
         self.last_received = time.monotonic()
+        self.before_waiting: tuple[Callable[[], None], ...] = ()
 
     def getpeername(self) -> tuple[str, int]:
         return self._peer
@@ -43,6 +44,8 @@ class ChannelSocket:
     def recv(self, size: int) -> bytes:
         """Up to `size` bytes; none at the end, and once it is closed. Raises TimeoutError."""
         if not self._unread and not self._closed:
+            for call in self.before_waiting:
+                call()
             # All that has come, at once: a channel's buffer moves what stays in it, at each read.
             self._unread = memoryview(self._channel.recv(DEFAULT_WINDOW_SIZE))
             self.last_received = time.monotonic()

@@ -47,6 +47,7 @@ class LiveSocket(socket.socket):
     """
 
     last_received = 0.0
+    before_waiting: tuple[Callable[[], None], ...] = ()
     _ahead = b""
     _at = 0
 
@@ -56,6 +57,8 @@ class LiveSocket(socket.socket):
         if data:
             self._at = at + size
             return data
+        for call in self.before_waiting:
+            call()
         data = super().recv(_READ_AHEAD, flags)
         self.last_received = time.monotonic()
         if len(data) <= size:

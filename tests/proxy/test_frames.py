@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from contextlib import suppress
 
 import pytest
@@ -153,6 +154,21 @@ def test_a_long_line_in_small_chunks_is_searched_once() -> None:
         assert splitter.feed(_CountingBytes(b"x" * 1000)) == []
     assert splitter.feed(_CountingBytes(b"\n")) == [b"x" * 10**6]
     assert _CountingBytes.searches == 10**6 + 1
+
+
+def test_a_long_line_is_in_memory_once() -> None:
+    size, chunk = 10**7, b"x" * 100_000
+    splitter = LineSplitter(size)
+    tracemalloc.start()
+    try:
+        for _ in range(size // len(chunk)):
+            splitter.feed(chunk)
+        (line,) = splitter.feed(b"\n")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert line == b"x" * size
+    assert peak < 1.3 * size
 
 
 @pytest.mark.parametrize("stream", [b"x" * 11, b"ab\n" + b"x" * 11, b"x" * 11 + b"\nab\n"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
-from support.carriers import PipeCarrier
+from support.carriers import STDOUT_THREAD, PipeCarrier
 
 from m2m_ssh_client import threads
 from m2m_ssh_client.bridge import Bridge, opened
@@ -37,8 +39,14 @@ NOTE = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 class Case:
     """A proxy that runs: the host's two ends, the far side's carrier, and what `run` returned."""
 
-    def __init__(self, *, carriers: int = 1, **settings: Any) -> None:
-        self.carriers = [PipeCarrier() for _ in range(carriers)]
+    def __init__(
+        self,
+        *,
+        carriers: int = 1,
+        kind: Callable[[], PipeCarrier] = PipeCarrier,
+        **settings: Any,
+    ) -> None:
+        self.carriers = [kind() for _ in range(carriers)]
         self._next = iter(self.carriers)
         self.carrier = self.carriers[0]
         self.to_proxy, self.from_proxy = threads.FromThread(), threads.FromThread()
@@ -91,6 +99,24 @@ class Case:
         self.from_proxy.close()
         for carrier in self.carriers:
             carrier.release()
+
+
+class AtOnce(PipeCarrier):
+    """Writes at once, when it may, and knows in which threads that was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written_in: list[str] = []
+        self.writes = threading.Event()
+        self.may_write = threading.Event()
+        self.may_write.set()
+
+    def write_now(self, data: bytes) -> bool:
+        self.written_in.append(threading.current_thread().name)
+        self.writes.set()
+        assert self.may_write.wait(5)
+        self.write(data)
+        return True
 
 
 @asynccontextmanager
@@ -540,3 +566,76 @@ async def test_a_connection_that_fails_after_the_hosts_end_of_file_is_still_told
         case.reachable.set()
         assert (await case.hear_error())[1] == "[Errno 111] Connection refused"
         assert await ended(case, 2) is case.dial_fails_with
+
+
+# Straight through, without the loop
+
+
+async def open_session(case: Case) -> None:
+    """The remote has answered, so nothing holds anything up."""
+    await case.say(INITIALIZE)
+    await case.remote_heard()
+    case.carrier.say(ANSWER + b"\n")
+    assert await case.hear() == [ANSWER]
+    with anyio.move_on_after(0):
+        await anext(case.from_proxy)  # so the answer is dealt with
+
+
+async def test_a_call_and_its_answer_cross_no_thread_where_nothing_waits() -> None:
+    async with running(kind=AtOnce) as case:
+        await open_session(case)
+        carrier = case.carrier
+        assert isinstance(carrier, AtOnce)
+        carrier.written_in.clear()
+        threads.start_thread("test-host", lambda: case.to_proxy.put([CALL]))
+        assert await case.remote_heard() == [CALL]
+        assert carrier.written_in == ["m2m-test-host"]
+
+        answered = anyio.Event()
+        loop_caller = threads.loop_caller()
+        taken_in: list[str] = []
+
+        def take(_: threads.Lines) -> bool:
+            taken_in.append(threading.current_thread().name)
+            loop_caller(answered.set)
+            return True
+
+        case.from_proxy.take = take
+        carrier.say(b'{"jsonrpc":"2.0","id":1,"result":{}}\n')
+        with anyio.fail_after(5):
+            await answered.wait()
+        assert taken_in == [STDOUT_THREAD]
+
+
+async def test_lines_keep_their_order_while_the_way_straight_through_opens_and_closes() -> None:
+    count = 3000
+    lines = [b'{"jsonrpc":"2.0","method":"n%d"}' % i for i in range(count)]
+    async with running(reachable=False, kind=AtOnce) as case:
+
+        def talk() -> None:
+            for line in lines:
+                case.to_proxy.put([line])
+                case.to_proxy.wait_for_room()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(threads.run_in_thread, "test-host", talk)
+            await anyio.lowlevel.checkpoint()
+            case.reachable.set()
+            assert await case.remote_heard(count) == lines
+
+
+async def test_a_write_that_waits_for_the_remote_does_not_keep_it_from_being_heard() -> None:
+    """As while keys are exchanged: the thread that brings answers is the one that the write waits for."""
+    async with running(kind=AtOnce) as case:
+        await open_session(case)
+        carrier = case.carrier
+        assert isinstance(carrier, AtOnce)
+        carrier.may_write.clear()
+        carrier.writes.clear()
+        carrier.on_received = carrier.may_write.set
+        threads.start_thread("test-host", lambda: case.to_proxy.put([CALL]))
+        assert await threads.run_in_thread("test", lambda: carrier.writes.wait(5))
+        note = b'{"jsonrpc":"2.0","method":"notifications/message"}'
+        carrier.say(note + b"\n")
+        assert await case.hear() == [note]
+        assert await case.remote_heard() == [CALL]

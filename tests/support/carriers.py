@@ -10,6 +10,7 @@ from contextlib import suppress
 from m2m_ssh_client.carrier import Receiver
 from m2m_ssh_client.errors import RemoteExitError, SSHClientError
 
+STDOUT_THREAD = "test-carrier-stdout"
 _STDERR_TIME = 0.5  # seconds that the end of stdout waits for that of stderr
 _WINDOW = 256 * 1024  # bytes that may come before they are granted
 
@@ -29,6 +30,7 @@ class PipeCarrier:
         self._granted = threading.Condition()
         self._window = _WINDOW
         self._open = {self._stdin_write, self._stdout_write, self._stderr_write}
+        self.on_received: Callable[[], None] = lambda: None
         self.signals: list[str] = []
         self.dies_of: str | None = None
         self.closed = threading.Event()
@@ -48,7 +50,7 @@ class PipeCarrier:
             receiver.ended()
 
         stderr.start()
-        threading.Thread(target=carry, daemon=True).start()
+        threading.Thread(target=carry, name=STDOUT_THREAD, daemon=True).start()
 
     def grant(self, size: int) -> None:
         with self._granted:
@@ -62,6 +64,7 @@ class PipeCarrier:
                     self._window -= len(data)
                 with self._receiving:
                     receive(data)
+                    self.on_received()
                 with self._granted:
                     self._granted.wait_for(lambda: self._window > 0 or self.closed.is_set())
 

@@ -1,0 +1,150 @@
+"""What a session channel brings, and when: paramiko at both ends of a pair of sockets."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import cast
+
+import paramiko
+import pytest
+from paramiko.common import AUTH_SUCCESSFUL, DEFAULT_WINDOW_SIZE, OPEN_SUCCEEDED
+from support.received import Received
+
+from m2m_ssh_client.ssh.channel import ChannelCarrier
+from m2m_ssh_client.ssh.connection import Connection
+from m2m_ssh_client.ssh.sockets import LiveSocket
+
+ENOUGH = 10.0  # seconds
+
+
+class Generous(paramiko.ServerInterface):
+    def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002 - inherited
+        return "none"
+
+    def check_auth_none(self, username: str) -> int:  # noqa: ARG002 - inherited
+        return AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:  # noqa: ARG002 - inherited
+        return OPEN_SUCCEEDED
+
+
+class Session:
+    """A carrier, and the far side's end of its channel."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        live = LiveSocket(fileno=ours.detach())
+        self._near, self._far = paramiko.Transport(live), paramiko.Transport(theirs)
+        self._far.add_server_key(paramiko.ECDSAKey.generate())
+        self._far.start_server(event=threading.Event(), server=Generous())
+        self._near.start_client(timeout=ENOUGH)
+        self._near.auth_none("user")
+        # The connection is asked only how it ended.
+        self.carrier = ChannelCarrier(
+            cast("Connection", None), live, self._near, self._near.open_session()
+        )
+        channel = self._far.accept(ENOUGH)
+        assert channel is not None
+        self.channel = channel
+
+    def sync(self) -> None:
+        """Until the near side has looked at everything that was sent."""
+        self._far.global_request("are-you-there@test", wait=True)
+
+    def close(self) -> None:
+        self._near.close()
+        self._far.close()
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    session = Session()
+    yield session
+    session.close()
+
+
+class Slow(Received):
+    """Takes its time with the first bytes, and grants none."""
+
+    def __init__(self, carrier: ChannelCarrier) -> None:
+        self.pieces: list[bytes] = []
+        self.has_begun, self.go_on = threading.Event(), threading.Event()
+        self.window_is_used_up = threading.Event()
+        super().__init__(carrier)
+
+    def stdout(self, data: bytes) -> None:
+        self.has_begun.set()
+        assert self.go_on.wait(ENOUGH)
+        self.pieces.append(data)
+        if self.size == DEFAULT_WINDOW_SIZE:
+            self.window_is_used_up.set()
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.pieces))
+
+
+def test_what_came_before_anybody_listened_comes_first(session: Session) -> None:
+    session.channel.sendall(b"early ")
+    session.channel.sendall_stderr(b"early error")
+    session.sync()
+    received = Received(session.carrier)
+    session.channel.sendall(b"late")
+    session.channel.close()
+    assert received.to_the_end() == (b"early late", b"early error")
+
+
+def test_an_end_before_anybody_listened_is_told_behind_what_came(session: Session) -> None:
+    session.channel.sendall(b"short")
+    session.channel.close()
+    session.sync()
+    assert Received(session.carrier).to_the_end() == (b"short", b"")
+
+
+def test_small_packets_that_came_together_go_on_together(session: Session) -> None:
+    slow = Slow(session.carrier)
+    session.channel.sendall(b"first")
+    assert slow.has_begun.wait(ENOUGH)
+    for _ in range(50):
+        session.channel.sendall(b"x" * 10)
+    slow.go_on.set()
+    session.channel.close()
+    slow.to_the_end()
+    assert slow.pieces == [b"first", b"x" * 500]
+
+
+def test_what_came_before_a_connection_broke_is_not_lost(session: Session) -> None:
+    slow = Slow(session.carrier)
+    session.channel.sendall(b"first")
+    assert slow.has_begun.wait(ENOUGH)
+    session.channel.sendall(b"and last")
+    session._far.sock.shutdown(socket.SHUT_RDWR)
+    slow.go_on.set()
+    slow.to_the_end()
+    assert slow.pieces == [b"first", b"and last"]
+
+
+def test_the_far_side_sends_no_more_than_was_granted(session: Session) -> None:
+    slow = Slow(session.carrier)
+    slow.go_on.set()
+    sending = threading.Thread(
+        target=session.channel.sendall, args=(bytes(2 * DEFAULT_WINDOW_SIZE),)
+    )
+    sending.start()
+    assert slow.window_is_used_up.wait(ENOUGH)
+    session.sync()
+    assert slow.size == DEFAULT_WINDOW_SIZE
+    session.carrier.grant(DEFAULT_WINDOW_SIZE)
+    sending.join(ENOUGH)
+    session.channel.close()
+    slow.to_the_end()
+    assert slow.size == 2 * DEFAULT_WINDOW_SIZE
+
+
+def test_what_is_given_back_keeps_a_long_answer_going(session: Session) -> None:
+    received = Received(session.carrier)
+    session.channel.sendall(bytes(10 * DEFAULT_WINDOW_SIZE))
+    session.channel.close()
+    assert len(received.to_the_end()[0]) == 10 * DEFAULT_WINDOW_SIZE
