@@ -141,7 +141,10 @@ def _jump(
     )
     known_hosts, key = _given_files(params)
     port = found.port or _SSH_PORT
-    trust = _trust(found, port, found.user_known_hosts_files or known_hosts)
+    user_files = found.user_known_hosts_files
+    if user_files is None and known_hosts:
+        user_files = known_hosts
+    trust = _trust(found, port, user_files)
     return HostSettings(
         _address(found, port),
         trust._replace(command=_trust_command(params, jump.host, port)),

@@ -168,6 +168,7 @@ def test_the_user_and_port_of_an_unknown_jump_host_are_those_of_ssh() -> None:
     found = settings("none", "lab", ssh_options=["ProxyJump=bastion"])
     assert found.jump is not None
     assert at(found.jump) == (local_user(), "bastion", 22)
+    assert found.jump.trust.user_files == home(".ssh/known_hosts", ".ssh/known_hosts2")
 
 
 def test_a_jump_host_gets_the_given_files_where_its_configuration_names_none() -> None:
