@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     machine = parser.add_argument_group("the remote machine")
     options.add_machine(machine)
     machine.add_argument("--subsystem", metavar="NAME", help="ask for this SSH subsystem")
+    options.add_environment(parser.add_argument_group("the remote command"))
     options.add_login(parser.add_argument_group("login"))
     options.add_trust(parser.add_argument_group("trust"))
     options.add_survival(parser.add_argument_group("when the network fails"))

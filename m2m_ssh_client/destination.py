@@ -25,6 +25,7 @@ from m2m_ssh_client.parameters import (
     DEFAULT_USERNAME,
     Parameters,
 )
+from m2m_ssh_client.remote_command import command_line
 from m2m_ssh_client.ssh import config
 from m2m_ssh_client.ssh.config.tokens import local_user
 from m2m_ssh_client.ssh.settings import (
@@ -250,7 +251,38 @@ def _request(params: Parameters, found: config.HostConfig) -> Request:
         for name, value in os.environ.items()
         if any(fnmatchcase(name, pattern) for pattern in found.send_env)
     }
-    return Request(command, subsystem, tuple({**sent, **(found.set_env or {})}.items()))
+    environment = {**sent, **(found.set_env or {})}
+    variables = dict(map(_variable, params.env))
+    for name in variables:
+        environment.pop(name, None)
+    request = Request(command, subsystem, tuple(environment.items()), tuple(variables.items()))
+    if not (params.env_in_command or params.cwd or params.login_shell):
+        return request
+    return _in_command_line(params, request)
+
+
+def _in_command_line(params: Parameters, request: Request) -> Request:
+    if request.command is None:
+        raise ConfigError(
+            "--cwd, --login-shell and --env-in-command are for a remote command, and there is none",
+            "Pass the command that starts the MCP server there after `--`.",
+        )
+    marker = f"m2m-start-{os.urandom(8).hex()}" if params.login_shell else ""
+    inside = request.variables if params.env_in_command else ()
+    command = command_line(request.command, folder=params.cwd, variables=inside, marker=marker)
+    return request._replace(
+        command=command, variables=() if inside else request.variables, marker=marker
+    )
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, given, value = text.partition("=")
+    if not given and name not in os.environ:
+        raise ConfigError(
+            f"--env {name}: this program has no such environment variable",
+            "Set it where the program is started (a host's `env`), or give a value: --env NAME=VALUE.",
+        )
+    return name, value if given else os.environ[name]
 
 
 def _system_folder() -> Path:

@@ -41,7 +41,8 @@ def parameters(args: argparse.Namespace, command: tuple[str, ...] | None) -> Par
     }
     if "passphrase" not in given and os.environ.get(PASSPHRASE_VARIABLE):
         given["passphrase"] = os.environ[PASSPHRASE_VARIABLE]
-    given["ssh_options"] = tuple(given.get("ssh_options", ()))
+    for name in ("ssh_options", "env"):
+        given[name] = tuple(given.get(name, ()))
     try:
         return Parameters(**given, command=command or ())
     except ParametersError as exc:
@@ -57,6 +58,10 @@ def warn(args: argparse.Namespace) -> None:
         logger.warning("--key-server-port is ignored without --use-key-server")
     if args.known_hosts is not None and args.host_key is not None:
         logger.warning("--known-hosts is ignored: --host-key says which key is right")
+    if args.env_in_command:
+        logger.warning(
+            "other users of the remote machine can see the values of --env in the command line there"
+        )
     if args.disable_host_key_checking:
         logger.warning(
             "the host key is not checked: anyone on the path can read and change everything"
@@ -140,6 +145,28 @@ def add_trust(group: argparse._ArgumentGroup) -> None:
         "--use-key-server",
         action="store_true",
         help="exchange keys with the key server of m2m-mcp-server-ssh-server first",
+    )
+
+
+def add_environment(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--env",
+        action="append",
+        metavar="NAME[=VALUE]",
+        help="an environment variable for it, with our own value where none is given (may be repeated)",
+    )
+    group.add_argument(
+        "--env-in-command",
+        action="store_const",
+        const=True,
+        help="set these in the command line, where the SSH server accepts none; other users there can see them",
+    )
+    group.add_argument("--cwd", metavar="DIR", help="the folder that it runs in")
+    group.add_argument(
+        "--login-shell",
+        action="store_const",
+        const=True,
+        help="let the login shell of the user run it, with the PATH that they know; what that prints is dropped",
     )
 
 

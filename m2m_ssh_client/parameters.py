@@ -22,6 +22,7 @@ DEFAULT_KEEPALIVE_COUNT = 3
 
 # base64 of the 32 bytes of a SHA-256, without padding, as `ssh-keygen -l` prints it.
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
+_VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _NUL_OR_NEWLINE = re.compile(r"[\0\r\n]")
 # Both can become part of a ProxyCommand, and so of a shell's command line. ssh(1) refuses the same since 9.6.
 _UNFIT_HOST = re.compile(r"^-|[\s\0-\x1f\x7f'\"`$\\;&<>|(){}]")
@@ -50,6 +51,9 @@ class Parameters:
 
     `command` empty and `subsystem` unset means a shell request. A `command` of one element is a command
     line for the remote user's shell as it stands; of several, each is quoted for a POSIX shell.
+    `env` has environment variables for it, each `NAME=VALUE`, or `NAME` with our value of that; the server may refuse
+    them, unless `env_in_command` makes them a part of the command line, which other users there can see. `cwd` is
+    the folder it runs in. `login_shell` has the user's login shell run it, and drops what that prints before.
     `connect_timeout` is in seconds and covers everything up to the open channel (default: 25).
     `max_message_size` is in bytes, for one JSON-RPC line in either direction.
 
@@ -75,6 +79,10 @@ class Parameters:
     use_key_server: bool = False
     key_server_port: int = 8000
     command: tuple[str, ...] = ()
+    env: tuple[str, ...] = field(default=(), repr=False)
+    env_in_command: bool = False
+    cwd: str | None = None
+    login_shell: bool = False
     subsystem: str | None = None
     connect_timeout: float | None = None
     keepalive: float | None = None
@@ -179,6 +187,14 @@ def _fingerprint(value: str) -> str:
     return "" if good else "not a SHA256:… fingerprint as `ssh-keygen -l` prints it"
 
 
+def _variables(texts: tuple[str, ...]) -> str:
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not _VARIABLE.fullmatch(name) or "\0" in value:
+            return f"{name!r} is not NAME or NAME=VALUE"
+    return ""
+
+
 _MOST = 1e300  # excludes what is infinite or no number
 _PORT = _between(1, 65535)
 _RULES: dict[str, Callable[[Any], str]] = {
@@ -189,6 +205,8 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "key_fingerprint": _fingerprint,
     "host_key": _fingerprint,
     "key_server_port": _PORT,
+    "env": _variables,
+    "cwd": _line(4096, None, ""),
     "subsystem": _line(255, None, ""),
     "connect_timeout": _between(0, 3600, above=True),
     "keepalive": _between(0, 86400),

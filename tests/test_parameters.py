@@ -212,3 +212,16 @@ def test_parameters_do_not_change() -> None:
     params = SSHServerParameters()
     with pytest.raises(FrozenInstanceError):
         setattr(params, "host", "other")  # noqa: B010 - type checkers refuse the plain form
+
+
+@pytest.mark.parametrize("variable", ["", "=x", "1A=x", "A B=x", "A-B", "A=x\0y"])
+def test_what_is_no_variable_is_refused(variable: str) -> None:
+    with pytest.raises(ParametersError, match="NAME=VALUE"):
+        Parameters(env=("GOOD=1", variable))
+
+
+def test_the_values_of_variables_are_nobodys_business() -> None:
+    assert "s3cr3t" not in repr(Parameters(env=("TOKEN=s3cr3t",)))
+    with pytest.raises(ParametersError) as caught:
+        Parameters(env=("TO KEN=s3cr3t",))
+    assert "s3cr3t" not in str(caught.value)

@@ -14,6 +14,7 @@ import paramiko
 from paramiko.buffered_pipe import BufferedPipe
 
 from m2m_ssh_client.errors import RemoteExitError, SSHClientError
+from m2m_ssh_client.ssh.marker import BehindMarker
 
 if TYPE_CHECKING:
     from m2m_ssh_client.carrier import Receiver
@@ -44,10 +45,12 @@ class ChannelCarrier:
         link: Link,
         transport: paramiko.Transport,
         channel: paramiko.Channel,
+        marker: str = "",
     ) -> None:
-        """The channel has been opened, and nothing was asked for on it yet."""
+        """The channel has been opened, and nothing was asked for on it yet. What comes before `marker` is dropped."""
         self._connection = connection
         self._link = link
+        self._marker = marker
         self._transport = transport
         self._channel = channel
         self._stdout = channel.in_buffer = _Inlet()
@@ -59,6 +62,9 @@ class ChannelCarrier:
     def start(self, receiver: Receiver) -> None:
         threading.Thread(target=self._tell_grants, name="m2m-ssh-granter", daemon=True).start()
 
+        stdout = receiver.stdout
+        if self._marker:
+            stdout = BehindMarker(self._marker, stdout, self.grant)
         gathered: list[bytes] = []
 
         def gather(data: bytes) -> None:
@@ -70,7 +76,7 @@ class ChannelCarrier:
             if gathered:
                 data = b"".join(gathered)
                 gathered.clear()
-                receiver.stdout(data)
+                stdout(data)
 
         def ended() -> None:
             if threading.current_thread() is self._transport:
@@ -84,7 +90,7 @@ class ChannelCarrier:
             receiver.ended()
 
         self._link.before_waiting += (pass_on,)
-        self._stdout.start(receiver.stdout, gather, ended)
+        self._stdout.start(stdout, gather, ended)
         self._stderr.start(receiver.stderr, receiver.stderr, lambda: None)
 
     def grant(self, size: int) -> None:
@@ -261,7 +267,7 @@ def _exit_error(status: int | None) -> RemoteExitError:
         return RemoteExitError(
             "The remote command was not found (exit status 127)",
             "A command over SSH runs without a login shell, so its PATH is short: give the absolute "
-            "path after `--`, or run it through a login shell: -- \"bash -lc 'your command'\".",
+            "path after `--`, or let a login shell find it: --login-shell.",
             status,
         )
     return RemoteExitError(

@@ -27,6 +27,7 @@ from m2m_ssh_client.errors import (
 from m2m_ssh_client.ssh import algorithms, jump, proxy_command, sockets
 from m2m_ssh_client.ssh.authentication import authenticate
 from m2m_ssh_client.ssh.channel import ChannelCarrier
+from m2m_ssh_client.ssh.environment import asked_for
 from m2m_ssh_client.ssh.handshake import Transport
 from m2m_ssh_client.ssh.host_key import HostKey
 from m2m_ssh_client.ssh.host_keys import HostVerifier
@@ -112,7 +113,7 @@ class Connection:
             self._phase = "opening the session"
             channel = self._session(self._transport)
             assert self._link is not None  # noqa: S101 - the transport travels on it
-            carrier = ChannelCarrier(self, self._link, self._transport, channel)
+            carrier = ChannelCarrier(self, self._link, self._transport, channel, request.marker)
             self._ask(channel, request)
             return carrier
 
@@ -276,16 +277,23 @@ class Connection:
         for name, value in request.environment:
             channel.set_environment_variable(name, value)
         try:
-            if request.command is not None:
-                channel.exec_command(request.command)
-            elif request.subsystem is not None:
-                channel.invoke_subsystem(request.subsystem)
-            else:
-                channel.invoke_shell()
+            with asked_for(channel, request.variables) as refused:
+                if request.command is not None:
+                    channel.exec_command(request.command)
+                elif request.subsystem is not None:
+                    channel.invoke_subsystem(request.subsystem)
+                else:
+                    channel.invoke_shell()
         except paramiko.SSHException as exc:
             if not self.alive:
                 raise
             raise _request_refused(request) from exc
+        if refused:
+            logger.warning(
+                "the SSH server refused the environment of --env: it needs `AcceptEnv %s` in its sshd_config, or "
+                "pass --env-in-command",
+                " ".join(refused),
+            )
 
     def _time_out(self) -> None:
         self._timed_out = True

@@ -98,11 +98,21 @@ class HostSettings(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What is to run there: a command line for the remote user's shell, a subsystem, or a shell where both are None."""
+    """What is to run there: a command line for the remote user's shell, a subsystem, or a shell where both are None.
+
+    `environment` is what the configuration wishes for, `variables` what somebody asked for and is to hear of if it is
+    refused. The command says `marker`, if there is one, before its output begins.
+    """
 
     command: str | None = None
     subsystem: str | None = None
     environment: tuple[tuple[str, str], ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
+    marker: str = ""
+
+    def __repr__(self) -> str:
+        names = [name for name, _ in (*self.environment, *self.variables)]
+        return f"Request({self.command!r}, {self.subsystem!r}, {names})"  # values may be secrets
 
     @property
     def is_shell(self) -> bool:

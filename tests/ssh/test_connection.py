@@ -421,7 +421,7 @@ def test_twenty_megabytes_are_read_whole(start: StartFar) -> None:
         (0, ["exit status 0"]),
         (3, ["exit status 3"]),
         (255, ["exit status 255"]),
-        (127, ["not found", "127", "absolute path", "bash -lc"]),
+        (127, ["not found", "127", "absolute path", "--login-shell"]),
     ],
 )
 def test_the_exit_status_is_told_in_words(status: int, words: list[str], start: StartFar) -> None:

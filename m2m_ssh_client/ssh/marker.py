@@ -1,0 +1,44 @@
+"""The line behind which a remote server's output begins: what a login shell's start-up files print comes before it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from m2m_ssh_client.text import printable, shortened
+
+logger = logging.getLogger(__name__)
+
+
+class BehindMarker:
+    """Passes on what follows the line that ends with `marker`. The rest is logged, and `dropped` told its size."""
+
+    def __init__(
+        self, marker: str, pass_on: Callable[[bytes], None], dropped: Callable[[int], None]
+    ) -> None:
+        self._marker = marker.encode()
+        self._pass_on = pass_on
+        self._dropped = dropped
+        self._rest = b""
+        self._found = False
+
+    def __call__(self, data: bytes) -> None:
+        if self._found:
+            self._pass_on(data)
+            return
+        *lines, rest = (self._rest + data).split(b"\n")
+        for i, line in enumerate(lines):
+            if line.rstrip(b"\r").endswith(self._marker):
+                self._found = True
+                behind = b"\n".join([*lines[i + 1 :], rest])
+                self._drop(len(data) - len(behind))
+                if behind:
+                    self._pass_on(behind)
+                return
+            logger.info("before the remote command: %s", shortened(printable(line.rstrip(b"\r"))))
+        self._rest = rest[-len(self._marker) - 1 :]  # however long a line without an end becomes
+        self._drop(len(data))
+
+    def _drop(self, size: int) -> None:
+        if size > 0:
+            self._dropped(size)
