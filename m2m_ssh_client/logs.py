@@ -1,4 +1,4 @@
-"""Where log records go: stderr and, if asked for, a file. Never stdout, which is the protocol's.
+"""Where log records go: stderr and a file. Never stdout, which is the protocol's.
 
 Records are written by a thread of their own: a host that does not read our stderr must not stall the relay. When
 too many wait, the newest are dropped and counted.
@@ -17,6 +17,7 @@ from queue import Empty, Full, Queue
 from typing import TextIO
 
 from m2m_ssh_client.errors import UsageError
+from m2m_ssh_client.log_file import RotatingFile, default_path, opened
 from m2m_ssh_client.text import printable
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -24,6 +25,10 @@ DEFAULT_LEVEL = "INFO"
 REMOTE_STDERR = "m2m_ssh_client.remote"
 """The logger of what the remote server writes to its stderr."""
 
+NO_FILE = "none"
+
+_FILE_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+_files: list[Path] = []  # of the `configured` that lasts
 _NOWHERE = logging.NullHandler()
 _MOST_WAITING = 10_000
 _FLUSH_TIME = 0.3
@@ -34,14 +39,19 @@ def configured(level: str | None, file: Path | None) -> Iterator[None]:
     """Log our records and paramiko's for as long as the context lasts.
 
     `level` counts for stderr and the file; without it stderr shows WARNING and above (hosts present every line
-    there as an error) and the file INFO. Raises UsageError if the file cannot be written.
+    there as an error) and the file INFO. `file` takes the place of the one in the user's state folder; the path `none`:
+    no file. Raises UsageError if the file cannot be written.
     """
     stderr = _StderrHandler(sys.stderr)
     stderr.setLevel(level or "WARNING")
     stderr.setFormatter(_StderrFormatter())
     handlers: list[logging.Handler] = [stderr]
-    if file is not None:
-        handlers.append(_file_handler(file, level or DEFAULT_LEVEL))
+    path = file or default_path()
+    if str(file) != NO_FILE:
+        handlers.append(RotatingFile(path) if file is None else _file_handler(path))
+        handlers[-1].setLevel(level or DEFAULT_LEVEL)
+        handlers[-1].setFormatter(_OneLineFormatter(_FILE_FORMAT))
+        _files.append(path)
     background = _BackgroundHandler(handlers, None if level else stderr)
     loggers = {
         logging.getLogger("m2m_ssh_client"): min(handler.level for handler in handlers),
@@ -56,6 +66,7 @@ def configured(level: str | None, file: Path | None) -> Iterator[None]:
     try:
         yield
     finally:
+        _files.clear()
         # A thread of paramiko's may still find out that its connection is gone: nobody needs to read that.
         logging.getLogger("paramiko").addHandler(_NOWHERE)
         for logger, (lowest, propagate) in before.items():
@@ -74,17 +85,16 @@ def set_default_level(level: int | None) -> None:
             logger.setLevel(min(level, logger.level))
 
 
-def _file_handler(file: Path, level: str) -> logging.Handler:
+def file() -> Path | None:
+    """Where records go at present, besides stderr."""
+    return _files[-1] if _files else None
+
+
+def _file_handler(file: Path) -> logging.Handler:
     try:
-        # Private from the first byte: it may hold host names, commands and what the remote says.
-        descriptor = os.open(file.expanduser(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        stream = os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+        return _ClosingStreamHandler(opened(file.expanduser()))
     except OSError as exc:
         raise UsageError(f"The log file {file} cannot be written: {exc.strerror}") from exc
-    handler = _ClosingStreamHandler(stream)
-    handler.setLevel(level)
-    handler.setFormatter(_OneLineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    return handler
 
 
 class _StderrHandler(logging.Handler):
@@ -180,7 +190,7 @@ class _BackgroundHandler(logging.Handler):
         if self._dropped:
             self._tell_dropped()
         for handler in self._handlers:
-            if isinstance(handler, _ClosingStreamHandler):
+            if isinstance(handler, (_ClosingStreamHandler, RotatingFile)):
                 handler.close()
 
     def _tell_dropped(self) -> None:

@@ -13,11 +13,15 @@ from pathlib import Path
 
 from m2m_ssh_client import logs
 from m2m_ssh_client.errors import UsageError
+from m2m_ssh_client.log_file import default_path
 from m2m_ssh_client.parameters import Parameters, ParametersError
+from m2m_ssh_client.text import shown
 
 logger = logging.getLogger(__name__)
 
 PASSPHRASE_VARIABLE = "M2M_SSH_PASSPHRASE"  # noqa: S105 - a name
+
+_DEFAULT_LOG_FILE = shown(default_path()).replace("%", "%%")
 
 
 def split_command(arguments: list[str]) -> tuple[list[str], tuple[str, ...] | None]:
@@ -217,5 +221,8 @@ def add_logging(group: argparse._ArgumentGroup) -> None:
         help="for stderr and the log file (default: INFO; stderr shows WARNING and above unless given)",
     )
     group.add_argument(
-        "--log-file", type=Path, metavar="FILE", help="append log lines to this file"
+        "--log-file",
+        type=Path,
+        metavar="FILE",
+        help=f"append log lines to this file; `none`: to no file (default: {_DEFAULT_LOG_FILE})",
     )

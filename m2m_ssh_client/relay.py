@@ -77,6 +77,7 @@ def _settings(remote: Remote) -> Settings:
         reconnect_timeout=params.reconnect_timeout or float("inf"),
         hold_timeout=params.hold_timeout,
         retry_tool_calls=params.retry_tool_calls,
+        log_file=logs.file(),
     )
 
 

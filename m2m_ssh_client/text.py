@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 # Control characters (C0 but for the tab, DEL, C1), and the marks that turn a terminal's writing direction.
@@ -33,3 +34,10 @@ def quoted(argument: str | Path) -> str:
     if sys.platform == "win32":
         return subprocess.list2cmdline([str(argument)])
     return shlex.quote(str(argument))
+
+
+def shown(path: Path) -> str:
+    """The path as people write it, with `~` for their home folder."""
+    with suppress(ValueError, RuntimeError):  # elsewhere; or nobody knows where the home folder is
+        return str("~" / path.relative_to(Path.home()))
+    return str(path)

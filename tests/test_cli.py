@@ -18,9 +18,11 @@ import pytest
 from support.host import Host, client_argv, modern_meta
 
 from m2m_ssh_client import __version__, cli, relay
+from m2m_ssh_client.log_file import default_path
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.remote import Remote
 from m2m_ssh_client.ssh.keys import ensure_client_key
+from m2m_ssh_client.text import shown
 
 GONE = 2.0  # seconds until everything is gone after the host's end or a signal
 PIN = "SHA256:" + "A" * 42 + "E"
@@ -316,6 +318,24 @@ def test_after_a_failure_the_process_ends_by_itself_in_a_few_seconds() -> None:
     with Host(options(refused_port())) as host:
         assert "error" in host.initialize()
         assert host.wait(8.0) == 1
+
+
+def test_a_failure_names_the_log_file_and_that_says_more() -> None:
+    with Host(options(refused_port())) as host:
+        text = host.initialize()["error"]["message"]
+        host.close_stdin()
+        host.wait()
+    assert text.endswith(f" Log: {shown(default_path())}")
+    assert text in host.stderr
+    assert text in default_path().read_text()
+
+
+def test_without_a_log_file_none_is_named() -> None:
+    with Host(options(refused_port(), "--log-file", "none")) as host:
+        assert "Log:" not in host.initialize()["error"]["message"]
+        host.close_stdin()
+        host.wait()
+    assert not default_path().exists()
 
 
 def test_a_traceback_is_shown_at_debug_only(tmp_path: Path) -> None:

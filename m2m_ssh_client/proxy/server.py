@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import anyio
 
@@ -33,7 +34,7 @@ from m2m_ssh_client.errors import (
 from m2m_ssh_client.proxy.recovery import Recovery
 from m2m_ssh_client.proxy.session import Output, Session, State
 from m2m_ssh_client.proxy.stdio import HostStreams
-from m2m_ssh_client.text import shortened
+from m2m_ssh_client.text import shortened, shown
 from m2m_ssh_client.threads import Lines, ToThread
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Settings:
     reconnect_timeout: float = float("inf")
     hold_timeout: float = 20.0
     retry_tool_calls: bool = False
+    log_file: Path | None = None
 
 
 class Proxy:
@@ -356,10 +358,13 @@ class Proxy:
 
     async def _tell(self, failure: SSHClientError | None) -> None:
         """Answer all that still wait; if there was no getting through, stay to answer whoever asks again."""
+        reason = "The proxy was stopped by its host"
         if failure is not None:
-            logger.error("Error running MCP SSH client: %s", failure)
+            reason = str(failure)
+            if self._settings.log_file is not None:
+                reason = f"{reason.rstrip('.')}. Log: {shown(self._settings.log_file)}"
+            logger.error("Error running MCP SSH client: %s", reason)
             logger.debug("details", exc_info=failure)
-        reason = "The proxy was stopped by its host" if failure is None else str(failure)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._leave_after_stop, tasks.cancel_scope)
             with anyio.move_on_after(_LINGER_TIME):
