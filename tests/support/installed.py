@@ -18,7 +18,9 @@ from support import programs
 
 EVERYTHING = ("@modelcontextprotocol/server-everything", "2026.8.31", "dist/index.js")
 INSPECTOR = ("@modelcontextprotocol/inspector", "0.15.0", "cli/build/cli.js")
+MCPB = ("@anthropic-ai/mcpb", "2.1.2", "dist/cli/cli.js")
 
+_UV = "0.13.9"
 _INSTALL_TIMEOUT = 240.0  # seconds; a cold download of a few hundred small packages
 _PEER = "m2m-mcp-server-ssh-server"
 _PEER_VERSION = "0.1.3"
@@ -32,6 +34,15 @@ def node_argv(package: tuple[str, str, str]) -> list[str]:
     node = programs.require("node")
     folder = _once(f"npm-{name.rpartition('/')[2]}-{version}", _npm_install(f"{name}@{version}"))
     return [str(node), str(folder / "node_modules" / name / script)]
+
+
+def uv() -> Path:
+    """The uv that a host would bring."""
+
+    def install(folder: Path) -> None:
+        _run([sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), f"uv=={_UV}"])
+
+    return _once(f"uv-{_UV}", install) / "bin" / "uv"
 
 
 def peer_argv(rate_limit_window: float) -> list[str]:

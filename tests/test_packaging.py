@@ -1,0 +1,69 @@
+"""What others read of this package says the same everywhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from m2m_ssh_client._version import __version__
+
+SOURCE = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(SOURCE / "mcpb"))
+
+import bundle  # noqa: E402 - the folder comes first
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = pytest.importorskip("tomli")
+
+NAME = "m2m-mcp-server-ssh-client"
+
+
+def read(name: str) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((SOURCE / name).read_text(encoding="utf-8"))
+    return value
+
+
+def test_the_versions_agree() -> None:
+    registry = read("server.json")
+    (package,) = registry["packages"]
+    manifest = read("mcpb/manifest.json")
+    assert {registry["version"], package["version"], manifest["version"]} == {__version__}
+    assert f"## {__version__}" in (SOURCE / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_registry_finds_the_package_and_its_owner() -> None:
+    registry = read("server.json")
+    assert f"<!-- mcp-name: {registry['name']} -->" in (SOURCE / "README.md").read_text("utf-8")
+    assert len(registry["description"]) <= 100
+    project = tomllib.loads((SOURCE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    # Hosts compose `uvx IDENTIFIER ARGUMENTS`, so the package and a script of it have one name.
+    assert registry["packages"][0]["identifier"] == project["name"] == NAME
+    assert NAME in project["scripts"]
+    assert registry["description"] == project["description"]
+
+
+def test_a_secret_is_marked_as_one() -> None:
+    manifest = read("mcpb/manifest.json")
+    assert manifest["user_config"]["passphrase"]["sensitive"] is True
+    assert not any("passphrase" in word for word in manifest["server"]["mcp_config"]["args"])
+    (variable,) = read("server.json")["packages"][0]["environmentVariables"]
+    assert variable["isSecret"] is True
+
+
+def test_the_bundle_has_the_package_and_is_the_same_each_time(tmp_path: Path) -> None:
+    one, two = bundle.build(tmp_path / "one"), bundle.build(tmp_path / "two")
+    assert one.name == f"{NAME}-{__version__}.mcpb"
+    assert one.read_bytes() == two.read_bytes()
+    names = zipfile.ZipFile(one).namelist()
+    assert {"manifest.json", "pyproject.toml", "README.md", "LICENSE"} <= set(names)
+    assert "m2m_ssh_client/py.typed" in names
+    assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]
+    entry = read("mcpb/manifest.json")["server"]["entry_point"]
+    assert entry in names
