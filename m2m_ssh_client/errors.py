@@ -39,6 +39,10 @@ class ConfigError(SSHClientError):
     """The OpenSSH configuration (files and `-o` lines) cannot be read, or says what makes no sense."""
 
 
+class AppConfigError(SSHClientError):
+    """The configuration file of an application that is an MCP host cannot be read or edited; it was left as it is."""
+
+
 class UnreachableError(SSHClientError):
     """The machine did not answer: unresolvable name, refused, timeout, no SSH there.
 

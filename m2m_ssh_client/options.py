@@ -20,6 +20,8 @@ from m2m_ssh_client.text import shown
 logger = logging.getLogger(__name__)
 
 PASSPHRASE_VARIABLE = "M2M_SSH_PASSPHRASE"  # noqa: S105 - a name
+FILES = ("-F", "--ssh-config", "--log-file", "--client-key", "--passphrase-file", "--known-hosts")
+"""The options whose value is the path of a file; `none` is none for the first three."""
 
 _DEFAULT_LOG_FILE = shown(default_path()).replace("%", "%%")
 
@@ -75,6 +77,26 @@ def warn(args: argparse.Namespace) -> None:
             "other users of this machine can see --passphrase: use --passphrase-file or %s",
             PASSPHRASE_VARIABLE,
         )
+
+
+def add_all(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """What the proxy itself takes; returns the last group, for what else belongs there."""
+    machine = parser.add_argument_group("the remote machine")
+    add_machine(machine)
+    machine.add_argument("--subsystem", metavar="NAME", help="ask for this SSH subsystem")
+    add_environment(parser.add_argument_group("the remote command"))
+    add_login(parser.add_argument_group("login"))
+    add_trust(parser.add_argument_group("trust"))
+    add_survival(parser.add_argument_group("when the network fails"))
+    other = parser.add_argument_group("other")
+    other.add_argument(
+        "--max-message-size",
+        type=int,
+        metavar="BYTES",
+        help="the longest JSON-RPC message to pass (default: 268435456, 256 MiB)",
+    )
+    add_logging(other)
+    return other
 
 
 def add_machine(group: argparse._ArgumentGroup) -> None:

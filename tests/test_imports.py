@@ -50,6 +50,8 @@ def loaded_by(*statements: str) -> set[str]:
         ("import m2m_ssh_client.relay", {"anyio", "asyncio", "msgspec"}),
         ("import m2m_ssh_client.remote", set()),
         ("import m2m_ssh_client.ssh.known_hosts", set()),
+        ("import m2m_ssh_client.commands.install, m2m_ssh_client.commands.uninstall", set()),
+        ("import m2m_ssh_client.commands.list", set()),
         ("import m2m_ssh_client.ssh.config", set()),
         ("import m2m_ssh_client.destination", set()),
         ("import m2m_ssh_client.ssh.sockets", set()),
@@ -108,6 +110,10 @@ RULES = {
     "ssh/**/*.py": (
         *("anyio", "asyncio", "mcp", "mcp_types", "requests", "msgspec"),
         *(f"{OURS}.{name}" for name in ("proxy", "bridge", "remote", "key_server", "threads")),
+    ),
+    "hosts/*.py": (
+        *("paramiko", "anyio", "mcp", "requests"),
+        *(f"{OURS}.{name}" for name in ("ssh", "proxy", "bridge", "remote")),
     ),
     "carrier.py": ("paramiko", "anyio", "mcp", f"{OURS}.ssh", f"{OURS}.proxy", f"{OURS}.bridge"),
     "bridge.py": ("paramiko", "mcp", "requests", f"{OURS}.ssh", f"{OURS}.proxy.server"),

@@ -28,9 +28,9 @@ from m2m_ssh_client import logs, options
 from m2m_ssh_client.demo.host import Host, StepFailedError
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.errors import SSHClientError, UsageError
+from m2m_ssh_client.hosts.entries import client
 from m2m_ssh_client.text import printable, shortened
 
-PROGRAM = "m2m-mcp-server-ssh-client"
 _SAMPLE = (sys.executable, "-m", "m2m_ssh_client.demo.sample_server")
 
 # What happens up to the first MCP message, in order: the event by which the servers see it, and the
@@ -194,7 +194,7 @@ def _show(out: _Output, home: Path) -> int:
                 out.line(f"  {line}")
             return 1
     out.line()
-    for line in _SUMMARY.format(client=_command_line(_client())).splitlines():
+    for line in _SUMMARY.format(client=_command_line(client())).splitlines():
         out.line(line)
     return 0
 
@@ -320,7 +320,7 @@ def _serve(
     with servers(
         command or _SAMPLE, ssh_port, key_server_port, lambda text: out.line(printable(text))
     ) as running:
-        argv = [*_client(), *running.client_arguments(home)]
+        argv = [*client(), *running.client_arguments(home)]
         configuration = {"mcpServers": {"m2m-demo": {"command": argv[0], "args": argv[1:]}}}
         out.line(f"SSH server on 127.0.0.1 port {running.ssh.port}")
         out.line(f"Key server on http://127.0.0.1:{running.key_server.port}")
@@ -339,13 +339,6 @@ def _serve(
         out.line("Ctrl-C ends both servers and removes the client's key. What happens meanwhile:")
         while True:
             time.sleep(3600)
-
-
-def _client() -> list[str]:
-    """How to start the client from anywhere: its console script, or its module."""
-    name = f"{PROGRAM}.exe" if sys.platform == "win32" else PROGRAM
-    script = Path(sys.executable).with_name(name)
-    return [str(script)] if script.exists() else [sys.executable, "-m", "m2m_ssh_client"]
 
 
 def _command_line(argv: Sequence[str]) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from m2m_ssh_client import logs, options
+from m2m_ssh_client.commands.terminal import can_ask, say
 from m2m_ssh_client.destination import resolve
 from m2m_ssh_client.errors import HostKeyError, UsageError
 from m2m_ssh_client.ssh.connection import Connection
@@ -87,7 +87,7 @@ def run(
             "--yes needs --host-key",
             "Give the fingerprint that the machine's administrator told you, or leave out --yes and be asked.",
         )
-    if not yes and not _can_ask():
+    if not yes and not can_ask():
         raise UsageError(
             "There is no terminal to ask on",
             "Give the fingerprint that the machine's administrator told you: --yes --host-key SHA256:…",
@@ -95,18 +95,14 @@ def run(
     verifier = HostVerifier(settings.trust)
     keys = list(offered())
     findings = _findings(verifier, keys)
-    _say(f"{printable(settings.address.host)} port {settings.address.port} offers:")
+    say(f"{printable(settings.address.host)} port {settings.address.port} offers:")
     for key in keys:
         _show(verifier, key, findings[key], key.fingerprint in fingerprints)
     if any(finding.standing in _REFUSED for finding in findings.values()):
-        _say("\nNothing was added.")
+        say("\nNothing was added.")
         return 1
     trusted = [_is_trusted(verifier, key, findings[key], fingerprints, yes) for key in keys]
     return 0 if any(trusted) else 1
-
-
-def _can_ask() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _findings(verifier: HostVerifier, keys: Sequence[HostKey]) -> dict[HostKey, Finding]:
@@ -125,15 +121,15 @@ def _findings(verifier: HostVerifier, keys: Sequence[HostKey]) -> dict[HostKey, 
 
 
 def _show(verifier: HostVerifier, key: HostKey, finding: Finding, demanded: bool) -> None:
-    _say(f"\n{key.short_type.upper()} key {key.fingerprint}\n{randomart(key)}")
+    say(f"\n{key.short_type.upper()} key {key.fingerprint}\n{randomart(key)}")
     if demanded:
-        _say("It is the one that --host-key demands.")
+        say("It is the one that --host-key demands.")
     if finding.standing is Standing.KNOWN:
-        _say(f"It is on file already{f' ({finding.line.place})' if finding.line else ''}.")
+        say(f"It is on file already{f' ({finding.line.place})' if finding.line else ''}.")
     elif finding.standing in _REFUSED:
-        _say(str(verifier.error(key, finding)))
+        say(str(verifier.error(key, finding)))
     else:
-        _say("It is not on file.")
+        say("It is not on file.")
 
 
 def _is_trusted(
@@ -147,18 +143,18 @@ def _is_trusted(
     if finding.standing is Standing.KNOWN:
         return True
     if not (key.fingerprint in fingerprints if yes else _confirmed(key)):
-        _say(f"The {key.short_type.upper()} key {key.fingerprint} was not added.")
+        say(f"The {key.short_type.upper()} key {key.fingerprint} was not added.")
         return False
     added = verifier.add(key, beside_other_types=True)
     if added.standing is not Standing.KNOWN:  # since it was looked up
         raise verifier.error(key, added)
-    _say(f"The {key.short_type.upper()} key {key.fingerprint} was added to {verifier.file}.")
+    say(f"The {key.short_type.upper()} key {key.fingerprint} was added to {verifier.file}.")
     return True
 
 
 def _confirmed(key: HostKey) -> bool:
     """Ask on the terminal; the fingerprint itself is an answer too."""
-    _say(f"\nIs {key.fingerprint} the fingerprint that the machine's administrator gave you?")
+    say(f"\nIs {key.fingerprint} the fingerprint that the machine's administrator gave you?")
     while True:
         try:
             answer = input("Add this key (yes/no, or paste the fingerprint)? ").strip()
@@ -173,9 +169,3 @@ def _confirmed(key: HostKey) -> bool:
                 "That is another fingerprint than the machine's",
                 "Do not connect before you know why they differ.",
             )
-
-
-def _say(text: str) -> None:
-    encoding = sys.stdout.encoding or "ascii"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    sys.stdout.flush()

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 import m2m_ssh_client
+from m2m_ssh_client.cli import COMMANDS
 
 Message = dict[str, Any]
 
@@ -41,7 +42,7 @@ def modern_meta() -> Message:
 
 def client_argv(*options: str) -> list[str]:
     """The command under test, as a host's configuration would name it; this machine's own configuration is left out."""
-    without = [] if "-F" in options or options[:1] in [("demo",), ("trust",)] else ["-F", "none"]
+    without = [] if "-F" in options or set(options[:1]) & set(COMMANDS) else ["-F", "none"]
     return [sys.executable, "-m", "m2m_ssh_client", *without, *options]
 
 

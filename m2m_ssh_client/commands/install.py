@@ -1,0 +1,135 @@
+"""The `install` command: an entry for this program in the configuration of an application that is an MCP host."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from m2m_ssh_client import options
+from m2m_ssh_client.commands.terminal import can_ask, confirmed, say, say_diff
+from m2m_ssh_client.errors import AppConfigError, UsageError
+from m2m_ssh_client.hosts import entries
+from m2m_ssh_client.hosts.apps import APPS, App, Machine
+from m2m_ssh_client.hosts.difference import difference
+from m2m_ssh_client.hosts.editing import Edit, planned
+from m2m_ssh_client.hosts.members import with_member
+from m2m_ssh_client.text import printable
+
+_FLAGS = ("--yes", "--print")
+# Hosts make names of tools from it; Claude Code takes no dot and no blank.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+_NO_UTF8 = re.compile("[\ud800-\udfff]")  # as what such bytes arrive
+
+_TO_STAY = (
+    f"`pipx install {entries.PROGRAM}` or `uv tool install {entries.PROGRAM}` install it to stay."
+)
+
+_EXAMPLES = """\
+examples:
+  %(prog)s claude-desktop lab-git --host ada@lab.example --port 22 -- uvx mcp-server-git --repository /srv/repo
+  %(prog)s cursor lab --host lab --use-key-server
+  %(prog)s vscode lab --print --host lab --subsystem mcp
+"""
+
+
+def main(program: str, arguments: list[str]) -> int:
+    """`program` is what the help calls it. Raises an SSHClientError."""
+    given, command = options.split_command(arguments)
+    args = _parser(program).parse_args(given)
+    options.parameters(args, command)  # raises UsageError for what the entry would fail with
+    typed = _connection_options(given, args.app, args.name)
+    argv = [*entries.client(), *entries.written(typed, args.ssh_options or ())]
+    argv += ["--", *command] if command else []
+    if not _NAME.fullmatch(args.name):
+        raise UsageError(f"{args.name!r} is no name for a server", "Use letters, digits, - and _.")
+    if _NO_UTF8.search("".join(argv)):
+        raise UsageError("An argument is not UTF-8", "Hosts cannot pass it on.")
+    app = APPS[args.app]
+    if args.print:
+        say(_printed(app, args.name, app.entry(argv)))
+        return 0
+    if entries.is_in_cache(Path(sys.prefix)):
+        say(f"Careful: {printable(argv[0])} is in a cache, which may be emptied. {_TO_STAY}")
+    return run(app, args.name, app.entry(argv), app.files(Machine.this()), yes=args.yes)
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        usage="%(prog)s APP NAME [options] [-- REMOTE COMMAND ...]",
+        description="Make an MCP host start this program: write an entry NAME with the options of a connection into "
+        "the\nconfiguration of APP. Shows what would change, and asks; the old file is kept as a backup.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("app", choices=APPS, metavar="APP", help=", ".join(APPS))
+    parser.add_argument("name", metavar="NAME", help="what the host calls the server")
+    parser.add_argument("--yes", action="store_true", help="ask nothing")
+    parser.add_argument("--print", action="store_true", help="print the entry, and change nothing")
+    options.add_all(parser)
+    return parser
+
+
+def _connection_options(given: Sequence[str], app: str, name: str) -> list[str]:
+    """What was typed, without what is for this command itself; it has been parsed, so no value looks like an option."""
+    rest = [token for token in given if token not in _FLAGS]
+    if rest[:2] != [app, name]:
+        raise UsageError("APP and NAME come first", "Then the options of the connection.")
+    return rest[2:]
+
+
+def run(app: App, name: str, entry: dict[str, Any], files: Sequence[Path], *, yes: bool) -> int:
+    """Show what has to change in the files, ask unless `yes`, write; 0 if the entry is in all of them then, else 1.
+
+    Raises UsageError where nobody can be asked, and AppConfigError, after printing the entry, for a file that cannot be
+    edited.
+    """
+    path = (app.key, name)
+    try:
+        edits = [
+            planned(file, lambda text: with_member(text, path, entry, comments=app.comments))
+            for file in files
+        ]
+        wanted = [edit for edit in edits if edit.changes]
+        if not wanted:
+            say(f"{name} is there already, exactly so.")
+            return 0
+        for edit in wanted:
+            say_diff(difference(edit, path))
+        if not agreed(yes, "Write this"):
+            return 1
+        write(wanted)
+    except AppConfigError:
+        say(f"This is the entry for {app.title}:\n{_printed(app, name, entry)}")
+        raise
+    say(app.next_step)
+    return 0
+
+
+def agreed(yes: bool, question: str) -> bool:
+    """Raises UsageError where nobody can be asked."""
+    if not yes and not can_ask():
+        raise UsageError("Nothing was changed: there is no terminal to ask on", "Add --yes.")
+    if yes or confirmed(f"\n{question}"):
+        return True
+    say("Nothing was changed.")
+    return False
+
+
+def write(edits: Sequence[Edit]) -> None:
+    """Raises AppConfigError."""
+    for edit in edits:
+        backup = edit.write()
+        kept = f"; what it was is in {backup.name}" if backup else ""
+        say(f"{printable(str(edit.file))} is written{kept}.")
+
+
+def _printed(app: App, name: str, entry: dict[str, Any]) -> str:
+    return json.dumps({app.key: {name: entry}}, indent=2, ensure_ascii=False)

@@ -1,0 +1,84 @@
+"""The `list` command: which applications start this program, and how."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from m2m_ssh_client.commands.terminal import say
+from m2m_ssh_client.errors import AppConfigError
+from m2m_ssh_client.hosts.apps import APPS, App, Machine
+from m2m_ssh_client.hosts.editing import read
+from m2m_ssh_client.hosts.entries import argv_of, is_ours, without_secrets
+from m2m_ssh_client.hosts.jsonc import JSONCError, find, parse
+from m2m_ssh_client.text import printable, quoted
+
+_EXAMPLES = """\
+examples:
+  %(prog)s
+  %(prog)s --all
+  %(prog)s --json
+"""
+
+
+class Server(NamedTuple):
+    """An entry; in `command`, what may be a secret is hidden."""
+
+    app: str
+    name: str
+    command: list[str]
+    file: str
+
+
+def main(program: str, arguments: list[str]) -> int:
+    """`program` is what the help calls it; 1 if a file could not be read, which stderr tells, else 0."""
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="List the entries of this program in the configuration of MCP hosts.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--all", action="store_true", help="the entries of every server")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    args = parser.parse_args(arguments)
+    return run(Machine.this(), every=args.all, as_json=args.json)
+
+
+def run(machine: Machine, *, every: bool, as_json: bool) -> int:
+    found: list[Server] = []
+    status = 0
+    for app in APPS.values():
+        for file in app.files(machine):
+            try:
+                found += _servers(app, file, every)
+            except AppConfigError as exc:
+                sys.stderr.write(f"{app.name}: {exc}\n")
+                status = 1
+    if as_json:
+        say(json.dumps([server._asdict() for server in found], indent=2))
+        return status
+    for server in found:
+        say(f"{server.app}  {printable(server.name)}")
+        say(f"  {printable(' '.join(map(quoted, server.command)))}")
+        say(f"  {printable(server.file)}")
+    if not found and not status:
+        say("No host has an entry of this program." if not every else "No host has any server.")
+    return status
+
+
+def _servers(app: App, file: Path, every: bool) -> Iterator[Server]:
+    """Raises AppConfigError."""
+    _, text = read(file)
+    try:
+        servers = find(parse(text, comments=app.comments), [app.key])
+    except JSONCError as exc:
+        raise AppConfigError(f"{printable(str(file))}: {printable(str(exc))}") from exc
+    for each in servers.members if servers else ():
+        argv = argv_of(each.node.value)
+        if every or is_ours(argv):
+            yield Server(app.name, each.key, without_secrets(argv), str(file))

@@ -1,0 +1,47 @@
+"""What commands say to a person, and ask."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+
+_COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
+_NO_COLOUR = "\x1b[0m"
+
+
+def say(text: str) -> None:
+    """On stdout; what the console cannot show becomes an escape."""
+    encoding = sys.stdout.encoding or "ascii"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stdout.flush()
+
+
+def can_ask() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def confirmed(question: str) -> bool:
+    """Whether the answer is yes; the end of stdin is a no. Only where `can_ask`."""
+    while True:
+        try:
+            answer = input(f"{question} (yes/no)? ").strip().lower()
+        except EOFError:
+            return False
+        if answer in ("yes", "no"):
+            return answer == "yes"
+
+
+def say_diff(lines: Iterable[str]) -> None:
+    """In colours on a terminal, unless NO_COLOR is set (no-color.org)."""
+    colours = _COLOURS if _shows_colours() else {}
+    for line in lines:
+        colour = colours.get(line[:1])
+        say(f"{colour}{line}{_NO_COLOUR}" if colour else line)
+
+
+def _shows_colours() -> bool:
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    # The old console of Windows has to be told first; Windows Terminal sets this variable.
+    return sys.platform != "win32" or "WT_SESSION" in os.environ

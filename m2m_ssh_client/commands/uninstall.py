@@ -1,0 +1,78 @@
+"""The `uninstall` command: an entry that `install` has made, taken out again."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from m2m_ssh_client.commands.install import agreed, write
+from m2m_ssh_client.commands.terminal import say_diff
+from m2m_ssh_client.errors import AppConfigError
+from m2m_ssh_client.hosts.apps import APPS, App, Machine
+from m2m_ssh_client.hosts.difference import difference
+from m2m_ssh_client.hosts.editing import Edit, planned
+from m2m_ssh_client.hosts.entries import argv_of, is_ours
+from m2m_ssh_client.hosts.jsonc import find, parse
+from m2m_ssh_client.hosts.members import without_member
+from m2m_ssh_client.text import printable
+
+_EXAMPLES = """\
+examples:
+  %(prog)s claude-desktop lab-git
+  %(prog)s cursor lab --yes
+  %(prog)s vscode lab </dev/null     (shows what would be removed)
+"""
+
+
+def main(program: str, arguments: list[str]) -> int:
+    """`program` is what the help calls it. Raises an SSHClientError."""
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Remove the entry NAME of this program from the configuration of APP. Shows what would change,\n"
+        "and asks; the old file is kept as a backup.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("app", choices=APPS, metavar="APP", help=", ".join(APPS))
+    parser.add_argument("name", metavar="NAME", help="what the host calls the server")
+    parser.add_argument("--yes", action="store_true", help="ask nothing")
+    args = parser.parse_args(arguments)
+    app = APPS[args.app]
+    return run(app, args.name, app.files(Machine.this()), yes=args.yes)
+
+
+def run(app: App, name: str, files: Sequence[Path], *, yes: bool) -> int:
+    """Show what has to change in the files, ask unless `yes`, write; 0 if the entry is in none of them then, else 1.
+
+    Raises UsageError where nobody can be asked, and AppConfigError where there is no such entry of this program, or a
+    file cannot be edited.
+    """
+    path = (app.key, name)
+    edits = [
+        planned(file, lambda text: without_member(text, path, comments=app.comments))
+        for file in files
+    ]
+    wanted = [edit for edit in edits if edit.changes]
+    if not wanted:
+        places = " or ".join(printable(str(file)) for file in files)
+        raise AppConfigError(
+            f"There is no server {printable(name)!r} in {places}", "See `list --all`."
+        )
+    for edit in wanted:
+        _check_ours(edit, path)
+        say_diff(difference(edit, path))
+    if not agreed(yes, "Write this"):
+        return 1
+    write(wanted)
+    return 0
+
+
+def _check_ours(edit: Edit, path: Sequence[str]) -> None:
+    entry = find(parse(edit.before), path)
+    if entry and not is_ours(argv_of(entry.value)):
+        raise AppConfigError(
+            f"{printable(path[-1])!r} in {printable(str(edit.file))} is no entry of this program",
+            "Nothing was changed. Remove it by hand.",
+        )

@@ -1,0 +1,62 @@
+"""What an edit changes, as a unified diff that gives nobody's secrets away.
+
+These files hold the tokens and keys of other servers, and a diff shows lines beside those that change. So outside the
+entry only keys are shown and no strings, and of the entry no environment and no headers.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Sequence
+
+from m2m_ssh_client.hosts.editing import Edit
+from m2m_ssh_client.hosts.entries import HIDDEN, argv_of, without_secrets
+from m2m_ssh_client.hosts.jsonc import Node, find, parse
+from m2m_ssh_client.text import printable, shortened
+
+_PRIVATE = ("env", "headers")
+_LONGEST_LINE = 300
+
+
+def difference(edit: Edit, path: Sequence[str]) -> list[str]:
+    """The lines of the diff, fit to be shown; `path` leads to the entry."""
+    name = printable(str(edit.file))
+    before, after = (_lines(text, path) for text in (edit.before, edit.after))
+    if edit.content is None:
+        before = []
+    diff = difflib.unified_diff(before, after, name, name, lineterm="")
+    return [shortened(line, _LONGEST_LINE) for line in diff]
+
+
+def _lines(text: str, path: Sequence[str]) -> list[str]:
+    root = parse(text)
+    hidden = sorted(_hidden(root, find(root, path))) if root else []
+    at, parts = 0, []
+    for start, end in hidden:
+        parts += [text[at:start], json.dumps(HIDDEN, ensure_ascii=False)]
+        at = end
+    shown = "".join([*parts, text[at:]])
+    return [printable(line.removesuffix("\r")) for line in shown.removesuffix("\n").split("\n")]
+
+
+def _hidden(node: Node, entry: Node | None, hide: bool = True) -> Iterator[tuple[int, int]]:
+    """Where the strings are that are not to be seen."""
+    if node is entry:
+        hide = False
+        yield from _secret_arguments(node)
+    if hide and isinstance(node.value, str):
+        yield node.start, node.end
+    for member in node.members:
+        yield from _hidden(member.node, entry, hide or member.key in _PRIVATE)
+    for item in node.items:
+        yield from _hidden(item, entry, hide)
+
+
+def _secret_arguments(entry: Node) -> Iterator[tuple[int, int]]:
+    inner = [member.node for member in entry.members if member.key == "command"]
+    members = [member for node in (entry, *inner) for member in node.members]
+    items = [item for member in members if member.key == "args" for item in member.node.items]
+    for item, shown in zip(items, without_secrets(argv_of(entry.value))[1:], strict=False):
+        if item.value != shown and isinstance(item.value, str):
+            yield item.start, item.end

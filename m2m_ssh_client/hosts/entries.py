@@ -1,0 +1,137 @@
+"""Entries of this program: how a host has to start it, and how an entry of it is told from others."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from m2m_ssh_client import options
+from m2m_ssh_client.errors import UsageError
+from m2m_ssh_client.text import printable
+
+PROGRAM = "m2m-mcp-server-ssh-client"
+_MODULE = ["-m", "m2m_ssh_client"]
+
+# Keywords of an OpenSSH configuration whose values are files, and the words among these that are none.
+_FILE_KEYWORDS = (
+    *("certificatefile", "globalknownhostsfile", "identityagent", "identityfile", "include"),
+    *("revokedhostkeys", "userknownhostsfile"),
+)
+_NO_FILES = ("none", "SSH_AUTH_SOCK")
+_SSH_OPTION = re.compile(r"\s*(\w+)(?:\s*=\s*|\s+)(.*)", re.DOTALL)
+_OURS = re.compile(r"(?:.*[\\/])?m2m-(?:mcp-server-)?ssh-client(?:\.exe)?(?:[@=<>~!\[].*)?")
+_OUR_SECRET = re.compile(r"--passphrase")
+_SECRET = re.compile(
+    r".*(pass|token|secret|key|auth|header|bearer|credential|cookie)[^:/]*", re.IGNORECASE
+)
+_IN_URL = re.compile(r"(?<=://)[^/@\s]*@|\?.*")
+HIDDEN = "…"
+
+
+def client() -> list[str]:
+    """How to start this program from anywhere: its script by an absolute path, or else its module."""
+    name = f"{PROGRAM}.exe" if sys.platform == "win32" else PROGRAM
+    started = Path(os.path.abspath(sys.argv[0])).parent  # noqa: PTH100 - resolving would follow links to a version's folder
+    for folder in (started, Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))):
+        script = folder / name
+        if script.is_file():
+            return [str(script)]
+    return [sys.executable, *_MODULE]
+
+
+def is_in_cache(prefix: Path) -> bool:
+    """Whether this folder of an installation is in one that says that it is a cache (bford.info/cachedir), as of uvx.
+
+    Its own tag says nothing: uv marks every virtual environment so that no backup is made of it.
+    """
+    return any((folder / "CACHEDIR.TAG").is_file() for folder in prefix.parents)
+
+
+def written(typed: Sequence[str], ssh_options: Sequence[str]) -> list[str]:
+    """Options as they have to stand in an entry: as typed, but for paths, since hosts start programs in other folders.
+
+    Raises UsageError for what must not be written, or would mean another file there.
+    """
+    for option in ssh_options:
+        _check_ssh_option(option)
+    result: list[str] = []
+    for before, word in zip(["", *typed], typed, strict=False):
+        name, equals, value = word.partition("=")
+        if name == "--passphrase":
+            raise UsageError(
+                "--passphrase would be written to a file that others may read",
+                f"Use --passphrase-file, or {options.PASSPHRASE_VARIABLE} in the environment of the host.",
+            )
+        if before in options.FILES:
+            result.append(_absolute(before, word))
+        elif equals and name in options.FILES:
+            result.append(f"{name}={_absolute(name, value)}")
+        elif word.startswith("-F") and word != "-F":
+            result.append(f"-F{_absolute('-F', word[2:])}")
+        else:
+            result.append(word)
+    return result
+
+
+def argv_of(entry: Any) -> list[str]:
+    """The command line of an entry, of whatever server; of a remote one, its URL; [] if it has neither."""
+    if not isinstance(entry, dict):
+        return []
+    command: Any = entry.get("command", entry.get("url"))
+    args: Any = entry.get("args")
+    if isinstance(command, dict):  # as Zed had it before 2025
+        command, args = command.get("path"), command.get("args")
+    if not isinstance(command, str):
+        return []
+    return [command, *(map(str, args) if isinstance(args, list) else ())]
+
+
+def is_ours(argv: Sequence[str]) -> bool:
+    """Whether this is a command line of this program, started by its script, its module, or uvx and the like."""
+    local = argv[: argv.index("--")] if "--" in argv else argv
+    return list(argv[1:3]) == _MODULE or any(_OURS.fullmatch(word) for word in local)
+
+
+def without_secrets(argv: Sequence[str]) -> list[str]:
+    """A command line to be shown: what may be a secret is hidden, by its name, for it cannot be known in others."""
+    secret = _OUR_SECRET if is_ours(argv) else _SECRET
+    result: list[str] = []
+    hide = False
+    for word in argv:
+        name, equals, _ = word.partition("=")
+        if hide and not word.startswith("-"):
+            result.append(HIDDEN)
+        elif "://" in name:
+            result.append(_IN_URL.sub(HIDDEN, word))
+        elif equals and secret.fullmatch(name):
+            result.append(f"{name}={HIDDEN}")
+        else:
+            result.append(word)
+        hide = word.startswith("-") and not equals and bool(secret.fullmatch(word))
+        if word == "--":
+            secret = _SECRET
+    return result
+
+
+def _absolute(option: str, value: str) -> str:
+    if option in options.FILES[:3] and value.lower() == "none":
+        return value
+    path = os.path.expanduser(value)  # noqa: PTH111 - a Path would be spelt otherwise than typed
+    return path if Path(path).is_absolute() else str(Path.cwd() / path)
+
+
+def _check_ssh_option(option: str) -> None:
+    match = _SSH_OPTION.fullmatch(option)
+    if not match or match[1].lower() not in _FILE_KEYWORDS:
+        return
+    for word in match[2].replace('"', "").split():
+        if word not in _NO_FILES and word[0] not in "~%$" and not Path(word).is_absolute():
+            raise UsageError(
+                f"{printable(option)}: the host would look for that file in another folder",
+                "Give an absolute path.",
+            )

@@ -1,0 +1,502 @@
+"""`install`, `uninstall` and `list` on the files of every application, in a home of their own."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.app_configs import OF_APP, SECRET
+from support.host import PACKAGE_PARENT, Host
+
+from m2m_ssh_client import cli
+from m2m_ssh_client.demo.servers import servers
+from m2m_ssh_client.hosts.apps import APPS, Machine
+from m2m_ssh_client.hosts.entries import client
+from m2m_ssh_client.hosts.jsonc import parse
+from m2m_ssh_client.text import quoted
+
+list_command = import_module("m2m_ssh_client.commands.list")
+
+LAB = ["--host", "ada@lab", "--port", "22", "--", "uvx", "serve", "--repo", "/srv/my repo"]
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes and links as POSIX has them")
+
+
+class Terminal(io.StringIO):
+    """Somebody who types, and who can be asked at all."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Shown:
+    """What a command said, and how it ended."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+
+Run = Callable[..., Shown]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    for name in ("APPDATA", "LOCALAPPDATA", "CLAUDE_CONFIG_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the program; `typed` is what somebody answers, None means that nobody is there."""
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(sys, "prefix", str(home / "here-to-stay"))
+
+    def run(*arguments: str, typed: str | None = None) -> Shown:
+        monkeypatch.setattr(sys, "stdin", io.StringIO() if typed is None else Terminal(typed))
+        try:
+            status = cli.main(arguments)
+        except SystemExit as exc:
+            status = exc.code if isinstance(exc.code, int) else 1
+        return Shown(status, *capsys.readouterr())
+
+    return run
+
+
+def file_of(app: str) -> Path:
+    (file,) = APPS[app].files(Machine.this())
+    return file
+
+
+def put(app: str, content: str | bytes) -> Path:
+    file = file_of(app)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return file
+
+
+def entry_of(app: str, name: str = "lab") -> Any:
+    node = parse(file_of(app).read_bytes().decode("utf-8-sig"), comments=APPS[app].comments)
+    assert node
+    return node.value[APPS[app].key].get(name)
+
+
+def everything_in(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# install
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_an_entry_gets_into_the_file_of_each_application_and_out_again(run: Run, app: str) -> None:
+    file = put(app, OF_APP[app])
+    done = run("install", app, "lab", "--yes", *LAB)
+    assert done.status == 0, done.err
+    argv = [*client(), *LAB]
+    typed = {"type": "stdio"} if app in ("vscode", "claude-code") else {}
+    assert entry_of(app) == {**typed, "command": argv[0], "args": argv[1:]}
+    assert Path(argv[0]).is_absolute()
+    assert "ada@lab" in done.out
+    assert APPS[app].next_step in done.out
+    assert file.with_name(file.name + ".bak").read_bytes() == OF_APP[app].encode()
+
+    assert run("uninstall", app, "lab", "--yes").status == 0
+    if app == "zed":  # the list was not there before
+        assert entry_of(app) is None
+    else:
+        assert file.read_bytes() == OF_APP[app].encode()
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_where_the_application_was_never_started_its_file_is_made(run: Run, app: str) -> None:
+    assert run("install", app, "lab", "--yes", *LAB).status == 0
+    assert json.loads(file_of(app).read_text()) == {APPS[app].key: {"lab": entry_of(app)}}
+    assert entry_of(app)["args"][-len(LAB) :] == LAB
+
+
+@pytest.mark.parametrize(
+    "content", ["", "\n", "{}", "{ }\n", codecs.BOM_UTF8, codecs.BOM_UTF8 + b"{}"]
+)
+def test_an_empty_file_is_a_start(run: Run, content: str | bytes) -> None:
+    file = put("cursor", content)
+    assert run("install", "cursor", "lab", "--yes", *LAB).status == 0
+    assert entry_of("cursor")["args"][-len(LAB) :] == LAB
+    marked = isinstance(content, bytes)
+    assert file.read_bytes().startswith(codecs.BOM_UTF8) == marked
+
+
+def test_the_change_is_shown_and_asked_about(run: Run, home: Path) -> None:
+    put("vscode", OF_APP["vscode"])
+    before = everything_in(home)
+    done = run("install", "vscode", "lab", *LAB, typed="what\nno\n")
+    assert done.status == 1
+    assert '+\t\t"lab": {' in done.out.splitlines()
+    assert done.out.count("yes/no") == 2
+    assert "Nothing was changed." in done.out
+    assert SECRET not in done.out
+    assert everything_in(home) == before
+    assert run("install", "vscode", "lab", *LAB, typed="").status == 1
+    assert everything_in(home) == before
+    assert run("install", "vscode", "lab", *LAB, typed="Yes\n").status == 0
+    assert entry_of("vscode")
+
+
+def test_where_nobody_can_be_asked_nothing_changes_and_it_says_so(run: Run, home: Path) -> None:
+    done = run("install", "cursor", "lab", *LAB)
+    assert done.status == 2
+    assert '+    "lab": {' in done.out
+    assert "Nothing was changed: there is no terminal to ask on. Add --yes." in done.err
+    assert everything_in(home) == {}
+    assert list(home.iterdir()) == []
+
+
+def test_an_entry_of_that_name_is_replaced_after_both_are_shown(run: Run) -> None:
+    put("claude-desktop", OF_APP["claude-desktop"])
+    done = run("install", "claude-desktop", "github", *LAB, typed="no\n")
+    assert done.status == 1
+    assert '-      "command": "docker",' in done.out
+    assert SECRET not in done.out
+    assert entry_of("claude-desktop", "github")["command"] == "docker"
+    assert run("install", "claude-desktop", "github", *LAB, typed="yes\n").status == 0
+    assert entry_of("claude-desktop", "github")["args"][-len(LAB) :] == LAB
+    assert list(json.loads(file_of("claude-desktop").read_text())["mcpServers"]) == [
+        "filesystem",
+        "github",
+    ]
+
+
+def test_what_is_there_already_is_not_written_again(run: Run, home: Path) -> None:
+    run("install", "cursor", "lab", "--yes", *LAB)
+    before = everything_in(home)
+    done = run("install", "cursor", "lab", *LAB)
+    assert done.status == 0
+    assert "is there already" in done.out
+    assert everything_in(home) == before
+
+
+@pytest.mark.parametrize("app", ["claude-desktop", "vscode"])
+def test_with_print_the_entry_is_printed_and_nothing_else_happens(
+    run: Run, home: Path, app: str
+) -> None:
+    done = run("install", app, "lab", "--print", *LAB)
+    assert (done.status, done.err) == (0, "")
+    entry = json.loads(done.out)[APPS[app].key]["lab"]
+    assert list(home.iterdir()) == []
+    run("install", app, "lab", "--yes", *LAB)
+    assert entry_of(app) == entry
+
+
+@pytest.mark.parametrize(
+    ("app", "content", "problem"),
+    [
+        ("cursor", '{"mcpServers": {', "line 1, column 17: no key in quotes"),
+        ("cursor", '{"mcpServers": []}', "mcpServers is no object"),
+        ("vscode", "[]", "the document is no object"),
+        ("zed", '{"context_servers": null}', "context_servers is no object"),
+        ("claude-code", '{"mcpServers": {}, "mcpServers": {}}', "more than once"),
+        ("claude-desktop", "{ // mine\n}", "comments are not allowed in this file"),
+        ("claude-desktop", '{"mcpServers": {},}', "a comma too many"),
+        ("windsurf", '{"x": "né"}'.encode("latin-1"), "is not UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_edited_is_left_and_the_entry_printed(
+    run: Run, home: Path, app: str, content: str | bytes, problem: str
+) -> None:
+    put(app, content)
+    before = everything_in(home)
+    done = run("install", app, "lab", "--yes", *LAB)
+    assert done.status == 1
+    assert problem in done.err
+    assert "edit it by hand" in done.err
+    assert everything_in(home) == before
+    printed = json.loads(done.out[done.out.index("{") :])
+    assert printed[APPS[app].key]["lab"]["args"][-len(LAB) :] == LAB
+
+
+def test_a_read_only_file_is_left_and_the_entry_printed(run: Run, home: Path) -> None:
+    file = put("cursor", "{}")
+    file.chmod(0o444)
+    done = run("install", "cursor", "lab", "--yes", *LAB)
+    file.chmod(0o644)
+    assert done.status == 1
+    assert "is read-only" in done.err
+    assert '"lab"' in done.out
+    assert everything_in(home) == {file: b"{}"}
+
+
+@posix_only
+def test_a_file_that_is_a_link_into_somebodys_dotfiles_stays_one(run: Run, home: Path) -> None:
+    dotfile = home / "dotfiles" / "zed.json"
+    dotfile.parent.mkdir()
+    dotfile.write_text(OF_APP["zed"])
+    dotfile.chmod(0o640)
+    link = file_of("zed")
+    link.parent.mkdir(parents=True)
+    link.symlink_to(dotfile)
+    assert run("install", "zed", "lab", "--yes", *LAB).status == 0
+    assert link.is_symlink()
+    assert dotfile.stat().st_mode & 0o777 == 0o640
+    assert entry_of("zed")["command"] == client()[0]
+    assert "// follow the desktop" in dotfile.read_text()
+
+
+def test_both_builds_of_claude_desktop_get_the_entry(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = Machine("win32", home, {})
+    monkeypatch.setattr(Machine, "this", lambda: windows)
+    (home / "AppData/Roaming/Claude").mkdir(parents=True)
+    (home / "AppData/Local/Packages/Claude_x/LocalCache/Roaming/Claude").mkdir(parents=True)
+    assert run("install", "claude-desktop", "lab", "--yes", *LAB).status == 0
+    files = APPS["claude-desktop"].files(windows)
+    assert len(files) == 2
+    assert all("ada@lab" in file.read_text() for file in files)
+    assert run("list").out.count("claude-desktop  lab") == 2
+    assert run("uninstall", "claude-desktop", "lab", "--yes").status == 0
+    assert not any("ada@lab" in file.read_text() for file in files)
+
+
+# What can be given
+
+
+def test_files_are_written_with_absolute_paths(run: Run, home: Path) -> None:
+    run("install", "cursor", "lab", "--client-key", "keys/id", "--yes", "--known-hosts=known")
+    args = entry_of("cursor")["args"]
+    assert args[-3:] == ["--client-key", str(home / "keys/id"), f"--known-hosts={home / 'known'}"]
+
+
+def test_flags_of_the_command_itself_may_stand_anywhere_before_the_dashes(run: Run) -> None:
+    for before, after in ((["--yes"], []), ([], ["--yes"])):
+        run("install", *before, "cursor", "lab", "--host", "h", *after, "--", "run", "--yes")
+        assert entry_of("cursor")["args"][-5:] == ["--host", "h", "--", "run", "--yes"]
+        file_of("cursor").unlink()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["notepad", "lab"], "invalid choice: 'notepad'"),
+        (["cursor"], "NAME"),
+        (["cursor", "a b"], "'a b' is no name for a server"),
+        (["cursor", ""], "'' is no name for a server"),
+        (["cursor", "x" * 65], "is no name for a server"),
+        (["cursor", "lab", "--port", "99999"], "--port: a number from 1 to 65535"),
+        (["cursor", "lab", "--nonsense"], "--nonsense"),
+        (["cursor", "lab", "--host", "-oProxyCommand=x"], "--host"),
+        (["cursor", "lab", "--host=-oProxyCommand=x"], "not a host name"),
+        (["cursor", "lab", "--"], "nothing follows `--`"),
+        (["cursor", "lab", "--subsystem", "s", "--", "c"], "exclude one another"),
+        (["cursor", "lab", "--passphrase", SECRET], "--passphrase-file"),
+        (["cursor", "lab", f"--passphrase={SECRET}"], "--passphrase-file"),
+        (["--host", "h", "cursor", "lab"], "APP and NAME come first"),
+        (["cursor", "--host", "h", "lab"], "APP and NAME come first"),
+        (["cursor", "lab", "-o", "IdentityFile=id"], "another folder"),
+        (["cursor", "lab", "--", "caf\udce9"], "not UTF-8"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_could_not_work_is_not_written(
+    run: Run, home: Path, arguments: list[str], problem: str
+) -> None:
+    done = run("install", "--yes", *arguments)
+    assert done.status == 2
+    assert problem in done.err
+    assert SECRET not in done.err + done.out
+    assert list(home.iterdir()) == []
+
+
+def test_an_entry_for_a_program_in_a_cache_comes_with_a_warning(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Careful" not in run("install", "cursor", "lab", "--yes", *LAB).out
+    (home / "uv").mkdir()
+    (home / "uv" / "CACHEDIR.TAG").touch()
+    monkeypatch.setattr(sys, "prefix", str(home / "uv" / "archive"))
+    done = run("install", "cursor", "lab2", "--yes", *LAB)
+    assert done.status == 0
+    assert "is in a cache, which may be emptied. `pipx install " in done.out
+
+
+# uninstall
+
+
+def test_an_entry_is_removed_only_after_yes(run: Run, home: Path) -> None:
+    put("claude-code", OF_APP["claude-code"])
+    run("install", "claude-code", "lab", "--yes", *LAB)
+    before = everything_in(home)
+    for typed, status in ((None, 2), ("no\n", 1)):
+        done = run("uninstall", "claude-code", "lab", typed=typed)
+        assert done.status == status
+        assert '-    "lab": {' in done.out
+        assert SECRET not in done.out
+        assert everything_in(home) == before
+    assert run("uninstall", "claude-code", "lab", typed="yes\n").status == 0
+    assert file_of("claude-code").read_text() == OF_APP["claude-code"]
+
+
+def test_entries_of_other_programs_are_not_removed(run: Run, home: Path) -> None:
+    put("claude-desktop", OF_APP["claude-desktop"])
+    before = everything_in(home)
+    done = run("uninstall", "claude-desktop", "github", "--yes")
+    assert done.status == 1
+    assert "is no entry of this program" in done.err
+    assert everything_in(home) == before
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", OF_APP["cursor"]])
+def test_what_is_not_there_cannot_be_removed(run: Run, home: Path, content: str | None) -> None:
+    if content is not None:
+        put("cursor", content)
+    before = everything_in(home)
+    done = run("uninstall", "cursor", "lab", "--yes")
+    assert done.status == 1
+    assert "There is no server 'lab' in " in done.err
+    assert str(file_of("cursor")) in done.err
+    assert everything_in(home) == before
+
+
+def test_from_a_broken_file_nothing_is_removed(run: Run, home: Path) -> None:
+    put("cursor", '{"mcpServers": {"lab": ')
+    before = everything_in(home)
+    done = run("uninstall", "cursor", "lab", "--yes")
+    assert done.status == 1
+    assert "no JSON value" in done.err
+    assert everything_in(home) == before
+
+
+# list
+
+
+@pytest.fixture
+def installed(run: Run) -> None:
+    """All applications with servers of their own; this program is in two of them."""
+    for app, text in OF_APP.items():
+        put(app, text)
+    run("install", "cursor", "lab", "--yes", *LAB)
+    run("install", "zed", "lab-git", "--yes", "--host", "h", "--", "env", f"TOKEN={SECRET}", "x")
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_entries_of_this_program_are_listed(run: Run) -> None:
+    done = run("list")
+    assert (done.status, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == ["cursor  lab", "zed  lab-git"]
+    assert lines[1].endswith(
+        f"--host ada@lab --port 22 -- uvx serve --repo {quoted('/srv/my repo')}"
+    )
+    assert lines[2].strip() == str(file_of("cursor"))
+    assert SECRET not in done.out
+
+
+@pytest.mark.usefixtures("installed")
+def test_with_all_every_server_is_listed_and_no_secret(run: Run) -> None:
+    done = run("list", "--all")
+    assert done.status == 0
+    names = [line.split("  ") for line in done.out.splitlines() if not line.startswith(" ")]
+    assert names == [
+        *(["claude-desktop", "filesystem"], ["claude-desktop", "github"]),
+        *(["claude-code", "sentry"], ["cursor", "linear"], ["cursor", "db"], ["cursor", "lab"]),
+        *(["vscode", "Perplexity"], ["zed", "lab-git"]),
+    ]
+    assert "https://mcp.sentry.dev/mcp" in done.out
+    assert SECRET not in done.out
+
+
+@pytest.mark.usefixtures("installed")
+def test_programs_get_the_list_as_json(run: Run) -> None:
+    (cursor, zed) = json.loads(run("list", "--json").out)
+    assert cursor == {
+        "app": "cursor",
+        "name": "lab",
+        "command": [*client(), *LAB],
+        "file": str(file_of("cursor")),
+    }
+    assert zed["command"][-3:] == ["env", "TOKEN=…", "x"]
+    assert len(json.loads(run("list", "--json", "--all").out)) == 8
+
+
+def test_where_there_is_no_entry_it_says_so(run: Run) -> None:
+    put("cursor", OF_APP["cursor"])
+    done = run("list")
+    assert (done.status, done.out) == (0, "No host has an entry of this program.\n")
+    assert json.loads(run("list", "--json").out) == []
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_file_that_cannot_be_read_is_told_and_the_others_listed(run: Run) -> None:
+    put("vscode", "{")
+    put("windsurf", '{"mcpServers": 1}')
+    done = run("list")
+    assert done.status == 1
+    assert "cursor  lab" in done.out
+    assert "vscode: " in done.err
+    assert "line 1, column 2: no key in quotes" in done.err
+
+
+def test_an_entry_of_a_strange_shape_is_listed_too(run: Run) -> None:
+    put("cursor", '{"mcpServers": {"odd\\u001b[2J": 1}}')
+    done = run("list", "--all")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines()[0] == "cursor  odd\\x1b[2J"
+
+
+# Colours, help, and whether it works
+
+
+class Screen(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+)
+def test_colours_are_for_terminals_whose_users_want_them(
+    run: Run, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], coloured: bool
+) -> None:
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"WT_SESSION": "1"} | variables).items():
+        monkeypatch.setenv(name, value)
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    run("install", "cursor", "lab", *LAB)
+    assert ("\x1b[32m+{\x1b[0m\n" in screen.getvalue()) == coloured
+    assert ("\x1b" in screen.getvalue()) == coloured
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall", "list"])
+def test_the_help_has_three_examples(run: Run, command: str) -> None:
+    done = run(command, "--help")
+    assert done.status == 0
+    _, _, examples = done.out.partition("examples:\n")
+    assert examples.count(f"  m2m-mcp-server-ssh-client {command}") == 3
+
+
+def test_the_written_entry_starts_a_server_that_answers(run: Run, home: Path) -> None:
+    sample = (sys.executable, "-m", "m2m_ssh_client.demo.sample_server")
+    log: list[str] = []
+    with servers(sample, 0, 0, log.append) as running:
+        os.environ["PYTHONPATH"] = PACKAGE_PARENT
+        options = running.client_arguments(home)
+        assert run("install", "claude-desktop", "lab", "--yes", "-F", "none", *options).status == 0
+        entry = entry_of("claude-desktop")
+        with Host([entry["command"], *entry["args"]], cwd=home) as host:
+            answer = host.initialize()
+            assert answer["result"]["serverInfo"]["name"] == "m2m-demo"
+            host.close_stdin()
+            assert host.wait() == 0

@@ -1,0 +1,119 @@
+"""Where each application keeps its list, on each platform."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from m2m_ssh_client.hosts.apps import APPS, Machine
+
+DESKTOP = "claude_desktop_config.json"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def only_file(app: str, machine: Machine) -> str:
+    (file,) = APPS[app].files(machine)
+    return file.relative_to(machine.home).as_posix()
+
+
+@pytest.mark.parametrize(
+    ("app", "linux", "darwin", "win32"),
+    [
+        (
+            "claude-desktop",
+            f".config/Claude/{DESKTOP}",
+            f"Library/Application Support/Claude/{DESKTOP}",
+            f"AppData/Roaming/Claude/{DESKTOP}",
+        ),
+        ("claude-code", ".claude.json", ".claude.json", ".claude.json"),
+        ("cursor", ".cursor/mcp.json", ".cursor/mcp.json", ".cursor/mcp.json"),
+        (
+            "vscode",
+            ".config/Code/User/mcp.json",
+            "Library/Application Support/Code/User/mcp.json",
+            "AppData/Roaming/Code/User/mcp.json",
+        ),
+        ("windsurf", *[".codeium/windsurf/mcp_config.json"] * 3),
+        (
+            "zed",
+            ".config/zed/settings.json",
+            ".config/zed/settings.json",
+            "AppData/Roaming/Zed/settings.json",
+        ),
+    ],
+)
+def test_each_application_has_its_file_on_each_platform(
+    home: Path, app: str, linux: str, darwin: str, win32: str
+) -> None:
+    for platform, expected in (("linux", linux), ("darwin", darwin), ("win32", win32)):
+        assert only_file(app, Machine(platform, home, {})) == expected
+
+
+def test_variables_move_the_folders_of_their_platform_only(home: Path) -> None:
+    moved = {
+        "XDG_CONFIG_HOME": str(home / "xdg"),
+        "APPDATA": str(home / "roaming"),
+        "CLAUDE_CONFIG_DIR": str(home / "claude"),
+    }
+    for app, platform, expected in (
+        ("vscode", "linux", "xdg/Code/User/mcp.json"),
+        ("claude-desktop", "linux", f"xdg/Claude/{DESKTOP}"),
+        ("zed", "linux", "xdg/zed/settings.json"),
+        ("zed", "darwin", ".config/zed/settings.json"),
+        ("vscode", "darwin", "Library/Application Support/Code/User/mcp.json"),
+        ("vscode", "win32", "roaming/Code/User/mcp.json"),
+        ("zed", "win32", "roaming/Zed/settings.json"),
+        ("claude-code", "linux", "claude/.claude.json"),
+    ):
+        assert only_file(app, Machine(platform, home, moved)) == expected
+
+
+@pytest.mark.parametrize("value", ["", "relative/folder"])
+def test_a_variable_that_names_no_absolute_folder_does_not_count(home: Path, value: str) -> None:
+    machine = Machine("linux", home, {"XDG_CONFIG_HOME": value})
+    assert only_file("vscode", machine) == ".config/Code/User/mcp.json"
+
+
+class TestTheStoreBuild:
+    @pytest.fixture
+    def machine(self, home: Path) -> Machine:
+        there = {"APPDATA": str(home / "roaming"), "LOCALAPPDATA": str(home / "local")}
+        return Machine("win32", home, there)
+
+    @pytest.fixture
+    def store(self, home: Path) -> Path:
+        folder = home / "local/Packages/Claude_pzs8sxrjxfjjc/LocalCache/Roaming/Claude"
+        folder.mkdir(parents=True)
+        return folder
+
+    def test_has_a_folder_of_its_own(self, machine: Machine, store: Path) -> None:
+        assert APPS["claude-desktop"].files(machine) == [store / DESKTOP]
+
+    def test_and_the_other_build_are_both_served(
+        self, machine: Machine, store: Path, home: Path
+    ) -> None:
+        (home / "roaming/Claude").mkdir(parents=True)
+        files = [store / DESKTOP, home / "roaming/Claude" / DESKTOP]
+        assert APPS["claude-desktop"].files(machine) == files
+
+    def test_counts_only_once_it_has_its_folder(self, machine: Machine, home: Path) -> None:
+        (home / "local/Packages/Claude_pzs8sxrjxfjjc").mkdir(parents=True)
+        assert only_file("claude-desktop", machine) == f"roaming/Claude/{DESKTOP}"
+
+
+def test_entries_have_what_their_application_asks_for() -> None:
+    argv = ["/bin/client", "--host", "h"]
+    plain = {"command": "/bin/client", "args": ["--host", "h"]}
+    typed = {"type": "stdio", **plain}
+    expected = dict.fromkeys(APPS, plain) | {"vscode": typed, "claude-code": typed}
+    assert {name: app.entry(argv) for name, app in APPS.items()} == expected
+    keys = {name: app.key for name, app in APPS.items()}
+    assert keys == dict.fromkeys(APPS, "mcpServers") | {
+        "vscode": "servers",
+        "zed": "context_servers",
+    }

@@ -1,0 +1,126 @@
+"""Configuration files as the applications and their users write them. The secrets in them must never be shown."""
+
+from __future__ import annotations
+
+SECRET = "sk-do-not-show-me"
+
+CLAUDE_DESKTOP = """\
+{
+  "globalShortcut": "Alt+Space",
+  "mcpServers": {
+    "filesystem": {
+      "command": "npx",
+      "args": [
+        "-y",
+        "@modelcontextprotocol/server-filesystem",
+        "/Users/ada/Desktop"
+      ]
+    },
+    "github": {
+      "command": "docker",
+      "args": ["run", "-i", "--rm", "-e", "GITHUB_TOKEN=sk-do-not-show-me", "ghcr.io/github/github-mcp-server"],
+      "env": {
+        "GITHUB_PERSONAL_ACCESS_TOKEN": "sk-do-not-show-me"
+      }
+    }
+  }
+}"""
+
+CLAUDE_CODE = """\
+{
+  "numStartups": 184,
+  "installMethod": "native",
+  "autoUpdates": false,
+  "tipsHistory": {
+    "new-user-warmup": 3
+  },
+  "projects": {
+    "/home/ada/src": {
+      "allowedTools": [],
+      "history": [
+        {
+          "display": "was ist \\u00fcber „mcpServers“ bekannt?",
+          "pastedContents": {}
+        }
+      ],
+      "mcpServers": {}
+    }
+  },
+  "oauthAccount": {
+    "emailAddress": "ada@example.org"
+  },
+  "mcpServers": {
+    "sentry": {
+      "type": "http",
+      "url": "https://mcp.sentry.dev/mcp?key=sk-do-not-show-me",
+      "headers": {
+        "Authorization": "Bearer sk-do-not-show-me"
+      }
+    }
+  },
+  "primaryApiKey": "sk-do-not-show-me"
+}
+"""
+
+CURSOR = """\
+{"mcpServers": {"linear": {"url": "https://mcp.linear.app/sse"}, "db": {"command": "uvx", "args": ["db", "--password", "sk-do-not-show-me"]}}}
+"""  # noqa: E501 - as one line is what it is about
+
+VSCODE = """\
+{
+\t// See https://code.visualstudio.com/docs/copilot/reference/mcp-configuration
+\t"inputs": [
+\t\t{
+\t\t\t"type": "promptString",
+\t\t\t"id": "perplexity-key",
+\t\t\t"description": "Perplexity API Key",
+\t\t\t"password": true
+\t\t},
+\t],
+\t"servers": {
+\t\t/* asks for the key once */
+\t\t"Perplexity": {
+\t\t\t"type": "stdio",
+\t\t\t"command": "npx",
+\t\t\t"args": ["-y", "server-perplexity-ask"],
+\t\t\t"env": {
+\t\t\t\t"PERPLEXITY_API_KEY": "sk-do-not-show-me", // "${input:perplexity-key}"
+\t\t\t},
+\t\t},
+\t\t// "off": { "command": "x" },
+\t},
+}
+""".replace("\n", "\r\n")
+
+WINDSURF = """\
+{
+    "mcpServers": {}
+}
+"""
+
+ZED = """\
+// Zed settings
+//
+// For information on how to configure Zed, see the Zed
+// documentation: https://zed.dev/docs/configuring-zed
+{
+  "ui_font_size": 16,
+  "theme": {
+    "mode": "system", // follow the desktop
+    "light": "One Light",
+    "dark": "One Dark",
+  },
+  "languages": {
+    "Python": { "tab_size": 4, "formatter": { "external": { "command": "ruff", "arguments": ["format", "-"] } } },
+  },
+}
+"""
+
+OF_APP = {
+    "claude-desktop": CLAUDE_DESKTOP,
+    "claude-code": CLAUDE_CODE,
+    "cursor": CURSOR,
+    "vscode": VSCODE,
+    "windsurf": WINDSURF,
+    "zed": ZED,
+}
