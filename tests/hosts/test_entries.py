@@ -84,6 +84,7 @@ def test_the_configuration_called_none_is_no_file(value: str) -> None:
     assert written(["-F", value], []) == ["-F", value]
     assert written([f"-F{value}"], []) == [f"-F{value}"]
     assert written([f"--ssh-config={value}"], []) == [f"--ssh-config={value}"]
+    assert written(["--log-file", value], []) == ["--log-file", value]
 
 
 def test_a_path_at_home_is_written_out() -> None:
