@@ -75,19 +75,6 @@ def _parser() -> argparse.ArgumentParser:
         f"Other commands: {', '.join(f'{PROGRAM} {name} --help' for name in COMMANDS)}",
         allow_abbrev=False,
     )
-    machine = parser.add_argument_group("the remote machine")
-    options.add_machine(machine)
-    machine.add_argument("--subsystem", metavar="NAME", help="ask for this SSH subsystem")
-    options.add_login(parser.add_argument_group("login"))
-    options.add_trust(parser.add_argument_group("trust"))
-    options.add_survival(parser.add_argument_group("when the network fails"))
-    other = parser.add_argument_group("other")
-    other.add_argument(
-        "--max-message-size",
-        type=int,
-        metavar="BYTES",
-        help="the longest JSON-RPC message to pass (default: 268435456, 256 MiB)",
-    )
-    options.add_logging(other)
+    other = options.add_all(parser)
     other.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser

@@ -68,6 +68,25 @@ def warn(args: argparse.Namespace) -> None:
         )
 
 
+def add_all(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Every option of a connection that is made to be used; returns the group of those that fit nowhere else."""
+    machine = parser.add_argument_group("the remote machine")
+    add_machine(machine)
+    machine.add_argument("--subsystem", metavar="NAME", help="ask for this SSH subsystem")
+    add_login(parser.add_argument_group("login"))
+    add_trust(parser.add_argument_group("trust"))
+    add_survival(parser.add_argument_group("when the network fails"))
+    other = parser.add_argument_group("other")
+    other.add_argument(
+        "--max-message-size",
+        type=int,
+        metavar="BYTES",
+        help="the longest JSON-RPC message to pass (default: 268435456, 256 MiB)",
+    )
+    add_logging(other)
+    return other
+
+
 def add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--host",
