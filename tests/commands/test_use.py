@@ -17,9 +17,8 @@ from pathlib import Path
 
 import pytest
 from support import terminal
+from support.far import ENOUGH, ENVIRONMENT, Far, machine
 from support.showcase_server import BLOB, ESCAPE, LISTS, PNG
-
-from .conftest import ENOUGH, ENVIRONMENT, Far
 
 pytestmark = pytest.mark.sdk
 
@@ -30,6 +29,18 @@ CLEAN = "\\x1b[31mred\\x1b[0m \\x9b2J\\x07"
 """ESCAPE as it may be shown."""
 
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="needs a pty")
+
+
+@pytest.fixture(scope="module")
+def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
+    with machine(tmp_path_factory.mktemp("far")) as far:
+        yield far
+
+
+@pytest.fixture
+def far(reached: Far, tmp_path: Path) -> Far:
+    reached.here = tmp_path
+    return reached
 
 
 @pytest.fixture(params=ERAS)

@@ -140,7 +140,7 @@ class Server:
         if method == "server/discover" and self._options.era == "modern":
             self._answer(message, self._discovered())
         elif method == "initialize":
-            self._answer(message, {**_ABOUT, "protocolVersion": "2025-11-25"})
+            self._answer(message, {**_ABOUT, "protocolVersion": params["protocolVersion"]})
         elif method in _METHODS and method not in self._options.without:
             self._answer(message, self._page(_METHODS[method], params.get("cursor")))
         elif method == "tools/call":

@@ -1,4 +1,4 @@
-"""A remote machine for the commands that use one: the embedded SSH server, with servers to choose from."""
+"""A remote machine for commands that use one: the embedded SSH server, with MCP servers to choose from."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from support import echo_server, showcase_server
 from support.host import PACKAGE_PARENT, client_argv
 
@@ -71,9 +71,9 @@ def _command_for(_kind: str, text: str | None) -> Sequence[str]:
     return of(*options)
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
-    folder = tmp_path_factory.mktemp("far")
+@contextmanager
+def machine(folder: Path) -> Iterator[Far]:
+    """Its keys, and the known_hosts that has it, are made in `folder`."""
     for name in ("host", "client"):
         ensure_client_key(folder / name)
     host_key = load_client_key(folder / "host", None)
@@ -87,9 +87,3 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
         key = HostKey(host_key.get_name(), host_key.asbytes())
         (folder / "known_hosts").write_text(entry("127.0.0.1", server.port, key))
         yield Far(folder, server)
-
-
-@pytest.fixture
-def far(machine: Far, tmp_path: Path) -> Far:
-    machine.here = tmp_path
-    return machine
