@@ -84,10 +84,15 @@ def test_a_server_without_tools_has_none(far: Far) -> None:
     assert (done.returncode, done.stdout) == (0, "[]\n")
 
 
-def test_a_list_that_does_not_end_is_given_up(far: Far) -> None:
-    done = far("tools", server=("showcase", "--endless"))
-    assert done.returncode == 1
+@pytest.mark.parametrize(("cursors", "pages"), [("same", 2), ("fresh", 1000)])
+def test_a_list_that_does_not_end_is_given_up(
+    far: Far, tmp_path: Path, cursors: str, pages: int
+) -> None:
+    record = tmp_path / "record"
+    done = far("tools", server=("showcase", "--endless", cursors, "--record", str(record)))
+    assert (done.returncode, done.stdout) == (1, "")
     assert "does not come to an end" in done.stderr
+    assert [message["method"] for message in messages(record)].count("tools/list") == pages
 
 
 def test_the_sample_server_of_the_demo_can_be_used(far: Far) -> None:
@@ -430,6 +435,17 @@ if sys.platform != "win32":
         assert CLEAN in text
         assert "progress 1/" not in text
         assert text.endswith("\x1b[2K")  # the bar's line, erased
+
+    def test_what_the_server_writes_to_stderr_stands_above_the_bar(
+        far: Far, tmp_path: Path
+    ) -> None:
+        words = ["call", "steps", "total:=20", "chatter:=true"]
+        status, text = terminal.run(far.argv(*words), env=ENVIRONMENT, cwd=tmp_path)
+        assert status == 0
+        lines = [line for line in text.split("\n") if "chatter" in line]
+        assert lines
+        # Nothing of the bar is left on the line: it was erased, or had not come yet.
+        assert all("\u2501" not in line.rpartition("\x1b[2K")[2] for line in lines)
 
     def test_logs_on_a_terminal_are_dimmed_and_clean(far: Far) -> None:
         status, text = shown(far, "call", "talk")

@@ -10,6 +10,7 @@ import argparse
 import base64
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -161,10 +162,11 @@ class Server:
         }
 
     def _page(self, member: str, cursor: str | None) -> dict[str, Any]:
-        at = int(cursor or 0)
+        at = int(cursor) if cursor and cursor.isdigit() else 0
         entries = LISTS[member]
         if self._options.endless:
-            return {member: entries[:1], "nextCursor": "1"}
+            following = "again" if self._options.endless == "same" else str(at + 1)
+            return {member: entries[:1], "nextCursor": following}
         more = {"nextCursor": str(at + _PAGE)} if at + _PAGE < len(entries) else {}
         return {member: entries[at : at + _PAGE], **more}
 
@@ -176,7 +178,7 @@ class Server:
             self._fail(message, -32602, f"no such thing {ESCAPE}", {"why": "it is broken"})
             return
         if name == "steps":
-            self._report(params["_meta"]["progressToken"], arguments.get("total", 10))
+            self._report(params["_meta"]["progressToken"], arguments)
         if name == "talk":
             for data in (f"a word {ESCAPE}", {"n": 1}):
                 about = {"level": "warning", "logger": "show", "data": data}
@@ -185,8 +187,12 @@ class Server:
         unknown: dict[str, Any] = {"content": [_text(text)], "x-unknown": {"kept": True}}
         self._answer(message, _RESULTS.get(name, unknown))
 
-    def _report(self, token: str | int, total: int) -> None:
+    def _report(self, token: str | int, arguments: dict[str, Any]) -> None:
+        total = arguments.get("total", 10)
         for step in range(1, total + 1):
+            if arguments.get("chatter"):
+                print("chatter", step, file=sys.stderr, flush=True)  # noqa: T201
+                time.sleep(0.02)  # so that the bar has been drawn
             progress = {"progress": step, "total": total, "message": f"step {ESCAPE}"}
             self._send(method="notifications/progress", params={"progressToken": token, **progress})
 
@@ -233,7 +239,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--era", choices=["legacy", "modern"], default="legacy")
     parser.add_argument("--without", action="append", default=[], help="a method that it lacks")
-    parser.add_argument("--endless", action="store_true", help="lists that never end")
+    parser.add_argument("--endless", choices=["same", "fresh"], help="cursors of endless lists")
     parser.add_argument("--record", help="a file to which every line received is appended")
     options = parser.parse_args(arguments)
     server = Server(options)
