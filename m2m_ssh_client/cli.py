@@ -21,7 +21,21 @@ logger = logging.getLogger(__name__)
 
 PROGRAM = "m2m-mcp-server-ssh-client"
 _SWITCH_INTERVAL = 0.0005  # seconds
-COMMANDS = ("demo", "install", "list", "trust", "uninstall")
+COMMANDS = (
+    *(
+        "call",
+        "demo",
+        "install",
+        "list",
+        "prompt",
+        "prompts",
+        "read",
+        "resources",
+        "tools",
+        "trust",
+    ),
+    "uninstall",
+)
 """Each a module of `commands`, with `main(program, arguments)`. Without one of them, the command is the proxy."""
 
 
@@ -72,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Behind `--` stands the command that starts the MCP server on the remote machine: one argument is "
         "a command line for the shell there, several are quoted one by one. Without it (and without "
         "--subsystem) a shell is asked for, as m2m-mcp-server-ssh-server expects. "
-        f"Other commands: {', '.join(f'{PROGRAM} {name} --help' for name in COMMANDS)}",
+        f"Other commands, each with a --help of its own: {PROGRAM} {{{','.join(COMMANDS)}}}",
         allow_abbrev=False,
     )
     other = options.add_all(parser)

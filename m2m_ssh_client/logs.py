@@ -35,14 +35,17 @@ _FLUSH_TIME = 0.3
 
 
 @contextmanager
-def configured(level: str | None, file: Path | None) -> Iterator[None]:
+def configured(
+    level: str | None, file: Path | None, stream: TextIO | None = None
+) -> Iterator[None]:
     """Log our records and paramiko's for as long as the context lasts.
 
     `level` counts for stderr and the file; without it stderr shows WARNING and above (hosts present every line
     there as an error) and the file INFO. `file` takes the place of the one in the user's state folder; the path `none`:
-    no file. Raises UsageError if the file cannot be written.
+    no file. `stream` stands in for stderr; a thread of its own writes to it. Raises UsageError if the file cannot be
+    written.
     """
-    stderr = _StderrHandler(sys.stderr)
+    stderr = _StderrHandler(stream or sys.stderr)
     stderr.setLevel(level or "WARNING")
     stderr.setFormatter(_StderrFormatter())
     handlers: list[logging.Handler] = [stderr]

@@ -80,7 +80,7 @@ def warn(args: argparse.Namespace) -> None:
 
 
 def add_all(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """What the proxy itself takes; returns the last group, for what else belongs there."""
+    """Every option of a connection that is made to be used; returns the group of those that fit nowhere else."""
     machine = parser.add_argument_group("the remote machine")
     add_machine(machine)
     machine.add_argument("--subsystem", metavar="NAME", help="ask for this SSH subsystem")

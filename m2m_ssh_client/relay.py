@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from types import FrameType
@@ -40,7 +40,7 @@ async def _relay_stdio(remote: Remote) -> int:
     async with stdio(remote.params.max_message_size) as host:
         received: list[int] = []
         async with proxy_for(remote, host) as proxy:
-            with _signals(proxy, received):
+            with ending_signals(proxy.stop, received):
                 failure = await proxy.run()
     if received:
         return 128 + received[0]
@@ -102,13 +102,13 @@ def _unexpected(exc: Exception) -> SSHClientError:
 
 
 @contextmanager
-def _signals(proxy: Proxy, received: list[int]) -> Iterator[None]:
-    """Signals that mean "end" stop the proxy orderly; their numbers are appended to `received`."""
+def ending_signals(end: Callable[[], None], received: list[int]) -> Iterator[None]:
+    """Signals that mean "end" call `end` in the loop; their numbers are appended to `received`. Main thread only."""
     call_soon = loop_caller()
 
     def stop(number: int, _frame: FrameType | None) -> None:
         received.append(number)
-        call_soon(proxy.stop)
+        call_soon(end)
 
     # signal.signal and not the loop's own handlers: those do not exist on Windows.
     previous = {number: signal.signal(number, stop) for number in _ending_signals()}

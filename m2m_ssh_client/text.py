@@ -19,6 +19,11 @@ def printable(data: bytes | str) -> str:
     return _CONTROL.sub(_escape, text)
 
 
+def printable_lines(text: str) -> str:
+    """The same for text of several lines: line feeds stay."""
+    return "\n".join(printable(line) for line in text.replace("\r\n", "\n").split("\n"))
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match.group())
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

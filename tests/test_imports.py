@@ -15,7 +15,11 @@ from support.host import PACKAGE_PARENT
 import m2m_ssh_client
 
 PACKAGE = Path(m2m_ssh_client.__file__).parent
-HEAVY = {"anyio", "asyncio", "mcp", "mcp_types", "msgspec", "paramiko", "pydantic", "requests"}
+HEAVY = {
+    *("anyio", "asyncio", "mcp", "mcp_types", "msgspec", "paramiko", "pydantic", "requests"),
+    "rich",
+}
+USING = ("call", "prompt", "prompts", "read", "resources", "tools")
 
 _TELL = "import json, sys; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
 
@@ -75,6 +79,16 @@ def test_help_and_version_load_nothing_heavy(option: str) -> None:
     )
 
 
+@pytest.mark.parametrize("command", USING)
+def test_the_help_of_a_command_loads_nothing_heavy(command: str) -> None:
+    assert not loaded_by(
+        "import contextlib",
+        "from m2m_ssh_client import cli",
+        f"run = lambda: cli.main([{command!r}, '--help'])",
+        "exec('with contextlib.suppress(SystemExit): run()')",
+    )
+
+
 def test_the_public_names_are_there_and_no_other() -> None:
     names = ["SSHClientError", "SSHServerParameters", "__version__", "ssh_client"]
     assert sorted(m2m_ssh_client.__all__) == names
@@ -103,7 +117,7 @@ def modules(*patterns: str) -> list[Path]:
 
 OURS = "m2m_ssh_client"
 LEAVES = ("errors", "text")
-ABOVE = ("cli", "relay", "transport", "commands", "demo")
+ABOVE = ("cli", "relay", "transport", "commands", "demo", "terminal")
 
 RULES = {
     "proxy/*.py": ("paramiko", "mcp", "mcp_types", "requests", f"{OURS}.ssh", f"{OURS}.remote"),
@@ -140,13 +154,22 @@ def test_a_leaf_knows_the_standard_library_only(name: str) -> None:
     assert {module.partition(".")[0] for module in imports_of(path)} <= sys.stdlib_module_names
 
 
-def test_only_the_python_api_and_the_sample_server_know_the_sdk() -> None:
+def test_only_what_is_for_a_terminal_knows_rich() -> None:
+    knowing = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in modules("**/*.py")
+        if "rich" in {name.partition(".")[0] for name in imports_of(path)}
+    }
+    assert knowing == {"terminal/output.py", "terminal/reports.py"}
+
+
+def test_only_the_python_api_the_terminal_and_the_sample_server_know_the_sdk() -> None:
     knowing = {
         path.relative_to(PACKAGE).as_posix()
         for path in modules("**/*.py")
         if {name.partition(".")[0] for name in imports_of(path)} & {"mcp", "mcp_types"}
     }
-    assert knowing == {"transport.py", "demo/sample_server.py"}
+    assert knowing == {"transport.py", "terminal/session.py", "demo/sample_server.py"}
 
 
 def test_only_the_far_side_and_the_demo_know_paramiko() -> None:

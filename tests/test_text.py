@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2m_ssh_client.text import printable, shortened
+from m2m_ssh_client.text import printable, printable_lines, shortened
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,8 @@ def test_a_text_is_cut_to_the_length_with_a_mark(text: str, most: int, short: st
 def test_two_hundred_characters_pass_unless_told_otherwise() -> None:
     assert shortened("x" * 200) == "x" * 200
     assert len(shortened("x" * 201)) == 200
+
+
+def test_text_of_several_lines_keeps_its_line_feeds_and_nothing_else_that_steers() -> None:
+    text = "one\r\ntwo\n\n\tthree \x1b[31m\rfour \x9b\u2028\n"
+    assert printable_lines(text) == "one\ntwo\n\n\tthree \\x1b[31m\\x0dfour \\x9b\\u2028\n"

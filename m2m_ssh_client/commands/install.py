@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from m2m_ssh_client import options
-from m2m_ssh_client.commands.terminal import can_ask, confirmed, say, say_diff
+from m2m_ssh_client.commands.asking import can_ask, confirmed, say, say_diff
 from m2m_ssh_client.errors import AppConfigError, UsageError
 from m2m_ssh_client.hosts import entries
 from m2m_ssh_client.hosts.apps import APPS, App, Machine

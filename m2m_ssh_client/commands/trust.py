@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from m2m_ssh_client import logs, options
-from m2m_ssh_client.commands.terminal import can_ask, say
+from m2m_ssh_client.commands.asking import can_ask, say
 from m2m_ssh_client.destination import resolve
 from m2m_ssh_client.errors import HostKeyError, UsageError
 from m2m_ssh_client.ssh.connection import Connection

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from m2m_ssh_client.commands.asking import say_diff
 from m2m_ssh_client.commands.install import agreed, write
-from m2m_ssh_client.commands.terminal import say_diff
 from m2m_ssh_client.errors import AppConfigError
 from m2m_ssh_client.hosts.apps import APPS, App, Machine
 from m2m_ssh_client.hosts.difference import difference

@@ -1,0 +1,45 @@
+"""The `prompt` command: get a prompt of a remote server, filled in."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from m2m_ssh_client.terminal import arguments as given
+from m2m_ssh_client.terminal.command import parser_for, understood
+
+if TYPE_CHECKING:
+    from m2m_ssh_client.terminal.reports import Reports
+    from m2m_ssh_client.terminal.session import Session
+
+
+def main(program: str, arguments: list[str]) -> int:
+    """Raises an SSHClientError."""
+    parser = parser_for(
+        program,
+        "NAME [key=value ...] ",
+        "Get a prompt of a remote MCP server, filled in. Its arguments are text: key=value, or key=@file "
+        "to read it from a file.",
+        saves=True,
+    )
+    parser.add_argument("name", metavar="NAME", help="as `prompts` lists it")
+    parser.add_argument("words", metavar="key=value", nargs="*", help="an argument")
+    command = understood(parser, arguments)
+    name = command.args.name
+    filled = given.values(given.read_words(command.args.words), given.TEXT_ONLY)
+
+    async def use(session: Session, reports: Reports) -> dict[str, Any]:
+        params = {"name": name, "arguments": filled}
+        return await session.request("prompts/get", params, reports.on_progress)
+
+    def show(result: dict[str, Any]) -> int:
+        from m2m_ssh_client.terminal import output
+        from m2m_ssh_client.terminal.content import Shown
+
+        if command.wants_json:
+            output.write_json(result)
+        else:
+            Shown(name, command.args.save_to, sys.stdout).prompt(result)
+        return 0
+
+    return command.run(name, use, show)

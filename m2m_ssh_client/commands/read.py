@@ -1,0 +1,40 @@
+"""The `read` command: read a resource of a remote server."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from m2m_ssh_client.terminal.command import parser_for, understood
+
+if TYPE_CHECKING:
+    from m2m_ssh_client.terminal.reports import Reports
+    from m2m_ssh_client.terminal.session import Session
+
+
+def main(program: str, arguments: list[str]) -> int:
+    """Raises an SSHClientError."""
+    parser = parser_for(
+        program,
+        "URI ",
+        "Read a resource of a remote MCP server: text is shown, anything else is saved.",
+        saves=True,
+    )
+    parser.add_argument("uri", metavar="URI", help="as `resources` lists it")
+    command = understood(parser, arguments)
+    uri = command.args.uri
+
+    async def use(session: Session, reports: Reports) -> dict[str, Any]:
+        return await session.request("resources/read", {"uri": uri}, reports.on_progress)
+
+    def show(result: dict[str, Any]) -> int:
+        from m2m_ssh_client.terminal import output
+        from m2m_ssh_client.terminal.content import Shown
+
+        if command.wants_json:
+            output.write_json(result)
+        else:
+            Shown(uri, command.args.save_to, sys.stdout).resource(result)
+        return 0
+
+    return command.run(uri, use, show)

@@ -1,0 +1,42 @@
+"""The `resources` command: list the resources of a remote server, and the templates of more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from m2m_ssh_client.terminal.command import parser_for, understood
+
+if TYPE_CHECKING:
+    from m2m_ssh_client.terminal.reports import Reports
+    from m2m_ssh_client.terminal.session import Session
+
+Lists = dict[str, list[dict[str, Any]]]
+
+_METHODS = {"resources": "resources/list", "resourceTemplates": "resources/templates/list"}
+
+
+def main(program: str, arguments: list[str]) -> int:
+    """Raises an SSHClientError."""
+    parser = parser_for(
+        program,
+        "",
+        "List the resources of a remote MCP server, and the templates of URIs of more, which have {names} to fill in.",
+    )
+    command = understood(parser, arguments)
+
+    async def use(session: Session, _reports: Reports) -> Lists:
+        return {
+            member: await session.everything(method, member) for member, method in _METHODS.items()
+        }
+
+    def show(lists: Lists) -> int:
+        from m2m_ssh_client.terminal import listing, output
+
+        if command.wants_json:
+            output.write_json(lists)
+        else:
+            rows = [row for entries in lists.values() for row in listing.resource_rows(entries)]
+            output.write_table(listing.RESOURCE_COLUMNS, rows)
+        return 0
+
+    return command.run("resources", use, show)

@@ -1,0 +1,92 @@
+"""What a server has, as rows for a table: tools, resources and prompts (MCP: the results of the `…/list` methods)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from m2m_ssh_client.terminal.arguments import types_of
+
+Entry = dict[str, Any]
+Rows = list[list[str]]
+
+TOOL_COLUMNS = ("tool", "title", "arguments (* required)", "annotations", "description")
+RESOURCE_COLUMNS = ("resource", "name", "title", "type", "bytes", "description")
+PROMPT_COLUMNS = ("prompt", "title", "arguments (* required)", "description")
+
+_ANNOTATIONS = {
+    ("readOnlyHint", True): "read-only",
+    ("destructiveHint", True): "destructive",
+    ("destructiveHint", False): "not destructive",
+    ("idempotentHint", True): "idempotent",
+    ("openWorldHint", True): "open world",
+    ("openWorldHint", False): "closed world",
+}
+
+
+def tool_rows(tools: Iterable[Entry]) -> Rows:
+    return [
+        [
+            _text(tool.get("name")),
+            _text(tool.get("title") or _object(tool.get("annotations")).get("title")),
+            "\n".join(_inputs(_object(tool.get("inputSchema")))),
+            "\n".join(_annotations(_object(tool.get("annotations")))),
+            _first_line(tool.get("description")),
+        ]
+        for tool in tools
+    ]
+
+
+def resource_rows(resources: Iterable[Entry]) -> Rows:
+    """Of resources and of resource templates."""
+    return [
+        [
+            _text(entry.get("uri") or entry.get("uriTemplate")),
+            _text(entry.get("name")),
+            _text(entry.get("title")),
+            _text(entry.get("mimeType")),
+            _text(entry.get("size")),
+            _first_line(entry.get("description")),
+        ]
+        for entry in resources
+    ]
+
+
+def prompt_rows(prompts: Iterable[Entry]) -> Rows:
+    return [
+        [
+            _text(prompt.get("name")),
+            _text(prompt.get("title")),
+            "\n".join(
+                _text(argument.get("name")) + ("*" if argument.get("required") else "")
+                for argument in prompt.get("arguments") or ()
+            ),
+            _first_line(prompt.get("description")),
+        ]
+        for prompt in prompts
+    ]
+
+
+def _inputs(schema: Entry) -> list[str]:
+    required = schema.get("required") or ()
+    return [
+        f"{name}{'*' if name in required else ''}: {'|'.join(sorted(types_of(of, schema))) or 'any'}"
+        for name, of in _object(schema.get("properties")).items()
+    ]
+
+
+def _annotations(annotations: Entry) -> list[str]:
+    return [word for (name, is_so), word in _ANNOTATIONS.items() if annotations.get(name) is is_so]
+
+
+def _first_line(text: Any) -> str:
+    lines = _text(text).strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def _object(value: Any) -> Entry:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

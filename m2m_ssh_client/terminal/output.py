@@ -1,0 +1,76 @@
+"""stdout and stderr of these commands: tables and text for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from m2m_ssh_client.text import printable_lines
+
+_UNBOUNDED = 1_000_000  # columns, where no terminal says how many there are
+# What JSON may hold as it is and a terminal acts on; a line separator, which is no line feed to JSON, too.
+_UNSAFE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def console(stream: TextIO) -> Console:
+    """rich's, plain where nobody sees it, and without what rich would read into foreign text."""
+    terminal = stream.isatty()
+    return Console(
+        file=stream,
+        force_terminal=terminal,
+        color_system="auto" if terminal and not os.environ.get("NO_COLOR") else None,
+        width=None if terminal else _UNBOUNDED,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def write_text(text: str, stream: TextIO | None = None) -> None:
+    """The server's text, cleaned, on lines of its own. The terminal breaks lines, so that copying gives them whole."""
+    stream = stream or sys.stdout
+    stream.write(_showable(printable_lines(text).removesuffix("\n") + "\n", stream))
+
+
+def write_json(value: Any) -> None:
+    """One document, in UTF-8 whatever the console speaks; a terminal can act on nothing in it."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    text = _UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogatepass") + b"\n")
+
+
+def write_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Cells are the server's text and cleaned here. Columns in which no row has anything are left out."""
+    out = console(sys.stdout)
+    terminal = out.is_terminal
+    kept = [n for n in range(len(columns)) if any(row[n] for row in rows)]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for place, n in enumerate(kept):
+        table.add_column(columns[n], style="cyan" if not place else None, overflow="fold")
+    for row in rows:
+        cells = [printable_lines(row[n]) for n in kept]
+        if not terminal:
+            cells = [", ".join(cell.split("\n")) for cell in cells]
+        table.add_row(*(Text(_showable(cell, sys.stdout)) for cell in cells))
+    if terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    for line in captured.get().split("\n")[:-1]:
+        sys.stdout.write(line.rstrip() + "\n")
+
+
+def _showable(text: str, stream: TextIO) -> str:
+    """With escapes for what the console's encoding does not have."""
+    encoding = stream.encoding or "ascii"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

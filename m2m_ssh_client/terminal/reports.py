@@ -1,0 +1,98 @@
+"""What a server tells while it works: progress and log messages, on stderr."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import time
+from types import TracebackType
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+from m2m_ssh_client.terminal.output import console
+from m2m_ssh_client.text import printable, shortened
+
+_INTERVAL = 1.0  # seconds from one line of progress to the next, where there is no terminal
+_MOST_CHARACTERS = 200
+
+
+class Reports:
+    """A context manager: the bar goes away with it. `on_progress` and `on_log` are what a session wants."""
+
+    def __init__(self, what: str) -> None:
+        self._console = console(sys.stderr)
+        self._what = printable(what)
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[amount]}", markup=False),
+            console=self._console,
+            transient=True,
+        )
+        self._next_line = 0.0
+
+    def __enter__(self) -> Reports:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if self._bar.tasks:
+            self._bar.stop()
+
+    @property
+    def log_stream(self) -> TextIO | None:
+        """Where log lines go in the place of stderr: above the bar, which they would tear. None: there is no bar."""
+        return _AboveBar(self._console) if self._console.is_terminal else None
+
+    async def on_progress(self, done: float, total: float | None, message: str | None) -> None:
+        amount = f"{done:.10g}" if total is None else f"{done:.10g}/{total:.10g}"
+        text = shortened(printable(message or ""), _MOST_CHARACTERS)
+        if not self._console.is_terminal:
+            self._say_now_and_then(f"progress {amount} {text}".rstrip())
+            return
+        if not self._bar.tasks:
+            self._bar.add_task(self._what, total=None, amount="")
+            self._bar.start()
+        self._bar.update(
+            self._bar.tasks[0].id,
+            description=text or self._what,
+            completed=done,
+            total=total,
+            amount=amount,
+        )
+
+    async def on_log(self, params: Any) -> None:
+        """Takes the SDK's model of `notifications/message`."""
+        data = params.data
+        text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, default=str)
+        source = f"{params.logger}: " if params.logger else ""
+        line = printable(f"{params.level}: {source}{text.rstrip()}")
+        _print(self._console, line, "dim")
+
+    def _say_now_and_then(self, line: str) -> None:
+        now = time.monotonic()
+        if now >= self._next_line:
+            self._next_line = now + _INTERVAL
+            _print(self._console, line)
+
+
+class _AboveBar(io.StringIO):
+    def __init__(self, to: Console) -> None:
+        super().__init__()
+        self._to = to
+
+    def write(self, line: str) -> int:
+        _print(self._to, line.removesuffix("\n"), "dim")
+        return len(line)
+
+
+def _print(to: Console, line: str, style: str = "") -> None:
+    to.print(Text(line, style=style), soft_wrap=True)

@@ -1,0 +1,232 @@
+"""A session with the remote server through the installed MCP SDK: a request out, its result back as the server gave it.
+
+Results stay plain data with the protocol's own names: the SDK's models differ between its two lines and drop what
+they do not know. A request that is given up (a signal, the time limit) is cancelled at the server before the
+connection ends.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from functools import partial
+from importlib import import_module
+from typing import Any, TypeVar
+
+import anyio
+from anyio.abc import ObjectSendStream
+from mcp.shared.message import SessionMessage
+from mcp.types import Implementation, Notification, Request
+from pydantic import RootModel, ValidationError
+
+from m2m_ssh_client._version import __version__
+from m2m_ssh_client.errors import SSHClientError
+from m2m_ssh_client.parameters import Parameters
+from m2m_ssh_client.relay import ending_signals
+from m2m_ssh_client.text import printable, shortened
+from m2m_ssh_client.transport import ssh_client
+
+Result = dict[str, Any]
+OnProgress = Callable[[float, "float | None", "str | None"], Awaitable[None]]
+"""Gets how far it is, of how much (None: unknown), and a message."""
+OnLog = Callable[[Any], Awaitable[None]]
+"""Gets the params of `notifications/message` as the SDK's model: level, logger, data."""
+
+_MOST_PAGES = 1000
+_CANCEL_TIME = 1.0  # seconds for the server to be told
+_LOG_LEVEL = (
+    "info"  # of 2026-07-28 servers, which send nothing unless asked; older ones decide themselves
+)
+_METHOD_NOT_FOUND = -32601
+
+T = TypeVar("T")
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error
+    """A signal asked for the end; `status` is the exit status that tells."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.status = 128 + number
+
+
+class _RequestError(SSHClientError):
+    """The error that answered a request; `code` is JSON-RPC's."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class _Anything(RootModel[dict[str, Any]]):
+    """Whatever the server gave."""
+
+
+class Session:
+    """Made by `run`, for its `use`."""
+
+    def __init__(self, sdk: Any, outgoing: _Outgoing | None = None) -> None:
+        self._sdk = sdk
+        self._outgoing = outgoing
+
+    async def request(
+        self, method: str, params: dict[str, Any], on_progress: OnProgress | None = None
+    ) -> Result:
+        """Raises an SSHClientError with the server's words, or the proxy's, if the answer is an error."""
+        request = Request[Any, str](method=method, params=params)
+        try:
+            answer = await self._sdk.send_request(request, _Anything, progress_callback=on_progress)
+        except anyio.get_cancelled_exc_class():
+            await self._cancel()
+            raise
+        except Exception as exc:
+            raise _explained(exc) from exc
+        result: Result = answer.root
+        if result.get("resultType") == "input_required":
+            raise SSHClientError(
+                f"The server asks for more input to answer {method}",
+                "Use it from an MCP host that can ask you.",
+            )
+        return result
+
+    async def everything(self, method: str, member: str) -> list[dict[str, Any]]:
+        """The entries under `member` on all pages of a list. None, where the server has no such method."""
+        found: list[dict[str, Any]] = []
+        params: dict[str, Any] = {}
+        for _ in range(_MOST_PAGES):
+            try:
+                page = await self.request(method, params)
+            except _RequestError as exc:
+                if exc.code == _METHOD_NOT_FOUND and not params:
+                    return []
+                raise
+            found += page.get(member) or []
+            cursor = page.get("nextCursor")
+            if cursor is None:
+                return found
+            if cursor == params.get("cursor"):
+                break
+            params = {"cursor": cursor}
+        raise SSHClientError(f"The server's {method} does not come to an end")
+
+    async def _cancel(self) -> None:
+        """SDK 2.x has told the server already; 1.x does not."""
+        if self._outgoing is None:
+            return
+        params = {"requestId": self._outgoing.last_id, "reason": "given up"}
+        with anyio.move_on_after(_CANCEL_TIME, shield=True):
+            await self._sdk.send_notification(
+                Notification[Any, str](method="notifications/cancelled", params=params)
+            )
+
+
+class _Outgoing(ObjectSendStream[SessionMessage]):
+    """What SDK 1.x sends, with the id of the last request, which the SDK itself does not tell."""
+
+    def __init__(self, stream: ObjectSendStream[SessionMessage]) -> None:
+        self._stream = stream
+        self.last_id: str | int | None = None
+
+    async def send(self, item: SessionMessage) -> None:
+        message: Any = item.message
+        message = getattr(message, "root", message)
+        if hasattr(message, "method") and hasattr(message, "id"):
+            self.last_id = message.id
+        await self._stream.send(item)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+def run(
+    params: Parameters, most_time: float, use: Callable[[Session], Awaitable[T]], on_log: OnLog
+) -> T:
+    """Connect, and return what `use` makes of the session. The main thread only.
+
+    `most_time` is in seconds, for all of it. Raises an SSHClientError, or Interrupted.
+    """
+    return anyio.run(partial(_run, params, most_time, use, on_log))
+
+
+async def _run(
+    params: Parameters, most_time: float, use: Callable[[Session], Awaitable[T]], on_log: OnLog
+) -> T:
+    received: list[int] = []
+    results: list[T] = []
+    # One within the connection, so that there still is one on which the server can be told.
+    connecting = anyio.CancelScope(deadline=anyio.current_time() + most_time)
+    using = anyio.CancelScope(deadline=connecting.deadline)
+    scopes = [connecting]
+    with _said_once(), ending_signals(lambda: scopes[-1].cancel(), received):
+        try:
+            with connecting:
+                async with ssh_client(params) as streams, _opened(streams, on_log) as session:
+                    connecting.deadline = float("inf")
+                    scopes.append(using)
+                    with using:
+                        results.append(await use(session))
+        except Exception as exc:
+            raise _explained(exc) from exc
+    if received:
+        raise Interrupted(received[0])
+    if not results:
+        raise SSHClientError(f"No answer within {most_time:g} s", "More time: --timeout SECONDS.")
+    return results[0]
+
+
+@asynccontextmanager
+async def _opened(streams: tuple[Any, Any], on_log: OnLog) -> AsyncIterator[Session]:
+    mcp: Any = import_module(
+        "mcp"
+    )  # not `from mcp import`: types can be checked against one line only
+    about = Implementation(name="m2m-mcp-server-ssh-client", version=__version__)
+    if hasattr(mcp, "Client"):
+        async with mcp.Client(
+            nullcontext(streams), logging_callback=on_log, log_level=_LOG_LEVEL, client_info=about
+        ) as client:
+            yield Session(client.session)
+    else:
+        reading, writing = streams
+        outgoing = _Outgoing(writing)
+        async with mcp.ClientSession(
+            reading, outgoing, logging_callback=on_log, client_info=about
+        ) as sdk:
+            await sdk.initialize()
+            yield Session(sdk, outgoing)
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """What ends the proxy also answers the request, and is said with that: on stderr the log need not say it too."""
+
+    def lower(record: logging.LogRecord) -> bool:
+        if record.levelno == logging.ERROR:
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        return True
+
+    logger = logging.getLogger("m2m_ssh_client.proxy.server")
+    logger.addFilter(lower)
+    try:
+        yield
+    finally:
+        logger.removeFilter(lower)
+
+
+def _explained(exc: BaseException) -> BaseException:
+    """An error of the SDK in words for a person; groups of exceptions unwrapped. What is unexpected stays as it is."""
+    while inner := getattr(exc, "exceptions", None):
+        exc = inner[0]
+    if isinstance(exc, ValidationError):
+        first = exc.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        return SSHClientError(printable(f"The server's answer is not MCP: {place}: {first['msg']}"))
+    error: Any = getattr(exc, "error", None)
+    if hasattr(error, "code") and hasattr(error, "message"):
+        more = shortened(json.dumps(error.data, ensure_ascii=False, default=str))
+        data = f" ({more})" if error.data is not None else ""
+        return _RequestError(printable(f"{error.message}{data}"), error.code)
+    if type(exc) is RuntimeError:  # the SDK's: no protocol version in common
+        return SSHClientError(printable(str(exc)))
+    return exc
