@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from m2m_ssh_client import options
-from m2m_ssh_client.commands.asking import can_ask, confirmed, say, say_diff
+from m2m_ssh_client.commands.applying import applied
+from m2m_ssh_client.commands.asking import say
 from m2m_ssh_client.errors import AppConfigError, UsageError
 from m2m_ssh_client.hosts import entries
 from m2m_ssh_client.hosts.apps import APPS, App, Machine
-from m2m_ssh_client.hosts.difference import difference
-from m2m_ssh_client.hosts.editing import Edit, planned
+from m2m_ssh_client.hosts.editing import planned
 from m2m_ssh_client.hosts.members import with_member
 from m2m_ssh_client.text import printable
 
@@ -101,34 +101,13 @@ def run(app: App, name: str, entry: dict[str, Any], files: Sequence[Path], *, ye
         if not wanted:
             say(f"{name} is there already, exactly so.")
             return 0
-        for edit in wanted:
-            say_diff(difference(edit, path))
-        if not agreed(yes, "Write this"):
+        if not applied(wanted, path, yes=yes):
             return 1
-        write(wanted)
     except AppConfigError:
         say(f"This is the entry for {app.title}:\n{_printed(app, name, entry)}")
         raise
     say(app.next_step)
     return 0
-
-
-def agreed(yes: bool, question: str) -> bool:
-    """Raises UsageError where nobody can be asked."""
-    if not yes and not can_ask():
-        raise UsageError("Nothing was changed: there is no terminal to ask on", "Add --yes.")
-    if yes or confirmed(f"\n{question}"):
-        return True
-    say("Nothing was changed.")
-    return False
-
-
-def write(edits: Sequence[Edit]) -> None:
-    """Raises AppConfigError."""
-    for edit in edits:
-        backup = edit.write()
-        kept = f"; what it was is in {backup.name}" if backup else ""
-        say(f"{printable(str(edit.file))} is written{kept}.")
 
 
 def _printed(app: App, name: str, entry: dict[str, Any]) -> str:

@@ -6,11 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from m2m_ssh_client.commands.asking import say_diff
-from m2m_ssh_client.commands.install import agreed, write
+from m2m_ssh_client.commands.applying import applied
 from m2m_ssh_client.errors import AppConfigError
 from m2m_ssh_client.hosts.apps import APPS, App, Machine
-from m2m_ssh_client.hosts.difference import difference
 from m2m_ssh_client.hosts.editing import Edit, planned
 from m2m_ssh_client.hosts.entries import argv_of, is_ours
 from m2m_ssh_client.hosts.jsonc import find, parse
@@ -62,11 +60,7 @@ def run(app: App, name: str, files: Sequence[Path], *, yes: bool) -> int:
         )
     for edit in wanted:
         _check_ours(edit, path)
-        say_diff(difference(edit, path))
-    if not agreed(yes, "Write this"):
-        return 1
-    write(wanted)
-    return 0
+    return 0 if applied(wanted, path, yes=yes) else 1
 
 
 def _check_ours(edit: Edit, path: Sequence[str]) -> None:

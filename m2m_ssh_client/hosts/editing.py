@@ -59,7 +59,7 @@ def planned(file: Path, change: Callable[[str], str]) -> Edit:
     except JSONCError as exc:
         raise AppConfigError(f"{printable(str(file))}: {printable(str(exc))}", _BY_HAND) from exc
     # Replacing a file asks only for its folder's permission; its own says that somebody wants it to stay.
-    if content is not None and not _is_writable(file):
+    if content is not None and after != text and not _is_writable(file):
         raise AppConfigError(f"{printable(str(file))} is read-only", _BY_HAND)
     return Edit(file, content, text, after)
 

@@ -4,17 +4,19 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2m_ssh_client.hosts.jsonc import JSONCError, parse
 
+many = settings(database=None, deadline=None, max_examples=300)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )  # fmt: skip
 
 
+@many
 @given(json_values, st.sampled_from([None, 0, 2, "\t"]), st.booleans())
 def test_json_is_read_as_the_standard_library_reads_it(
     value: Any, indent: int | str | None, ascii_only: bool
@@ -27,6 +29,7 @@ def test_json_is_read_as_the_standard_library_reads_it(
         assert text[node.start : node.end] == text
 
 
+@many
 @given(st.text(alphabet='{}[]",:/*\\ \n1-eEtrufals.'))
 def test_no_text_is_taken_for_json_that_is_none(text: str) -> None:
     try:

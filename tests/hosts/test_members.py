@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2m_ssh_client.hosts.jsonc import JSONCError, find, parse
@@ -15,6 +15,7 @@ from m2m_ssh_client.hosts.members import with_member, without_member
 
 ENTRY = {"command": "/bin/x", "args": ["--host", "h"]}
 PATH = ("mcpServers", "lab")
+many = settings(database=None, deadline=None, max_examples=300)
 
 
 def value_of(text: str) -> Any:
@@ -138,6 +139,7 @@ def ends_of_change(before: str, after: str) -> tuple[str, str]:
     return before[head : len(before) - tail], after[head : len(after) - tail]
 
 
+@many
 @given(documents())
 def test_a_set_member_is_the_only_thing_that_changes(text: str) -> None:
     old = value_of(text)
@@ -159,6 +161,7 @@ def test_a_set_member_is_the_only_thing_that_changes(text: str) -> None:
         assert "/" not in come.replace(gone, "", 1).replace("/bin/x", "")
 
 
+@many
 @given(documents())
 def test_a_removed_member_takes_nothing_along(text: str) -> None:
     old = value_of(text)
@@ -178,6 +181,7 @@ def test_a_removed_member_takes_nothing_along(text: str) -> None:
     assert len(rest) - len(left) in (0, 1)
 
 
+@many
 @given(documents(), values)
 def test_what_is_set_and_removed_leaves_the_value_as_it_was(text: str, value: Any) -> None:
     before = without_member(text, PATH)
@@ -196,6 +200,7 @@ def test_what_is_set_and_removed_leaves_the_text_as_it_was(indent: int | str, ne
         assert without_member(set_there, PATH) == before
 
 
+@many
 @given(documents())
 def test_setting_the_same_again_changes_nothing(text: str) -> None:
     once = with_member(text, PATH, ENTRY)
