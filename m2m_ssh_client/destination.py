@@ -121,6 +121,7 @@ def _target(params: Parameters, found: config.HostConfig) -> HostSettings:
         _algorithms(found),
         _jump(params, found.proxy_jump, 1),
         found.proxy_command or None,
+        found.origins,
     )
 
 
@@ -150,6 +151,7 @@ def _jump(
         # As with `ssh -J a,b`: what is named before it, else what its own configuration says.
         _jump(params, before or found.proxy_jump, depth + 1),
         None if before else found.proxy_command or None,
+        found.origins,
     )
 
 
