@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 PROGRAM = "m2m-mcp-server-ssh-client"
 _SWITCH_INTERVAL = 0.0005  # seconds
-COMMANDS = ("demo", "trust")
+COMMANDS = ("demo", "doctor", "trust")
 """Each a module of `commands`, with `main(program, arguments)`. Without one of them, the command is the proxy."""
 
 
@@ -77,17 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     machine = parser.add_argument_group("the remote machine")
     options.add_machine(machine)
-    machine.add_argument("--subsystem", metavar="NAME", help="ask for this SSH subsystem")
+    options.add_subsystem(machine)
     options.add_login(parser.add_argument_group("login"))
     options.add_trust(parser.add_argument_group("trust"))
     options.add_survival(parser.add_argument_group("when the network fails"))
     other = parser.add_argument_group("other")
-    other.add_argument(
-        "--max-message-size",
-        type=int,
-        metavar="BYTES",
-        help="the longest JSON-RPC message to pass (default: 268435456, 256 MiB)",
-    )
+    options.add_size(other)
     options.add_logging(other)
     other.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser

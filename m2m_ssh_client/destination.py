@@ -266,7 +266,9 @@ def _trust_command(params: Parameters, host: str, port: int | None = None) -> st
     else:
         words += ["--port", str(params.port)] if params.port else []
         words += ["--username", params.username] if params.username else []
-        words += [word for option in params.ssh_options for word in ("-o", option)]
+        # The values of variables may be secret, and play no part there.
+        options = (each for each in params.ssh_options if not each.lower().startswith("setenv"))
+        words += [word for option in options for word in ("-o", option)]
     words += ["-F", params.ssh_config] if params.ssh_config else []
     words += ["--known-hosts", str(params.known_hosts)] if params.known_hosts else []
     return f"m2m-mcp-server-ssh-client trust {' '.join(quoted(word) for word in words)}"

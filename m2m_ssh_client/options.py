@@ -98,6 +98,19 @@ def add_machine(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def add_subsystem(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--subsystem", metavar="NAME", help="ask for this SSH subsystem")
+
+
+def add_size(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--max-message-size",
+        type=int,
+        metavar="BYTES",
+        help="the longest JSON-RPC message to pass (default: 268435456, 256 MiB)",
+    )
+
+
 def add_login(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--client-key",

@@ -15,7 +15,10 @@ from support.host import PACKAGE_PARENT
 import m2m_ssh_client
 
 PACKAGE = Path(m2m_ssh_client.__file__).parent
-HEAVY = {"anyio", "asyncio", "mcp", "mcp_types", "msgspec", "paramiko", "pydantic", "requests"}
+HEAVY = {
+    *("anyio", "asyncio", "mcp", "mcp_types", "msgspec", "paramiko", "pydantic", "requests"),
+    "rich",
+}
 
 _TELL = "import json, sys; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
 
@@ -53,6 +56,7 @@ def loaded_by(*statements: str) -> set[str]:
         ("import m2m_ssh_client.ssh.config", set()),
         ("import m2m_ssh_client.destination", set()),
         ("import m2m_ssh_client.ssh.sockets", set()),
+        ("import m2m_ssh_client.commands.doctor", set()),
         ("import m2m_ssh_client.ssh.keys", {"paramiko"}),
         ("import m2m_ssh_client.ssh.connection", {"paramiko"}),
     ],
@@ -63,12 +67,12 @@ def test_a_module_loads_no_more_than_it_needs(statement: str, allowed: set[str])
     assert loaded_by(statement) <= allowed | dragged
 
 
-@pytest.mark.parametrize("option", ["--help", "--version"])
-def test_help_and_version_load_nothing_heavy(option: str) -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["doctor", "--help"]])
+def test_help_and_version_load_nothing_heavy(arguments: list[str]) -> None:
     assert not loaded_by(
         "import contextlib",
         "from m2m_ssh_client import cli",
-        f"run = lambda: cli.main([{option!r}])",
+        f"run = lambda: cli.main({arguments!r})",
         "exec('with contextlib.suppress(SystemExit): run()')",
     )
 
@@ -101,7 +105,7 @@ def modules(*patterns: str) -> list[Path]:
 
 OURS = "m2m_ssh_client"
 LEAVES = ("errors", "text")
-ABOVE = ("cli", "relay", "transport", "commands", "demo")
+ABOVE = ("cli", "relay", "transport", "commands", "demo", "doctor")
 
 RULES = {
     "proxy/*.py": ("paramiko", "mcp", "mcp_types", "requests", f"{OURS}.ssh", f"{OURS}.remote"),

@@ -41,7 +41,11 @@ def modern_meta() -> Message:
 
 def client_argv(*options: str) -> list[str]:
     """The command under test, as a host's configuration would name it; this machine's own configuration is left out."""
-    without = [] if "-F" in options or options[:1] in [("demo",), ("trust",)] else ["-F", "none"]
+    without = (
+        []
+        if "-F" in options or options[:1] in [("demo",), ("doctor",), ("trust",)]
+        else ["-F", "none"]
+    )
     return [sys.executable, "-m", "m2m_ssh_client", *without, *options]
 
 
