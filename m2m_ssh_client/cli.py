@@ -22,18 +22,17 @@ logger = logging.getLogger(__name__)
 PROGRAM = "m2m-mcp-server-ssh-client"
 _SWITCH_INTERVAL = 0.0005  # seconds
 COMMANDS = (
-    *(
-        "call",
-        "demo",
-        "install",
-        "list",
-        "prompt",
-        "prompts",
-        "read",
-        "resources",
-        "tools",
-        "trust",
-    ),
+    "call",
+    "demo",
+    "doctor",
+    "install",
+    "list",
+    "prompt",
+    "prompts",
+    "read",
+    "resources",
+    "tools",
+    "trust",
     "uninstall",
 )
 """Each a module of `commands`, with `main(program, arguments)`. Without one of them, the command is the proxy."""

@@ -122,6 +122,7 @@ def _target(params: Parameters, found: config.HostConfig) -> HostSettings:
         _algorithms(found),
         _jump(params, found.proxy_jump, 1),
         found.proxy_command or None,
+        found.origins,
     )
 
 
@@ -154,6 +155,7 @@ def _jump(
         # As with `ssh -J a,b`: what is named before it, else what its own configuration says.
         _jump(params, before or found.proxy_jump, depth + 1),
         None if before else found.proxy_command or None,
+        found.origins,
     )
 
 
@@ -299,7 +301,9 @@ def _trust_command(params: Parameters, host: str, port: int | None = None) -> st
     else:
         words += ["--port", str(params.port)] if params.port else []
         words += ["--username", params.username] if params.username else []
-        words += [word for option in params.ssh_options for word in ("-o", option)]
+        # The values of variables may be secret, and play no part there.
+        options = (each for each in params.ssh_options if not each.lower().startswith("setenv"))
+        words += [word for option in options for word in ("-o", option)]
     words += ["-F", params.ssh_config] if params.ssh_config else []
     words += ["--known-hosts", str(params.known_hosts)] if params.known_hosts else []
     return f"m2m-mcp-server-ssh-client trust {' '.join(quoted(word) for word in words)}"

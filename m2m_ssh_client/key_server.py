@@ -23,7 +23,7 @@ from typing import NamedTuple, TypeVar
 
 import requests
 
-from m2m_ssh_client.errors import KeyServerError, KnownHostsError
+from m2m_ssh_client.errors import HostKeyError, KeyServerError, KnownHostsError
 from m2m_ssh_client.ssh.host_key import HostKey
 from m2m_ssh_client.ssh.host_keys import HostVerifier, Standing
 from m2m_ssh_client.ssh.settings import Trust
@@ -209,17 +209,42 @@ def temporary_known_hosts(host: str, port: int, key: HostKey) -> Iterator[Path]:
         yield path
 
 
-def remember_or_refuse(host: str, port: int, key: HostKey, memory: Path) -> None:
+def checked_host_key(
+    server: KeyServer, host: str, port: int, trust: Trust, client_key: Path
+) -> HostKey:
+    """What the key server says, unless the pin, the user's own files or the memory beside the client key disagree.
+
+    Where `trust` is only to be read, the memory is too. Raises HostKeyError, KnownHostsError and KeyServerError.
+    """
+    key = server.server_public_key()
+    if trust.pin is not None and key.fingerprint != trust.pin:
+        raise HostKeyError(
+            f"Host key verification failed: the key server's key for {host} is "
+            f"{key.fingerprint}, and --host-key demands {trust.pin}",
+            "Do not connect before you know why they differ.",
+        )
+    own = HostVerifier(trust._replace(pin=None, strict="yes"))
+    if own.finding(key).standing is not Standing.UNKNOWN:
+        own.verify(key.blob)  # the user's own files know this host: they must agree
+    if not server.verified:
+        memory = client_key.with_name(client_key.name + ".known_hosts")
+        remember_or_refuse(host, port, key, memory, read_only=trust.read_only)
+    return key
+
+
+def remember_or_refuse(
+    host: str, port: int, key: HostKey, memory: Path, *, read_only: bool = False
+) -> None:
     """Trust on first use, for keys that came over plain HTTP; `memory` is a known_hosts file, 0600.
 
     Raises HostKeyError if `memory` has only other keys for this server, KnownHostsError if it
     cannot be read or written.
     """
     verifier = HostVerifier(Trust(host, port, (memory,)))
-    if verifier.finding(key).standing is Standing.UNKNOWN:
-        verifier.add(key)
-    else:
+    if verifier.finding(key).standing is not Standing.UNKNOWN:
         verifier.verify(key.blob)
+    elif not read_only:
+        verifier.add(key)
 
 
 def _http_exchange(

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from m2m_ssh_client.destination import Destination, resolve
-from m2m_ssh_client.errors import ConnectionLostError, HostKeyError, SSHClientError
+from m2m_ssh_client.errors import ConnectionLostError, SSHClientError
 from m2m_ssh_client.parameters import DEFAULT_CLIENT_KEY, Parameters
 from m2m_ssh_client.ssh import sockets
-from m2m_ssh_client.ssh.host_keys import HostVerifier, Standing
 from m2m_ssh_client.ssh.lean import load_paramiko
 from m2m_ssh_client.ssh.settings import HostSettings, Login, Request, Trust
 from m2m_ssh_client.ssh.sockets import LiveSocket
@@ -164,10 +163,8 @@ class Remote:
         """With what has to exist before a connection: a key to log in with, and the key server's answer."""
         if self.params.use_key_server:
             return self._with_key_server(settings)
-        login = settings.login
-        # Made on first use where there is no other: a missing file that was named is far more often a slip of the pen.
-        if login.default_files and not any(map(Path.exists, (*login.files, *login.default_files))):
-            _make_key(login.default_files[0])
+        if missing := key_to_make(settings.login):
+            _make_key(missing)
         return settings
 
     def _with_key_server(self, settings: HostSettings) -> HostSettings:
@@ -183,25 +180,13 @@ class Remote:
 
     def _exchange_keys(self, settings: HostSettings, client_key: Path) -> Trust:
         """Learn the host key from the key server and register ours: whom to trust then."""
-        from m2m_ssh_client.key_server import KeyServer, remember_or_refuse, temporary_known_hosts
+        from m2m_ssh_client.key_server import KeyServer, checked_host_key, temporary_known_hosts
 
-        params, trust = self.params, settings.trust
+        params = self.params
         host, port = settings.address.host, settings.address.port
         own_key = self._public_key(client_key, settings.login)
         server = KeyServer(host, params.key_server_port, stop=self._stop)
-        host_key = server.server_public_key()
-        if params.host_key is not None and host_key.fingerprint != params.host_key:
-            raise HostKeyError(
-                f"Host key verification failed: the key server's key for {host} is "
-                f"{host_key.fingerprint}, and --host-key demands {params.host_key}",
-                "Do not connect before you know why they differ.",
-            )
-        own = HostVerifier(trust._replace(pin=None, strict="yes"))
-        if own.finding(host_key).standing is not Standing.UNKNOWN:
-            own.verify(host_key.blob)  # the user's own files know this host: they must agree
-        if not server.verified:
-            memory = client_key.with_name(client_key.name + ".known_hosts")
-            remember_or_refuse(host, port, host_key, memory)
+        host_key = checked_host_key(server, host, port, settings.trust, client_key)
         known_hosts = self._temporary.enter_context(temporary_known_hosts(host, port, host_key))
         server.register(own_key.line)
         return Trust(host, port, (known_hosts,), pin=params.host_key)
@@ -214,6 +199,16 @@ class Remote:
         return file.public or PublicKey.of(
             self._unlocked.open(file, login, self._stop.is_set).asbytes()
         )
+
+
+def key_to_make(login: Login) -> Path | None:
+    """The client key that is made on first use where there is no other.
+
+    Not one that was named: that it is missing is far more often a slip of the pen.
+    """
+    if any(map(Path.exists, (*login.files, *login.default_files))):
+        return None
+    return next(iter(login.default_files), None)
 
 
 def _make_key(path: Path) -> None:

@@ -59,6 +59,7 @@ def loaded_by(*statements: str) -> set[str]:
         ("import m2m_ssh_client.ssh.config", set()),
         ("import m2m_ssh_client.destination", set()),
         ("import m2m_ssh_client.ssh.sockets", set()),
+        ("import m2m_ssh_client.commands.doctor", set()),
         ("import m2m_ssh_client.ssh.keys", {"paramiko"}),
         ("import m2m_ssh_client.ssh.connection", {"paramiko"}),
     ],
@@ -69,12 +70,12 @@ def test_a_module_loads_no_more_than_it_needs(statement: str, allowed: set[str])
     assert loaded_by(statement) <= allowed | dragged
 
 
-@pytest.mark.parametrize("option", ["--help", "--version"])
-def test_help_and_version_load_nothing_heavy(option: str) -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["doctor", "--help"]])
+def test_help_and_version_load_nothing_heavy(arguments: list[str]) -> None:
     assert not loaded_by(
         "import contextlib",
         "from m2m_ssh_client import cli",
-        f"run = lambda: cli.main([{option!r}])",
+        f"run = lambda: cli.main({arguments!r})",
         "exec('with contextlib.suppress(SystemExit): run()')",
     )
 
@@ -117,7 +118,7 @@ def modules(*patterns: str) -> list[Path]:
 
 OURS = "m2m_ssh_client"
 LEAVES = ("errors", "text")
-ABOVE = ("cli", "relay", "transport", "commands", "demo", "terminal")
+ABOVE = ("cli", "relay", "transport", "commands", "demo", "doctor", "terminal")
 
 RULES = {
     "proxy/*.py": ("paramiko", "mcp", "mcp_types", "requests", f"{OURS}.ssh", f"{OURS}.remote"),
@@ -160,7 +161,7 @@ def test_only_what_is_for_a_terminal_knows_rich() -> None:
         for path in modules("**/*.py")
         if "rich" in {name.partition(".")[0] for name in imports_of(path)}
     }
-    assert knowing == {"terminal/output.py", "terminal/reports.py"}
+    assert knowing == {"doctor/showing.py", "terminal/output.py", "terminal/reports.py"}
 
 
 def test_only_the_python_api_the_terminal_and_the_sample_server_know_the_sdk() -> None:

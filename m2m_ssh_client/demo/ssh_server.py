@@ -259,7 +259,8 @@ class _Session(threading.Thread):
 
     @staticmethod
     def _drain(source: IO[bytes], send: Callable[[bytes], object]) -> None:
-        with suppress(OSError):  # the channel is closed
+        # The channel is closed, or the connection under it.
+        with suppress(OSError, EOFError, paramiko.SSHException):
             while data := source.read(_CHUNK):
                 send(data)
 

@@ -237,8 +237,8 @@ class Proxy:
                 verdict.speak(
                     NotMCPError(self._session.refused_replay, "Start the host's session anew.")
                 )
-            elif self._settings.may_be_shell and (late or _shell_complains(bridge.stderr_tail)):
-                verdict.speak(_shell_error())
+            elif self._settings.may_be_shell and (late or shell_complains(bridge.stderr_tail)):
+                verdict.speak(shell_error())
             elif late:
                 verdict.speak(
                     ConnectionLostError("The remote server does not answer after the reconnect")
@@ -405,7 +405,7 @@ class _Verdict:
         self.spoken.set()
 
 
-def _shell_complains(stderr: list[str]) -> bool:
+def shell_complains(stderr: list[str]) -> bool:
     """Whether a shell tried to run the first request: it names it as a command that it does not know."""
     return any(
         "jsonrpc" in line and ("not found" in line.lower() or "unknown command" in line.lower())
@@ -413,7 +413,7 @@ def _shell_complains(stderr: list[str]) -> bool:
     )
 
 
-def _shell_error() -> NotMCPError:
+def shell_error() -> NotMCPError:
     return NotMCPError(
         "The far side does not answer as an MCP server: it looks like a login shell",
         "Pass the command that starts the MCP server there after `--`, for example: "

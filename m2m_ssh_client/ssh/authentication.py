@@ -64,6 +64,22 @@ class LoginTransport(paramiko.Transport):
             self.host_key_proof = bytes(host_key), bytes(sig)
 
 
+class LoginRecord:
+    """How a login went, for whoever asks afterwards; written by `authenticate` while it goes on.
+
+    `methods` is what the server accepts, as it said last. `tried` were refused, but for the last one where `succeeded`;
+    `taken` was not enough alone; `skipped` was not offered, for these reasons. `agent` is what there is to say of it.
+    """
+
+    def __init__(self) -> None:
+        self.methods: Sequence[str] = ()
+        self.tried: list[Identity] = []
+        self.taken: list[Identity] = []
+        self.skipped: list[KeyFileError] = []
+        self.agent = ""
+        self.succeeded = False
+
+
 def authenticate(
     transport: LoginTransport,
     login: Login,
@@ -71,6 +87,7 @@ def authenticate(
     *,
     accepted: Sequence[str] | None = None,
     unlocked: UnlockedKeys | None = None,
+    record: LoginRecord | None = None,
 ) -> Identity | None:
     """Log in; returns what the server took, None if it wanted nothing. Call once, after the host key was verified.
 
@@ -89,7 +106,8 @@ def authenticate(
     with _agent_of(login, transport, cancelled) as agent:
         # While the server thinks about `none`.
         found = identities.find(login, agent, unlocked or UnlockedKeys(), cancelled)
-        return _Attempts(transport, exchange, login, at, found, wanted).run()
+        record = record or LoginRecord()
+        return _Attempts(transport, exchange, login, at, found, wanted, record).run()
 
 
 def _agent_of(
@@ -219,6 +237,7 @@ class _Attempts:
         at: Address,
         found: identities.Identities,
         accepted: Sequence[str],
+        record: LoginRecord,
     ) -> None:
         self._transport = transport
         self._exchange = exchange
@@ -226,20 +245,21 @@ class _Attempts:
         self._at = at
         self._found = found
         self._accepted = accepted
-        self._methods: Sequence[str] = ()
-        self._taken: list[Identity] = []  # where the server wants more than one
-        self._tried: list[Identity] = []
-        self._skipped = list(found.skipped)
+        self._record = record
+        self._tried, self._taken, self._skipped = record.tried, record.taken, record.skipped
+        self._skipped += found.skipped
+        record.agent = found.agent
 
     def run(self) -> Identity | None:
         try:
             answer = self._exchange.answer()
             if answer.kind == MSG_USERAUTH_SUCCESS:
                 logger.info("the server wants no authentication")
+                self._record.succeeded = True
                 return None
-            self._methods = answer.methods
+            self._record.methods = answer.methods
             for identity in self._found.offered:
-                if "publickey" not in self._methods:
+                if "publickey" not in self._record.methods:
                     break
                 if self._log_in_with(identity):
                     return identity
@@ -260,8 +280,9 @@ class _Attempts:
             return False
         if answer.kind == MSG_USERAUTH_SUCCESS:
             logger.info("logged in as %s with %s", self._login.user, identity)
+            self._record.succeeded = True
             return True
-        self._methods = answer.methods
+        self._record.methods = answer.methods
         if answer.partial:
             self._tried.remove(identity)
             self._taken.append(identity)
@@ -327,11 +348,11 @@ class _Attempts:
         )
 
     def _refused(self) -> AuthenticationError:
-        wanted = ", ".join(self._methods) or "nothing"
+        wanted = ", ".join(self._record.methods) or "nothing"
         if self._taken:
             why = f"the server took {_listed(self._taken)}, and wants {wanted} as well"
-        elif "publickey" not in self._methods:
-            why = f"the server accepts {'only ' if self._methods else ''}{wanted}"
+        elif "publickey" not in self._record.methods:
+            why = f"the server accepts {'only ' if self._record.methods else ''}{wanted}"
         elif self._tried:
             keys = "this key" if len(self._tried) == 1 else "any of these keys"
             why = f"the server does not accept {keys} for this user, only {wanted}"
@@ -353,7 +374,7 @@ class _Attempts:
         return "".join(f"; {part}" for part in parts)
 
     def _hint(self) -> str:
-        if "publickey" not in self._methods:
+        if "publickey" not in self._record.methods:
             return (
                 "This client logs in with keys alone: PubkeyAuthentication or AuthenticationMethods of that "
                 "server's sshd_config must allow it."

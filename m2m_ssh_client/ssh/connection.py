@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import paramiko
 
@@ -25,7 +25,7 @@ from m2m_ssh_client.errors import (
     UnreachableError,
 )
 from m2m_ssh_client.ssh import algorithms, jump, proxy_command, sockets
-from m2m_ssh_client.ssh.authentication import authenticate
+from m2m_ssh_client.ssh.authentication import LoginRecord, authenticate
 from m2m_ssh_client.ssh.channel import ChannelCarrier
 from m2m_ssh_client.ssh.environment import asked_for
 from m2m_ssh_client.ssh.handshake import Transport
@@ -58,12 +58,23 @@ class Link(Protocol):
     def close(self) -> None: ...
 
 
+class Stage(NamedTuple):
+    """How far the way to one machine has come.
+
+    Without a `transport` its SSH port was not reached, without a `login` its host key was not found to be right.
+    """
+
+    settings: HostSettings
+    transport: Transport | None
+    login: LoginRecord | None
+
+
 class Connection:
     """A connection to one machine. `open()` once; `close()` from any thread.
 
     `unlocked` remembers from one connection to the next which encrypted keys were opened. `connect_timeout` (seconds)
     is for `open` with all jump hosts, and again for each `channel`. `keepalive` and `keepalive_count` as in `Liveness`.
-    `dialled` waits for a socket that somebody began to connect already.
+    `dialled` waits for a socket that somebody began to connect already, to the first machine on the way.
     """
 
     def __init__(
@@ -85,6 +96,7 @@ class Connection:
         self._via: Connection | None = None
         self._link: Link | None = None
         self._transport: Transport | None = None
+        self._login: LoginRecord | None = None
         self._liveness: Liveness | None = None
         self._closed = threading.Event()
         self._timed_out = False
@@ -130,6 +142,11 @@ class Connection:
                     found.append(HostKey.read(transport.host_key_blob))
                 self._hang_up()
         return found
+
+    def trail(self) -> list[Stage]:
+        """How far it has come, also when that failed: a stage for each machine on the way, in the order of travel."""
+        before = self._via.trail() if self._via is not None else []
+        return [*before, Stage(self._settings, self._transport, self._login)]
 
     def close(self) -> None:
         """End the connection at once, also while it is being opened."""
@@ -178,24 +195,18 @@ class Connection:
         """The steps, for the last machine and for each jump host."""
         settings = self._settings
         with self._in_words():
-            wanted = settings.algorithms
-            verifier = HostVerifier(
-                settings.trust,
-                algorithms.ca_signatures(wanted.ca_signature),
-                settings.trust.command,
-            )
-            names = algorithms.host_keys(wanted.host_key)
-            if not algorithms.order_is_given(wanted.host_key):
-                names = verifier.key_algorithms(names)
+            verifier, names = judge(settings)
             transport = self._exchange_keys(names, deadline)
             verifier.verify(transport.host_key_blob)
             self._phase = "authenticating"
+            self._login = LoginRecord()
             authenticate(
                 transport,
                 settings.login,
                 settings.address,
-                accepted=algorithms.public_keys(wanted.pubkey_accepted),
+                accepted=algorithms.public_keys(settings.algorithms.pubkey_accepted),
                 unlocked=self._unlocked,
+                record=self._login,
             )
 
     def _exchange_keys(self, host_key_algorithms: Sequence[str], deadline: float) -> Transport:
@@ -213,14 +224,17 @@ class Connection:
         address = settings.address
         if settings.proxy_command is not None:
             return proxy_command.start(settings.proxy_command)
-        if self._dialled is not None:
-            dialled, self._dialled = self._dialled, None
-            return dialled()
         if settings.jump is None:
+            if self._dialled is not None:
+                dialled, self._dialled = self._dialled, None
+                return dialled()
             return sockets.connect(address, deadline, self._closed.is_set)
         if self._via is None:
             self._via = Connection(
-                settings.jump, self._unlocked, connect_timeout=self._connect_timeout
+                settings.jump,
+                self._unlocked,
+                connect_timeout=self._connect_timeout,
+                dialled=self._dialled,
             )
             self._check_not_closed()
             self._via._open(deadline)
@@ -336,6 +350,21 @@ class Connection:
             f"{self._place} ended the connection while {self._phase}: {text}",
             "Is that an SSH server (--port)? If it is, its log says why it hung up.",
         )
+
+
+def judge(settings: HostSettings) -> tuple[HostVerifier, list[str]]:
+    """Who says whether the machine's host key is right, and the HostKeyAlgorithms to offer, in this order.
+
+    Raises ConfigError and KnownHostsError.
+    """
+    wanted = settings.algorithms
+    verifier = HostVerifier(
+        settings.trust, algorithms.ca_signatures(wanted.ca_signature), settings.trust.command
+    )
+    names = algorithms.host_keys(wanted.host_key)
+    if not algorithms.order_is_given(wanted.host_key):
+        names = verifier.key_algorithms(names)
+    return verifier, names
 
 
 def _request_refused(request: Request) -> ChannelRefusedError:

@@ -27,6 +27,13 @@ class _BoundedPackets(Packetizer):
     paramiko would wait for gigabytes, taking every answer for a part of them.
     """
 
+    greeting: tuple[str, ...] = ()  # the lines before the first packet: RFC 4253 section 4.2
+
+    def readline(self, timeout: float) -> str:
+        line = super().readline(timeout)
+        self.greeting += (line,)
+        return line
+
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
         if n > _LONGEST_PACKET:
             raise paramiko.SSHException(f"Bad packet length: {n} bytes")
@@ -35,6 +42,8 @@ class _BoundedPackets(Packetizer):
 
 class Transport(LoginTransport):
     """One that can log in, with the algorithms that are wanted, and with one host key for its whole life."""
+
+    key_exchange = ""  # the name of the one that was agreed upon
 
     def __init__(self, sock: Any, wanted: Algorithms) -> None:
         super().__init__(sock, packetizer_class=_BoundedPackets)
@@ -51,6 +60,12 @@ class Transport(LoginTransport):
         """The key or the certificate, as it travelled; empty before the key exchange."""
         return self.host_key_proof[0]
 
+    @property
+    def greeting(self) -> Sequence[str]:
+        """The lines that the server sent before the first packet; the last one should be its version."""
+        packets: Any = self.packetizer
+        return packets.greeting  # type: ignore[no-any-return]
+
     def exchange_keys(self, host_key_algorithms: Sequence[str], deadline: float) -> None:
         """Raises paramiko's SSHException, OSError or EOFError. `deadline` is on the monotonic clock."""
         self._host_key_algorithms = tuple(host_key_algorithms)
@@ -63,5 +78,12 @@ class Transport(LoginTransport):
         # A protected hook of paramiko's. It exchanges keys again after some gigabytes, when nobody asks for the host
         # key any more.
         super()._verify_key(host_key, sig)
+        self.key_exchange = self._key_exchange_under_way()
         if host_key != self.host_key_blob:
             raise paramiko.SSHException("the host key changed within the connection")
+
+    def _key_exchange_under_way(self) -> str:
+        tables: Any = self  # the stubs leave its tables out
+        kind = type(tables.kex_engine)
+        names: Sequence[str] = tables.preferred_kex
+        return next(name for name in names if tables._kex_info[name] is kind)

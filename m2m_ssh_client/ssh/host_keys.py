@@ -114,6 +114,13 @@ class HostVerifier:
             self._decide(key, certificate)
         return key
 
+    def judged(self, blob: bytes) -> tuple[HostKey, Finding]:
+        """The key in what a machine showed, and what the files say of it. Raises as `finding`, and HostKeyError."""
+        key, certificate = self._read(blob)
+        if self._revoked.intersection(_with_authority(key, certificate)):
+            return key, Finding(Standing.REVOKED)
+        return key, self._judge(self._known_hosts, key, certificate)
+
     def finding(self, key: HostKey) -> Finding:
         """What the files say of a plain key, whatever the settings make of it. Raises KnownHostsError."""
         if key in self._revoked:
@@ -237,6 +244,8 @@ class HostVerifier:
 
     def _added(self, key: HostKey, finding: Finding) -> Finding:
         self._line(key)  # a name that cannot be on file is a refusal
+        if self._trust.read_only:
+            return Finding(Standing.KNOWN)
         try:
             found = self.add(key)
         except KnownHostsError as exc:

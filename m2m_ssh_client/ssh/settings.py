@@ -7,7 +7,9 @@ with settings of their own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 AddressFamily = Literal["any", "inet", "inet6"]
@@ -31,6 +33,7 @@ class Address(NamedTuple):
 class Trust(NamedTuple):
     """Which host keys are right, for `host_keys`.
 
+    Nothing is ever added to the files where `read_only` is set: an unknown key that would be is taken as known.
     `name` is what the machine is called in the files: the host name (with the port, unless 22), or HostKeyAlias as it
     stands, and then `port` is None. `pin` decides alone. The first of `user_files` is where new keys go. `command` is
     what the error for an unknown machine tells to run. RSA keys have `rsa_bits` at least.
@@ -47,6 +50,7 @@ class Trust(NamedTuple):
     revoked_file: Path | None = None
     command: str = ""
     rsa_bits: int = LEAST_RSA_BITS
+    read_only: bool = False
 
 
 class Login(NamedTuple):
@@ -87,7 +91,10 @@ class Algorithms(NamedTuple):
 
 
 class HostSettings(NamedTuple):
-    """One machine and the way to it: through `jump`, or through a `proxy_command`, or straight."""
+    """One machine and the way to it: through `jump`, or through a `proxy_command`, or straight.
+
+    `origins` tells the place in the configuration (`path:line`, `-o`) of each keyword, in lower case.
+    """
 
     address: Address
     trust: Trust
@@ -95,6 +102,7 @@ class HostSettings(NamedTuple):
     algorithms: Algorithms = Algorithms()
     jump: HostSettings | None = None
     proxy_command: str | None = None
+    origins: Mapping[str, str] = MappingProxyType({})
 
 
 class Request(NamedTuple):

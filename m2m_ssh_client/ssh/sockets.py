@@ -27,7 +27,7 @@ _NETWORK_DOWN = frozenset(
     {errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ETIMEDOUT, errno.EADDRNOTAVAIL}
 )
 
-_Address = tuple[socket.AddressFamily, Any]
+Target = tuple[socket.AddressFamily, Any]
 """A family and an address as that family writes it."""
 
 
@@ -86,15 +86,18 @@ class _Bind:
 
 
 def connect(
-    address: settings.Address, deadline: float, cancelled: Callable[[], bool]
+    address: settings.Address,
+    deadline: float,
+    cancelled: Callable[[], bool],
+    only: Target | None = None,
 ) -> LiveSocket:
-    """A connected, blocking socket with TCP_NODELAY.
+    """A connected, blocking socket with TCP_NODELAY, to any of the `targets`, or to `only` this one.
 
     `deadline` is on the monotonic clock; `cancelled` is asked every tenth of a second, and while a name is
     being looked up nothing can interrupt. Raises UnreachableError.
     """
     bind = _bind(address)
-    targets = _targets(address, bind)
+    targets = _targets(address, bind) if only is None else [only]
     for attempts_left in reversed(range(max(address.attempts, 1))):
         try:
             sock = LiveSocket(fileno=_race(targets, bind, deadline, cancelled).detach())
@@ -111,7 +114,12 @@ def connect(
     return sock
 
 
-def _targets(address: settings.Address, bind: _Bind | None) -> list[_Address]:
+def targets(address: settings.Address) -> list[Target]:
+    """What the host name stands for, in the order of trying. Raises UnreachableError; not to be interrupted."""
+    return _targets(address, _bind(address))
+
+
+def _targets(address: settings.Address, bind: _Bind | None) -> list[Target]:
     try:
         found = _resolve(address.host, address.port, address.family)
     except (socket.gaierror, UnicodeError) as exc:
@@ -121,7 +129,7 @@ def _targets(address: settings.Address, bind: _Bind | None) -> list[_Address]:
             "Check --host, and the network or VPN that knows this name.",
             network_down=isinstance(exc, socket.gaierror) and exc.errno == socket.EAI_AGAIN,
         ) from exc
-    by_family: dict[socket.AddressFamily, list[_Address]] = {}
+    by_family: dict[socket.AddressFamily, list[Target]] = {}
     for each in found:
         if bind is None or each[0] in bind.addresses:
             by_family.setdefault(each[0], []).append(each)
@@ -141,7 +149,7 @@ def _bind(address: settings.Address) -> _Bind | None:
         raise _cannot_bind(address.bind, _reason(exc)) from exc
 
 
-def _resolve(host: str, port: int, family: settings.AddressFamily) -> list[_Address]:
+def _resolve(host: str, port: int, family: settings.AddressFamily) -> list[Target]:
     found = socket.getaddrinfo(host, port, _FAMILIES[family], socket.SOCK_STREAM)
     return [(family, address) for family, _, _, _, address in found]
 
@@ -163,7 +171,7 @@ def _paused(deadline: float, cancelled: Callable[[], bool]) -> bool:
 
 
 def _race(
-    addresses: list[_Address],
+    addresses: list[Target],
     bind: _Bind | None,
     deadline: float,
     cancelled: Callable[[], bool],
@@ -192,7 +200,7 @@ def _race(
     raise _unreachable(failure, addresses) from failure
 
 
-def _start(address: _Address, bind: _Bind | None, selector: selectors.BaseSelector) -> None:
+def _start(address: Target, bind: _Bind | None, selector: selectors.BaseSelector) -> None:
     sock = socket.socket(address[0], socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
@@ -228,7 +236,7 @@ def _socket(key: selectors.SelectorKey) -> socket.socket:
     return key.fileobj
 
 
-def _unreachable(failure: OSError, addresses: list[_Address]) -> UnreachableError:
+def _unreachable(failure: OSError, addresses: list[Target]) -> UnreachableError:
     tried = ", ".join(f"{address[0]} port {address[1]}" for _, address in addresses)
     hint = {
         errno.ECONNREFUSED: "Nothing listens there: is the SSH server running, and is --port right?",

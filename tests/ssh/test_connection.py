@@ -17,8 +17,21 @@ from typing import Any
 
 import paramiko
 import pytest
-from paramiko.common import AUTH_PARTIALLY_SUCCESSFUL, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+from paramiko.common import AUTH_PARTIALLY_SUCCESSFUL
 from support.host import PACKAGE_PARENT
+from support.odd_ssh import (
+    CAT,
+    ENOUGH,
+    Keys,
+    Odd,
+    hangs_up,
+    listening,
+    mute,
+    odd_server,
+    public,
+    python,
+    speaks_http,
+)
 from support.received import Received, read_all
 
 from m2m_ssh_client.api import SSHServerParameters
@@ -34,57 +47,17 @@ from m2m_ssh_client.errors import (
     SSHClientError,
     UnreachableError,
 )
+from m2m_ssh_client.ssh.algorithms import KEX as ALL_KEX
 from m2m_ssh_client.ssh.channel import ChannelCarrier
 from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.host_key import HostKey
 from m2m_ssh_client.ssh.identities import UnlockedKeys
-from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key, public_key_line
+from m2m_ssh_client.ssh.keys import public_key_line
 from m2m_ssh_client.ssh.known_hosts import entry
 from m2m_ssh_client.ssh.settings import Request
 
-ENOUGH = 10.0  # seconds
 USER = "mcp"
 KINDS = ["ed25519", "ecdsa", "ecdsa-521", "rsa"]
-
-
-def python(code: str) -> list[str]:
-    """The argv that runs this code; without `site`, Python starts in half the time."""
-    return [sys.executable, "-S", "-E", "-c", code]
-
-
-CAT = python("import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)")
-
-
-class Keys:
-    """A key of each kind; made when first asked for, since RSA takes a while."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._made: dict[str, paramiko.PKey] = {}
-
-    def path(self, key: paramiko.PKey) -> Path:
-        """The file of one of these keys."""
-        (name,) = [name for name, made in self._made.items() if made is key]
-        return self._folder / name
-
-    def __getitem__(self, name: str) -> paramiko.PKey:
-        """By kind; anything behind a space makes it another key of that kind."""
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
-
-    def _make(self, name: str) -> paramiko.PKey:
-        kind = name.partition(" ")[0]
-        path = self._folder / name
-        if kind == "ed25519":
-            ensure_client_key(path)
-            return load_client_key(path, None)
-        if kind == "rsa":
-            key: paramiko.PKey = paramiko.RSAKey.generate(2048)
-        else:
-            key = paramiko.ECDSAKey.generate(bits=int(kind.partition("-")[2] or 256))
-        key.write_private_key_file(str(path))
-        return key
 
 
 @pytest.fixture(scope="module")
@@ -148,10 +121,6 @@ class Far:
 def connection(port: int, key: Path, known_hosts: Sequence[Path] = (), **options: Any) -> Link:
     place = {"host": "127.0.0.1", "port": port, "username": USER, "client_key": key}
     return Link(known_hosts, **{**place, "connect_timeout": ENOUGH, **options})
-
-
-def public(key: paramiko.PKey) -> HostKey:
-    return HostKey(key.get_name(), key.asbytes())
 
 
 StartFar = Callable[..., Far]
@@ -351,6 +320,39 @@ def test_a_refused_request_says_what_else_to_try(
     assert len(text) < 500
 
 
+# How far it came
+
+
+def test_the_trail_tells_what_was_agreed_and_who_was_let_in(start: StartFar) -> None:
+    far = start()
+    link = far.connection()
+    with opened(link):
+        (stage,) = link.trail()
+        assert stage.transport is not None
+        assert stage.transport.key_exchange in ALL_KEX
+        assert stage.transport.greeting == (stage.transport.remote_version,)
+        assert stage.login is not None
+        assert stage.login.succeeded
+        assert [str(each.path) for each in stage.login.tried] == [str(far.client)]
+
+
+def test_the_trail_ends_where_the_connection_failed(start: StartFar, keys: Keys) -> None:
+    far = start()
+    link = far.connection(keys.path(keys["ed25519 stranger"]))
+    assert [stage.transport for stage in link.trail()] == [None]
+    refusal(link, AuthenticationError)
+    (stage,) = link.trail()
+    assert stage.login is not None
+    assert not stage.login.succeeded
+    assert stage.login.methods == ["publickey"]
+    far.known_hosts.write_text("")
+    link = far.connection()
+    refusal(link, HostKeyError)
+    (stage,) = link.trail()
+    assert stage.transport is not None
+    assert stage.login is None
+
+
 # The session
 
 
@@ -475,104 +477,6 @@ def test_closing_from_another_thread_ends_a_read_and_a_write(start: StartFar) ->
 # Servers that are odd, or none at all
 
 
-@contextmanager
-def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A TCP server: `serve` is called with each connection, in a thread, and closes it at its end."""
-    connections: list[socket.socket] = []
-    threads: list[threading.Thread] = []
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def handle(sock: socket.socket) -> None:
-        with sock, suppress(OSError, EOFError, paramiko.SSHException):
-            serve(sock)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                sock, _ = listener.accept()
-                connections.append(sock)
-                threads.append(threading.Thread(target=handle, args=(sock,), daemon=True))
-                threads[-1].start()
-
-    acceptor = threading.Thread(target=accept, daemon=True)
-    acceptor.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        for sock in connections:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-        for thread in (acceptor, *threads):
-            thread.join(ENOUGH)
-
-
-class Odd(paramiko.ServerInterface):
-    """An SSH server that grants everything; tests override what is to be odd.
-
-    `reached` is set when a step named in `freeze` begins, which then waits for `thaw`.
-    """
-
-    def __init__(self, freeze: str = "") -> None:
-        self._freeze = freeze
-        self.reached, self.thaw = threading.Event(), threading.Event()
-        self.channel: paramiko.Channel | None = None
-        self.transport: paramiko.Transport | None = None
-
-    def _step(self, name: str) -> None:
-        if name == self._freeze:
-            self.reached.set()
-            self.thaw.wait(ENOUGH * 2)
-
-    def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002 - inherited
-        return "publickey"
-
-    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:  # noqa: ARG002
-        self._step("authentication")
-        return AUTH_SUCCESSFUL
-
-    def check_channel_request(self, kind: str, chanid: int) -> int:  # noqa: ARG002 - inherited
-        self._step("channel")
-        return OPEN_SUCCEEDED
-
-    def check_channel_shell_request(self, channel: paramiko.Channel) -> bool:
-        self._step("request")
-        self.channel = channel
-        self.reached.set()
-        return True
-
-    def serve(self, sock: socket.socket, *host_keys: paramiko.PKey) -> None:
-        """Until the client goes away."""
-        self.transport = transport = paramiko.Transport(sock)
-        for key in host_keys:
-            transport.add_server_key(key)
-        try:
-            self.configure(transport)
-            transport.start_server(event=threading.Event(), server=self)
-            transport.join()
-        finally:
-            transport.close()
-
-    def configure(self, transport: paramiko.Transport) -> None:
-        """For tests that want other algorithms."""
-
-
-@contextmanager
-def odd_server(server: Odd, *host_keys: paramiko.PKey) -> Iterator[int]:
-    with listening(lambda sock: server.serve(sock, *host_keys)) as port:
-        try:
-            yield port
-        finally:
-            server.thaw.set()
-
-
-def mute(sock: socket.socket) -> None:
-    sock.recv(1 << 16)  # our greeting
-    sock.recv(1)  # until the other end goes away
-
-
 def greets_and_falls_silent(sock: socket.socket) -> None:
     sock.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
     while sock.recv(1 << 16):
@@ -664,14 +568,6 @@ def test_a_connection_that_was_closed_before_does_not_open(start: StartFar) -> N
     with pytest.raises(SSHClientError):
         link.open()
     assert not far.authentication_was_tried()
-
-
-def speaks_http(sock: socket.socket) -> None:
-    sock.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-
-
-def hangs_up(_: socket.socket) -> None:
-    """As a server does that has too many connections (sshd_config(5), MaxStartups)."""
 
 
 def resets(sock: socket.socket) -> None:

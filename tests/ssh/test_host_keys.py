@@ -80,6 +80,12 @@ def test_a_new_key_is_told_at_warning(file: Path, caplog: pytest.LogCaptureFixtu
     assert OURS.fingerprint in record.getMessage()
 
 
+@pytest.mark.parametrize("strict", ["accept-new", "no"])
+def test_what_is_only_read_takes_a_new_key_without_writing_it(file: Path, strict: str) -> None:
+    assert verifier(file, strict=strict, read_only=True).verify(OURS.blob) == OURS
+    assert not file.parent.exists()
+
+
 def test_a_known_key_is_written_once(file: Path) -> None:
     for _ in range(2):
         verifier(file, strict="accept-new").verify(OURS.blob)

@@ -46,7 +46,7 @@ class EchoServer:
         self._questions = 0
         self._listening: list[Any] = []  # ids of open subscriptions/listen requests
         self._methods: dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]] = {
-            "initialize": self._initialize,
+            **({} if options.modern_only else {"initialize": self._initialize}),
             "server/discover": self._discover,
             "ping": lambda _request: {},
             "logging/setLevel": lambda _request: {},
@@ -281,6 +281,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         choices=["modern", "unknown", "exit", "silent"],
         default="modern",
         help="what server/discover gets: a result, -32601, our exit, or nothing",
+    )
+    parser.add_argument(
+        "--modern-only", action="store_true", help="initialize gets -32601, as of 2026-07-28"
     )
     parser.add_argument("--noise", help="a line on stdout before anything else")
     parser.add_argument("--noise-between", help="a line on stdout after every result")

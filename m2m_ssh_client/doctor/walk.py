@@ -1,0 +1,180 @@
+"""The whole way, in order. Nothing is changed by it: no key is made or registered, no host key is put on file."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+
+from m2m_ssh_client.destination import Destination, resolve
+from m2m_ssh_client.doctor import configuration, machine, reaching, server
+from m2m_ssh_client.doctor.configuration import machines, place
+from m2m_ssh_client.doctor.steps import Status, Step, failed, not_reached
+from m2m_ssh_client.errors import SSHClientError
+from m2m_ssh_client.parameters import Parameters
+from m2m_ssh_client.ssh.connection import Connection, Stage, judge
+from m2m_ssh_client.ssh.identities import UnlockedKeys
+from m2m_ssh_client.ssh.settings import HostSettings
+from m2m_ssh_client.ssh.sockets import LiveSocket
+
+_ON_THE_WAY = ("banner", "key_exchange", "host_key", "authentication")
+_BEHIND_IT = ("request", "noise", "mcp", "round_trip")
+
+_NOT_REGISTERED = (
+    "A connection registers this key at the key server first, and makes it if it is missing; doctor does neither: "
+    "try a connection."
+)
+
+
+def examine(params: Parameters) -> Generator[Step, None, None]:
+    """Each step as soon as it is known; behind the first that failed, all others as not reached.
+
+    Blocking. Close the generator if you do not exhaust it: the connection ends with it.
+    """
+    walk = _Walk(params)
+    seen = set()
+    try:
+        for step in walk.steps():
+            seen.add((step.machine, step.name))
+            yield step
+            if step.status is Status.FAILED:
+                break
+        else:
+            if walk.failure is not None:  # and no step would own it
+                where, name = next(each for each in walk.plan if each not in seen)
+                seen.add((where, name))
+                yield failed(name, walk.failure)._replace(machine=where)
+    finally:
+        walk.close()
+    for where, name in walk.plan:
+        if (where, name) not in seen:
+            yield not_reached(name, where)
+
+
+class _Walk:
+    """`plan` has the steps that belong to the way, each with its jump host, as far as the way is known.
+
+    `failure` is why there is no connection.
+    """
+
+    def __init__(self, params: Parameters) -> None:
+        self._params = params
+        self._sock: LiveSocket | None = None
+        self._connection: Connection | None = None
+        self._temporary = ExitStack()
+        self.failure: SSHClientError | None = None
+        self.plan = [("", "configuration"), ("", "name_resolution"), *_planned("")]
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        if self._sock is not None:
+            self._sock.close()
+        self._temporary.close()
+
+    def steps(self) -> Iterator[Step]:
+        try:
+            destination = _read_only(resolve(self._params))
+            way = machines(destination.settings)
+            for each in way:
+                judge(each)  # what cannot be read, or makes no sense, shows before anything is sent
+        except SSHClientError as exc:
+            yield failed("configuration", exc)
+            return
+        self.plan = _plan(way)
+        yield configuration.step(self._params, destination)
+        if self._params.use_key_server:
+            self.plan.insert(1, ("", "key_server"))
+            from m2m_ssh_client.doctor import key_server  # which loads requests
+
+            step, settings = key_server.step(self._params, destination.settings, self._temporary)
+            yield step
+            destination, way = destination._replace(settings=settings), machines(settings)
+        first, first_name = way[0], _name(way[0], destination.settings)
+        if first.proxy_command is None:
+            step, targets = reaching.resolution(first.address)
+            yield step._replace(machine=first_name)
+            if not targets:
+                return
+            step, self._sock = reaching.tcp(first.address, targets, destination.connect_timeout)
+            yield step._replace(machine=first_name)
+            if self._sock is None:
+                return
+        yield from self._connected(destination)
+
+    def _connected(self, destination: Destination) -> Iterator[Step]:
+        connection = self._connection = Connection(
+            destination.settings,
+            UnlockedKeys(),
+            connect_timeout=destination.connect_timeout,
+            dialled=self._dialled if self._sock is not None else None,
+        )
+        try:
+            connection.open()
+        except SSHClientError as exc:
+            self.failure = exc
+        before: HostSettings | None = None
+        for stage in connection.trail():
+            for step in _stage(stage, before, self.failure):
+                yield self._about(step, _name(stage.settings, destination.settings))
+            before = stage.settings
+        if self.failure is None:
+            yield from server.steps(
+                connection,
+                destination.request,
+                destination.connect_timeout,
+                self._params.max_message_size,
+            )
+
+    def _about(self, step: Step, jump_host: str) -> Step:
+        refused = (step.name, step.status) == ("authentication", Status.FAILED)
+        if refused and not jump_host and self._params.use_key_server:
+            return step._replace(advice=_NOT_REGISTERED)
+        return step._replace(machine=jump_host)
+
+    def _dialled(self) -> LiveSocket:
+        assert self._sock is not None  # noqa: S101 - asked for by who has one
+        return self._sock
+
+
+def _stage(
+    stage: Stage, before: HostSettings | None, failure: SSHClientError | None
+) -> Iterator[Step]:
+    """The steps to one machine, of which the first one's TCP is known already."""
+    command = stage.settings.proxy_command
+    if before is not None or command is not None:
+        how = f"the jump host {place(before)}" if before is not None else "the ProxyCommand"
+        found = {"through": how}
+        if stage.transport is None and failure is not None:
+            yield failed("tcp", failure, found)
+            return
+        yield Step("tcp", Status.OK, found, f"through {how}")
+    yield from machine.steps(stage, failure)
+
+
+def _plan(way: list[HostSettings]) -> list[tuple[str, str]]:
+    plan = [("", "configuration")]
+    for each in way:
+        where = _name(each, way[-1])
+        if each.jump is None and each.proxy_command is None:
+            plan.append((where, "name_resolution"))
+        plan += _planned(where)
+    return plan
+
+
+def _planned(where: str) -> list[tuple[str, str]]:
+    behind = () if where else _BEHIND_IT
+    return [(where, name) for name in ("tcp", *_ON_THE_WAY, *behind)]
+
+
+def _name(settings: HostSettings, target: HostSettings) -> str:
+    return "" if settings is target else place(settings)
+
+
+def _read_only(destination: Destination) -> Destination:
+    def changed(settings: HostSettings) -> HostSettings:
+        return settings._replace(
+            trust=settings.trust._replace(read_only=True),
+            jump=None if settings.jump is None else changed(settings.jump),
+        )
+
+    return destination._replace(settings=changed(destination.settings))
