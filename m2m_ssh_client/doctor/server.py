@@ -146,7 +146,7 @@ class _Server:
             f"{found['era']} era, {found['protocol_version']}, "
             f"{found['server']} {found['server_version']}".rstrip()
         )
-        numbers = ", ".join(f"{counts.get(what, 0)} {what}" for what in _LISTS)
+        numbers = ", ".join(_number(counts.get(what, 0), what[:-1]) for what in _LISTS)
         details = (f"{numbers}; capabilities: {', '.join(capabilities) or 'none'}", *problems)
         facts = {**found, **{what: counts.get(what, 0) for what in _LISTS}, "problems": problems}
         if problems:
@@ -231,7 +231,7 @@ def _noise(conversation: Conversation) -> Step:
         *(f"stdout: {line}" for line in conversation.noise),
         *(f"stderr: {line}" for line in conversation.stderr),
     )
-    on_stderr = f"{_lines(stderr)} on stderr"
+    on_stderr = f"{_number(stderr, 'line')} on stderr"
     if not stdout:
         summary = on_stderr if stderr else "none before the first message"
         return Step("noise", Status.OK, found, summary, details=details)
@@ -239,12 +239,12 @@ def _noise(conversation: Conversation) -> Step:
         "noise",
         Status.WARNING,
         found,
-        f"{_lines(stdout)} on stdout that {'is' if stdout == 1 else 'are'} no JSON-RPC"
+        f"{_number(stdout, 'line')} on stdout that {'is' if stdout == 1 else 'are'} no JSON-RPC"
         + (f", {on_stderr}" if stderr else ""),
         "They are skipped. Let ~/.bashrc there print nothing where there is no terminal, and the server log to stderr.",
         details,
     )
 
 
-def _lines(count: int) -> str:
-    return "1 line" if count == 1 else f"{count} lines"
+def _number(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

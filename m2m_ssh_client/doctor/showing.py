@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from typing import TextIO
@@ -31,7 +32,13 @@ class Page:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
         self._encoding = self._stream.encoding or "utf-8"
-        self._console = Console(file=self._stream, highlight=False, soft_wrap=True)
+        self._console = Console(
+            file=self._stream,
+            highlight=False,
+            soft_wrap=True,
+            # Left to itself, rich would still make lines bold or dim.
+            color_system=None if os.environ.get("NO_COLOR") else "auto",
+        )
         can_show = _can_show("".join(_MARKS.values()) + "→", self._encoding)
         self._marks, self._arrow = (_MARKS, "→") if can_show else (_PLAIN_MARKS, "->")
         self._machine = ""

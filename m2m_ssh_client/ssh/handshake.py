@@ -17,6 +17,10 @@ from m2m_ssh_client.ssh.settings import Algorithms
 # Where nobody has set up logging, or no longer, Python would print paramiko's last words, a traceback, on stderr.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
+# Seconds. Who closes the connection at the deadline, and says so, comes first: paramiko's own words for it are those
+# for a server that hung up.
+_SLACK = 1.0
+
 _LONGEST_PACKET = 256 * 1024  # bytes
 
 
@@ -69,7 +73,7 @@ class Transport(LoginTransport):
     def exchange_keys(self, host_key_algorithms: Sequence[str], deadline: float) -> None:
         """Raises paramiko's SSHException, OSError or EOFError. `deadline` is on the monotonic clock."""
         self._host_key_algorithms = tuple(host_key_algorithms)
-        left = max(deadline - time.monotonic(), 0.001)
+        left = max(deadline - time.monotonic(), 0.001) + _SLACK
         self.banner_timeout = self.handshake_timeout = left
         self.auth_timeout = self.channel_timeout = left
         self.start_client(timeout=left)

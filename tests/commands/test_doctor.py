@@ -629,13 +629,14 @@ def test_another_exit_status_is_told_with_the_last_words(start: StartFar, examin
     assert told.found("noise")["stderr"] == ["no licence"]
 
 
-def test_a_login_shell_is_called_so(start: StartFar, examined: Doctor) -> None:
+@pytest.mark.parametrize("command", [[], ["bash"]])
+def test_a_login_shell_is_called_so(command: list[str], start: StartFar, examined: Doctor) -> None:
     # A shell's answer to what it takes for a command.
     code = (
         "import sys; line = sys.stdin.readline().strip()\n"
         "print('sh: 1:', line, ': not found', file=sys.stderr, flush=True); sys.stdin.read()"
     )
-    step = examined(*start(python(code)).options()).only_failed_at("mcp")
+    step = examined(*start(python(code)).options(), command=command).only_failed_at("mcp")
     assert "looks like a login shell" in step["found"]["error"]
     assert "after `--`" in step["advice"]
 
@@ -838,17 +839,20 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+@pytest.mark.parametrize("wanted", [True, False])
 def test_there_is_colour_on_a_terminal_unless_nobody_wants_it(
-    no_color: str, coloured: bool, monkeypatch: pytest.MonkeyPatch
+    wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("NO_COLOR", no_color)
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    if not wanted:
+        monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
     terminal = Terminal()
     for step in steps_of_each_status():
         Page(terminal).show(step)
-    assert ("\x1b[32m" in terminal.getvalue()) is coloured
+    assert ("\x1b[32m" in terminal.getvalue()) is wanted
+    assert ("\x1b" in terminal.getvalue()) is wanted
 
 
 # The command
