@@ -75,7 +75,8 @@ async def _schema(session: Session, name: str) -> dict[str, Any]:
     tools = await session.everything("tools/list", "tools")
     for tool in tools:
         if tool.get("name") == name:
-            return tool.get("inputSchema") or {}
+            schema = tool.get("inputSchema")
+            return schema if isinstance(schema, dict) else {}
     names = ", ".join(printable(str(tool.get("name"))) for tool in tools) or "none"
     raise SSHClientError(
         f"The server has no tool {printable(name)!r}", f"It has: {shortened(names, 500)}."

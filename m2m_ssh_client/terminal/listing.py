@@ -1,4 +1,7 @@
-"""What a server has, as rows for a table: tools, resources and prompts (MCP: the results of the `…/list` methods)."""
+"""What a server has, as rows for a table: tools, resources and prompts (MCP: the results of the `…/list` methods).
+
+SDK 1.x does not check what these look like, so nothing is taken for granted.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ def prompt_rows(prompts: Iterable[Entry]) -> Rows:
             _text(prompt.get("title")),
             "\n".join(
                 _text(argument.get("name")) + ("*" if argument.get("required") else "")
-                for argument in prompt.get("arguments") or ()
+                for argument in map(_object, _list(prompt.get("arguments")))
             ),
             _first_line(prompt.get("description")),
         ]
@@ -68,7 +71,7 @@ def prompt_rows(prompts: Iterable[Entry]) -> Rows:
 
 
 def _inputs(schema: Entry) -> list[str]:
-    required = schema.get("required") or ()
+    required = _list(schema.get("required"))
     return [
         f"{name}{'*' if name in required else ''}: {'|'.join(sorted(types_of(of, schema))) or 'any'}"
         for name, of in _object(schema.get("properties")).items()
@@ -86,6 +89,10 @@ def _first_line(text: Any) -> str:
 
 def _object(value: Any) -> Entry:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _text(value: Any) -> str:

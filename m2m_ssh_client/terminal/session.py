@@ -102,9 +102,12 @@ class Session:
                 if exc.code == _METHOD_NOT_FOUND and not params:
                     return []
                 raise
-            found += page.get(member) or []
+            entries = page.get(member)
+            if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+                raise SSHClientError(f"The server's answer to {method} is not MCP: no {member}")
+            found += entries
             cursor = page.get("nextCursor")
-            if cursor is None:
+            if not cursor:  # some end with an empty one
                 return found
             if cursor == params.get("cursor"):
                 break

@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-from m2m_ssh_client.errors import SSHClientError
-from m2m_ssh_client.terminal.content import Shown
 from m2m_ssh_client.terminal.output import write_json, write_table, write_text
 
 
@@ -63,35 +61,3 @@ def test_a_table_of_nothing_is_nothing_but_an_end(monkeypatch: pytest.MonkeyPatc
     stdout = Stdout(monkeypatch)
     write_table(["tool", "title"], [])
     assert stdout.written.strip() == b""
-
-
-@pytest.mark.parametrize("data", ["not base64!", None, 5, {"a": 1}])
-def test_bytes_that_are_none_are_an_error(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, data: object
-) -> None:
-    stdout = Stdout(monkeypatch)
-    folder = tmp_path_factory.mktemp("saved")
-    with pytest.raises(SSHClientError, match="base64"):
-        Shown("tool", folder, stdout.stream).block({"type": "image", "data": data})
-    assert list(folder.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "result",
-    [
-        {"content": [{"type": "text", "text": "seen"}, 5, None, {"type": "text"}]},
-        {"content": {"type": "text", "text": "seen"}},
-        {"content": [{"type": "of the future", "seen": 1}]},
-        {"content": [{"type": "resource_link", "uri": "seen"}]},
-        {"content": [{"type": "resource", "resource": "seen"}]},
-        {"structuredContent": ["seen"]},
-        {"content": None, "structuredContent": "seen"},
-    ],
-)
-def test_contents_of_any_shape_are_shown_somehow(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, result: object
-) -> None:
-    stdout = Stdout(monkeypatch)
-    assert isinstance(result, dict)
-    Shown("tool", tmp_path_factory.mktemp("saved"), stdout.stream).tool_result(result)
-    assert b"seen" in stdout.written
