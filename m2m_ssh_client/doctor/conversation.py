@@ -74,6 +74,11 @@ class Conversation:
             message = self._next_message(deadline)
             if message is None:
                 raise self._silence(method)
+            if method == message.get("method") == "initialize":  # no server asks for that
+                raise NotMCPError(
+                    "The far side sends back what it gets",
+                    "That is what a terminal or `cat` does: the command there must be the MCP server itself.",
+                )
             if "method" in message:
                 self._refuse(message)
             elif message.get("id") == request_id:

@@ -63,7 +63,7 @@ def talk(far: Far, patience: float = 5.0, *, guarded: bool = False) -> Conversat
 
 
 def line(**members: object) -> bytes:
-    return json.dumps({"jsonrpc": "2.0", **members}).encode() + b"\n"
+    return json.dumps({**members, "jsonrpc": "2.0"}).encode() + b"\n"
 
 
 def test_what_never_ends_is_given_up_in_time() -> None:
@@ -97,6 +97,11 @@ def test_questions_of_the_server_are_answered() -> None:
         {"jsonrpc": "2.0", "id": "p", "result": {}},
         {"jsonrpc": "2.0", "id": "r", "error": {"code": -32601, "message": "Method not found"}},
     ]
+
+
+def test_an_echo_is_no_server() -> None:
+    with pytest.raises(NotMCPError, match="sends back what it gets"):
+        talk(Far(lambda message: [line(**message)])).ask("initialize")
 
 
 def test_a_refusal_is_told_with_its_code_and_harmlessly() -> None:

@@ -127,6 +127,20 @@ def test_a_name_of_both_families_is_reached_where_only_one_of_them_listens(
             assert sock.getpeername()[0] == family[1]
 
 
+def test_each_address_of_a_name_can_be_tried_by_itself(resolve_to: Callable[..., None]) -> None:
+    with listening(IPV4) as listener:
+        good, bad = ("127.0.0.1", port_of(listener)), ("127.0.0.1", closed_port())
+        resolve_to((socket.AF_INET, bad), (socket.AF_INET, good))
+        address = Address("lab.example", 22)
+        first, second = sockets.targets(address)
+        assert (first, second) == ((socket.AF_INET, bad), (socket.AF_INET, good))
+        deadline = time.monotonic() + ENOUGH
+        with sockets.connect(address, deadline, lambda: False, second) as sock:
+            assert sock.getpeername() == good
+        with pytest.raises(UnreachableError):
+            sockets.connect(address, deadline, lambda: False, first)
+
+
 def test_localhost_is_reached() -> None:
     with listening(IPV4) as listener, connect("localhost", port_of(listener)) as sock:
         assert sock.getpeername()[:2] == listener.getsockname()[:2]
