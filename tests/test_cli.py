@@ -325,7 +325,7 @@ def test_a_failure_names_the_log_file_and_that_says_more() -> None:
         text = host.initialize()["error"]["message"]
         host.close_stdin()
         host.wait()
-    assert text.endswith(f" Log: {shown(default_path())}")
+    assert text.endswith(f" is --port right? Log: {shown(default_path())}")
     assert text in host.stderr
     assert text in default_path().read_text()
 

@@ -362,7 +362,8 @@ class Proxy:
         if failure is not None:
             reason = str(failure)
             if self._settings.log_file is not None:
-                reason = f"{reason.rstrip('.')}. Log: {shown(self._settings.log_file)}"
+                end = "" if reason.endswith((".", "?", "!")) else "."
+                reason = f"{reason}{end} Log: {shown(self._settings.log_file)}"
             logger.error("Error running MCP SSH client: %s", reason)
             logger.debug("details", exc_info=failure)
         async with anyio.create_task_group() as tasks:
