@@ -23,6 +23,7 @@ PROGRAM = "m2m-mcp-server-ssh-client"
 _SWITCH_INTERVAL = 0.0005  # seconds
 COMMANDS = (
     "call",
+    "completion",
     "demo",
     "doctor",
     "install",
@@ -36,6 +37,21 @@ COMMANDS = (
     "uninstall",
 )
 """Each a module of `commands`, with `main(program, arguments)`. Without one of them, the command is the proxy."""
+
+_EPILOG = f"""\
+Behind `--` stands the command that starts the MCP server on the remote machine: one
+argument is a command line for the shell there, several are quoted one by one. Without
+it (and without --subsystem) a shell is asked for, as m2m-mcp-server-ssh-server expects.
+
+examples:
+  %(prog)s --host lab -- uvx mcp-server-git --repository /srv/repo
+  %(prog)s --host ada@lab.example --port 22 --login-shell -- 'cd /srv && ./serve'
+  %(prog)s --host lab.example --use-key-server
+
+other commands, each with a --help of its own:
+  {"  ".join(COMMANDS[:6])}
+  {"  ".join(COMMANDS[6:])}
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _proxy(arguments: list[str]) -> int:
     given, command = options.split_command(arguments)
-    args = _parser().parse_args(given)
+    args = parser().parse_args(given)
     with logs.configured(args.log_level, args.log_file):
         params = options.parameters(args, command)
         options.warn(args)
@@ -76,16 +92,14 @@ def _proxy(arguments: list[str]) -> int:
             return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         usage="%(prog)s [options] [-- REMOTE COMMAND ...]",
-        description="Use an MCP server on another machine, over SSH, as if it were local: a stdio MCP "
-        "server for Claude Desktop, Cursor, VS Code and other hosts.",
-        epilog="Behind `--` stands the command that starts the MCP server on the remote machine: one argument is "
-        "a command line for the shell there, several are quoted one by one. Without it (and without "
-        "--subsystem) a shell is asked for, as m2m-mcp-server-ssh-server expects. "
-        f"Other commands, each with a --help of its own: {PROGRAM} {{{','.join(COMMANDS)}}}",
+        description="Use an MCP server on another machine, over SSH, as if it were local: a stdio MCP server for\n"
+        "Claude Desktop, Cursor, VS Code and other hosts.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     other = options.add_all(parser)

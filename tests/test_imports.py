@@ -17,7 +17,7 @@ import m2m_ssh_client
 PACKAGE = Path(m2m_ssh_client.__file__).parent
 HEAVY = {
     *("anyio", "asyncio", "mcp", "mcp_types", "msgspec", "paramiko", "pydantic", "requests"),
-    "rich",
+    *("rich", "shtab"),
 }
 USING = ("call", "prompt", "prompts", "read", "resources", "tools")
 

@@ -31,7 +31,7 @@ status 1 and its text on stderr."""
 
 def main(program: str, arguments: list[str]) -> int:
     """Raises an SSHClientError."""
-    command = understood(_parser(program), arguments)
+    command = understood(parser(program), arguments)
     args = command.args
     if args.json is not None and args.words:
         raise UsageError("--json gives all arguments: there is no room for key=value beside it")
@@ -59,7 +59,7 @@ def main(program: str, arguments: list[str]) -> int:
     return command.run(args.name, use, show)
 
 
-def _parser(program: str) -> argparse.ArgumentParser:
+def parser(program: str) -> argparse.ArgumentParser:
     # `--json` is the arguments' here.
     parser = parser_for(
         program, "NAME [key=value ... | --json '{...}'] ", _DESCRIPTION, short="--raw", saves=True

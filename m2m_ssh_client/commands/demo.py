@@ -94,6 +94,13 @@ How to go on
 def main(program: str, arguments: list[str]) -> int:
     """`program` is what the help calls it. Raises UsageError."""
     given, command = options.split_command(arguments)
+    args = parser(program).parse_args(given)
+    if command is not None and not (args.serve and command):
+        raise UsageError("a command after `--` goes with `demo --serve`")
+    return run(serve=args.serve, command=command or ())
+
+
+def parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
         description="Start an SSH server, a key server and a sample MCP server on loopback, in a "
@@ -106,10 +113,7 @@ def main(program: str, arguments: list[str]) -> int:
         help="keep them running, on ports 8022 and 8000, until Ctrl-C; with `-- COMMAND`, serve "
         "that stdio MCP server instead of the sample",
     )
-    args = parser.parse_args(given)
-    if command is not None and not (args.serve and command):
-        raise UsageError("a command after `--` goes with `demo --serve`")
-    return run(serve=args.serve, command=command or ())
+    return parser
 
 
 def run(

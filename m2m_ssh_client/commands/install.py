@@ -41,7 +41,7 @@ examples:
 def main(program: str, arguments: list[str]) -> int:
     """`program` is what the help calls it. Raises an SSHClientError."""
     given, command = options.split_command(arguments)
-    args = _parser(program).parse_args(given)
+    args = parser(program).parse_args(given)
     options.parameters(args, command)  # raises UsageError for what the entry would fail with
     typed = _connection_options(given, args.app, args.name)
     argv = [*entries.client(), *entries.written(typed, args.ssh_options or ())]
@@ -59,7 +59,7 @@ def main(program: str, arguments: list[str]) -> int:
     return run(app, args.name, app.entry(argv), app.files(Machine.this()), yes=args.yes)
 
 
-def _parser(program: str) -> argparse.ArgumentParser:
+def parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
         usage="%(prog)s APP NAME [options] [-- REMOTE COMMAND ...]",
@@ -69,7 +69,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("app", choices=APPS, metavar="APP", help=", ".join(APPS))
+    parser.add_argument("app", choices=tuple(APPS), metavar="APP", help=", ".join(APPS))
     parser.add_argument("name", metavar="NAME", help="what the host calls the server")
     parser.add_argument("--yes", action="store_true", help="ask nothing")
     parser.add_argument("--print", action="store_true", help="print the entry, and change nothing")

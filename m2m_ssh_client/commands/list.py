@@ -36,6 +36,11 @@ class Server(NamedTuple):
 
 def main(program: str, arguments: list[str]) -> int:
     """`program` is what the help calls it; 1 if a file could not be read, which stderr tells, else 0."""
+    args = parser(program).parse_args(arguments)
+    return run(Machine.this(), every=args.all, as_json=args.json)
+
+
+def parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
         description="List the entries of this program in the configuration of MCP hosts.",
@@ -45,8 +50,7 @@ def main(program: str, arguments: list[str]) -> int:
     )
     parser.add_argument("--all", action="store_true", help="the entries of every server")
     parser.add_argument("--json", action="store_true", help="for programs")
-    args = parser.parse_args(arguments)
-    return run(Machine.this(), every=args.all, as_json=args.json)
+    return parser
 
 
 def run(machine: Machine, *, every: bool, as_json: bool) -> int:

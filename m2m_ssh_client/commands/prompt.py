@@ -9,22 +9,15 @@ from m2m_ssh_client.terminal import arguments as given
 from m2m_ssh_client.terminal.command import parser_for, understood
 
 if TYPE_CHECKING:
+    import argparse
+
     from m2m_ssh_client.terminal.reports import Reports
     from m2m_ssh_client.terminal.session import Session
 
 
 def main(program: str, arguments: list[str]) -> int:
     """Raises an SSHClientError."""
-    parser = parser_for(
-        program,
-        "NAME [key=value ...] ",
-        "Get a prompt of a remote MCP server, filled in. Its arguments are text: key=value, or key=@file "
-        "to read it from a file.",
-        saves=True,
-    )
-    parser.add_argument("name", metavar="NAME", help="as `prompts` lists it")
-    parser.add_argument("words", metavar="key=value", nargs="*", help="an argument")
-    command = understood(parser, arguments)
+    command = understood(parser(program), arguments)
     name = command.args.name
     filled = given.values(given.read_words(command.args.words), given.TEXT_ONLY)
 
@@ -43,3 +36,16 @@ def main(program: str, arguments: list[str]) -> int:
         return 0
 
     return command.run(name, use, show)
+
+
+def parser(program: str) -> argparse.ArgumentParser:
+    parser = parser_for(
+        program,
+        "NAME [key=value ...] ",
+        "Get a prompt of a remote MCP server, filled in. Its arguments are text: key=value, or key=@file "
+        "to read it from a file.",
+        saves=True,
+    )
+    parser.add_argument("name", metavar="NAME", help="as `prompts` lists it")
+    parser.add_argument("words", metavar="key=value", nargs="*", help="an argument")
+    return parser

@@ -8,20 +8,15 @@ from typing import TYPE_CHECKING, Any
 from m2m_ssh_client.terminal.command import parser_for, understood
 
 if TYPE_CHECKING:
+    import argparse
+
     from m2m_ssh_client.terminal.reports import Reports
     from m2m_ssh_client.terminal.session import Session
 
 
 def main(program: str, arguments: list[str]) -> int:
     """Raises an SSHClientError."""
-    parser = parser_for(
-        program,
-        "URI ",
-        "Read a resource of a remote MCP server: text is shown, anything else is saved.",
-        saves=True,
-    )
-    parser.add_argument("uri", metavar="URI", help="as `resources` lists it")
-    command = understood(parser, arguments)
+    command = understood(parser(program), arguments)
     uri = command.args.uri
 
     async def use(session: Session, reports: Reports) -> dict[str, Any]:
@@ -38,3 +33,14 @@ def main(program: str, arguments: list[str]) -> int:
         return 0
 
     return command.run(uri, use, show)
+
+
+def parser(program: str) -> argparse.ArgumentParser:
+    parser = parser_for(
+        program,
+        "URI ",
+        "Read a resource of a remote MCP server: text is shown, anything else is saved.",
+        saves=True,
+    )
+    parser.add_argument("uri", metavar="URI", help="as `resources` lists it")
+    return parser

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from m2m_ssh_client.terminal.command import parser_for, understood
 
 if TYPE_CHECKING:
+    import argparse
+
     from m2m_ssh_client.terminal.reports import Reports
     from m2m_ssh_client.terminal.session import Session
 
@@ -17,12 +19,7 @@ _METHODS = {"resources": "resources/list", "resourceTemplates": "resources/templ
 
 def main(program: str, arguments: list[str]) -> int:
     """Raises an SSHClientError."""
-    parser = parser_for(
-        program,
-        "",
-        "List the resources of a remote MCP server, and the templates of URIs of more, which have {names} to fill in.",
-    )
-    command = understood(parser, arguments)
+    command = understood(parser(program), arguments)
 
     async def use(session: Session, _reports: Reports) -> Lists:
         return {
@@ -40,3 +37,11 @@ def main(program: str, arguments: list[str]) -> int:
         return 0
 
     return command.run("resources", use, show)
+
+
+def parser(program: str) -> argparse.ArgumentParser:
+    return parser_for(
+        program,
+        "",
+        "List the resources of a remote MCP server, and the templates of URIs of more, which have {names} to fill in.",
+    )

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 from m2m_ssh_client.terminal.command import parser_for, understood
 
 if TYPE_CHECKING:
+    import argparse
+
     from m2m_ssh_client.terminal.reports import Reports
     from m2m_ssh_client.terminal.session import Session
 
 
 def main(program: str, arguments: list[str]) -> int:
     """Raises an SSHClientError."""
-    parser = parser_for(program, "", "List the tools of a remote MCP server.")
-    command = understood(parser, arguments)
+    command = understood(parser(program), arguments)
 
     async def use(session: Session, _reports: Reports) -> list[dict[str, Any]]:
         return await session.everything("tools/list", "tools")
@@ -29,3 +30,7 @@ def main(program: str, arguments: list[str]) -> int:
         return 0
 
     return command.run("tools", use, show)
+
+
+def parser(program: str) -> argparse.ArgumentParser:
+    return parser_for(program, "", "List the tools of a remote MCP server.")

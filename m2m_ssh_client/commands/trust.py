@@ -23,7 +23,7 @@ _REFUSED = (Standing.CHANGED, Standing.REVOKED)
 
 def main(program: str, arguments: list[str]) -> int:
     """`program` is what the help calls it. Raises an SSHClientError."""
-    args = _parser(program).parse_args(arguments)
+    args = parser(program).parse_args(arguments)
     with logs.configured(args.log_level, args.log_file):
         destination = resolve(options.parameters(args, None))
         # Each is checked as the one of a connection would be.
@@ -38,7 +38,7 @@ def main(program: str, arguments: list[str]) -> int:
             connection.close()
 
 
-def _parser(program: str) -> argparse.ArgumentParser:
+def parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
         usage="%(prog)s [options]",

@@ -25,6 +25,12 @@ examples:
 
 def main(program: str, arguments: list[str]) -> int:
     """`program` is what the help calls it. Raises an SSHClientError."""
+    args = parser(program).parse_args(arguments)
+    app = APPS[args.app]
+    return run(app, args.name, app.files(Machine.this()), yes=args.yes)
+
+
+def parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
         description="Remove the entry NAME of this program from the configuration of APP. Shows what would change,\n"
@@ -33,12 +39,10 @@ def main(program: str, arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("app", choices=APPS, metavar="APP", help=", ".join(APPS))
+    parser.add_argument("app", choices=tuple(APPS), metavar="APP", help=", ".join(APPS))
     parser.add_argument("name", metavar="NAME", help="what the host calls the server")
     parser.add_argument("--yes", action="store_true", help="ask nothing")
-    args = parser.parse_args(arguments)
-    app = APPS[args.app]
-    return run(app, args.name, app.files(Machine.this()), yes=args.yes)
+    return parser
 
 
 def run(app: App, name: str, files: Sequence[Path], *, yes: bool) -> int:

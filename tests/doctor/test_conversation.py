@@ -152,3 +152,16 @@ def test_only_the_first_request_towards_a_shell_is_spelt_safely() -> None:
 def test_the_output_of_a_short_command_is_read_so_far_and_no_further() -> None:
     assert read_all(Far(flood=b"x" * 10), 5.0, 7) == b"x" * 7
     assert read_all(Far(flood=b"x" * 10), 0.1, 100) == b"x" * 10
+
+
+def test_what_is_said_on_stderr_counts_up_to_the_first_message() -> None:
+    far = Far(lambda message: [line(id=message["id"], result={})])
+    conversation = talk(far)
+    assert far.receiver is not None
+    far.receiver.stderr(b"one\n\ntwo\x1b[2J\nha")
+    far.receiver.stderr(b"lf\n")
+    conversation.ask("x")
+    far.receiver.stderr(b"later\n")
+    conversation.ask("x")
+    assert conversation.stderr == ["one", "two\\x1b[2J", "half"]
+    assert conversation.stderr_count == 3
