@@ -23,7 +23,7 @@ from m2m_ssh_client.proxy.frames import (
     parse,
     shell_safe,
 )
-from m2m_ssh_client.proxy.server import shell_complains, shell_error
+from m2m_ssh_client.proxy.shell import shell_complains, shell_error
 from m2m_ssh_client.text import printable, shortened
 
 _MOST_KEPT = 20  # lines of noise

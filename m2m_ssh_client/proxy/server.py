@@ -33,6 +33,7 @@ from m2m_ssh_client.errors import (
 )
 from m2m_ssh_client.proxy.recovery import Recovery
 from m2m_ssh_client.proxy.session import Output, Session, State
+from m2m_ssh_client.proxy.shell import shell_complains, shell_error
 from m2m_ssh_client.proxy.stdio import HostStreams
 from m2m_ssh_client.text import shortened, shown
 from m2m_ssh_client.threads import Lines, ToThread
@@ -404,22 +405,6 @@ class _Verdict:
     def speak(self, failure: SSHClientError) -> None:
         self.failure = self.failure or failure
         self.spoken.set()
-
-
-def shell_complains(stderr: list[str]) -> bool:
-    """Whether a shell tried to run the first request: it names it as a command that it does not know."""
-    return any(
-        "jsonrpc" in line and ("not found" in line.lower() or "unknown command" in line.lower())
-        for line in stderr
-    )
-
-
-def shell_error() -> NotMCPError:
-    return NotMCPError(
-        "The far side does not answer as an MCP server: it looks like a login shell",
-        "Pass the command that starts the MCP server there after `--`, for example: "
-        "m2m-mcp-server-ssh-client --host HOST -- uvx mcp-server-git",
-    )
 
 
 async def _first_of(*events: anyio.Event) -> None:
