@@ -81,11 +81,14 @@ def _proxy(arguments: list[str]) -> int:
         # A thread that the network has woken waits for so long until one that computes lets it run (default: 5 ms).
         sys.setswitchinterval(_SWITCH_INTERVAL)
         remote = Remote(params)
-        remote.begin()
-        from m2m_ssh_client.relay import relay_stdio  # while the connection is being made
-
         try:
+            remote.begin()
+            from m2m_ssh_client.relay import relay_stdio  # while the connection is being made
+
             return relay_stdio(remote)
+        except KeyboardInterrupt:
+            remote.give_up()
+            raise
         except Exception as exc:
             logger.error("Error running MCP SSH client: unexpected %s: %s", type(exc).__name__, exc)  # noqa: TRY400
             logger.debug("details", exc_info=exc)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_END_TIME = 1.0  # seconds
+
 T = TypeVar("T")
 
 
@@ -49,6 +51,9 @@ class _Background(Generic[T]):
             raise self._failure
         return self._results[0]
 
+    def join(self, timeout: float) -> None:
+        self._thread.join(timeout)
+
     def _run(self) -> None:
         try:
             self._results.append(self._function())
@@ -63,7 +68,8 @@ class Remote:
         self.params = params
         self.destination: Destination | None = None  # as it was resolved last
         self._stop = threading.Event()
-        self._early: _Background[Carrier] | None = None
+        self._early: _Background[Carrier] | None = None  # until `open` takes its result
+        self._begun: _Background[Carrier] | None = None
         self._loaded = threading.Event()
         self._connection: Connection | None = None
         self._request = Request()
@@ -83,7 +89,7 @@ class Remote:
             finally:
                 self._loaded.set()
 
-        self._early = _Background("ssh-connect", early)
+        self._early = self._begun = _Background("ssh-connect", early)
         self._loaded.wait()
 
     def open(self) -> Carrier:
@@ -151,6 +157,15 @@ class Remote:
         if self._connection is not None:
             self._connection.close()
         self._temporary.close()
+
+    def give_up(self) -> None:
+        """Close, and wait a moment for what `begin` began.
+
+        An interpreter that ends while a thread of it is within compiled code, of cryptography for one, may abort.
+        """
+        self.close()
+        if self._begun is not None:
+            self._begun.join(_END_TIME)
 
     @cached_property
     def _unlocked(self) -> UnlockedKeys:

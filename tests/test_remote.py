@@ -406,3 +406,14 @@ def test_the_wish_of_the_parameters_reaches_the_server(wish: dict[str, Any], pai
 def test_a_wish_that_the_server_refuses_is_told(pair: Pair) -> None:
     text = failure(pair.ssh.port, ChannelRefusedError, **pair.options(command=["x"]))
     assert "refused to run the command" in text
+
+
+def test_giving_up_waits_for_what_was_begun() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
+        silent.settimeout(ENOUGH)
+        far = remote(silent.getsockname()[1])
+        far.begin()
+        connection, _ = silent.accept()
+        with connection:
+            far.give_up()
+            assert not [t for t in threading.enumerate() if t.name == "m2m-ssh-connect"]
