@@ -718,6 +718,14 @@ def test_a_server_that_ends_during_the_samples_fails_the_last_step(
 # The key server
 
 
+def test_a_key_server_at_a_url_is_asked_there(examined: Doctor) -> None:
+    with servers(ECHO, 0, 0, lambda _: None) as far:
+        url = f"http://localhost:{far.key_server.port}/"
+        told = examined(*place(far.ssh.port), "--key-server-url", url)
+    assert told.found("key_server")["url"] == url
+    assert told.found("key_server")["fingerprint"] == public(far.ssh.host_key).fingerprint
+
+
 @pytest.mark.parametrize("registered", [False, True])
 def test_nothing_is_registered_at_the_key_server(
     registered: bool, examined: Doctor, keys: Keys, tmp_path: Path
