@@ -15,11 +15,11 @@ from m2m_ssh_client import logs
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.log_file import default_path
 from m2m_ssh_client.parameters import Parameters, ParametersError
+from m2m_ssh_client.private import PASSPHRASE_VARIABLE
 from m2m_ssh_client.text import shown
 
 logger = logging.getLogger(__name__)
 
-PASSPHRASE_VARIABLE = "M2M_SSH_PASSPHRASE"  # noqa: S105 - a name
 FILES = ("-F", "--ssh-config", "--log-file", "--client-key", "--passphrase-file", "--known-hosts")
 """The options whose value is the path of a file; `none` is none for the first three."""
 

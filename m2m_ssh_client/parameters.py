@@ -215,7 +215,9 @@ def _variables(texts: tuple[str, ...]) -> str:
     for text in texts:
         name, _, value = text.partition("=")
         if not _VARIABLE.fullmatch(name) or "\0" in value:
-            return f"{name!r} is not NAME or NAME=VALUE"
+            # What has no `=`, or no name before it, may be the value.
+            shown = f"{name!r} is not" if "=" in text and name else "one is not"
+            return f"{shown} NAME or NAME=VALUE"
     return ""
 
 

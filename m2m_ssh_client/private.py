@@ -1,4 +1,5 @@
-"""Files and folders that are the user's alone: made so whatever the umask, and not where somebody else's link leads."""
+"""What is the user's alone: files and folders, made so whatever the umask and not where somebody else's link leads; and
+the passphrase, which the programs that we start do not inherit."""
 
 from __future__ import annotations
 
@@ -7,6 +8,13 @@ import os
 import stat
 import sys
 from pathlib import Path
+
+PASSPHRASE_VARIABLE = "M2M_SSH_PASSPHRASE"  # noqa: S105 - a name
+
+
+def environment() -> dict[str, str]:
+    """Our environment, for others: without the passphrase."""
+    return {name: value for name, value in os.environ.items() if name != PASSPHRASE_VARIABLE}
 
 
 def make_folder(path: Path) -> None:

@@ -34,10 +34,10 @@ from m2m_ssh_client import cli
 from m2m_ssh_client.commands import doctor
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.demo.ssh_server import SSHServer
-from m2m_ssh_client.doctor.masking import masked
 from m2m_ssh_client.doctor.showing import Page
 from m2m_ssh_client.doctor.steps import Status, Step
 from m2m_ssh_client.doctor.walk import examine
+from m2m_ssh_client.masking import masked
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.ssh.known_hosts import entry
 from m2m_ssh_client.text import quoted
