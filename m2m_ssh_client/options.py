@@ -34,6 +34,16 @@ def split_command(arguments: list[str]) -> tuple[list[str], tuple[str, ...] | No
     return arguments[:at], tuple(arguments[at + 1 :])
 
 
+def parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """As `parse_args`; but the words of a passphrase without quotes, which nothing takes, are not repeated."""
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        hide = args.passphrase is not None
+        words = (word if word.startswith("-") or not hide else "…" for word in unknown)
+        parser.error(f"unrecognized arguments: {' '.join(words)}")
+    return args
+
+
 def parameters(args: argparse.Namespace, command: tuple[str, ...] | None) -> Parameters:
     """Raises UsageError."""
     if command == ():
@@ -68,6 +78,8 @@ def warn(args: argparse.Namespace) -> None:
         )
     elif args.key_server_port is not None and not args.use_key_server:
         logger.warning("--key-server-port is ignored without --use-key-server")
+    if args.log_payloads and args.log_level != "DEBUG":
+        logger.warning("--log-payloads is ignored without --log-level DEBUG")
     if args.known_hosts is not None and args.host_key is not None:
         logger.warning("--known-hosts is ignored: --host-key says which key is right")
     if args.env_in_command:
@@ -252,6 +264,11 @@ def add_logging(group: argparse._ArgumentGroup) -> None:
         "--log-level",
         choices=logs.LEVELS,
         help="for stderr and the log file (default: INFO; stderr shows WARNING and above unless given)",
+    )
+    group.add_argument(
+        "--log-payloads",
+        action="store_true",
+        help="with --log-level DEBUG: the messages too, each cut to 500 characters; they may hold secrets",
     )
     group.add_argument(
         "--log-file",

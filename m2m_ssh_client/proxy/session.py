@@ -431,7 +431,9 @@ class Session:
         if not line.strip():
             return
         hint = "" if self.noise else _NOISE_HINT
-        self.noise.append(shortened(printable(line[:400])))
+        # What is nearly a message may hold what messages hold.
+        text = f"{len(line)} bytes" if b'"jsonrpc"' in line else shortened(printable(line[:400]))
+        self.noise.append(text)
         logger.warning(
             "skipped a line of the remote that is not JSON-RPC%s: %s", hint, self.noise[-1]
         )
