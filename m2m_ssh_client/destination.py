@@ -273,9 +273,16 @@ def _in_command_line(params: Parameters, request: Request) -> Request:
         )
     marker = f"m2m-start-{os.urandom(8).hex()}" if params.login_shell else ""
     inside = request.variables if params.env_in_command else ()
-    command = command_line(request.command, folder=params.cwd, variables=inside, marker=marker)
+
+    def around(variables: Sequence[tuple[str, str]]) -> str:
+        assert request.command is not None  # noqa: S101 - as above
+        return command_line(request.command, folder=params.cwd, variables=variables, marker=marker)
+
     return request._replace(
-        command=command, variables=() if inside else request.variables, marker=marker
+        command=around(inside),
+        variables=() if inside else request.variables,
+        marker=marker,
+        shown=around([(name, "…") for name, _ in inside]),
     )
 
 

@@ -74,7 +74,7 @@ class Parameters:
     passphrase_file: Path | None = None
     key_fingerprint: str | None = None
     ssh_config: str | None = None
-    ssh_options: tuple[str, ...] = ()
+    ssh_options: tuple[str, ...] = field(default=(), repr=False)
     known_hosts: Path | None = None
     host_key: str | None = None
     disable_host_key_checking: bool = False

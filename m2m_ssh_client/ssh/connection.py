@@ -372,7 +372,7 @@ def _request_refused(request: Request) -> ChannelRefusedError:
         from m2m_ssh_client.masking import masked
 
         return ChannelRefusedError(
-            f"The server refused to run the command {shortened(masked(request.command), 80)!r}",
+            f"The server refused to run the command {shortened(masked(request.shown or request.command), 80)!r}",
             "Without `-- command` a shell is asked for, with --subsystem NAME a subsystem.",
         )
     if request.subsystem is not None:
