@@ -9,7 +9,7 @@ import stat
 import sys
 from pathlib import Path
 
-PASSPHRASE_VARIABLE = "M2M_SSH_PASSPHRASE"  # noqa: S105 - a name
+PASSPHRASE_VARIABLE = "M2M_SSH_PASSPHRASE"  # noqa: S105 - a name # nosec B105
 
 
 def environment() -> dict[str, str]:

@@ -215,7 +215,7 @@ def _started(target: Callable[[], None], name: str) -> threading.Thread:
 if sys.platform == "win32":
 
     def _spawn(command: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S602 - the user's own command line
+        return subprocess.Popen(  # noqa: S602 - the user's own command line # nosec B602
             command,
             shell=True,
             bufsize=0,
@@ -230,7 +230,7 @@ if sys.platform == "win32":
     def _hang_up(process: subprocess.Popen[bytes]) -> None:
         """The process and its children. There is no gentle way."""
         subprocess.run(  # noqa: S603
-            ["taskkill", "/T", "/F", "/PID", str(process.pid)],  # noqa: S607
+            ["taskkill", "/T", "/F", "/PID", str(process.pid)],  # noqa: S607 # nosec B607
             check=False,
             capture_output=True,
             stdin=subprocess.DEVNULL,
