@@ -22,6 +22,9 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 _SLACK = 1.0
 
 _LONGEST_PACKET = 256 * 1024  # bytes
+_LONGEST_GREETING = (
+    64 * 1024
+)  # bytes: a version has 255 at the most, and lines before it are for people to read
 
 
 class _BoundedPackets(Packetizer):
@@ -32,6 +35,15 @@ class _BoundedPackets(Packetizer):
     """
 
     greeting: tuple[str, ...] = ()  # the lines before the first packet: RFC 4253 section 4.2
+    _greeted = 0  # bytes of them
+
+    def _read_timeout(self, timeout: float) -> bytes:
+        # A protected step of `readline`, which would collect a line without end.
+        data: bytes = super()._read_timeout(timeout)  # type: ignore[misc]  # not in the stubs
+        self._greeted += len(data)
+        if self._greeted > _LONGEST_GREETING:
+            raise paramiko.SSHException(f": more than {_LONGEST_GREETING} bytes")
+        return data
 
     def readline(self, timeout: float) -> str:
         line = super().readline(timeout)
@@ -69,6 +81,15 @@ class Transport(LoginTransport):
         """The lines that the server sent before the first packet; the last one should be its version."""
         packets: Any = self.packetizer
         return packets.greeting  # type: ignore[no-any-return]
+
+    def get_exception(self) -> Exception | None:
+        """Why it ended. Where a message made no sense to paramiko, that may be any exception: an SSHException here."""
+        cause = super().get_exception()
+        if cause is None and self.farewell:
+            return paramiko.SSHException(self.farewell)
+        if cause is None or isinstance(cause, (paramiko.SSHException, OSError, EOFError)):
+            return cause
+        return paramiko.SSHException(f"The server broke the protocol ({cause})")
 
     def exchange_keys(self, host_key_algorithms: Sequence[str], deadline: float) -> None:
         """Raises paramiko's SSHException, OSError or EOFError. `deadline` is on the monotonic clock."""
