@@ -369,8 +369,10 @@ def judge(settings: HostSettings) -> tuple[HostVerifier, list[str]]:
 
 def _request_refused(request: Request) -> ChannelRefusedError:
     if request.command is not None:
+        from m2m_ssh_client.masking import masked
+
         return ChannelRefusedError(
-            f"The server refused to run the command {shortened(request.command, 80)!r}",
+            f"The server refused to run the command {shortened(masked(request.command), 80)!r}",
             "Without `-- command` a shell is asked for, with --subsystem NAME a subsystem.",
         )
     if request.subsystem is not None:

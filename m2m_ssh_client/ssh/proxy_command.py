@@ -28,6 +28,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from m2m_ssh_client import private
 from m2m_ssh_client.errors import UnreachableError
 from m2m_ssh_client.ssh.sockets import LiveSocket
 from m2m_ssh_client.text import printable, shortened
@@ -221,6 +222,7 @@ if sys.platform == "win32":
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=private.environment(),
             # Ctrl-C in our console is not for it, and it gets no window of its own.
             creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW,
         )
@@ -261,6 +263,7 @@ else:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=private.environment(),
             start_new_session=True,  # out of reach of our terminal's Ctrl-C, and a process group to end
         )
         assert process.stdin is not None  # noqa: S101 - it was asked for

@@ -120,7 +120,10 @@ class Request(NamedTuple):
 
     def __repr__(self) -> str:
         names = [name for name, _ in (*self.environment, *self.variables)]
-        return f"Request({self.command!r}, {self.subsystem!r}, {names})"  # values may be secrets
+        command = None if self.command is None else "…"
+        return (
+            f"Request({command}, {self.subsystem!r}, {names})"  # commands and values may be secrets
+        )
 
     @property
     def is_shell(self) -> bool:
