@@ -75,7 +75,8 @@ def test_a_login_shell_says_the_marker_behind_what_its_files_print(
         shell, ".profile"
     )
     profile.parent.mkdir(parents=True, exist_ok=True)
-    profile.write_text("echo noise\nPATH=/people/know:$PATH\nexport PATH\n")
+    path = "set -x PATH /people/know $PATH" if shell == "fish" else "export PATH=/people/know:$PATH"
+    profile.write_text(f"echo noise\n{path}\n")
     line = command_line("echo $PATH; echo it\\'s", folder=str(tmp_path), marker="here-it-begins")
     before, _, behind = run(line, shell, HOME=str(tmp_path)).partition("here-it-begins\n")
     assert "noise" in before

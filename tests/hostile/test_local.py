@@ -383,7 +383,7 @@ def far(tmp_path: Path) -> Iterator[Far]:
 
 
 def test_odd_file_names_and_values_are_nothing_but_names_and_values(
-    far: Far, tmp_path: Path
+    far: Embedded, tmp_path: Path
 ) -> None:
     folder = tmp_path / ODD
     folder.mkdir()
