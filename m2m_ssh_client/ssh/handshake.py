@@ -22,9 +22,8 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 _SLACK = 1.0
 
 _LONGEST_PACKET = 256 * 1024  # bytes
-_LONGEST_GREETING = (
-    64 * 1024
-)  # bytes: a version has 255 at the most, and lines before it are for people to read
+_LONGEST_GREETING = 64 * 1024  # bytes: 255 of a version, and the lines before it
+_MOST_EXTENSIONS = 1000  # RFC 8308 knows four
 
 
 class _BoundedPackets(Packetizer):
@@ -99,9 +98,16 @@ class Transport(LoginTransport):
         self.auth_timeout = self.channel_timeout = left
         self.start_client(timeout=left)
 
+    # Two protected hooks of paramiko's.
+
+    def _parse_ext_info(self, m: paramiko.Message) -> None:
+        # It would count to what the server says, four billion for one, although nothing follows.
+        if paramiko.Message(m.asbytes()).get_int() > _MOST_EXTENSIONS:
+            raise paramiko.SSHException("The server sends too many extensions")
+        super()._parse_ext_info(m)  # type: ignore[misc]  # not in the stubs
+
     def _verify_key(self, host_key: bytes, sig: bytes) -> None:
-        # A protected hook of paramiko's. It exchanges keys again after some gigabytes, when nobody asks for the host
-        # key any more.
+        # It exchanges keys again after some gigabytes, when nobody asks for the host key any more.
         super()._verify_key(host_key, sig)
         self.key_exchange = self._key_exchange_under_way()
         if host_key != self.host_key_blob:

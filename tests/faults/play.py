@@ -51,10 +51,12 @@ class BreakableSshd(Sshd):
 class CountingHost(Host):
     """A host that notes which requests it sent, and every answer to them."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(
+        self, argv: Sequence[str], env: Mapping[str, str], *, reading: bool = True
+    ) -> None:
         self.sent: list[Any] = []
         self.answers: dict[Any, list[Message]] = {}
-        super().__init__(argv, env=env)
+        super().__init__(argv, env=env, reading=reading)
 
     def send(self, message: Mapping[str, Any] | bytes) -> None:
         if isinstance(message, Mapping) and "method" in message and "id" in message:

@@ -167,7 +167,7 @@ class Mallory(Odd):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = _Dripping(sock)
         tables: Any = paramiko.Transport(self.sock, packetizer_class=_Tapped)  # type: ignore[arg-type]
-        self.transport = self._any = tables
+        self.transport = self.everything = tables
         tables.packetizer.tap = self._tap
         for key in host_keys:
             tables.add_server_key(key)
@@ -199,7 +199,7 @@ class Mallory(Odd):
         self.send_payload(message(kind, *fields))
 
     def send_payload(self, payload: bytes) -> None:
-        self._any._send_message(paramiko.Message(payload))
+        self.everything._send_message(paramiko.Message(payload))
 
     def flood(self, kind: int, *fields: Field, limit: float = float("inf")) -> object:
         """The same message again and again until the other side goes away, or `limit` times."""

@@ -36,7 +36,7 @@ from m2m_ssh_client.ssh.known_hosts import entry
 
 MiB = 1 << 20
 MOST_MEMORY = 80 * MiB  # docs/security.md: what it has in use while it holds no message
-SHORT = ("--connect-timeout", "1.5")
+SHORT = ("--connect-timeout", "1")
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\r\n\u202eall is well"
 
 Serve = Callable[[socket.socket], None]
@@ -105,7 +105,7 @@ def offers(**lists: str) -> Serve:
 
 
 ENDED = "ended the connection while negotiating the encryption"
-LATE = "Timed out after 1.5 s while negotiating the encryption"
+LATE = "Timed out after 1 s while negotiating the encryption"
 BROKEN = "The server broke the protocol"
 NOTHING_IN_COMMON = "No encryption in common"
 GREETED = VERSION + packet(kexinit())

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +17,7 @@ from support.host import Message, client_argv
 # All that could steer a terminal or turn its writing direction, the line feed aside.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _LONGEST_REASON = 4000  # characters that a person, or a model, is given to read
+_MOST_LOGGED = 11_000_000  # bytes
 LOG = Path("state/m2m-mcp-server-ssh-client/client.log")
 
 
@@ -26,7 +27,14 @@ class Victim(CountingHost):
     `leaves` are the files that may be new in its home folder afterwards, besides the log.
     """
 
-    def __init__(self, folder: Path, *options: str, leaves: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        leaves: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        reading: bool = True,
+    ) -> None:
         self.home = Path(os.environ["HOME"])
         self._temporary = folder / "temporary"
         self._temporary.mkdir()
@@ -34,12 +42,19 @@ class Victim(CountingHost):
         self._leaves = leaves
         self.peak = 0
         """The most memory that it had in use, in bytes, when last looked at."""
-        super().__init__(client_argv(*options), {"TMPDIR": str(self._temporary)})
+        super().__init__(
+            client_argv(*options), {"TMPDIR": str(self._temporary), **(env or {})}, reading=reading
+        )
 
     @property
     def log(self) -> str:
-        path = self.home / LOG
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+        """Of the two files that there are at the most, which have a bound."""
+        files = [path for path in self._logs() if path.exists()]
+        assert sum(path.stat().st_size for path in files) < _MOST_LOGGED
+        return "".join(path.read_text(encoding="utf-8") for path in files)
+
+    def _logs(self) -> list[Path]:
+        return [(self.home / LOG).with_suffix(suffix) for suffix in (".log.1", ".log")]
 
     def open(self, timeout: float = 15.0) -> Message:
         """The answer to `initialize`, whatever it is."""
@@ -82,7 +97,7 @@ class Victim(CountingHost):
         assert all(len(each) == 1 for each in self.answers.values()), self.answers
 
     def _assert_home(self) -> None:
-        allowed = {self.home / LOG, *(self.home / name for name in self._leaves)}
+        allowed = {*self._logs(), *(self.home / name for name in self._leaves)}
         new = {path for path in self.home.rglob("*") if path.is_file()} - self._before
         assert new <= allowed, new
 
@@ -94,8 +109,9 @@ class Victim(CountingHost):
 
 
 @contextmanager
-def attacked(folder: Path, *options: str, leaves: Sequence[str] = ()) -> Iterator[Victim]:
-    victim = Victim(folder, *options, leaves=leaves)
+def attacked(folder: Path, *options: str, **more: Any) -> Iterator[Victim]:
+    """A `Victim`, which is gone at the end of the context whatever happens."""
+    victim = Victim(folder, *options, **more)
     try:
         yield victim
     finally:
