@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from support import terminal
-from support.far import ENOUGH, ENVIRONMENT, Embedded, Far, machine
+from support.far import ENOUGH, Embedded, Far, environment, machine
 from support.showcase_server import BLOB, ESCAPE, LISTS, PNG
 
 pytestmark = pytest.mark.sdk
@@ -292,7 +292,7 @@ def test_nobody_listening_is_told_once_on_one_line(far: Far) -> None:
         connection[connection.index("--port") + 1] = str(port)
         argv = [*far.argv("tools")[:4], *connection, "--", "showcase"]
         done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=ENOUGH, env=ENVIRONMENT, cwd=far.here
+            argv, capture_output=True, text=True, timeout=ENOUGH, env=environment(), cwd=far.here
         )
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
@@ -364,7 +364,7 @@ def test_a_reader_that_has_enough_is_no_failure_to_speak_of(far: Far) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=ENVIRONMENT,
+        env=environment(),
         cwd=far.here,
     )
     assert process.stdout is not None
@@ -385,9 +385,7 @@ def test_a_reader_that_has_enough_is_no_failure_to_speak_of(far: Far) -> None:
 if sys.platform != "win32":
 
     def shown(far: Far, *words: str, columns: int = 100, **env: str) -> tuple[int, str]:
-        return terminal.run(
-            far.argv(*words), env={**ENVIRONMENT, **env}, cwd=far.here, columns=columns
-        )
+        return terminal.run(far.argv(*words), env=environment(**env), cwd=far.here, columns=columns)
 
     def without_style(text: str) -> str:
         return re.sub(r"\x1b\[[0-9;]*m", "", text)
@@ -408,7 +406,7 @@ if sys.platform != "win32":
     def test_progress_on_a_terminal_is_a_bar_that_goes_away(far: Far, tmp_path: Path) -> None:
         out = tmp_path / "out"
         words = ["call", "steps", "total:=20"]
-        status, text = terminal.run(far.argv(*words), env=ENVIRONMENT, cwd=tmp_path, stdout=out)
+        status, text = terminal.run(far.argv(*words), env=environment(), cwd=tmp_path, stdout=out)
         assert (status, out.read_text()) == (0, "done\n")
         assert "━" in text
         assert CLEAN in text
@@ -419,7 +417,7 @@ if sys.platform != "win32":
         far: Far, tmp_path: Path
     ) -> None:
         words = ["call", "steps", "total:=20", "chatter:=true"]
-        status, text = terminal.run(far.argv(*words), env=ENVIRONMENT, cwd=tmp_path)
+        status, text = terminal.run(far.argv(*words), env=environment(), cwd=tmp_path)
         assert status == 0
         lines = [line for line in text.split("\n") if "chatter" in line]
         assert lines

@@ -20,13 +20,12 @@ from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key
 from m2m_ssh_client.ssh.known_hosts import entry
 
 ENOUGH = 40.0  # seconds; the SDK takes two to load on a slow machine
-ENVIRONMENT = {
-    **{
-        name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")
-    },
-    "PYTHONPATH": PACKAGE_PARENT,
-    "PYTHONUTF8": "1",
-}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Of the commands: the test's own, home folder included, without what colours depend on."""
+    own = {name: v for name, v in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    return {**own, "PYTHONPATH": PACKAGE_PARENT, "PYTHONUTF8": "1", **more}
 
 
 class Far:
@@ -53,7 +52,7 @@ class Far:
             capture_output=True,
             encoding="utf-8",
             timeout=ENOUGH,
-            env={**ENVIRONMENT, **(env or {})},
+            env=environment(**(env or {})),
             cwd=self.here,
         )
 
@@ -65,7 +64,7 @@ class Far:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=ENVIRONMENT,
+            env=environment(),
             cwd=self.here,
         )
         try:
