@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from support.far import Far, machine
+from support.far import Embedded, machine
 from support.host import PACKAGE_PARENT, Host, client_argv
 
 import m2m_ssh_client
@@ -375,7 +375,7 @@ ODD = "a 'b\" $(touch MARK) `touch MARK`;touch MARK\n-x"
 
 
 @pytest.fixture
-def far(tmp_path: Path) -> Iterator[Far]:
+def far(tmp_path: Path) -> Iterator[Embedded]:
     folder = tmp_path / "far"
     folder.mkdir()
     with machine(folder) as started:
