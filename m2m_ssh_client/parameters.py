@@ -7,11 +7,12 @@ than a connection to be made. `api.SSHServerParameters` is the same for Python p
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+from m2m_ssh_client.remote_command import quoted
 
 DEFAULT_PORT = 8022
 DEFAULT_USERNAME = "mcp"
@@ -121,7 +122,7 @@ class Parameters:
         """What an SSH exec request carries, or None if none is to be made."""
         if not self.command:
             return None
-        return self.command[0] if len(self.command) == 1 else shlex.join(self.command)
+        return self.command[0] if len(self.command) == 1 else " ".join(map(quoted, self.command))
 
     def _split_host(self) -> None:
         user, host, port = _destination(self.host)

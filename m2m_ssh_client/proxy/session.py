@@ -212,7 +212,7 @@ class Session:
             self.answered = self.process_answered = True
             if self._is_for_host(frame, output):
                 output.to_host.append(self._questions.from_remote(frame))
-            if self.state is State.GUARDED:
+            if self._may_be_shell and self.state is State.GUARDED:
                 self._open(output)
         return output
 
@@ -359,10 +359,9 @@ class Session:
             elif message.method == "notifications/initialized":
                 self._replay.see_initialized(frame)
         line = frame.line
-        if self.state is State.GUARDED:
-            line = shell_safe(line)
-        elif self._may_be_shell:
-            line = without_unicode_line_breaks(line)
+        if self._may_be_shell:
+            spell = shell_safe if self.state is State.GUARDED else without_unicode_line_breaks
+            line = spell(line)
         output.to_remote.append(line)
 
     def _see_cancelled(self, message: Message) -> None:
@@ -393,10 +392,8 @@ class Session:
         return wanted
 
     def _is_answer_for_host(self, message: Message, output: Output) -> bool:
-        if self._replay.answers_handshake(message):
-            self._finish_replay(message, output)
-            return False
-        if self._replay.swallow(message):
+        if message.id in self._replay.asked:
+            self._take_replayed(message, output)
             return False
         request = self._pending.pop(message.id, None) if message.id is not None else None
         if request is None or request.method not in _REMEMBERED:
@@ -411,8 +408,9 @@ class Session:
             self._subscriptions.ended(message.id)
         return True
 
-    def _finish_replay(self, message: Message, output: Output) -> None:
-        self._replay.swallow(message)
+    def _take_replayed(self, message: Message, output: Output) -> None:
+        if not self._replay.answers_handshake(message):
+            return
         if not message.result:
             self.refused_replay = (
                 "After the connection was made again, the remote server refused the initialize that the one before "

@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from support.far import Far, machine
+from support.far import Embedded, machine
 from support.host import PACKAGE_PARENT, Host, client_argv
 
 import m2m_ssh_client
@@ -375,7 +375,7 @@ ODD = "a 'b\" $(touch MARK) `touch MARK`;touch MARK\n-x"
 
 
 @pytest.fixture
-def far(tmp_path: Path) -> Iterator[Far]:
+def far(tmp_path: Path) -> Iterator[Embedded]:
     folder = tmp_path / "far"
     folder.mkdir()
     with machine(folder) as started:
@@ -383,7 +383,7 @@ def far(tmp_path: Path) -> Iterator[Far]:
 
 
 def test_odd_file_names_and_values_are_nothing_but_names_and_values(
-    far: Far, tmp_path: Path
+    far: Embedded, tmp_path: Path
 ) -> None:
     folder = tmp_path / ODD
     folder.mkdir()
