@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import echo_server
-from support.far import ENOUGH, Far, machine
+from support.far import ENOUGH, Embedded, machine
 from support.host import PACKAGE_PARENT, Host
 from support.odd_ssh import python
 
@@ -60,7 +60,7 @@ CRASHES = {
 class Place:
     """A machine that is reached with an encrypted key, and everything that the command writes."""
 
-    def __init__(self, folder: Path, far: Far) -> None:
+    def __init__(self, folder: Path, far: Embedded) -> None:
         self.folder, self.far = folder, far
         key = folder / "client"
         change = ["ssh-keygen", "-q", "-p", "-P", "", "-N", PHRASE, "-f", str(key)]
