@@ -293,6 +293,15 @@ def test_ids_and_tokens_of_a_later_connection_do_not_collide_and_find_their_way_
     assert session.from_host([answer(1)], 2).to_remote == []  # the first connection's
 
 
+@pytest.mark.parametrize("rest", ["", "x", '"t"1', "{}", "[" * 5000])
+def test_an_id_that_the_host_has_made_up_passes_as_it_is(rest: str) -> None:
+    session = legacy_session()
+    session.lost("gone", [], 1)
+    reconnect(session)
+    made_up = answer(f"m2m-1:{rest}", {})
+    assert decoded(session.from_host([made_up], 2).to_remote) == decoded([made_up])
+
+
 def test_a_later_server_can_call_its_question_back() -> None:
     session = legacy_session()
     session.lost("gone", [], 1)
