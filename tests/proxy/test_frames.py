@@ -14,11 +14,15 @@ from m2m_ssh_client.errors import MessageTooLongError
 from m2m_ssh_client.proxy.frames import (
     Frame,
     LineSplitter,
+    Members,
     Message,
     NotJSONError,
     NotJSONRPCError,
     error_line,
+    fields,
     parse,
+    raw_json,
+    rewritten,
     shell_safe,
     without_unicode_line_breaks,
 )
@@ -92,6 +96,35 @@ def test_json_that_is_not_json_rpc_is_said_to_be_so(line: bytes) -> None:
 def test_any_bytes_are_a_frame_or_one_of_the_two_errors(line: bytes) -> None:
     with suppress(NotJSONError, NotJSONRPCError):
         parse(line)
+
+
+@pytest.mark.parametrize("rare", [b"1", b"1.5"])
+def test_no_nesting_is_so_deep_that_it_gets_out(rare: bytes) -> None:
+    """Around the depth at which the stack ends, which is another one for reading and for writing."""
+    for depth in range(800, 1400):
+        line = (
+            b'{"jsonrpc":"2.0","id":%b,"method":"x","params":' % rare
+            + b"[" * depth
+            + b"]" * depth
+            + b"}"
+        )
+        with suppress(NotJSONError):
+            parse(line)
+            rewritten(line, lambda _: None)
+
+
+@pytest.mark.parametrize("name", ["x", "\ud800"])
+def test_what_is_rewritten_is_json_whatever_its_names_and_numbers(name: str) -> None:
+    line = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"n":[1e999,-1e999,1.50]},%b:2}'
+    line %= json.dumps(name).encode()
+
+    def change(members: Members) -> None:
+        members["params"] = raw_json(fields(members["params"]))
+        members["id"] = raw_json(7)
+
+    value = json.loads(rewritten(line, change), parse_constant=pytest.fail)
+    assert (value["id"], value[name], value["params"]["n"][2]) == (7, 2, 1.5)
+    assert value["params"]["n"][0] > 1e308
 
 
 JSON_VALUES = st.recursive(
