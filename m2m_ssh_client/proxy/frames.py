@@ -14,7 +14,8 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Any, Final, TypeGuard
 
 import msgspec
@@ -178,6 +179,7 @@ Members = dict[str, msgspec.Raw]
 """The members of one message, as JSON text, in their order."""
 
 _decode_members = msgspec.json.Decoder(Members | list[Members]).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
@@ -211,6 +213,20 @@ def _changed(message: Members, change: Callable[[Members], None]) -> bytes:
     # msgspec refuses a name with half a character in it.
     members = (bytes(raw_json(name)) + b":" + bytes(value) for name, value in message.items())
     return b"{" + b",".join(members) + b"}"
+
+
+def only(frame: Frame, wanted: Sequence[bool]) -> Frame | None:
+    """The frame with those of its messages that are wanted; None if there are none."""
+    if all(wanted):
+        return frame
+    if not any(wanted):
+        return None
+    try:
+        items: list[msgspec.Raw] = _decode_items(frame.line)
+    except (ValueError, RecursionError):  # JSON's rarer forms
+        items = [raw_json(item) for item in _load(frame.line)]
+    line = b"[" + b",".join(map(bytes, compress(items, wanted))) + b"]"
+    return Frame(line, tuple(compress(frame.messages, wanted)))
 
 
 def _load(line: bytes) -> Any:
