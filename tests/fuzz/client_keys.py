@@ -20,6 +20,7 @@ from m2m_ssh_client.ssh.keys import (
 from m2m_ssh_client.ssh.passphrases import passphrases
 from m2m_ssh_client.ssh.settings import Login
 
+_MAGIC, _OPENSSH = b"openssh-key-v1\0", b"OPENSSH PRIVATE KEY"
 _PASSPHRASE = "correct horse"
 _MOST_ROUNDS = (
     16  # of a key derivation, which may take as long as its file says: it is the person's own
@@ -27,7 +28,10 @@ _MOST_ROUNDS = (
 
 
 def check_private_key(content: bytes) -> None:
-    """A file that may hold a key; `correct horse` opens those of the seeds that are encrypted."""
+    """A file that may hold a key, or what is in one; `correct horse` opens those of the seeds that are encrypted."""
+    if content.startswith(_MAGIC):
+        encoded = base64.b64encode(content)
+        content = b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (_OPENSSH, encoded, _OPENSSH)
     path = folder() / "id"
     if not path.exists():
         path.touch(mode=0o600)
@@ -54,7 +58,10 @@ def check_private_key(content: bytes) -> None:
 
 
 def check_public_key(content: bytes) -> None:
-    """A .pub file with a key or a certificate."""
+    """A .pub file with a key or a certificate, or what is in one."""
+    if content.startswith(b"\0\0\0"):
+        name = content[4 : 4 + content[3]] if len(content) > 3 else b""
+        content = name + b" " + base64.b64encode(content)
     path = folder() / "id.pub"
     path.write_bytes(content)
     try:
@@ -145,7 +152,7 @@ def _is_slow(content: bytes) -> bool:
     lines = content.replace(b"\r", b"").split(b"\n")
     try:
         data = base64.b64decode(b"".join(line for line in lines if not line.startswith(b"-")))
-        (_, _, options), _ = take_strings(data.removeprefix(b"openssh-key-v1\0"), 3)
+        (_, _, options), _ = take_strings(data.removeprefix(_MAGIC), 3)
         _, rounds = take_strings(options, 1)
     except ValueError:
         return True

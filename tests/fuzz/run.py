@@ -52,6 +52,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--input", type=Path, help="try this file with one target, without a fuzzer"
     )
+    parser.add_argument("--seed", type=int, default=0, help="of the dice; 0: another one each time")
     parser.add_argument("--corpus", type=Path, help="keep what was learnt here, and begin with it")
     parser.add_argument("--crashes", type=Path, default=Path("fuzz-crashes"))
     options = parser.parse_args()
@@ -77,6 +78,7 @@ def _fuzz(name: str, target: Target, seconds: int, options: argparse.Namespace) 
         command = [
             *(sys.executable, "-m", "fuzz.one", name, f"-max_total_time={seconds}"),
             *(f"-max_len={target.longest}", f"-timeout={_SLOWEST}", f"-rss_limit_mb={_MEMORY}"),
+            f"-seed={options.seed}",
             f"-artifact_prefix={options.crashes.resolve()}/{name}-",
             *([f"-dict={words}"] if target.words else ()),
             *(str(corpus), str(SEEDS / name)),
