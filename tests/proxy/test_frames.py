@@ -7,6 +7,7 @@ import tracemalloc
 from contextlib import suppress
 
 import pytest
+from fuzz.frames import check_line
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -136,6 +137,31 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=10,
 )
+
+
+MEMBERS = {
+    "jsonrpc": st.sampled_from(["2.0", "2.0", "2.0", "1.0", 2.0, None]),
+    "id": st.none() | st.integers() | st.text(max_size=3) | st.floats() | st.just([1]),
+    "method": st.text(max_size=5) | st.integers(),
+    "params": JSON_VALUES,
+    "result": JSON_VALUES,
+    "error": JSON_VALUES,
+}
+MESSAGES = st.fixed_dictionaries({}, optional=MEMBERS)
+CHANGES = st.tuples(
+    st.integers(0, 200), st.integers(0, 3), st.sampled_from(["", ",", "]", '"', "\\", " \t", "1e9"])
+)
+
+
+@given(MESSAGES | st.lists(MESSAGES, max_size=3), st.booleans(), st.none() | CHANGES)
+def test_a_line_is_a_frame_exactly_if_json_reads_it_and_it_is_json_rpc(
+    value: object, ascii_only: bool, change: tuple[int, int, str] | None
+) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    if change is not None:
+        at, size, new = change
+        text = text[:at] + new + text[at + size :]
+    check_line(text.encode("utf-8", "surrogatepass"))
 
 
 @given(JSON_VALUES, st.booleans())
