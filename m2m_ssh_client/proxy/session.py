@@ -313,7 +313,9 @@ class Session:
 
     def _settle_while_held(self, frame: Frame, output: Output) -> bool:
         """Whether the frame needs no sending: the replay says it, or it calls back what is still here."""
-        message = frame.messages[0]
+        message, *more = frame.messages
+        if more or message.is_request:
+            return False
         if self._replay.needed and message.method == "notifications/initialized":
             self._replay.see_initialized(frame)
             return True

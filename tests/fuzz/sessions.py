@@ -29,6 +29,7 @@ def check(data: bytes) -> None:
 class _Story:
     def __init__(self, *, shell: bool, retries: bool) -> None:
         self.shell = shell
+        self.retries = retries
         self.session = Session(PREFIX, may_be_shell=shell, hold_time=20.0, retry_tool_calls=retries)
         self.now = 0.0
         self.connected = False
@@ -36,6 +37,7 @@ class _Story:
         self.unsent: list[bytes] = []
         self.asked: dict[int | str, str] = {}
         self.answered: Counter[int | str] = Counter()
+        self.called: Counter[int | str] = Counter()
 
     def go_on(self, what: bytes, line: bytes) -> None:
         if what == b">":
@@ -49,9 +51,12 @@ class _Story:
             self.connected = False
             unsent, self.unsent = self.unsent, []
             self._take(self.session.lost("gone", unsent, self.now))
-        elif what in (b"|", b"."):
-            self.blocked = what == b"|"
-            self.unsent.clear()
+        elif what == b"|":
+            self.blocked = True
+        elif what == b".":
+            unsent, self.unsent = self.unsent, []
+            self.blocked = False
+            self._deliver(unsent)
         elif what == b"~":
             self.now += 8.0
             self._take(self.session.expire(self.now, "waiting"))
@@ -106,8 +111,18 @@ class _Story:
                 assert SAFE.fullmatch(line), line
         if self.blocked:
             self.unsent += output.to_remote
+        else:
+            self._deliver(output.to_remote)
         assert self.session.pending >= 0
         assert self.session.next_expiry > -1
+
+    def _deliver(self, lines: list[bytes]) -> None:
+        """What has effects goes out once."""
+        for line in lines:
+            for message in parse(line).messages:
+                if message.method == "tools/call" and message.id in self.asked:
+                    self.called[message.id] += 1
+                    assert self.called[message.id] == 1 or self.retries, f"ran twice: {line!r}"
 
 
 def _messages(line: bytes) -> list[dict[str, Any]]:
