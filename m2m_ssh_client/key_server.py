@@ -284,6 +284,9 @@ def _http_exchange(
             stream=True,
         ) as response,
     ):
+        # Nothing was to be encoded. A few bytes of one encoding within another fill any memory.
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise ValueError("the answer is compressed, which was not asked for")
         content = bytearray()
         # One byte at a time (from a buffer): a larger piece would be waited for beyond the
         # deadline.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import logging
 import socket
@@ -534,6 +535,17 @@ def test_an_answer_that_never_ends_is_given_up(
     with pytest.raises(KeyServerError, match="no complete answer in time"):
         client.server_public_key()
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_compressed_answer_is_not_unpacked(times: int, client: KeyServer, http: _Server) -> None:
+    """Four times over, a bomb of some hundred bytes."""
+    body = GOOD_KEY.body + b" " * 10_000_000
+    for _ in range(times):
+        body = gzip.compress(body)
+    http.replies = [Reply(200, body, (("Content-Encoding", ", ".join(["gzip"] * times)),))]
+    with pytest.raises(KeyServerError, match="compressed"):
+        client.server_public_key()
 
 
 @pytest.mark.parametrize(

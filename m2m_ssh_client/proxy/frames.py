@@ -13,7 +13,9 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Any, Final, TypeGuard
 
 import msgspec
@@ -106,7 +108,10 @@ def _parse_slowly(line: bytes) -> Frame:
     items = value if isinstance(value, list) else [value]
     if not items or not all(isinstance(item, dict) for item in items):
         raise NotJSONRPCError("not an object")
-    return Frame(line, tuple(_message_of(item) for item in items))
+    try:
+        return Frame(line, tuple(_message_of(item) for item in items))
+    except RecursionError as exc:  # writing takes a little more of the stack than reading
+        raise NotJSONError(str(exc)) from exc
 
 
 def _message_of(item: dict[str, Any]) -> Message:
@@ -128,8 +133,8 @@ def _message_of(item: dict[str, Any]) -> Message:
 def fields(text: JSONText) -> dict[str, Any]:
     """The members of an object in JSON text; empty if it is anything else."""
     try:
-        value = json.loads(bytes(text))
-    except (ValueError, RecursionError):
+        value = _load(bytes(text))
+    except NotJSONError:
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -149,33 +154,73 @@ Members = dict[str, msgspec.Raw]
 """The members of one message, as JSON text, in their order."""
 
 _decode_members = msgspec.json.Decoder(Members | list[Members]).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
-    """The line after `change` has been at the members of each of its messages; other members keep their bytes."""
+    """The line after `change` has been at the members of each of its messages; other members keep their bytes.
+
+    A line whose nesting only just fitted on the stack when it was parsed may stay as it is.
+    """
+    try:
+        return _rewritten(line, change)
+    except (NotJSONError, RecursionError):
+        return line
+
+
+def _rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
     try:
         messages = _decode_members(line)
     except ValueError:  # JSON's rarer forms
-        value = json.loads(line)
+        value = _load(line)
         as_text = [
             {name: raw_json(item[name]) for name in item}
             for item in (value if isinstance(value, list) else [value])
         ]
         messages = as_text if isinstance(value, list) else as_text[0]
-    for message in messages if isinstance(messages, list) else [messages]:
-        change(message)
-    return msgspec.json.encode(messages)
+    if isinstance(messages, dict):
+        return _changed(messages, change)
+    return b"[" + b",".join(_changed(message, change) for message in messages) + b"]"
+
+
+def _changed(message: Members, change: Callable[[Members], None]) -> bytes:
+    change(message)
+    # msgspec refuses a name with half a character in it.
+    members = (bytes(raw_json(name)) + b":" + bytes(value) for name, value in message.items())
+    return b"{" + b",".join(members) + b"}"
+
+
+def only(frame: Frame, wanted: Sequence[bool]) -> Frame | None:
+    """The frame with those of its messages that are wanted; None if there are none."""
+    if all(wanted):
+        return frame
+    if not any(wanted):
+        return None
+    try:
+        items: list[msgspec.Raw] = _decode_items(frame.line)
+    except (ValueError, RecursionError):  # JSON's rarer forms
+        items = [raw_json(item) for item in _load(frame.line)]
+    line = b"[" + b",".join(map(bytes, compress(items, wanted))) + b"]"
+    return Frame(line, tuple(compress(frame.messages, wanted)))
 
 
 def _load(line: bytes) -> Any:
     try:
-        return json.loads(line.decode(), parse_constant=_refuse_constant)
+        return _decode_anything(line.decode())
     except (ValueError, RecursionError) as exc:
         raise NotJSONError(str(exc)) from exc
 
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(number: str) -> float:
+    """As near as a float comes: an infinite one could not be written again."""
+    return min(max(float(number), -sys.float_info.max), sys.float_info.max)
+
+
+_decode_anything = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
 
 
 def id_of_broken_answer(line: bytes) -> Id | None:

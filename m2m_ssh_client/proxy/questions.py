@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from m2m_ssh_client.proxy.frames import (
@@ -103,7 +104,9 @@ class Questions:
     def _unmarked(self, id_: object) -> object:
         head = f"{self._prefix}{self._connection}:"
         if isinstance(id_, str) and id_.startswith(head):
-            return json.loads(id_[len(head) :])
+            with suppress(ValueError, RecursionError):  # a host may make one up
+                original = json.loads(id_[len(head) :])
+                return original if is_id(original) else id_
         return id_
 
     def _mark_members(self, message: Members) -> None:

@@ -69,8 +69,11 @@ class Replay:
                 self._subscriptions[uri] = params
 
     def see_initialized(self, frame: Frame) -> None:
-        """The host's `notifications/initialized` passes."""
-        self._initialized = frame.line
+        """The host's `notifications/initialized` passes, perhaps within a batch: the rest of that is not repeated."""
+        alone = len(frame.messages) == 1
+        self._initialized = (
+            frame.line if alone else message_line(method="notifications/initialized")
+        )
 
     def see_handshake(self, result: dict[str, Any]) -> None:
         """The answer to the host's own `initialize` passes."""

@@ -29,6 +29,7 @@ from m2m_ssh_client.proxy.frames import (
     fields,
     id_of_broken_answer,
     is_id,
+    only,
     parse,
     shell_safe,
     without_unicode_line_breaks,
@@ -210,8 +211,9 @@ class Session:
                 self._take_noise(line, exc, output)
                 continue
             self.answered = self.process_answered = True
-            if self._is_for_host(frame, output):
-                output.to_host.append(self._questions.from_remote(frame))
+            wanted = only(frame, [self._is_for_host(each, output) for each in frame.messages])
+            if wanted is not None:
+                output.to_host.append(self._questions.from_remote(wanted))
             if self._may_be_shell and self.state is State.GUARDED:
                 self._open(output)
         return output
@@ -226,7 +228,8 @@ class Session:
         self.state = State.LOST
         self.process_answered = False
         self._reconnecting = True
-        unsent_frames = [frame for frame in map(parse, unsent) if self._is_the_hosts(frame)]
+        frames = [self._unanswered(frame) for frame in map(parse, unsent)]
+        unsent_frames = [frame for frame in frames if frame and self._is_the_hosts(frame)]
         kept = {message.id for frame in unsent_frames for message in frame.messages}
         again: list[Frame] = []
         for id_, request in self._pending.items():
@@ -310,7 +313,9 @@ class Session:
 
     def _settle_while_held(self, frame: Frame, output: Output) -> bool:
         """Whether the frame needs no sending: the replay says it, or it calls back what is still here."""
-        message = frame.messages[0]
+        message, *more = frame.messages
+        if more or message.is_request:
+            return False
         if self._replay.needed and message.method == "notifications/initialized":
             self._replay.see_initialized(frame)
             return True
@@ -376,27 +381,35 @@ class Session:
             return self._harmless_tools.include(message)
         return message.method in _REPEATABLE or str(message.method).endswith("/list")
 
+    def _unanswered(self, frame: Frame) -> Frame | None:
+        """Without the requests that were answered although they never left: a server may guess their ids."""
+        return only(
+            frame,
+            [
+                not m.is_request or m.id in self._pending or self._replay.is_own(m)
+                for m in frame.messages
+            ],
+        )
+
     def _is_the_hosts(self, frame: Frame) -> bool:
         return not _is_about_a_question(frame) and not any(
             self._replay.is_own(message) for message in frame.messages
         )
 
-    def _is_for_host(self, frame: Frame, output: Output) -> bool:
-        """Note what the frame answers; False if the host did not ask for it."""
-        wanted = False
-        for message in frame.messages:
-            if message.is_response:
-                wanted |= self._is_answer_for_host(message, output)
-            else:
-                wanted |= not self._subscriptions.repeats(message)
-        return wanted
+    def _is_for_host(self, message: Message, output: Output) -> bool:
+        """Note what the message answers; False if the host did not ask for it, or has its answer."""
+        if message.is_response:
+            return self._is_answer_for_host(message, output)
+        return not self._subscriptions.repeats(message)
 
     def _is_answer_for_host(self, message: Message, output: Output) -> bool:
         if message.id in self._replay.asked:
             self._take_replayed(message, output)
             return False
         request = self._pending.pop(message.id, None) if message.id is not None else None
-        if request is None or request.method not in _REMEMBERED:
+        if request is None:
+            return message.id is None
+        if request.method not in _REMEMBERED:
             return True
         if request.method == "initialize" and message.result:
             self._replay.see_handshake(fields(message.result))

@@ -82,8 +82,11 @@ class PublicKey(NamedTuple):
     @classmethod
     def of(cls, blob: bytes) -> PublicKey:
         """From its blob, of a type that need not be known here. Raises ValueError."""
-        (key_type,), _ = take_strings(blob, 1)
-        return cls(key_type.decode("ascii"), blob)
+        (name,), _ = take_strings(blob, 1)
+        key_type = name.decode("ascii")
+        if not key_type.isprintable():  # RFC 4251 §6
+            raise ValueError("not the name of a type")
+        return cls(key_type, blob)
 
     @classmethod
     def parse(cls, text: bytes) -> PublicKey:

@@ -36,7 +36,9 @@ class BehindMarker:
                     self._pass_on(behind)
                 return
             logger.info("before the remote command: %s", shortened(printable(line.rstrip(b"\r"))))
-        self._rest = rest[-len(self._marker) - 1 :]  # however long a line without an end becomes
+        # However long a line without an end becomes. A terminal may put several carriage returns at its end.
+        text = rest.rstrip(b"\r")
+        self._rest = text[-len(self._marker) :] + rest[len(text) : len(text) + 1]
         self._drop(len(data))
 
     def _drop(self, size: int) -> None:

@@ -7,6 +7,7 @@ import tracemalloc
 from contextlib import suppress
 
 import pytest
+from fuzz.frames import check_line
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,11 +15,15 @@ from m2m_ssh_client.errors import MessageTooLongError
 from m2m_ssh_client.proxy.frames import (
     Frame,
     LineSplitter,
+    Members,
     Message,
     NotJSONError,
     NotJSONRPCError,
     error_line,
+    fields,
     parse,
+    raw_json,
+    rewritten,
     shell_safe,
     without_unicode_line_breaks,
 )
@@ -94,6 +99,35 @@ def test_any_bytes_are_a_frame_or_one_of_the_two_errors(line: bytes) -> None:
         parse(line)
 
 
+@pytest.mark.parametrize("rare", [b"1", b"1.5"])
+def test_no_nesting_is_so_deep_that_it_gets_out(rare: bytes) -> None:
+    """Around the depth at which the stack ends, which is another one for reading and for writing."""
+    for depth in range(800, 1400):
+        line = (
+            b'{"jsonrpc":"2.0","id":%b,"method":"x","params":' % rare
+            + b"[" * depth
+            + b"]" * depth
+            + b"}"
+        )
+        with suppress(NotJSONError):
+            parse(line)
+            rewritten(line, lambda _: None)
+
+
+@pytest.mark.parametrize("name", ["x", "\ud800"])
+def test_what_is_rewritten_is_json_whatever_its_names_and_numbers(name: str) -> None:
+    line = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"n":[1e999,-1e999,1.50]},%b:2}'
+    line %= json.dumps(name).encode()
+
+    def change(members: Members) -> None:
+        members["params"] = raw_json(fields(members["params"]))
+        members["id"] = raw_json(7)
+
+    value = json.loads(rewritten(line, change), parse_constant=pytest.fail)
+    assert (value["id"], value[name], value["params"]["n"][2]) == (7, 2, 1.5)
+    assert value["params"]["n"][0] > 1e308
+
+
 JSON_VALUES = st.recursive(
     st.none()
     | st.booleans()
@@ -103,6 +137,31 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=10,
 )
+
+
+MEMBERS = {
+    "jsonrpc": st.sampled_from(["2.0", "2.0", "2.0", "1.0", 2.0, None]),
+    "id": st.none() | st.integers() | st.text(max_size=3) | st.floats() | st.just([1]),
+    "method": st.text(max_size=5) | st.integers(),
+    "params": JSON_VALUES,
+    "result": JSON_VALUES,
+    "error": JSON_VALUES,
+}
+MESSAGES = st.fixed_dictionaries({}, optional=MEMBERS)
+CHANGES = st.tuples(
+    st.integers(0, 200), st.integers(0, 3), st.sampled_from(["", ",", "]", '"', "\\", " \t", "1e9"])
+)
+
+
+@given(MESSAGES | st.lists(MESSAGES, max_size=3), st.booleans(), st.none() | CHANGES)
+def test_a_line_is_a_frame_exactly_if_json_reads_it_and_it_is_json_rpc(
+    value: object, ascii_only: bool, change: tuple[int, int, str] | None
+) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    if change is not None:
+        at, size, new = change
+        text = text[:at] + new + text[at + size :]
+    check_line(text.encode("utf-8", "surrogatepass"))
 
 
 @given(JSON_VALUES, st.booleans())

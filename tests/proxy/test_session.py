@@ -106,7 +106,8 @@ def test_noise_of_the_remote_is_skipped_and_logged(
 ) -> None:
     session = open_session()
     with caplog.at_level(logging.WARNING):
-        assert session.from_remote([noise, answer(1), noise]).to_host == [answer(1)]
+        session.from_host([request(1)], 0)
+    assert session.from_remote([noise, answer(1), noise]).to_host == [answer(1)]
     assert len(caplog.records) == 2
     assert [".bashrc" in record.getMessage() for record in caplog.records] == [True, False]
 
@@ -117,6 +118,32 @@ def test_an_answer_that_is_no_valid_json_answers_its_request_with_an_error() -> 
     output = session.from_remote([b'{"jsonrpc":"2.0","id":7,"result":{"mean":NaN}}'])
     assert [error_of(line)[:2] for line in output.to_host] == [(7, -32000)]
     assert "NaN" in error_of(output.to_host[0])[2]
+    assert session.pending == 0
+
+
+def test_an_answer_that_nobody_waits_for_is_dropped_and_an_error_without_an_id_is_not() -> None:
+    session = open_session()
+    no_id = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"?"}}'
+    session.from_host([request(1)], 0)
+    output = session.from_remote([answer(2), answer(1), answer(1), no_id])
+    assert output.to_host == [answer(1), no_id]
+
+
+def test_of_a_batch_only_that_is_passed_on_which_somebody_waits_for() -> None:
+    session = open_session()
+    session.from_host([request(1)], 0)
+    batch = b"[" + b",".join([answer(1), NOTE, answer(2), answer(1)]) + b"]"
+    assert session.from_remote([batch]).to_host == [b"[" + answer(1) + b"," + NOTE + b"]"]
+    assert session.from_remote([b"[" + answer(1) + b"]"]).to_host == []
+
+
+def test_an_answer_from_a_server_that_has_not_got_the_request_is_none_or_the_only_one() -> None:
+    session = Session()
+    session.from_host([request(1)], 0)
+    sent = session.connected().to_remote
+    assert session.from_remote([answer(1)]).to_host == [answer(1)]
+    assert session.lost("gone", sent, 1).to_host == []  # not a byte of it had left
+    assert session.connected().to_remote == []
     assert session.pending == 0
 
 

@@ -181,6 +181,31 @@ def test_an_initialized_that_comes_during_the_outage_is_not_sent_twice() -> None
     assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
 
 
+def test_of_a_batch_with_initialized_in_it_nothing_else_is_said_again() -> None:
+    session = Session()
+    session.connected()
+    session.from_host([request(0, "initialize")], 0)
+    session.from_remote([answer(0, HELLO)])
+    initialized = line(method="notifications/initialized")
+    session.from_host([b"[" + initialized + b"," + request(1) + b"]"], 0)
+    session.from_remote([answer(1)])
+    session.lost("gone", [], 1)
+    assert decoded(reconnect(session).to_remote) == decoded([initialized])
+
+
+@pytest.mark.parametrize("method", ["notifications/initialized", "notifications/cancelled"])
+def test_a_request_beside_a_notification_that_is_settled_is_held_all_the_same(method: str) -> None:
+    session = legacy_session()
+    session.lost("gone", [], 1)
+    notification = line(method=method, params={"requestId": 7})
+    session.from_host([request(7), b"[" + notification + b"," + request(8) + b"]"], 2)
+    session.from_host([request(9, method, requestId=7)], 2)
+    assert session.pending == 3
+    assert [value["error"]["message"] for value in decoded(session.failed("over").to_host)] == [
+        "over"
+    ] * 3
+
+
 def test_requests_that_come_meanwhile_are_held_and_sent_in_order() -> None:
     session = legacy_session()
     session.lost("gone", [], 1)
@@ -291,6 +316,15 @@ def test_ids_and_tokens_of_a_later_connection_do_not_collide_and_find_their_way_
         json.loads(answer(1, {"n": 1.50})),
     ]
     assert session.from_host([answer(1)], 2).to_remote == []  # the first connection's
+
+
+@pytest.mark.parametrize("rest", ["", "x", '"t"1', "{}", "[" * 5000])
+def test_an_id_that_the_host_has_made_up_passes_as_it_is(rest: str) -> None:
+    session = legacy_session()
+    session.lost("gone", [], 1)
+    reconnect(session)
+    made_up = answer(f"m2m-1:{rest}", {})
+    assert decoded(session.from_host([made_up], 2).to_remote) == decoded([made_up])
 
 
 def test_a_later_server_can_call_its_question_back() -> None:

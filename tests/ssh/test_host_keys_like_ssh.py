@@ -23,7 +23,7 @@ from support.sshd import make_privilege_separation_folder
 
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError
 from m2m_ssh_client.ssh.host_keys import HostVerifier
-from m2m_ssh_client.ssh.known_hosts import KnownHosts
+from m2m_ssh_client.ssh.known_hosts import KnownHosts, on_file
 from m2m_ssh_client.ssh.settings import StrictHostKeyChecking, Trust
 
 pytestmark = pytest.mark.interop
@@ -339,6 +339,23 @@ def test_ssh_keygen_finds_the_lines_that_we_find(keys: Keys, content: str, name:
     file = keys.folder / "random"
     file.write_text(keys.filled_in(content), newline="")
     ours = [entry.line for entry in KnownHosts.load([file]).entries_for(name)]
+    assert ours == found_by_keygen(file, name)
+
+
+patterns = st.text(alphabet="node.example*?![]:2,|", max_size=12)
+
+
+@settings(some, max_examples=60)
+@given(names=st.lists(patterns, min_size=1, max_size=8), name=st.just("node.example") | patterns)
+def test_ssh_keygen_finds_what_we_find_by_any_pattern(
+    keys: Keys, names: list[str], name: str
+) -> None:
+    """For a name that a machine can have."""
+    name = re.sub(r"[*?!,|\s]", "", name) or "n"
+    file = keys.folder / "patterns"
+    spelt = [*names, name, name.upper(), name[:1] + "*", f"{name},!*{name[-1]}", f"?{name[1:]}"]
+    file.write_text("".join(f"{each} {keys.public('ed25519')}\n" for each in spelt), newline="")
+    ours = [entry.line for entry in KnownHosts.load([file]).entries_for(on_file(name))]
     assert ours == found_by_keygen(file, name)
 
 

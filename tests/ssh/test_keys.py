@@ -368,6 +368,12 @@ def test_no_blob_raises_anything_but_a_value_error(blob: bytes) -> None:
             read(blob)
 
 
+@pytest.mark.parametrize("name", [b"ssh-\x1b[2J", b"ssh-\n", "ssh-ü".encode()])
+def test_a_type_whose_name_is_not_printable_is_none(name: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        PublicKey.of(wire_strings(name, b"x"))
+
+
 PEM = b"-----BEGIN %s-----\nAAAA\n-----END %s-----\n"
 
 

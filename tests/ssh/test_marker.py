@@ -14,11 +14,12 @@ MARKER = "m2m-start-0123456789abcdef"
 NOISE = b"Welcome!\r\nLast login: \x1b[31mnever\n$ "
 
 
-@given(st.lists(st.integers(1, 30)), st.binary(max_size=40))
+@given(st.lists(st.integers(1, 30)), st.binary(max_size=40), st.integers(0, 3))
 def test_only_what_follows_the_marker_is_passed_on_however_it_is_cut(
-    cuts: list[int], output: bytes
+    cuts: list[int], output: bytes, returns: int
 ) -> None:
-    stream = NOISE + MARKER.encode() + b"\r\n" + output
+    end = b"\r" * returns + b"\n"  # two: a terminal behind a terminal
+    stream = NOISE + MARKER.encode() + end + output
     passed: list[bytes] = []
     dropped: list[int] = []
     behind = BehindMarker(MARKER, passed.append, dropped.append)
@@ -28,7 +29,7 @@ def test_only_what_follows_the_marker_is_passed_on_however_it_is_cut(
             behind(piece)
     assert b"".join(passed) == output
     assert all(passed)
-    assert sum(dropped) == len(NOISE) + len(MARKER) + 2
+    assert sum(dropped) == len(NOISE) + len(MARKER) + len(end)
 
 
 def test_what_came_before_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

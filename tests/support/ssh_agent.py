@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,7 +27,7 @@ class SshAgent:
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + _START_TIMEOUT
-        while not Path(self.path).exists():
+        while not _listens_at(self.path):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.__exit__(None, None, None)
                 raise AssertionError("ssh-agent did not start")
@@ -72,3 +74,11 @@ class SshAgent:
             stdin=subprocess.DEVNULL,
             capture_output=True,
         )
+
+
+def _listens_at(path: str) -> bool:
+    """The file is there a moment before anybody listens."""
+    if sys.platform == "win32":
+        raise NotImplementedError
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(path) == 0

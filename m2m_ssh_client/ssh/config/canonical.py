@@ -7,6 +7,7 @@ import socket
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from m2m_ssh_client.ssh.config.lines import shown
 from m2m_ssh_client.ssh.config.patterns import listed
 
 
@@ -50,7 +51,7 @@ def canonical(name: str, rules: Rules) -> str:
         if official is not None:
             return _alias(candidate.removesuffix("."), official, rules.cnames)
     if not rules.falls_back:
-        raise ValueError(f"{name} is known in none of CanonicalDomains")
+        raise ValueError(f"{shown(name)} is known in none of CanonicalDomains")
     return _followed(name, rules)
 
 

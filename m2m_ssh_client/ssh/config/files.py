@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from m2m_ssh_client.errors import ConfigError
+from m2m_ssh_client.ssh.config.lines import shown as shown_text
 from m2m_ssh_client.ssh.config.tokens import expand_home
 from m2m_ssh_client.text import printable
 
@@ -61,7 +62,7 @@ def included(pattern: str, by: File) -> list[File]:
 
     if pattern.startswith("~"):
         if by.system:
-            raise ValueError(f"Include {pattern}: no ~ in a system-wide file")
+            raise ValueError(f"Include {shown_text(pattern)}: no ~ in a system-wide file")
         pattern = expand_home(pattern)
     folder = _system_folder() if by.system else Path.home() / ".ssh"
     # The folder is no part of the pattern: there may be a bracket in the name of a home.

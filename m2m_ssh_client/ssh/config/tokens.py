@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
+from m2m_ssh_client.ssh.config.lines import shown
+
 _TOKEN = re.compile(r"%(?P<token>.?)", re.DOTALL)
 _TOKEN_OR_VARIABLE = re.compile(r"%(?P<token>.?)|\$\{(?P<name>[^}]*)(?P<end>\}?)", re.DOTALL)
 
@@ -59,7 +61,7 @@ class Tokens:
 
         def value(token: str) -> str:
             if only and token not in only + "%":
-                raise ValueError(f"%{token} means nothing here")
+                raise ValueError(f"{shown(f'%{token}')} means nothing here")
             if token in self._known:
                 return self._known[token]
             return self._machine[token]
@@ -86,7 +88,7 @@ def expand_home(text: str) -> str:
     # expanduser leaves alone what it does not know.
     expanded = os.path.expanduser(text)  # noqa: PTH111 - of a Path, "~" in "./~x" would be one too
     if expanded.startswith("~"):
-        raise ValueError(f"{text.partition('/')[0]}: no such user")
+        raise ValueError(f"{shown(text.partition('/')[0])}: no such user")
     return expanded
 
 
@@ -121,7 +123,7 @@ def _expand(text: str, value: Callable[[str], str], variables: bool) -> str:
         try:
             return value(token)
         except KeyError:
-            raise ValueError(f"%{token} means nothing here") from None
+            raise ValueError(f"{shown(f'%{token}')} means nothing here") from None
 
     return (_TOKEN_OR_VARIABLE if variables else _TOKEN).sub(replacement, text)
 
@@ -130,5 +132,5 @@ def _variable(name: str, end: str) -> str:
     if not name or not end:
         raise ValueError("${ without a name and }")
     if name not in os.environ:
-        raise ValueError(f"the environment variable {name} is not set")
+        raise ValueError(f"the environment variable {shown(name)} is not set")
     return os.environ[name]

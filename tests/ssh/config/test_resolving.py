@@ -224,6 +224,19 @@ def test_blocks_and_includes_are_for_files(folder: Folder, option: str) -> None:
     assert "bad configuration option" in folder.refusal("", options=[option])
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"HostName %\x11",
+        b"IdentityFile ~\x1b[2J/x",
+        b"IdentityFile ${\x1b}",
+        b"HostName \x1b[2J\nCanonicalizeHostname yes\nCanonicalDomains x.invalid\nCanonicalizeFallbackLocal no",
+    ],
+)
+def test_nothing_that_an_error_repeats_can_steer_a_terminal(folder: Folder, line: bytes) -> None:
+    assert folder.refusal(line).isprintable()
+
+
 def test_an_error_cannot_steer_a_terminal(folder: Folder) -> None:
     message = folder.refusal(b"Port \x1b[2J\xff" + b"x" * 9999 + b"\n")
     assert r"bad port \x1b[2J\xff" in message

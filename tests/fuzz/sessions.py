@@ -1,0 +1,135 @@
+"""The session between a host and a remote, of which neither keeps to any protocol."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from fuzz.frames import SAFE, strict
+
+from m2m_ssh_client.proxy.frames import NotJSONError, NotJSONRPCError, is_id, parse
+from m2m_ssh_client.proxy.session import Output, Session, State
+
+PREFIX = "m2m-"
+
+
+def check(data: bytes) -> None:
+    """A story in lines, of which the first byte says what happens; the first line has the options.
+
+    `>` the host says what follows, `<` the remote does; `+` there is a connection, `-` it is lost, `|` what goes
+    out does not leave, `.` it does, `~` time passes, `?` the process ended, `!` it is all over.
+    """
+    options, *steps = data.split(b"\n")
+    story = _Story(shell=b"s" in options, retries=b"r" in options)
+    for step in steps:
+        story.go_on(step[:1], step[1:])
+    story.end()
+
+
+class _Story:
+    def __init__(self, *, shell: bool, retries: bool) -> None:
+        self.shell = shell
+        self.retries = retries
+        self.session = Session(PREFIX, may_be_shell=shell, hold_time=20.0, retry_tool_calls=retries)
+        self.now = 0.0
+        self.connected = False
+        self.blocked = False
+        self.unsent: list[bytes] = []
+        self.asked: dict[int | str, str] = {}
+        self.answered: Counter[int | str] = Counter()
+        self.called: Counter[int | str] = Counter()
+
+    def go_on(self, what: bytes, line: bytes) -> None:
+        if what == b">":
+            self._host_says(line)
+        elif what == b"<" and self.connected:
+            self._take(self.session.from_remote([line]))
+        elif what == b"+" and not self.connected and self.session.state is not State.FAILED:
+            self.connected = True
+            self._take(self.session.connected())
+        elif what == b"-" and self.connected:
+            self.connected = False
+            unsent, self.unsent = self.unsent, []
+            self._take(self.session.lost("gone", unsent, self.now))
+        elif what == b"|":
+            self.blocked = True
+        elif what == b".":
+            unsent, self.unsent = self.unsent, []
+            self.blocked = False
+            self._deliver(unsent)
+        elif what == b"~":
+            self.now += 8.0
+            self._take(self.session.expire(self.now, "waiting"))
+        elif what == b"?" and self.connected and not self.session.process_answered:
+            self._end_process()
+        elif what == b"!":
+            self.connected = False
+            self._take(self.session.failed("over"))
+
+    def end(self) -> None:
+        self._take(self.session.failed("over"))
+        assert self.session.pending == 0
+        for id_, method in self.asked.items():
+            # A subscription that was called back ends without an answer.
+            least = 0 if method == "subscriptions/listen" else 1
+            assert least <= self.answered[id_] <= 1, (id_, method, self.answered)
+
+    def _end_process(self) -> None:
+        output = self.session.ended_on_discover()
+        if output is not None:
+            self.connected = False
+            self.unsent.clear()
+            self._take(output)
+
+    def _host_says(self, line: bytes) -> None:
+        """As far as it asks under ids that are new, and not ours: MCP demands that of a host."""
+        try:
+            messages = parse(line).messages
+        except (NotJSONError, NotJSONRPCError):
+            messages = ()
+        asked = {
+            message.id: message.method or ""
+            for message in messages
+            if message.is_request and message.id is not None
+        }
+        count = sum(message.is_request for message in messages)
+        ours = any(isinstance(id_, str) and id_.startswith(PREFIX) for id_ in asked)
+        if len(asked) == count and not ours and not asked.keys() & self.asked.keys():
+            self.asked |= asked
+            self._take(self.session.from_host([line], self.now))
+
+    def _take(self, output: Output) -> None:
+        for line in output.to_host:
+            for value in _messages(line):
+                id_ = value.get("id")
+                if "method" not in value and is_id(id_) and id_ in self.asked:
+                    self.answered[id_] += 1
+                    assert self.answered[id_] == 1, f"answered twice: {id_!r}"
+        for line in output.to_remote:
+            _messages(line)
+            if self.shell and not self.session.process_answered:
+                assert SAFE.fullmatch(line), line
+        if self.blocked:
+            self.unsent += output.to_remote
+        else:
+            self._deliver(output.to_remote)
+        assert self.session.pending >= 0
+        assert self.session.next_expiry > -1
+
+    def _deliver(self, lines: list[bytes]) -> None:
+        """What has effects goes out once."""
+        for line in lines:
+            for message in parse(line).messages:
+                if message.method == "tools/call" and message.id in self.asked:
+                    self.called[message.id] += 1
+                    assert self.called[message.id] == 1 or self.retries, f"ran twice: {line!r}"
+
+
+def _messages(line: bytes) -> list[dict[str, Any]]:
+    """What is in a line, which must be one, and be JSON-RPC 2.0."""
+    assert b"\n" not in line
+    value = strict(line)
+    items = value if isinstance(value, list) else [value]
+    assert items
+    assert all(isinstance(item, dict) and item["jsonrpc"] == "2.0" for item in items)
+    return items
