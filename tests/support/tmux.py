@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -69,7 +70,8 @@ class Pane:
             ended, screen = self._has_ended(), self.screen()
             return seen(screen) or ended
 
-        wait_until(is_there, _PATIENCE)
+        with suppress(AssertionError):
+            wait_until(is_there, _PATIENCE)
         assert seen(screen), f"never seen; the screen is:\n{screen}"
         return screen
 
