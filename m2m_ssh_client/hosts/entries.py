@@ -27,6 +27,10 @@ _NO_FILES = ("none", "SSH_AUTH_SOCK")
 _SSH_OPTION = re.compile(r"\s*(\w+)(?:\s*=\s*|\s+)(.*)", re.DOTALL)
 _OURS = re.compile(r"(?:.*[\\/])?m2m-(?:mcp-server-)?ssh-client(?:\.exe)?(?:[@=<>~!\[].*)?")
 _OUR_SECRET = re.compile(r"--passphrase")
+_OUR_VARIABLE = re.compile(r"(--env=)?(\w+)=.*", re.DOTALL)
+_OUR_KEYWORD = re.compile(
+    r"(-o|--ssh-option=)?\W*(setenv|proxycommand)\b.*", re.DOTALL | re.IGNORECASE
+)
 _SECRET = re.compile(
     r".*(pass|token|secret|key|auth|header|bearer|credential|cookie)[^:/]*", re.IGNORECASE
 )
@@ -103,9 +107,12 @@ def without_secrets(argv: Sequence[str]) -> list[str]:
     secret = _OUR_SECRET if is_ours(argv) else _SECRET
     result: list[str] = []
     hide = False
-    for word in argv:
+    for before, word in zip(["", *argv], argv, strict=False):
         name, equals, _ = word.partition("=")
-        if hide and not word.startswith("-"):
+        shown = _without_value(before, word) if secret is _OUR_SECRET else word
+        if shown != word:
+            result.append(shown)
+        elif hide and not word.startswith("-"):
             result.append(HIDDEN)
         elif "://" in name:
             result.append(_IN_URL.sub(HIDDEN, word))
@@ -117,6 +124,18 @@ def without_secrets(argv: Sequence[str]) -> list[str]:
         if word == "--":
             secret = _SECRET
     return result
+
+
+def _without_value(before: str, word: str) -> str:
+    """An argument of ours, without the value of a variable (`--env`, SetEnv) or the words of a ProxyCommand."""
+    for pattern, options_before in (
+        (_OUR_VARIABLE, ("--env",)),
+        (_OUR_KEYWORD, ("-o", "--ssh-option")),
+    ):
+        found = pattern.fullmatch(word)
+        if found and (found[1] or before in options_before):
+            return f"{found[1] or ''}{found[2]}={HIDDEN}"
+    return word
 
 
 def _absolute(option: str, value: str) -> str:
