@@ -173,16 +173,15 @@ def test_messages_are_logged_where_that_is_asked_for_and_cut(place: Place) -> No
         assert "beyond" not in text
 
 
-@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
-def test_messages_are_logged_for_nothing_less(level: str, place: Place) -> None:
+def test_messages_are_logged_for_nothing_less_than_debug(place: Place) -> None:
     options, env = place.options("variable")
-    asked = ["--log-payloads"] if level == "INFO" else []
-    with Host(client(*options, "--log-level", level, *asked, "--", "echo"), env=env) as host:
+    asked = ["--log-payloads", "--log-level", "INFO"]
+    with Host(client(*options, *asked, "--", "echo"), env=env) as host:
         talk(host)
         host.close_stdin()
         host.wait()
     clean(host.stderr + place.written(), BODY)
-    assert ("--log-payloads is ignored" in host.stderr) == (level == "INFO")
+    assert "--log-payloads is ignored" in host.stderr
 
 
 Words = Callable[[Place], Sequence[str]]
@@ -238,6 +237,11 @@ FAILURES: dict[str, tuple[Words, str]] = {
         "proxy",
     ),
 }
+_PLAIN = (
+    "a remote that ends",
+    "an unknown machine",
+    "nobody there",
+)  # the way is walked so far in others
 _TUNNEL = """
 import os, socket, sys, threading
 far = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
@@ -310,8 +314,8 @@ def _environment() -> dict[str, str]:
 @pytest.mark.parametrize(
     ("form", "failure"),
     [
-        *(((), failure) for failure in ("", "a command that is refused")),
-        *((("--json",), failure) for failure in ("", *FAILURES)),
+        ((), "a command that is refused"),
+        *((("--json",), failure) for failure in ("", *FAILURES) if failure not in _PLAIN),
     ],
     ids=str,
 )
