@@ -211,7 +211,7 @@ class Session:
                 self._take_noise(line, exc, output)
                 continue
             self.answered = self.process_answered = True
-            wanted = only(frame, [self._is_for_host(each, output) for each in frame.messages])
+            wanted = self._part_for_host(frame, output)
             if wanted is not None:
                 output.to_host.append(self._questions.from_remote(wanted))
             if self._may_be_shell and self.state is State.GUARDED:
@@ -396,6 +396,11 @@ class Session:
             self._replay.is_own(message) for message in frame.messages
         )
 
+    def _part_for_host(self, frame: Frame, output: Output) -> Frame | None:
+        if len(frame.messages) == 1:  # as nearly always
+            return frame if self._is_for_host(frame.messages[0], output) else None
+        return only(frame, [self._is_for_host(message, output) for message in frame.messages])
+
     def _is_for_host(self, message: Message, output: Output) -> bool:
         """Note what the message answers; False if the host did not ask for it, or has its answer."""
         if message.is_response:
@@ -406,9 +411,11 @@ class Session:
         if message.id in self._replay.asked:
             self._take_replayed(message, output)
             return False
-        request = self._pending.pop(message.id, None) if message.id is not None else None
+        if message.id is None:
+            return True
+        request = self._pending.pop(message.id, None) or self._take_misspelt(message.id)
         if request is None:
-            return message.id is None
+            return False
         if request.method not in _REMEMBERED:
             return True
         if request.method == "initialize" and message.result:
@@ -417,9 +424,14 @@ class Session:
             self._replay.see_discovery(fields(message.result))
         elif request.method == "tools/list":
             self._harmless_tools.learn(message)
-        elif request.method == "subscriptions/listen" and message.id is not None:
+        elif request.method == "subscriptions/listen":
             self._subscriptions.ended(message.id)
         return True
+
+    def _take_misspelt(self, id_: Id) -> _Pending | None:
+        """The request for which a server made text of a number, which the SDKs for Python let pass."""
+        misspelt = isinstance(id_, str) and id_.isascii() and id_.isdecimal() and len(id_) < 20
+        return self._pending.pop(int(id_), None) if misspelt else None
 
     def _take_replayed(self, message: Message, output: Output) -> None:
         if not self._replay.answers_handshake(message):
