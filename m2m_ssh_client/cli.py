@@ -72,8 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _proxy(arguments: list[str]) -> int:
     given, command = options.split_command(arguments)
-    args = parser().parse_args(given)
-    with logs.configured(args.log_level, args.log_file):
+    args = options.parsed(parser(), given)
+    with logs.configured(args.log_level, args.log_file, payloads=args.log_payloads):
         params = options.parameters(args, command)
         options.warn(args)
         from m2m_ssh_client.remote import Remote

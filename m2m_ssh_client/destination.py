@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
+from m2m_ssh_client import private
 from m2m_ssh_client.errors import ConfigError
 from m2m_ssh_client.parameters import (
     DEFAULT_CLIENT_KEY,
@@ -27,6 +28,7 @@ from m2m_ssh_client.parameters import (
 )
 from m2m_ssh_client.remote_command import command_line
 from m2m_ssh_client.ssh import config
+from m2m_ssh_client.ssh.config.lines import keyword_of, parse
 from m2m_ssh_client.ssh.config.tokens import local_user
 from m2m_ssh_client.ssh.settings import (
     LEAST_RSA_BITS,
@@ -250,7 +252,7 @@ def _request(params: Parameters, found: config.HostConfig) -> Request:
             command = found.remote_command
     sent = {
         name: value
-        for name, value in os.environ.items()
+        for name, value in private.environment().items()
         if any(fnmatchcase(name, pattern) for pattern in found.send_env)
     }
     environment = {**sent, **(found.set_env or {})}
@@ -271,9 +273,16 @@ def _in_command_line(params: Parameters, request: Request) -> Request:
         )
     marker = f"m2m-start-{os.urandom(8).hex()}" if params.login_shell else ""
     inside = request.variables if params.env_in_command else ()
-    command = command_line(request.command, folder=params.cwd, variables=inside, marker=marker)
+
+    def around(variables: Sequence[tuple[str, str]]) -> str:
+        assert request.command is not None  # noqa: S101 - as above
+        return command_line(request.command, folder=params.cwd, variables=variables, marker=marker)
+
     return request._replace(
-        command=command, variables=() if inside else request.variables, marker=marker
+        command=around(inside),
+        variables=() if inside else request.variables,
+        marker=marker,
+        shown=around([(name, "…") for name, _ in inside]),
     )
 
 
@@ -293,6 +302,13 @@ def _system_folder() -> Path:
     return Path("/etc/ssh")
 
 
+def _without_secrets(proxy_command: str) -> str:
+    from m2m_ssh_client.masking import masked
+
+    line = parse(proxy_command)
+    return masked(line.rest) if line else ""
+
+
 def _trust_command(params: Parameters, host: str, port: int | None = None) -> str:
     """What shows this machine's host keys and adds them, ready to paste; `port` for a jump host."""
     words = ["--host", host]
@@ -301,9 +317,12 @@ def _trust_command(params: Parameters, host: str, port: int | None = None) -> st
     else:
         words += ["--port", str(params.port)] if params.port else []
         words += ["--username", params.username] if params.username else []
-        # The values of variables may be secret, and play no part there.
-        options = (each for each in params.ssh_options if not each.lower().startswith("setenv"))
-        words += [word for option in options for word in ("-o", option)]
+        for option in params.ssh_options:
+            keyword = keyword_of(option)
+            if keyword == "proxycommand":
+                words += ["-o", f"ProxyCommand={_without_secrets(option)}"]
+            elif keyword != "setenv":  # values of variables may be secret, and play no part there
+                words += ["-o", option]
     words += ["-F", params.ssh_config] if params.ssh_config else []
     words += ["--known-hosts", str(params.known_hosts)] if params.known_hosts else []
     return f"m2m-mcp-server-ssh-client trust {' '.join(quoted(word) for word in words)}"

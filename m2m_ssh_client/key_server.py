@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 
@@ -43,11 +44,9 @@ _WAITS = (5.0, 10.0, 15.0, 15.0, 15.0, 15.0)
 _PATIENCE = sum(_WAITS)
 _MAX_ANSWER = 64 * 1024
 
-_HINT_UNREACHABLE = (
-    "Is the server started with --run-key-server, and is --key-server-port {} right?"
-)
-_HINT_OTHER_SERVER = "Something else seems to answer there: is --key-server-port {} right?"
-_HINT_REFUSED = "Is it the key server at all that has port {}? If so, its log may say more."
+_HINT_UNREACHABLE = "Is the server started with --run-key-server, and is {} right?"
+_HINT_OTHER_SERVER = "Something else seems to answer there: is {} right?"
+_HINT_REFUSED = "Is {} right? If so, the key server's log may say more."
 _HINT_BUSY = "It allows about ten requests a minute for each address: try again in a minute."
 _HINT_CERTIFICATE = (
     "Have the certificate mended, or name its CA in the environment variable REQUESTS_CA_BUNDLE."
@@ -69,59 +68,77 @@ class _CertificateRefusedError(KeyServerError):
 class KeyServer:
     """The key server beside an SSH server (`m2m-mcp-server-ssh-server --run-key-server`).
 
-    `verified` says whether the host key came over HTTPS with a valid certificate. Setting `stop`
-    ends any call within a moment with a KeyServerError, whatever it waits for. Not for use by two
-    threads at once.
+    It is at `host`, with HTTPS at the usual port or else plain HTTP at `port`. A `url`, as `Parameters` checks it,
+    takes the place of both, and its scheme leaves no choice. `verified` says whether the host key came over HTTPS with
+    a valid certificate. Setting `stop` ends any call within a moment with a KeyServerError, whatever it waits for. Not
+    for use by two threads at once.
     """
 
     def __init__(
-        self, host: str, port: int, stop: threading.Event | None = None, *, https_port: int = 443
+        self,
+        host: str,
+        port: int,
+        stop: threading.Event | None = None,
+        *,
+        https_port: int = 443,
+        url: str | None = None,
     ) -> None:
-        if set(host) & set("/?#@\\"):
-            raise KeyServerError(f"{_clean(host)!r} is not a host name", "Check --host.")
         self.verified = False
-        self._port = port
+        self._first: str | None = None  # tried before, and then in the place of, `_base`
+        if url is not None:
+            parts = urlsplit(url)
+            host = parts.hostname or ""
+            self._base = parts.geturl().rstrip("/")  # with its scheme in small letters
+            self._option = f"--key-server-url {url}"
+        else:
+            authority = _authority(host)
+            self._first = f"https://{authority}" + ("" if https_port == 443 else f":{https_port}")
+            self._base = f"http://{authority}:{port}"
+            self._option = f"--key-server-port {port}"
         self._loopback = _is_loopback(host)
         self._stop = stop if stop is not None else threading.Event()
         self._waits = list(_WAITS)
         self._patience = _PATIENCE
-        authority = f"[{host.replace('%', '%25')}]" if ":" in host else host
-        self._https = f"https://{authority}" + ("" if https_port == 443 else f":{https_port}")
-        self._http = f"http://{authority}:{port}"
 
     def server_public_key(self) -> HostKey:
         """The SSH host key, over HTTPS if there is any, else over plain HTTP with a warning.
 
         A certificate that does not verify raises KeyServerError, as falling back would make it
         worthless; not so for a loopback host, where nobody is on the path and 443 is often some
-        unrelated server.
+        unrelated server, unless a URL says that it is the one.
         """
+        if self._first is not None and (key := self._attempt(self._first)) is not None:
+            self._base = self._first
+        else:
+            key = self._server_public_key(self._base, _TIME)
+        self.verified = self._base.startswith("https://")
+        if not self.verified:
+            logger.warning(
+                "The host key came over plain HTTP (%s), so anyone on the path could have replaced it. "
+                "It is %s",
+                self._base,
+                key.fingerprint,
+            )
+        return key
+
+    def _attempt(self, base: str) -> HostKey | None:
+        """The host key over HTTPS, or None where plain HTTP may be asked."""
         try:
-            key = self._server_public_key(self._https, _HTTPS_TIME)
+            return self._server_public_key(base, _HTTPS_TIME)
         except _CertificateRefusedError as exc:
             if not self._loopback:
                 raise
             logger.warning("%s. Going on without HTTPS, as this is the same machine", exc.message)
         except KeyServerError as exc:
             logger.info("No key server over HTTPS: %s", exc.message)
-        else:
-            self.verified = True
-            return key
-        key = self._server_public_key(self._http, _TIME)
-        logger.warning(
-            "The host key came over plain HTTP (%s), so anyone on the path could have replaced it. "
-            "It is %s",
-            self._http,
-            key.fingerprint,
-        )
-        return key
+        return None
 
     def register(self, public_key: str) -> None:
         """Make the server accept this client key, given as one line in OpenSSH's public key format.
 
         Goes the way that `server_public_key` found. Registering a key twice does no harm.
         """
-        url = f"{self._https if self.verified else self._http}/register"
+        url = f"{self._base}/register"
         answer = self._ask("POST", url, _TIME, {"client_pub_key": public_key})
         if _json_object(answer.body).get("status") != "success":
             raise self._invalid(f"POST {url}", "it does not confirm the registration")
@@ -139,7 +156,7 @@ class KeyServer:
 
     def _invalid(self, request: str, why: str) -> KeyServerError:
         return KeyServerError(
-            f"{request} failed: invalid answer: {why}", _HINT_OTHER_SERVER.format(self._port)
+            f"{request} failed: invalid answer: {why}", _HINT_OTHER_SERVER.format(self._option)
         )
 
     def _ask(
@@ -154,7 +171,7 @@ class KeyServer:
             if answer.status != 429:
                 raise KeyServerError(
                     f"{request} failed: {_status_in_words(answer)}",
-                    _HINT_REFUSED.format(self._port),
+                    _HINT_REFUSED.format(self._option),
                 )
             self._wait_out(request, answer)
 
@@ -182,13 +199,13 @@ class KeyServer:
                 self._stop,
             )
         except (OSError, ValueError) as exc:  # requests' own exceptions are OSErrors
-            if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(exc)):
-                raise _CertificateRefusedError(
-                    f"{request} failed: {_in_words(exc)}", _HINT_CERTIFICATE
-                ) from exc
-            raise KeyServerError(
-                f"{request} failed: {_in_words(exc)}", _HINT_UNREACHABLE.format(self._port)
-            ) from exc
+            text = f"{request} failed: {_in_words(exc)}"
+            if any(map(_is_about_certificates, _causes(exc))):
+                raise _CertificateRefusedError(text, _HINT_CERTIFICATE) from exc
+            hint = _HINT_UNREACHABLE.format(self._option)
+            # requests repeats a proxy's URL with the password that may be in it.
+            cause = None if isinstance(exc, requests.exceptions.InvalidURL) else exc
+            raise KeyServerError(text, hint) from cause
 
 
 @contextmanager
@@ -336,12 +353,24 @@ def _in_words(exc: BaseException) -> str:
     """Why an exchange failed, in the words of the operating system or of TLS, unwrapped."""
     if isinstance(exc, requests.Timeout):
         return "no answer in time"
+    if isinstance(exc, requests.exceptions.InvalidURL):
+        return "its URL, or the one of the environment's proxy, is malformed"
+    where = "the environment's proxy: " if isinstance(exc, requests.exceptions.ProxyError) else ""
     for cause in _causes(exc):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"the certificate is not trusted: {_clean(cause.verify_message)}"
         if isinstance(cause, OSError) and cause.errno and cause.strerror:
-            return f"[Errno {cause.errno}] {_clean(cause.strerror)}"
-    return _clean(exc)
+            return f"{where}[Errno {cause.errno}] {_clean(cause.strerror)}"
+    return where + _clean(exc)
+
+
+def _is_about_certificates(cause: BaseException) -> bool:
+    """That of the server does not verify, or those that the environment names cannot be read."""
+    return (
+        isinstance(cause, ssl.SSLCertVerificationError)
+        or (isinstance(cause, ssl.SSLError) and cause.library in ("X509", "PEM"))
+        or (isinstance(cause, OSError) and "CA certificate bundle" in str(cause))  # by requests
+    )
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:
@@ -355,6 +384,13 @@ def _causes(exc: BaseException | None) -> Iterator[BaseException]:
 
 def _clean(text: object) -> str:
     return shortened(printable(str(text).encode("utf-8", "backslashreplace")))
+
+
+def _authority(host: str) -> str:
+    """A host as it stands in a URL. Raises KeyServerError for one that would change the URL."""
+    if set(host) & set("/?#@\\"):
+        raise KeyServerError(f"{_clean(host)!r} is not a host name", "Check --host.")
+    return f"[{host.replace('%', '%25')}]" if ":" in host else host
 
 
 def _is_loopback(host: str) -> bool:

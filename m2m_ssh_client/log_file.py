@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from m2m_ssh_client import private
+
 _NAME = "m2m-mcp-server-ssh-client"
 _MOST = 5_000_000  # bytes, and as many again in the file before it
 
@@ -30,7 +32,12 @@ def default_path() -> Path:
 
 def opened(path: Path) -> TextIO:
     """To append to. Private from the first byte: it may hold host names, commands and what the remote says."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    descriptor = private.opened(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        private.refuse_others(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
     return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
 
@@ -58,8 +65,10 @@ class RotatingFile(logging.Handler):
         super().close()
 
     def _open(self) -> TextIO:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return opened(self._path)
+        private.make_folder(self._path.parent)
+        stream = opened(self._path)
+        private.set_mode(stream.fileno(), 0o600)  # it may have been there
+        return stream
 
     def _rotate(self) -> None:
         assert self._stream is not None  # noqa: S101 - it was just written to

@@ -25,6 +25,9 @@ DEFAULT_LEVEL = "INFO"
 REMOTE_STDERR = "m2m_ssh_client.remote"
 """The logger of what the remote server writes to its stderr."""
 
+PAYLOADS = "m2m_ssh_client.payloads"
+"""The logger of messages, which are logged where its own level, not an inherited one, is DEBUG."""
+
 NO_FILE = "none"
 
 _FILE_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
@@ -36,14 +39,14 @@ _FLUSH_TIME = 0.3
 
 @contextmanager
 def configured(
-    level: str | None, file: Path | None, stream: TextIO | None = None
+    level: str | None, file: Path | None, stream: TextIO | None = None, *, payloads: bool = False
 ) -> Iterator[None]:
     """Log our records and paramiko's for as long as the context lasts.
 
     `level` counts for stderr and the file; without it stderr shows WARNING and above (hosts present every line
     there as an error) and the file INFO. `file` takes the place of the one in the user's state folder; the path `none`:
-    no file. `stream` stands in for stderr; a thread of its own writes to it. Raises UsageError if the file cannot be
-    written.
+    no file. `stream` stands in for stderr; a thread of its own writes to it. `payloads` has messages logged too,
+    at DEBUG. Raises UsageError if the file cannot be written.
     """
     stderr = _StderrHandler(stream or sys.stderr)
     stderr.setLevel(level or "WARNING")
@@ -66,10 +69,13 @@ def configured(
         logger.addHandler(background)
         logger.propagate = False
         logger.setLevel(lowest)
+    messages = logging.getLogger(PAYLOADS)
+    messages.setLevel(logging.DEBUG if payloads and level == "DEBUG" else logging.NOTSET)
     try:
         yield
     finally:
         _files.clear()
+        messages.setLevel(logging.NOTSET)
         # A thread of paramiko's may still find out that its connection is gone: nobody needs to read that.
         logging.getLogger("paramiko").addHandler(_NOWHERE)
         for logger, (lowest, propagate) in before.items():
@@ -86,6 +92,10 @@ def set_default_level(level: int | None) -> None:
         if level is not None and isinstance(handler, _BackgroundHandler) and handler.adjustable:
             handler.adjustable.setLevel(level)
             logger.setLevel(min(level, logger.level))
+
+
+def shows_payloads() -> bool:
+    return logging.getLogger(PAYLOADS).level == logging.DEBUG
 
 
 def file() -> Path | None:

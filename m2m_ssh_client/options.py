@@ -15,11 +15,11 @@ from m2m_ssh_client import logs
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.log_file import default_path
 from m2m_ssh_client.parameters import Parameters, ParametersError
+from m2m_ssh_client.private import PASSPHRASE_VARIABLE
 from m2m_ssh_client.text import shown
 
 logger = logging.getLogger(__name__)
 
-PASSPHRASE_VARIABLE = "M2M_SSH_PASSPHRASE"  # noqa: S105 - a name
 FILES = ("-F", "--ssh-config", "--log-file", "--client-key", "--passphrase-file", "--known-hosts")
 """The options whose value is the path of a file; `none` is none for the first three."""
 
@@ -34,6 +34,16 @@ def split_command(arguments: list[str]) -> tuple[list[str], tuple[str, ...] | No
     return arguments[:at], tuple(arguments[at + 1 :])
 
 
+def parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """As `parse_args`; but the words of a passphrase without quotes, which nothing takes, are not repeated."""
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        hide = args.passphrase is not None
+        words = (word if word.startswith("-") or not hide else "…" for word in unknown)
+        parser.error(f"unrecognized arguments: {' '.join(words)}")
+    return args
+
+
 def parameters(args: argparse.Namespace, command: tuple[str, ...] | None) -> Parameters:
     """Raises UsageError."""
     if command == ():
@@ -45,6 +55,8 @@ def parameters(args: argparse.Namespace, command: tuple[str, ...] | None) -> Par
         for field in fields(Parameters)
         if (value := getattr(args, field.name, None)) is not None
     }
+    if {"known_hosts", "key_server_url"} <= given.keys():
+        raise UsageError("--known-hosts: not allowed with --key-server-url")
     if "passphrase" not in given and os.environ.get(PASSPHRASE_VARIABLE):
         given["passphrase"] = os.environ[PASSPHRASE_VARIABLE]
     for name in ("ssh_options", "env"):
@@ -60,8 +72,14 @@ def parameters(args: argparse.Namespace, command: tuple[str, ...] | None) -> Par
 
 
 def warn(args: argparse.Namespace) -> None:
-    if args.key_server_port is not None and not args.use_key_server:
+    if args.key_server_port is not None and args.key_server_url is not None:
+        logger.warning(
+            "--key-server-port is ignored: --key-server-url says where the key server is"
+        )
+    elif args.key_server_port is not None and not args.use_key_server:
         logger.warning("--key-server-port is ignored without --use-key-server")
+    if args.log_payloads and args.log_level != "DEBUG":
+        logger.warning("--log-payloads is ignored without --log-level DEBUG")
     if args.known_hosts is not None and args.host_key is not None:
         logger.warning("--known-hosts is ignored: --host-key says which key is right")
     if args.env_in_command:
@@ -158,6 +176,11 @@ def add_trust(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--key-server-port", type=int, metavar="PORT", help="of plain HTTP (default: 8000)"
     )
+    group.add_argument(
+        "--key-server-url",
+        metavar="URL",
+        help="where the key server is, if not at the host; https:// is never given up for http://",
+    )
     way = group.add_mutually_exclusive_group()
     way.add_argument(
         "--known-hosts", type=Path, metavar="FILE", help="host keys (default: ~/.ssh/known_hosts)"
@@ -241,6 +264,11 @@ def add_logging(group: argparse._ArgumentGroup) -> None:
         "--log-level",
         choices=logs.LEVELS,
         help="for stderr and the log file (default: INFO; stderr shows WARNING and above unless given)",
+    )
+    group.add_argument(
+        "--log-payloads",
+        action="store_true",
+        help="with --log-level DEBUG: the messages too, each cut to 500 characters; they may hold secrets",
     )
     group.add_argument(
         "--log-file",

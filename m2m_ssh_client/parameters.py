@@ -7,11 +7,12 @@ than a connection to be made. `api.SSHServerParameters` is the same for Python p
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+from m2m_ssh_client.remote_command import quoted
 
 DEFAULT_PORT = 8022
 DEFAULT_USERNAME = "mcp"
@@ -26,6 +27,7 @@ _VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _NUL_OR_NEWLINE = re.compile(r"[\0\r\n]")
 # Both can become part of a ProxyCommand, and so of a shell's command line. ssh(1) refuses the same since 9.6.
 _UNFIT_HOST = re.compile(r"^-|[\s\0-\x1f\x7f'\"`$\\;&<>|(){}]")
+_UNFIT_URL = re.compile(r"[\s\0-\x1f\x7f\\?#]")
 _UNFIT_USER = re.compile(r"^-|\s-|[\0-\x1f\x7f'\"`;&<>|(){}]|\\$")
 
 
@@ -47,7 +49,8 @@ class Parameters:
     is given wins over that configuration, which wins over the defaults here; None is not given. `ssh_config` is
     a file to read in the place of ~/.ssh/config and the system's, or `none`; `ssh_options` are `Keyword=value` as
     for `ssh -o`. `key_fingerprint` leaves only the client key that has it. `passphrase` opens encrypted keys, and so
-    does the one line in `passphrase_file`.
+    does the one line in `passphrase_file`. `key_server_url` is where the key server is if not at `host`, and implies
+    `use_key_server`; with https:// it is never asked over plain HTTP.
 
     `command` empty and `subsystem` unset means a shell request. A `command` of one element is a command
     line for the remote user's shell as it stands; of several, each is quoted for a POSIX shell.
@@ -72,12 +75,13 @@ class Parameters:
     passphrase_file: Path | None = None
     key_fingerprint: str | None = None
     ssh_config: str | None = None
-    ssh_options: tuple[str, ...] = ()
+    ssh_options: tuple[str, ...] = field(default=(), repr=False)
     known_hosts: Path | None = None
     host_key: str | None = None
     disable_host_key_checking: bool = False
     use_key_server: bool = False
     key_server_port: int = 8000
+    key_server_url: str | None = None
     command: tuple[str, ...] = ()
     env: tuple[str, ...] = field(default=(), repr=False)
     env_in_command: bool = False
@@ -108,6 +112,8 @@ class Parameters:
             problems[""] = together
         if problems:
             raise ParametersError(problems)
+        if self.key_server_url is not None:
+            object.__setattr__(self, "use_key_server", True)
         for name in ("host_key", "key_fingerprint"):
             if value := getattr(self, name):
                 object.__setattr__(self, name, value.rstrip("="))
@@ -116,7 +122,7 @@ class Parameters:
         """What an SSH exec request carries, or None if none is to be made."""
         if not self.command:
             return None
-        return self.command[0] if len(self.command) == 1 else shlex.join(self.command)
+        return self.command[0] if len(self.command) == 1 else " ".join(map(quoted, self.command))
 
     def _split_host(self) -> None:
         user, host, port = _destination(self.host)
@@ -131,7 +137,9 @@ class Parameters:
     def _contradiction(self) -> str:
         if self.command and self.subsystem is not None:
             return "a remote command and a subsystem exclude one another"
-        if self.disable_host_key_checking and (self.use_key_server or self.host_key):
+        if self.disable_host_key_checking and (
+            self.use_key_server or self.key_server_url or self.host_key
+        ):
             return "disable_host_key_checking excludes the key server and a pinned host key"
         return ""
 
@@ -187,11 +195,30 @@ def _fingerprint(value: str) -> str:
     return "" if good else "not a SHA256:… fingerprint as `ssh-keygen -l` prints it"
 
 
+def _url(value: str) -> str:
+    """Of an HTTP server; with nothing in it that is secret, or that one parser reads otherwise than the next."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:
+        return "not a URL"
+    if "@" in parts.netloc:
+        return "no user name and no password in it, please"
+    host = parts.hostname or ""
+    if not good or not host or _UNFIT_HOST.search(host) or ("%" in host and ":" not in host):
+        return "an http:// or https:// URL, please"
+    return "no blanks, ? or # in it, please" if _UNFIT_URL.search(value) else ""
+
+
 def _variables(texts: tuple[str, ...]) -> str:
     for text in texts:
         name, _, value = text.partition("=")
         if not _VARIABLE.fullmatch(name) or "\0" in value:
-            return f"{name!r} is not NAME or NAME=VALUE"
+            # What has no `=`, or no name before it, may be the value.
+            shown = f"{name!r} is not" if "=" in text and name else "one is not"
+            return f"{shown} NAME or NAME=VALUE"
     return ""
 
 
@@ -205,6 +232,7 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "key_fingerprint": _fingerprint,
     "host_key": _fingerprint,
     "key_server_port": _PORT,
+    "key_server_url": _url,
     "env": _variables,
     "cwd": _line(4096, None, ""),
     "subsystem": _line(255, None, ""),

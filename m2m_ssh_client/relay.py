@@ -52,10 +52,18 @@ async def proxy_for(remote: Remote, host: HostStreams) -> AsyncIterator[Proxy]:
     """The proxy between this host and this remote server; connections end with the context."""
     settings = await run_in_thread("ssh-config", partial(_settings, remote))
     try:
-        yield Proxy(host, partial(_dial, remote, remote.params.max_message_size), settings)
+        yield _proxy_class()(host, partial(_dial, remote, remote.params.max_message_size), settings)
     finally:
         with anyio.move_on_after(_CLOSE_TIME, shield=True):
             await run_in_thread("ssh-close", remote.close)
+
+
+def _proxy_class() -> type[Proxy]:
+    if not logs.shows_payloads():
+        return Proxy
+    from m2m_ssh_client.payloads import LoggingProxy
+
+    return LoggingProxy
 
 
 def _settings(remote: Remote) -> Settings:

@@ -200,7 +200,7 @@ class Remote:
         params = self.params
         host, port = settings.address.host, settings.address.port
         own_key = self._public_key(client_key, settings.login)
-        server = KeyServer(host, params.key_server_port, stop=self._stop)
+        server = KeyServer(host, params.key_server_port, self._stop, url=params.key_server_url)
         host_key = checked_host_key(server, host, port, settings.trust, client_key)
         known_hosts = self._temporary.enter_context(temporary_known_hosts(host, port, host_key))
         server.register(own_key.line)

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
+_NOT_WITHIN_QUOTES = re.compile(r"['\\]")
 _HOME = re.compile(r"~[\w.-]*", re.ASCII)
 
 
@@ -24,16 +25,25 @@ def command_line(
     if folder is not None:
         command = f"cd {_quoted_folder(folder)} && {command}"
     if variables:
-        assignments = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables)
+        assignments = " ".join(f"{name}={quoted(value)}" for name, value in variables)
         command = f"export {assignments}; {command}"
     if marker:
-        command = f'exec "$SHELL" -lc {shlex.quote(f"echo {marker}; {command}")}'
+        command = f'exec "$SHELL" -lc {quoted(f"echo {marker}; {command}")}'
     return command
+
+
+def quoted(word: str) -> str:
+    """One word for POSIX shells and for fish, which takes backslashes within single quotes for escapes: see its
+    manual, "Quotes". So these stand outside of the quotes, as single quotes have to.
+    """
+    if word == shlex.quote(word):
+        return word
+    return "'" + _NOT_WITHIN_QUOTES.sub(r"'\\\g<0>'", word) + "'"
 
 
 def _quoted_folder(folder: str) -> str:
     """With its `~` or `~user` left to the shell."""
     head, slash, rest = folder.partition("/")
     if not _HOME.fullmatch(head):
-        return shlex.quote(f"./{folder}" if folder.startswith("-") else folder)
-    return head + slash + (shlex.quote(rest) if rest else "")
+        return quoted(f"./{folder}" if folder.startswith("-") else folder)
+    return head + slash + (quoted(rest) if rest else "")

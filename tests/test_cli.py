@@ -78,6 +78,7 @@ def test_without_options_the_defaults_hold(seen: list[Parameters]) -> None:
         (["--disable-host-key-checking"], "disable_host_key_checking", True),
         (["--use-key-server"], "use_key_server", True),
         (["--use-key-server", "--key-server-port", "80"], "key_server_port", 80),
+        (["--key-server-url", "https://h/keys"], "key_server_url", "https://h/keys"),
         (["--subsystem", "mcp"], "subsystem", "mcp"),
         (["--host-key", PIN], "host_key", PIN),
         (["--host-key", PIN + "="], "host_key", PIN),
@@ -91,7 +92,7 @@ def test_an_option_sets_one_parameter_and_no_other(
     arguments: list[str], name: str, value: object, seen: list[Parameters]
 ) -> None:
     params = parsed(seen, *arguments)
-    changed = {name} | ({"use_key_server"} if name == "key_server_port" else set())
+    changed = {name} | ({"use_key_server"} if name.startswith("key_server_") else set())
     for field in fields(Parameters):
         if field.name not in changed:
             assert getattr(params, field.name) == getattr(Parameters(), field.name)
@@ -190,7 +191,10 @@ def usage_error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--"], "nothing follows"),
         (["--host", "h", "--"], "nothing follows"),
         (["--known-hosts", "f", "--use-key-server"], "not allowed with"),
+        (["--known-hosts", "f", "--key-server-url", "http://h"], "not allowed with"),
         (["--known-hosts", "f", "--disable-host-key-checking"], "not allowed with"),
+        (["--key-server-url", "http://h", "--disable-host-key-checking"], "excludes"),
+        (["--key-server-url", "h:8000"], "--key-server-url"),
         (["--use-key-server", "--disable-host-key-checking"], "not allowed with"),
         (["--host-key", PIN, "--disable-host-key-checking"], "pinned"),
         (["demo", "--", "run"], "--serve"),
@@ -233,6 +237,11 @@ def test_a_log_file_that_cannot_be_written_is_a_usage_error(
     [
         (["--key-server-port", "8000"], "--key-server-port is ignored"),
         (["--key-server-port", "8000", "--use-key-server"], None),
+        (["--key-server-url", "https://h", "--use-key-server"], None),
+        (
+            ["--key-server-url", "https://h", "--key-server-port", "80"],
+            "--key-server-port is ignored",
+        ),
         (["--known-hosts", "f", "--host-key", "SHA256:" + "a" * 43], "--known-hosts is ignored"),
         (["--disable-host-key-checking"], "host key is not checked"),
         ([], None),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 
 from m2m_ssh_client._version import __version__
@@ -67,3 +70,27 @@ def test_the_bundle_has_the_package_and_is_the_same_each_time(tmp_path: Path) ->
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]
     entry = read("mcpb/manifest.json")["server"]["entry_point"]
     assert entry in names
+
+
+def test_the_next_major_versions_of_what_breaks_are_excluded() -> None:
+    project = tomllib.loads((SOURCE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    bounds = {re.split(r"[<>=]", each)[0]: each for each in project["dependencies"]}
+    for name, tested in (("paramiko", paramiko.__version__), ("mcp", metadata.version("mcp"))):
+        (least_excluded,) = re.findall(r"<(\d+)$", bounds[name])
+        assert int(tested.partition(".")[0]) < int(least_excluded)
+        assert ">=" in bounds[name]
+
+
+def test_what_ci_installs_for_itself_is_pinned_by_hashes() -> None:
+    text = (SOURCE / ".ci" / "requirements.txt").read_text(encoding="utf-8")
+    entries = text.replace("\\\n", "").splitlines()
+    assert any(entry.startswith("tox==") for entry in entries)
+    for entry in entries:
+        assert re.fullmatch(
+            r"[\w-]+==[\w.]+( ; python_full_version [<>=]+ '3\.\d+')?( +--hash=sha256:[0-9a-f]{64})+",
+            entry,
+        )
+    run = (SOURCE / ".ci" / "run").read_text(encoding="utf-8")
+    installing = [line for line in run.splitlines() if "/pip" in line]
+    assert installing
+    assert all("--require-hashes" in line for line in installing)

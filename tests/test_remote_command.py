@@ -17,7 +17,7 @@ if sys.platform == "win32":
     pytest.skip("lines for POSIX shells", allow_module_level=True)
 
 SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh", "fish") if shutil.which(shell)]
-AWKWARD = 'it\'s "$HOME" `id` \\ ! ~ #\nsecond\tline'
+AWKWARD = "it's \\' \\\\ \"$HOME\" `id` \\ ! ~ #\nsecond\tline"
 
 
 def run(line: str, shell: str = "sh", **environment: str) -> str:
@@ -45,11 +45,14 @@ def test_a_command_runs_in_its_folder_with_its_variables(shell: str, tmp_path: P
     assert run(line, shell) == f"{folder}\n{AWKWARD}"
 
 
-@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
-def test_no_value_gets_out_of_its_quotes(value: str) -> None:
-    assert run(command_line('printf "%s" "$V"', variables=[("V", value)])) == value.replace(
-        "\r\n", "\n"
-    ).replace("\r", "\n")
+@given(
+    st.sampled_from(SHELLS),
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+    | st.text("'\\\"$(a` \n"),
+)
+def test_no_value_gets_out_of_its_quotes(shell: str, value: str) -> None:
+    line = command_line('printf "%s" "$V"', variables=[("V", value)])
+    assert run(line, shell) == value.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @pytest.mark.parametrize("folder", ["~", "~/", "~/sub dir/$x"])
@@ -75,7 +78,8 @@ def test_a_login_shell_says_the_marker_behind_what_its_files_print(
         shell, ".profile"
     )
     profile.parent.mkdir(parents=True, exist_ok=True)
-    profile.write_text("echo noise\nPATH=/people/know:$PATH\nexport PATH\n")
+    path = "set -x PATH /people/know $PATH" if shell == "fish" else "export PATH=/people/know:$PATH"
+    profile.write_text(f"echo noise\n{path}\n")
     line = command_line("echo $PATH; echo it\\'s", folder=str(tmp_path), marker="here-it-begins")
     before, _, behind = run(line, shell, HOME=str(tmp_path)).partition("here-it-begins\n")
     assert "noise" in before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -10,11 +11,16 @@ from pathlib import Path
 _SHELLS = ("bash", "zsh", "fish")
 _FOLDERS = ("--save-to",)
 
-_EXAMPLES = """\
-for the shells to come:
+_SHORT_NAME = "m2m-ssh-client"
+
+_EXAMPLES = f"""\
+to keep them, each in the folder from which the shell loads what it needs:
   bash  %(prog)s bash > ~/.local/share/bash-completion/completions/m2m-mcp-server-ssh-client
-  zsh   %(prog)s zsh > "${fpath[1]}/_m2m-mcp-server-ssh-client"
+  zsh   %(prog)s zsh > ~/.zfunc/_m2m-mcp-server-ssh-client
   fish  %(prog)s fish > ~/.config/fish/completions/m2m-mcp-server-ssh-client.fish
+
+zsh has to be told of it, before compinit in ~/.zshrc: fpath=(~/.zfunc $fpath).
+Who types {_SHORT_NAME} wants the file of bash or fish under that name.
 """
 
 
@@ -23,8 +29,21 @@ def main(program: str, arguments: list[str]) -> int:
     args = parser(program).parse_args(arguments)
     import shtab
 
-    sys.stdout.write(shtab.complete(everything(), shell=args.shell) + "\n")
+    text = shtab.complete(everything(briefly=True), shell=args.shell)  # nosec B604 # its name
+    sys.stdout.write(_mended(text, args.shell) + "\n")
     return 0
+
+
+def _mended(text: str, shell: str) -> str:
+    """For both names of the command; and zsh offers no options behind `--`, where the remote command stands."""
+    from m2m_ssh_client.cli import PROGRAM
+
+    if shell == "fish":
+        return f"{text}\ncomplete -c {_SHORT_NAME} -w {PROGRAM}"
+    text = re.sub(rf"(?m)^ *(complete|#?compdef)\b.* {PROGRAM}$", rf"\g<0> {_SHORT_NAME}", text)
+    start = f"\n_shtab_{PROGRAM.replace('-', '_')}() {{\n"
+    ours_ends = "  (( ${words[(i)--]} < CURRENT )) && return 1\n"
+    return text.replace(start, start + ours_ends) if shell == "zsh" else text
 
 
 def parser(program: str) -> argparse.ArgumentParser:
@@ -39,8 +58,11 @@ def parser(program: str) -> argparse.ArgumentParser:
     return parser
 
 
-def everything() -> argparse.ArgumentParser:
-    """The proxy's options and, as subcommands, all commands with theirs: to describe, not to parse with."""
+def everything(*, briefly: bool = False) -> argparse.ArgumentParser:
+    """The proxy's options and, as subcommands, all commands with theirs: to describe, not to parse with.
+
+    `briefly` leaves the commands' descriptions at one sentence.
+    """
     from m2m_ssh_client import cli
 
     whole = cli.parser()
@@ -53,7 +75,7 @@ def everything() -> argparse.ArgumentParser:
             parents=[part],
             add_help=False,
             help=summary,
-            description=part.description,
+            description=summary if briefly else part.description,
             epilog=part.epilog,
             formatter_class=part.formatter_class,
         )

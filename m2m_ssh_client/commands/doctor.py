@@ -13,7 +13,7 @@ from m2m_ssh_client import logs, options
 def main(program: str, arguments: list[str]) -> int:
     """0 if no step failed, else 1. `program` is what the help calls it. Raises an SSHClientError."""
     given, command = options.split_command(arguments)
-    args = parser(program).parse_args(given)
+    args = options.parsed(parser(program), given)
     # It changes nothing: there is a log file only where one is asked for.
     with logs.configured(args.log_level, args.log_file or Path(logs.NO_FILE)):
         params = options.parameters(args, command)

@@ -41,7 +41,7 @@ examples:
 def main(program: str, arguments: list[str]) -> int:
     """`program` is what the help calls it. Raises an SSHClientError."""
     given, command = options.split_command(arguments)
-    args = parser(program).parse_args(given)
+    args = options.parsed(parser(program), given)
     options.parameters(args, command)  # raises UsageError for what the entry would fail with
     typed = _connection_options(given, args.app, args.name)
     argv = [*entries.client(), *entries.written(typed, args.ssh_options or ())]

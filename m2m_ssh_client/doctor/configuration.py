@@ -8,8 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from m2m_ssh_client.destination import Destination
-from m2m_ssh_client.doctor.masking import masked
 from m2m_ssh_client.doctor.steps import Status, Step
+from m2m_ssh_client.masking import masked
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.ssh.settings import HostSettings, Request
 from m2m_ssh_client.text import printable, shortened
@@ -30,7 +30,7 @@ def place(settings: HostSettings) -> str:
 def described(request: Request) -> str:
     """What is asked for, on one line and without secrets."""
     if request.command is not None:
-        return f"command {shortened(printable(masked(request.command)))}"
+        return f"command {shortened(printable(masked(request.shown or request.command)))}"
     if request.subsystem is not None:
         return f"subsystem {printable(request.subsystem)}"
     return "a shell"
@@ -107,6 +107,8 @@ def _given(params: Parameters) -> Iterator[tuple[str, object]]:
         name = f"--{each.name.replace('_', '-')}"
         if each.name in _SECRET:
             yield name, "…"
+        elif each.name == "env":
+            yield name, ", ".join(text.partition("=")[0] for text in value)
         elif each.name == "ssh_options":
             # A SetEnv would tell the value of a variable.
             keywords = (re.split(r"[=\s]", option.strip())[0] for option in value)

@@ -17,8 +17,10 @@ def step(
     """The step, and the settings with what the key server said; `temporary` holds it as long as it is needed."""
     host, port = settings.address.host, settings.address.port
     client_key = (params.client_key or DEFAULT_CLIENT_KEY).expanduser()
-    server = KeyServer(host, params.key_server_port)
+    server = KeyServer(host, params.key_server_port, url=params.key_server_url)
     found: dict[str, object] = {"port": params.key_server_port}
+    if params.key_server_url is not None:
+        found = {"url": params.key_server_url}
     try:
         key = checked_host_key(server, host, port, settings.trust, client_key)
         known_hosts = temporary.enter_context(temporary_known_hosts(host, port, key))

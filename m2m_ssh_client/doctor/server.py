@@ -17,9 +17,9 @@ from m2m_ssh_client.doctor.conversation import (
     RefusedError,
     read_all,
 )
-from m2m_ssh_client.doctor.masking import masked
 from m2m_ssh_client.doctor.steps import Status, Step, failed
 from m2m_ssh_client.errors import NotMCPError, RemoteExitError, SSHClientError
+from m2m_ssh_client.masking import masked
 from m2m_ssh_client.proxy.frames import member
 from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.settings import Request

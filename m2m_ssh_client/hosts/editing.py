@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from m2m_ssh_client import private
 from m2m_ssh_client.errors import AppConfigError
 from m2m_ssh_client.hosts.jsonc import JSONCError
 from m2m_ssh_client.text import printable
@@ -35,7 +36,7 @@ class Edit(NamedTuple):
         """Replace the file, at once or not at all; returns where the backup is. Raises AppConfigError."""
         try:
             target = self.file.resolve()
-            target.parent.mkdir(parents=True, exist_ok=True)
+            private.make_folder(target.parent)
             if _content(target) != self.content:
                 raise AppConfigError(
                     f"{printable(str(self.file))} has changed meanwhile", "Try it once more."
@@ -102,8 +103,8 @@ def _backed_up(target: Path, content: bytes) -> Path:
         with suppress(FileExistsError):
             descriptor = os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
             with os.fdopen(descriptor, "wb") as file:
+                private.set_mode(descriptor, stat.S_IMODE(target.stat().st_mode))
                 file.write(content)
-            backup.chmod(stat.S_IMODE(target.stat().st_mode))
             return backup
         if backup.is_file() and backup.read_bytes() == content:
             return backup
@@ -116,10 +117,10 @@ def _replace(target: Path, content: bytes) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            private.set_mode(descriptor, mode)
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(mode)
+            os.fsync(descriptor)
         Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)

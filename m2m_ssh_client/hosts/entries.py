@@ -12,6 +12,7 @@ from typing import Any
 
 from m2m_ssh_client import options
 from m2m_ssh_client.errors import UsageError
+from m2m_ssh_client.private import PASSPHRASE_VARIABLE
 from m2m_ssh_client.text import printable
 
 PROGRAM = "m2m-mcp-server-ssh-client"
@@ -65,7 +66,7 @@ def written(typed: Sequence[str], ssh_options: Sequence[str]) -> list[str]:
         if name == "--passphrase":
             raise UsageError(
                 "--passphrase would be written to a file that others may read",
-                f"Use --passphrase-file, or {options.PASSPHRASE_VARIABLE} in the environment of the host.",
+                f"Use --passphrase-file, or {PASSPHRASE_VARIABLE} in the environment of the host.",
             )
         if before in options.FILES:
             result.append(_absolute(before, word))

@@ -38,13 +38,15 @@ PROXY_ERROR: Final = -32000
 class Message(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The envelope of one JSON-RPC message. `id` is None for a notification (or a null id).
 
-    `params` and `result` are JSON text, not decoded; `fields()` reads them where a method is known by name.
+    `params`, `result` and `error` are JSON text, not decoded; `fields()` reads them where a method is known by name.
     """
 
-    id: Id | None
-    method: str | None
-    params: JSONText = b""
-    result: JSONText = b""
+    id: Id | None = None
+    method: str | None = None
+    params: msgspec.Raw = msgspec.Raw()
+    result: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+    jsonrpc: str = ""
 
     @property
     def is_request(self) -> bool:
@@ -70,16 +72,7 @@ class NotJSONRPCError(ValueError):
     """The line is JSON, and not JSON-RPC 2.0 (JSON-RPC's −32600)."""
 
 
-class _Envelope(msgspec.Struct, gc=False):
-    jsonrpc: str
-    id: Id | msgspec.UnsetType | None = msgspec.UNSET
-    method: str | msgspec.UnsetType = msgspec.UNSET
-    params: msgspec.Raw = msgspec.Raw()
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-_decode = msgspec.json.Decoder(_Envelope).decode
+_decode = msgspec.json.Decoder(Message).decode
 
 
 def parse(line: bytes) -> Frame:
@@ -88,40 +81,17 @@ def parse(line: bytes) -> Frame:
     Raises NotJSONError or NotJSONRPCError; nothing else, whatever the bytes.
     """
     try:
-        envelope = _decode(line)
+        message = _decode(line)
         if not line.isascii():
             line.decode()  # msgspec does not look inside what it skips
     except (ValueError, RecursionError):
         return _parse_slowly(line)
-    return Frame(line, (_of_envelope(envelope),))
-
-
-def _of_envelope(envelope: _Envelope) -> Message:
-    """As `_message`, for what the decoder has checked the types of: this is each message's way."""
-    id_ = envelope.id if envelope.id is not msgspec.UNSET else None
-    if envelope.jsonrpc == "2.0":
-        if envelope.method is not msgspec.UNSET:
-            return Message(id_, envelope.method, envelope.params)
-        if envelope.id is not msgspec.UNSET:
-            if envelope.result is not msgspec.UNSET:
-                return Message(id_, None, b"", envelope.result)
-            if envelope.error is not msgspec.UNSET:
-                return Message(id_, None)
-    raise NotJSONRPCError("not JSON-RPC 2.0, or neither a method nor an answer")
-
-
-def _message(
-    jsonrpc: object, id_: object, method: object, answers: bool, params: JSONText, result: JSONText
-) -> Message:
-    """Check the envelope by JSON-RPC 2.0 sections 4 and 5."""
-    if jsonrpc != "2.0":
-        raise NotJSONRPCError('"jsonrpc" is not "2.0"')
-    known_id = id_ if is_id(id_) else None
-    if isinstance(method, str):
-        return Message(known_id, method, params)
-    if answers and id_ is not msgspec.UNSET:
-        return Message(known_id, None, result=result)
-    raise NotJSONRPCError("neither a method nor an answer")
+    if message.jsonrpc == "2.0":
+        if message.method is not None:
+            return Frame(line, (message,))
+        if message.id is not None and (message.result or message.error):
+            return Frame(line, (message,))
+    return _parse_slowly(line)
 
 
 def is_id(value: object) -> TypeGuard[Id]:
@@ -145,14 +115,19 @@ def _parse_slowly(line: bytes) -> Frame:
 
 
 def _message_of(item: dict[str, Any]) -> Message:
-    return _message(
-        item.get("jsonrpc"),
-        item.get("id", msgspec.UNSET),
-        item.get("method", msgspec.UNSET),
-        "result" in item or "error" in item,
-        raw_json(item["params"]) if "params" in item else b"",
-        raw_json(item["result"]) if "result" in item else b"",
+    """Check the envelope by JSON-RPC 2.0 sections 4 and 5."""
+    if item.get("jsonrpc") != "2.0":
+        raise NotJSONRPCError('"jsonrpc" is not "2.0"')
+    id_, method = item.get("id"), item.get("method")
+    if not isinstance(method, str):
+        if "id" not in item or not item.keys() & {"result", "error"}:
+            raise NotJSONRPCError("neither a method nor an answer")
+        method = None
+    params, result, error = (
+        raw_json(item[name]) if name in item else msgspec.Raw()
+        for name in ("params", "result", "error")
     )
+    return Message(id_ if is_id(id_) else None, method, params, result, error)
 
 
 def fields(text: JSONText) -> dict[str, Any]:

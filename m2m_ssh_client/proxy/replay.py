@@ -45,7 +45,8 @@ class Replay:
         self._level: str | None = None
         self._subscriptions: dict[str, dict[str, Any]] = {}  # uri → params
         self._handshake_id: Id | None = None  # of the replayed initialize that waits for its answer
-        self._ids: set[Id] = set()  # of all replayed requests that wait
+        self.asked: set[Id] = set()
+        """The ids of all replayed requests that wait: the host did not send these."""
 
     @property
     def needed(self) -> bool:
@@ -86,33 +87,29 @@ class Replay:
         """The question who a fresh server is, for a host that has no handshake and asked that itself."""
         if self.needed or not self._discovered:
             return []
-        self._ids.clear()
+        self.asked.clear()
         line = self._request("server/discover", self._discover)
-        self._discover_id = next(iter(self._ids))
+        self._discover_id = next(iter(self.asked))
         return [line]
 
     def begin(self) -> bytes:
         """The `initialize` for a fresh server; the rest follows when it is answered."""
-        self._ids.clear()
+        self.asked.clear()
         line = self._request("initialize", self._initialize)
-        self._handshake_id = next(iter(self._ids))
+        self._handshake_id = next(iter(self.asked))
         return line
 
     def answers_handshake(self, message: Message) -> bool:
-        return message.id is not None and message.id == self._handshake_id
-
-    def swallow(self, message: Message) -> bool:
-        """Whether this is the answer to a replayed request, which the host did not send."""
-        if message.id is None or message.id not in self._ids:
-            return False
-        self._ids.remove(message.id)
+        """Take the answer to one of those that were `asked`: whether that is `begin`'s."""
+        if message.id is not None:
+            self.asked.remove(message.id)
         if message.id == self._discover_id and message.result:
             self._compare(self._discovered, fields(message.result))
-        return True
+        return message.id == self._handshake_id
 
     def is_own(self, message: Message) -> bool:
         """Whether a message towards the remote is a part of the replay and not the host's."""
-        return message.id in self._ids or (
+        return message.id in self.asked or (
             self.needed and message.method == "notifications/initialized"
         )
 
@@ -151,7 +148,7 @@ class Replay:
     def _request(self, method: str, params: dict[str, Any]) -> bytes:
         self._count += 1
         id_ = f"{self._prefix}{self._count}"
-        self._ids.add(id_)
+        self.asked.add(id_)
         return message_line(id=id_, method=method, params=params)
 
     def _compare(self, told: dict[str, Any], result: dict[str, Any]) -> None:

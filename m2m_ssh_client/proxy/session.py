@@ -211,10 +211,10 @@ class Session:
                 self._take_noise(line, exc, output)
                 continue
             self.answered = self.process_answered = True
-            wanted = only(frame, [self._is_for_host(each, output) for each in frame.messages])
+            wanted = self._part_for_host(frame, output)
             if wanted is not None:
                 output.to_host.append(self._questions.from_remote(wanted))
-            if self.state is State.GUARDED:
+            if self._may_be_shell and self.state is State.GUARDED:
                 self._open(output)
         return output
 
@@ -364,10 +364,9 @@ class Session:
             elif message.method == "notifications/initialized":
                 self._replay.see_initialized(frame)
         line = frame.line
-        if self.state is State.GUARDED:
-            line = shell_safe(line)
-        elif self._may_be_shell:
-            line = without_unicode_line_breaks(line)
+        if self._may_be_shell:
+            spell = shell_safe if self.state is State.GUARDED else without_unicode_line_breaks
+            line = spell(line)
         output.to_remote.append(line)
 
     def _see_cancelled(self, message: Message) -> None:
@@ -397,6 +396,11 @@ class Session:
             self._replay.is_own(message) for message in frame.messages
         )
 
+    def _part_for_host(self, frame: Frame, output: Output) -> Frame | None:
+        if len(frame.messages) == 1:  # as nearly always
+            return frame if self._is_for_host(frame.messages[0], output) else None
+        return only(frame, [self._is_for_host(message, output) for message in frame.messages])
+
     def _is_for_host(self, message: Message, output: Output) -> bool:
         """Note what the message answers; False if the host did not ask for it, or has its answer."""
         if message.is_response:
@@ -404,14 +408,14 @@ class Session:
         return not self._subscriptions.repeats(message)
 
     def _is_answer_for_host(self, message: Message, output: Output) -> bool:
-        if self._replay.answers_handshake(message):
-            self._finish_replay(message, output)
+        if message.id in self._replay.asked:
+            self._take_replayed(message, output)
             return False
-        if self._replay.swallow(message):
-            return False
-        request = self._pending.pop(message.id, None) if message.id is not None else None
+        if message.id is None:
+            return True
+        request = self._pending.pop(message.id, None) or self._take_misspelt(message.id)
         if request is None:
-            return message.id is None
+            return False
         if request.method not in _REMEMBERED:
             return True
         if request.method == "initialize" and message.result:
@@ -420,12 +424,18 @@ class Session:
             self._replay.see_discovery(fields(message.result))
         elif request.method == "tools/list":
             self._harmless_tools.learn(message)
-        elif request.method == "subscriptions/listen" and message.id is not None:
+        elif request.method == "subscriptions/listen":
             self._subscriptions.ended(message.id)
         return True
 
-    def _finish_replay(self, message: Message, output: Output) -> None:
-        self._replay.swallow(message)
+    def _take_misspelt(self, id_: Id) -> _Pending | None:
+        """The request for which a server made text of a number, which the SDKs for Python let pass."""
+        misspelt = isinstance(id_, str) and id_.isascii() and id_.isdecimal() and len(id_) < 20
+        return self._pending.pop(int(id_), None) if misspelt else None
+
+    def _take_replayed(self, message: Message, output: Output) -> None:
+        if not self._replay.answers_handshake(message):
+            return
         if not message.result:
             self.refused_replay = (
                 "After the connection was made again, the remote server refused the initialize that the one before "
@@ -444,7 +454,9 @@ class Session:
         if not line.strip():
             return
         hint = "" if self.noise else _NOISE_HINT
-        self.noise.append(shortened(printable(line[:400])))
+        # What is nearly a message may hold what messages hold.
+        text = f"{len(line)} bytes" if b'"jsonrpc"' in line else shortened(printable(line[:400]))
+        self.noise.append(text)
         logger.warning(
             "skipped a line of the remote that is not JSON-RPC%s: %s", hint, self.noise[-1]
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
 import paramiko
+from paramiko.compress import ZlibCompressor
 from paramiko.kex_gex import KexGexSHA256
 
 from m2m_ssh_client.errors import ConfigError
@@ -63,6 +65,7 @@ TOKEN_KEYS = (
 )
 
 _MSG_KEXDH_GEX_GROUP = 31  # RFC 4419 section 5
+_LONGEST_INFLATED = 256 * 1024  # bytes: as long as a packet may be that is not compressed
 
 # In the order of `ssh -Q HostKeyAlgorithms`, which is the order that a pattern gives.
 _ALL_KEYS = (
@@ -172,6 +175,19 @@ class _GroupExchange(KexGexSHA256):
         super().parse_next(ptype, m)
 
 
+class _Inflater:
+    """As paramiko's, which makes a gigabyte of zeros of one packet if that says so."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj()
+
+    def __call__(self, data: bytes) -> bytes:
+        inflated = self._stream.decompress(data, _LONGEST_INFLATED + 1)
+        if len(inflated) > _LONGEST_INFLATED:
+            raise paramiko.SSHException("A compressed packet is too long")
+        return inflated
+
+
 def apply(transport: paramiko.Transport, wanted: Algorithms) -> None:
     """Let the transport offer what is wanted, but for host keys. To be called before the key exchange.
 
@@ -184,6 +200,9 @@ def apply(transport: paramiko.Transport, wanted: Algorithms) -> None:
     options.ciphers = choose(wanted.ciphers, CIPHERS, tables._cipher_info, "Ciphers")
     options.digests = choose(wanted.macs, MACS, tables._mac_info, "MACs")
     # Not paramiko's use_compression(), which offers "zlib" as well: that inflates what comes before the login.
+    tables._compression_info = tables._compression_info | {
+        "zlib@openssh.com": (ZlibCompressor, _Inflater)
+    }
     options.compression = ("zlib@openssh.com", "none") if wanted.compression else ("none",)
 
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from m2m_ssh_client import private
+
 _PATIENCE = 5.0  # seconds to wait for another process, which takes milliseconds
 _FAR = 1 << 30  # behind the end of any such file, and as far as locking() can count
 
@@ -26,9 +28,8 @@ def appending(path: Path) -> Iterator[Callable[[str], None]]:
     The file (0600) and its folder (0700) are made if they are missing. Raises OSError, also where another process
     has held the lock for five seconds.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags, 0o600)
+    private.make_folder(path.parent)
+    descriptor = private.opened(path, os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0))
     try:
         _lock(descriptor)
         try:

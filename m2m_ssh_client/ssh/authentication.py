@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import queue
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import NamedTuple
 
 import paramiko
@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 _POLL = 0.1  # seconds: how soon the end of the transport is noticed where it does not tell
 _MOST_SHOWN = 10  # keys in an error
+_MOST_METHODS = 20  # of which a server has ever had a handful
+_MOST_ANSWERS = 100  # that may wait: each of ours has one, which is waited for
 
 
 class LoginTransport(paramiko.Transport):
@@ -151,7 +153,7 @@ class _UserAuth(AuthHandler):
     def __init__(self, transport: paramiko.Transport, user: str) -> None:
         super().__init__(transport)
         self._user = user  # `username` is cleared by paramiko when an attempt fails
-        self._answers: queue.SimpleQueue[_Answer | None] = queue.SimpleQueue()
+        self._answers: queue.Queue[_Answer | None] = queue.Queue(_MOST_ANSWERS)
 
     def begin(self) -> None:
         """Ask for the service, and try without any authentication; the answer comes later."""
@@ -191,7 +193,8 @@ class _UserAuth(AuthHandler):
             return answer
 
     def abort(self) -> None:
-        self._answers.put(None)
+        with suppress(queue.Full):  # whoever waits looks again before long
+            self._answers.put_nowait(None)
 
     @property
     def _client_handler_table(self) -> dict[int, Callable[[paramiko.Message], None]]:
@@ -200,16 +203,23 @@ class _UserAuth(AuthHandler):
             MSG_USERAUTH_SUCCESS: self._succeeded,
             MSG_USERAUTH_FAILURE: self._failed,
             MSG_USERAUTH_BANNER: self._show_banner,
-            MSG_USERAUTH_PK_OK: lambda _: self._answers.put(_Answer(MSG_USERAUTH_PK_OK)),
+            MSG_USERAUTH_PK_OK: lambda _: self._answered(_Answer(MSG_USERAUTH_PK_OK)),
         }
 
     def _succeeded(self, message: paramiko.Message) -> None:
         self._parse_userauth_success(message)  # type: ignore[attr-defined]  # not in the stubs
-        self._answers.put(_Answer(MSG_USERAUTH_SUCCESS))
+        self._answered(_Answer(MSG_USERAUTH_SUCCESS))
 
     def _failed(self, message: paramiko.Message) -> None:
-        methods = [printable(name) for name in message.get_list() if name]
-        self._answers.put(_Answer(MSG_USERAUTH_FAILURE, methods, message.get_boolean()))
+        names = message.get_list()[:_MOST_METHODS]
+        methods = [shortened(printable(name), 80) for name in names if name]
+        self._answered(_Answer(MSG_USERAUTH_FAILURE, methods, message.get_boolean()))
+
+    def _answered(self, answer: _Answer) -> None:
+        try:
+            self._answers.put_nowait(answer)
+        except queue.Full:  # in the transport's thread, which ends with it
+            raise paramiko.SSHException("The server answers without being asked") from None
 
     def _show_banner(self, message: paramiko.Message) -> None:
         for line in message.get_string().splitlines()[:100]:

@@ -53,8 +53,10 @@ class ChannelCarrier:
         self._marker = marker
         self._transport = transport
         self._channel = channel
-        self._stdout = channel.in_buffer = _Inlet()
-        self._stderr = channel.in_stderr_buffer = _Inlet()
+        self._stdout = channel.in_buffer = _Inlet(self._count)
+        self._stderr = channel.in_stderr_buffer = _Inlet(self._count)
+        self._received = 0  # bytes, ever; of the transport's thread
+        self._allowed = channel.in_window_size  # of these
         self._granted = 0  # bytes that the far side was not told of yet
         self._granting = threading.Condition()
         self._ended = False
@@ -150,6 +152,12 @@ class ChannelCarrier:
         with suppress(paramiko.SSHException, OSError, EOFError):
             self._channel.close()
 
+    def _count(self, size: int) -> None:
+        # RFC 4254 section 5.2 lets us ignore what is over the window. A server that sends it means no good.
+        self._received += size
+        if self._received > self._allowed:
+            raise paramiko.SSHException("The server sent more than its window has room for")
+
     def _tell_grants(self) -> None:
         """In a thread of its own, where sending could block: that must not block the transport's."""
         while True:
@@ -162,6 +170,8 @@ class ChannelCarrier:
 
     def _tell_grant(self, size: int) -> None:
         """RFC 4254 section 5.2."""
+        with self._granting:
+            self._allowed += size
         message = self._message(paramiko.common.cMSG_CHANNEL_WINDOW_ADJUST)
         message.add_int(size)
         with suppress(OSError):
@@ -191,8 +201,10 @@ class _Inlet(BufferedPipe):  # type: ignore[type-arg]  # generic in the stubs al
     So no other thread has to wake up for it. What comes before `start` waits, one window of it at the most.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, count: Callable[[int], None]) -> None:
+        """`count` is told of the size of all that comes, before it is passed on."""
         super().__init__()
+        self._count = count
         self._starting = threading.Lock()
         self._early: list[bytes] = []
         self._ended = False
@@ -218,6 +230,7 @@ class _Inlet(BufferedPipe):  # type: ignore[type-arg]  # generic in the stubs al
             tell_end()
 
     def feed(self, data: bytes) -> None:
+        self._count(len(data))
         if self._pass_on is None:
             with self._starting:
                 if self._pass_on is None:

@@ -293,7 +293,8 @@ class Connection:
         try:
             with asked_for(channel, request.variables) as refused:
                 if request.command is not None:
-                    channel.exec_command(request.command)
+                    # For the remote user's shell: running it there is the point.
+                    channel.exec_command(request.command)  # nosec B601
                 elif request.subsystem is not None:
                     channel.invoke_subsystem(request.subsystem)
                 else:
@@ -369,8 +370,10 @@ def judge(settings: HostSettings) -> tuple[HostVerifier, list[str]]:
 
 def _request_refused(request: Request) -> ChannelRefusedError:
     if request.command is not None:
+        from m2m_ssh_client.masking import masked
+
         return ChannelRefusedError(
-            f"The server refused to run the command {shortened(request.command, 80)!r}",
+            f"The server refused to run the command {shortened(masked(request.shown or request.command), 80)!r}",
             "Without `-- command` a shell is asked for, with --subsystem NAME a subsystem.",
         )
     if request.subsystem is not None:

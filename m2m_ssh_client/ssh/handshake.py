@@ -22,6 +22,8 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 _SLACK = 1.0
 
 _LONGEST_PACKET = 256 * 1024  # bytes
+_LONGEST_GREETING = 64 * 1024  # bytes: 255 of a version, and the lines before it
+_MOST_EXTENSIONS = 1000  # RFC 8308 knows four
 
 
 class _BoundedPackets(Packetizer):
@@ -32,6 +34,15 @@ class _BoundedPackets(Packetizer):
     """
 
     greeting: tuple[str, ...] = ()  # the lines before the first packet: RFC 4253 section 4.2
+    _greeted = 0  # bytes of them
+
+    def _read_timeout(self, timeout: float) -> bytes:
+        # A protected step of `readline`, which would collect a line without end.
+        data: bytes = super()._read_timeout(timeout)  # type: ignore[misc]  # not in the stubs
+        self._greeted += len(data)
+        if self._greeted > _LONGEST_GREETING:
+            raise paramiko.SSHException(f": more than {_LONGEST_GREETING} bytes")
+        return data
 
     def readline(self, timeout: float) -> str:
         line = super().readline(timeout)
@@ -70,6 +81,15 @@ class Transport(LoginTransport):
         packets: Any = self.packetizer
         return packets.greeting  # type: ignore[no-any-return]
 
+    def get_exception(self) -> Exception | None:
+        """Why it ended. Where a message made no sense to paramiko, that may be any exception: an SSHException here."""
+        cause = super().get_exception()
+        if cause is None and self.farewell:
+            return paramiko.SSHException(self.farewell)
+        if cause is None or isinstance(cause, (paramiko.SSHException, OSError, EOFError)):
+            return cause
+        return paramiko.SSHException(f"The server broke the protocol ({cause})")
+
     def exchange_keys(self, host_key_algorithms: Sequence[str], deadline: float) -> None:
         """Raises paramiko's SSHException, OSError or EOFError. `deadline` is on the monotonic clock."""
         self._host_key_algorithms = tuple(host_key_algorithms)
@@ -78,9 +98,16 @@ class Transport(LoginTransport):
         self.auth_timeout = self.channel_timeout = left
         self.start_client(timeout=left)
 
+    # Two protected hooks of paramiko's.
+
+    def _parse_ext_info(self, m: paramiko.Message) -> None:
+        # It would count to what the server says, four billion for one, although nothing follows.
+        if paramiko.Message(m.asbytes()).get_int() > _MOST_EXTENSIONS:
+            raise paramiko.SSHException("The server sends too many extensions")
+        super()._parse_ext_info(m)  # type: ignore[misc]  # not in the stubs
+
     def _verify_key(self, host_key: bytes, sig: bytes) -> None:
-        # A protected hook of paramiko's. It exchanges keys again after some gigabytes, when nobody asks for the host
-        # key any more.
+        # It exchanges keys again after some gigabytes, when nobody asks for the host key any more.
         super()._verify_key(host_key, sig)
         self.key_exchange = self._key_exchange_under_way()
         if host_key != self.host_key_blob:

@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
+from m2m_ssh_client import private
 from m2m_ssh_client.errors import KeyFileError
 from m2m_ssh_client.text import quoted
 
@@ -269,6 +270,7 @@ def _read(path: Path) -> tuple[bytes, os.stat_result]:
         content = b""
         if stat.S_ISREG(mode):
             with path.open("rb") as file:
+                status = os.fstat(file.fileno())  # of this very file, whatever has the name by now
                 content = file.read(_LARGEST_FILE + 1)
     except FileNotFoundError as exc:
         raise KeyFileError(
@@ -345,7 +347,7 @@ def _unsupported(path: Path) -> KeyFileError:
 
 
 def _create(path: Path, public: Path) -> bool:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.make_folder(path.parent)
     key = Ed25519PrivateKey.generate()
     if not _publish(path, _openssh_format(key), 0o600):
         return False
@@ -363,8 +365,7 @@ def _publish(path: Path, content: bytes, mode: int) -> bool:
             file.write(content)
             file.flush()
             os.fsync(descriptor)  # or a power cut leaves an empty file under the final name
-            if sys.platform != "win32":
-                os.fchmod(descriptor, mode)
+            private.set_mode(descriptor, mode)
         if sys.platform == "win32":
             temporary.rename(path)  # which fails there if the target exists; elsewhere it replaces
         else:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from m2m_ssh_client import private
 from m2m_ssh_client.errors import KeyFileError
 from m2m_ssh_client.text import printable, quoted, shortened
 
@@ -96,6 +97,7 @@ def _ask(program: str, prompt: str, cancelled: Callable[[], bool]) -> str | None
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=private.environment(),
             start_new_session=True,  # without a terminal, and one group to end
         )
     except (OSError, ValueError) as exc:

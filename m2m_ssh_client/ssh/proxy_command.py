@@ -28,6 +28,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from m2m_ssh_client import private
 from m2m_ssh_client.errors import UnreachableError
 from m2m_ssh_client.ssh.sockets import LiveSocket
 from m2m_ssh_client.text import printable, shortened
@@ -214,13 +215,14 @@ def _started(target: Callable[[], None], name: str) -> threading.Thread:
 if sys.platform == "win32":
 
     def _spawn(command: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S602 - the user's own command line
+        return subprocess.Popen(  # noqa: S602 - the user's own command line # nosec B602
             command,
             shell=True,
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=private.environment(),
             # Ctrl-C in our console is not for it, and it gets no window of its own.
             creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW,
         )
@@ -228,7 +230,7 @@ if sys.platform == "win32":
     def _hang_up(process: subprocess.Popen[bytes]) -> None:
         """The process and its children. There is no gentle way."""
         subprocess.run(  # noqa: S603
-            ["taskkill", "/T", "/F", "/PID", str(process.pid)],  # noqa: S607
+            ["taskkill", "/T", "/F", "/PID", str(process.pid)],  # noqa: S607 # nosec B607
             check=False,
             capture_output=True,
             stdin=subprocess.DEVNULL,
@@ -261,6 +263,7 @@ else:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=private.environment(),
             start_new_session=True,  # out of reach of our terminal's Ctrl-C, and a process group to end
         )
         assert process.stdin is not None  # noqa: S101 - it was asked for

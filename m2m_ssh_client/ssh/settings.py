@@ -104,12 +104,16 @@ class HostSettings(NamedTuple):
     proxy_command: str | None = None
     origins: Mapping[str, str] = MappingProxyType({})
 
+    def __repr__(self) -> str:
+        return f"HostSettings({self.address!r}, …)"  # people write passwords into a ProxyCommand
+
 
 class Request(NamedTuple):
     """What is to run there: a command line for the remote user's shell, a subsystem, or a shell where both are None.
 
     `environment` is what the configuration wishes for, `variables` what somebody asked for and is to hear of if it is
-    refused. The command says `marker`, if there is one, before its output begins.
+    refused. The command says `marker`, if there is one, before its output begins. `shown` is the command as it may be
+    told, where values are in it.
     """
 
     command: str | None = None
@@ -117,10 +121,14 @@ class Request(NamedTuple):
     environment: tuple[tuple[str, str], ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
     marker: str = ""
+    shown: str | None = None
 
     def __repr__(self) -> str:
         names = [name for name, _ in (*self.environment, *self.variables)]
-        return f"Request({self.command!r}, {self.subsystem!r}, {names})"  # values may be secrets
+        command = None if self.command is None else "…"
+        return (
+            f"Request({command}, {self.subsystem!r}, {names})"  # commands and values may be secrets
+        )
 
     @property
     def is_shell(self) -> bool:

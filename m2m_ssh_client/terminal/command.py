@@ -54,7 +54,9 @@ class Command:
         args = self.args
         with (
             Reports(what) as reports,
-            logs.configured(args.log_level, args.log_file, reports.log_stream),
+            logs.configured(
+                args.log_level, args.log_file, reports.log_stream, payloads=args.log_payloads
+            ),
         ):
             params = options.parameters(args, self.remote_command)
             options.warn(args)

@@ -9,8 +9,10 @@ import time
 from types import TracebackType
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.constrain import Constrain
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from m2m_ssh_client.terminal.output import console
@@ -18,6 +20,9 @@ from m2m_ssh_client.text import printable, shortened
 
 _INTERVAL = 1.0  # seconds from one line of progress to the next, where there is no terminal
 _MOST_CHARACTERS = 200
+_SPARE = (
+    4  # columns beside the bar: of a line that a terminal has to break for ^C, a part would stay
+)
 
 
 class Reports:
@@ -26,13 +31,7 @@ class Reports:
     def __init__(self, what: str) -> None:
         self._console = console(sys.stderr)
         self._what = printable(what)
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[amount]}", markup=False),
-            console=self._console,
-            transient=True,
-        )
+        self._bar = _Bar(self._console)
         self._next_line = 0.0
 
     def __enter__(self) -> Reports:
@@ -82,6 +81,24 @@ class Reports:
         if now >= self._next_line:
             self._next_line = now + _INTERVAL
             _print(self._console, line)
+
+
+class _Bar(Progress):
+    """One line, in which a long message gives way to the bar and the amount."""
+
+    def __init__(self, console: Console) -> None:
+        self._to = console
+        half = Column(max_width=console.width // 2, no_wrap=True, overflow="ellipsis")
+        super().__init__(
+            TextColumn("{task.description}", markup=False, table_column=half),
+            BarColumn(),
+            TextColumn("{task.fields[amount]}", markup=False),
+            console=console,
+            transient=True,
+        )
+
+    def get_renderable(self) -> RenderableType:
+        return Constrain(super().get_renderable(), max(1, self._to.width - _SPARE))
 
 
 class _AboveBar(io.StringIO):

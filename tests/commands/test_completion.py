@@ -64,6 +64,7 @@ def test_every_command_is_described_to_each_shell(
     assert "known-hosts" in text
     if shell != "bash":
         assert "Make an MCP host start this program" in text
+        assert "Takes the options" not in text  # one sentence each
 
 
 def test_another_shell_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,10 +34,10 @@ from m2m_ssh_client import cli
 from m2m_ssh_client.commands import doctor
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.demo.ssh_server import SSHServer
-from m2m_ssh_client.doctor.masking import masked
 from m2m_ssh_client.doctor.showing import Page
 from m2m_ssh_client.doctor.steps import Status, Step
 from m2m_ssh_client.doctor.walk import examine
+from m2m_ssh_client.masking import masked
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.ssh.known_hosts import entry
 from m2m_ssh_client.text import quoted
@@ -716,6 +716,14 @@ def test_a_server_that_ends_during_the_samples_fails_the_last_step(
 
 
 # The key server
+
+
+def test_a_key_server_at_a_url_is_asked_there(examined: Doctor) -> None:
+    with servers(ECHO, 0, 0, lambda _: None) as far:
+        url = f"http://localhost:{far.key_server.port}/"
+        told = examined(*place(far.ssh.port), "--key-server-url", url)
+    assert told.found("key_server")["url"] == url
+    assert told.found("key_server")["fingerprint"] == public(far.ssh.host_key).fingerprint
 
 
 @pytest.mark.parametrize("registered", [False, True])

@@ -12,12 +12,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from support import terminal
-from support.far import ENOUGH, ENVIRONMENT, Far, machine
+from support.far import ENOUGH, Embedded, Far, environment, machine
 from support.showcase_server import BLOB, ESCAPE, LISTS, PNG
 
 pytestmark = pytest.mark.sdk
@@ -32,13 +31,13 @@ on_posix = pytest.mark.skipif(sys.platform == "win32", reason="needs a pty")
 
 
 @pytest.fixture(scope="module")
-def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
+def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     with machine(tmp_path_factory.mktemp("far")) as far:
         yield far
 
 
 @pytest.fixture
-def far(reached: Far, tmp_path: Path) -> Far:
+def far(reached: Embedded, tmp_path: Path) -> Embedded:
     reached.here = tmp_path
     return reached
 
@@ -293,7 +292,7 @@ def test_nobody_listening_is_told_once_on_one_line(far: Far) -> None:
         connection[connection.index("--port") + 1] = str(port)
         argv = [*far.argv("tools")[:4], *connection, "--", "showcase"]
         done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=ENOUGH, env=ENVIRONMENT, cwd=far.here
+            argv, capture_output=True, text=True, timeout=ENOUGH, env=environment(), cwd=far.here
         )
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
@@ -323,7 +322,7 @@ def test_an_interrupt_cancels_the_call_at_the_server_and_ends_with_130(
     far: Far, server: tuple[str, ...], tmp_path: Path
 ) -> None:
     record = tmp_path / "record"
-    with hanging(far, server, record) as process:
+    with far.hanging(record, (*server, "--record", str(record))) as process:
         process.send_signal(signal.SIGINT)
         outputs = process.communicate(timeout=ENOUGH)
     assert (process.returncode, outputs) == (130, (b"", b""))
@@ -331,35 +330,14 @@ def test_an_interrupt_cancels_the_call_at_the_server_and_ends_with_130(
 
 
 def test_a_call_whose_connection_is_lost_may_have_run_and_the_error_says_so(
-    far: Far, tmp_path: Path
+    far: Embedded, tmp_path: Path
 ) -> None:
-    with hanging(far, ("showcase",), tmp_path / "record") as process:
+    record = tmp_path / "record"
+    with far.hanging(record, ("showcase", "--record", str(record))) as process:
         far.server.close_connections()
         _, stderr = process.communicate(timeout=ENOUGH)
     assert process.returncode == 1
     assert b"may or may not have run" in stderr.splitlines()[-1]
-
-
-@contextmanager
-def hanging(far: Far, server: tuple[str, ...], record: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A call that the server has got and does not answer."""
-    process = subprocess.Popen(
-        far.argv("call", "hang", server=(*server, "--record", str(record))),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=ENVIRONMENT,
-        cwd=far.here,
-    )
-    try:
-        deadline = time.monotonic() + ENOUGH
-        while not (record.exists() and b'"hang"' in record.read_bytes()):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def messages(record: Path) -> list[dict[str, object]]:
@@ -386,7 +364,7 @@ def test_a_reader_that_has_enough_is_no_failure_to_speak_of(far: Far) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=ENVIRONMENT,
+        env=environment(),
         cwd=far.here,
     )
     assert process.stdout is not None
@@ -407,9 +385,7 @@ def test_a_reader_that_has_enough_is_no_failure_to_speak_of(far: Far) -> None:
 if sys.platform != "win32":
 
     def shown(far: Far, *words: str, columns: int = 100, **env: str) -> tuple[int, str]:
-        return terminal.run(
-            far.argv(*words), env={**ENVIRONMENT, **env}, cwd=far.here, columns=columns
-        )
+        return terminal.run(far.argv(*words), env=environment(**env), cwd=far.here, columns=columns)
 
     def without_style(text: str) -> str:
         return re.sub(r"\x1b\[[0-9;]*m", "", text)
@@ -430,7 +406,7 @@ if sys.platform != "win32":
     def test_progress_on_a_terminal_is_a_bar_that_goes_away(far: Far, tmp_path: Path) -> None:
         out = tmp_path / "out"
         words = ["call", "steps", "total:=20"]
-        status, text = terminal.run(far.argv(*words), env=ENVIRONMENT, cwd=tmp_path, stdout=out)
+        status, text = terminal.run(far.argv(*words), env=environment(), cwd=tmp_path, stdout=out)
         assert (status, out.read_text()) == (0, "done\n")
         assert "━" in text
         assert CLEAN in text
@@ -441,7 +417,7 @@ if sys.platform != "win32":
         far: Far, tmp_path: Path
     ) -> None:
         words = ["call", "steps", "total:=20", "chatter:=true"]
-        status, text = terminal.run(far.argv(*words), env=ENVIRONMENT, cwd=tmp_path)
+        status, text = terminal.run(far.argv(*words), env=environment(), cwd=tmp_path)
         assert status == 0
         lines = [line for line in text.split("\n") if "chatter" in line]
         assert lines

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,12 @@ class BreakableSshd(Sshd):
 class CountingHost(Host):
     """A host that notes which requests it sent, and every answer to them."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(
+        self, argv: Sequence[str], env: Mapping[str, str], *, reading: bool = True
+    ) -> None:
         self.sent: list[Any] = []
         self.answers: dict[Any, list[Message]] = {}
-        super().__init__(argv, env=env)
+        super().__init__(argv, env=env, reading=reading)
 
     def send(self, message: Mapping[str, Any] | bytes) -> None:
         if isinstance(message, Mapping) and "method" in message and "id" in message:
@@ -187,13 +189,6 @@ class Play:
         twice = {key for key, count in self.books.executions.items() if count > 1}
         twice -= {key for key in twice if key.startswith("safe")}
         assert not twice, f"executed more than once: {twice}"
-
-
-def wait_until(what: Callable[[], bool], timeout: float = DEFAULT_TIMEOUT) -> None:
-    deadline = time.monotonic() + timeout
-    while not what():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 def kill(pid: int, name: str = "SIGKILL") -> None:

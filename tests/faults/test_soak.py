@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from faults.conftest import StartPlay
-from faults.play import Play, wait_until
+from faults.play import Play
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.interop
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from faults.conftest import StartPlay
-from faults.play import PATIENT, BreakableSshd, Play, is_running, kill, wait_until
+from faults.play import PATIENT, BreakableSshd, Play, is_running, kill
 from support import programs
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.interop
 

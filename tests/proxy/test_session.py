@@ -137,6 +137,15 @@ def test_of_a_batch_only_that_is_passed_on_which_somebody_waits_for() -> None:
     assert session.from_remote([b"[" + answer(1) + b"]"]).to_host == []
 
 
+def test_a_server_may_make_text_of_a_number_in_an_id() -> None:
+    session = open_session()
+    session.from_host([request(1), request(2), request("2")], 0)
+    assert session.from_remote([answer("1")]).to_host == [answer("1")]
+    assert session.from_remote([answer("1"), answer("01x"), answer("²")]).to_host == []
+    assert session.from_remote([answer("2"), answer("2")]).to_host == [answer("2"), answer("2")]
+    assert session.pending == 0
+
+
 def test_an_answer_from_a_server_that_has_not_got_the_request_is_none_or_the_only_one() -> None:
     session = Session()
     session.from_host([request(1)], 0)

@@ -1,4 +1,4 @@
-"""A remote machine for commands that use one: the embedded SSH server, with MCP servers to choose from."""
+"""A remote machine for commands that use one: any, or the embedded SSH server with MCP servers to choose from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from support import echo_server, showcase_server
 from support.host import PACKAGE_PARENT, client_argv
+from support.waiting import wait_until
 
 from m2m_ssh_client.demo.ssh_server import SSHServer
 from m2m_ssh_client.ssh.host_key import HostKey
@@ -19,25 +20,20 @@ from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key
 from m2m_ssh_client.ssh.known_hosts import entry
 
 ENOUGH = 40.0  # seconds; the SDK takes two to load on a slow machine
-ENVIRONMENT = {
-    **{
-        name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")
-    },
-    "PYTHONPATH": PACKAGE_PARENT,
-    "PYTHONUTF8": "1",
-}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Of the commands: the test's own, home folder included, without what colours depend on."""
+    own = {name: v for name, v in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    return {**own, "PYTHONPATH": PACKAGE_PARENT, "PYTHONUTF8": "1", **more}
 
 
 class Far:
-    """How the commands get there, and in which folder they run."""
+    """A machine: the options with which the commands get there, and the folder in which they run here."""
 
-    def __init__(self, folder: Path, server: SSHServer) -> None:
-        self.server = server
-        self.connection = [
-            *("-F", "none", "--host", "127.0.0.1", "--port", str(server.port)),
-            *("--client-key", str(folder / "client"), "--known-hosts", str(folder / "known_hosts")),
-        ]
-        self.here = folder
+    def __init__(self, connection: Sequence[str], here: Path) -> None:
+        self.connection = ["-F", "none", *connection]
+        self.here = here
 
     def argv(self, *words: str, server: Sequence[str] = ("showcase",)) -> list[str]:
         return client_argv(*words, *self.connection, "--", *server)
@@ -56,9 +52,42 @@ class Far:
             capture_output=True,
             encoding="utf-8",
             timeout=ENOUGH,
-            env={**ENVIRONMENT, **(env or {})},
+            env=environment(**(env or {})),
             cwd=self.here,
         )
+
+    @contextmanager
+    def hanging(self, record: Path, server: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+        """A call that the showcase server, which writes to `record`, has got and does not answer."""
+        process = subprocess.Popen(
+            self.argv("call", "hang", server=server),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            cwd=self.here,
+        )
+        try:
+            wait_until(lambda: record.exists() and b'"hang"' in record.read_bytes(), ENOUGH)
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+class Embedded(Far):
+    """Here `showcase`, `sample`, `echo` and `ends` are the servers' names."""
+
+    def __init__(self, folder: Path, server: SSHServer) -> None:
+        self.server = server
+        place = ["--host", "127.0.0.1", "--port", str(server.port)]
+        keys = [
+            "--client-key",
+            str(folder / "client"),
+            "--known-hosts",
+            str(folder / "known_hosts"),
+        ]
+        super().__init__([*place, *keys], folder)
 
 
 def _command_for(_kind: str, text: str | None) -> Sequence[str]:
@@ -72,7 +101,7 @@ def _command_for(_kind: str, text: str | None) -> Sequence[str]:
 
 
 @contextmanager
-def machine(folder: Path) -> Iterator[Far]:
+def machine(folder: Path) -> Iterator[Embedded]:
     """Its keys, and the known_hosts that has it, are made in `folder`."""
     for name in ("host", "client"):
         ensure_client_key(folder / name)
@@ -86,4 +115,4 @@ def machine(folder: Path) -> Iterator[Far]:
     ) as server:
         key = HostKey(host_key.get_name(), host_key.asbytes())
         (folder / "known_hosts").write_text(entry("127.0.0.1", server.port, key))
-        yield Far(folder, server)
+        yield Embedded(folder, server)

@@ -24,6 +24,7 @@ BLOB = bytes(range(256))
 SECRET_PLACE = "show:///../../etc/passwd"
 
 _PAGE = 2
+_PATIENCE = 30.0  # seconds
 _METHODS = {
     "tools/list": "tools",
     "resources/list": "resources",
@@ -195,6 +196,8 @@ class Server:
                 time.sleep(0.02)  # so that the bar has been drawn
             progress = {"progress": step, "total": total, "message": f"step {ESCAPE}"}
             self._send(method="notifications/progress", params={"progressToken": token, **progress})
+            if step == arguments.get("held_at"):
+                _wait_for(Path(arguments["until"]))
 
     def _read(self, uri: str) -> dict[str, Any]:
         if uri.endswith(".txt"):
@@ -233,6 +236,12 @@ _ABOUT = {
     "capabilities": {"tools": {}, "resources": {}, "prompts": {}, "logging": {}},
     "serverInfo": {"name": "showcase", "version": "1"},
 }
+
+
+def _wait_for(file: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def main(arguments: list[str]) -> int:

@@ -38,6 +38,12 @@ def parse(text: str) -> Line | None:
     return Line(lower(keyword), rest, split(rest))
 
 
+def keyword_of(text: str) -> str:
+    """The keyword of a line, in lower case, also of one that makes no sense otherwise; "" if it has none."""
+    keyword, rest = _first_word(text)
+    return lower((keyword or _first_word(rest)[0] or "").strip(_BLANK))
+
+
 def lower(text: str) -> str:
     """In lower case where the text is ASCII; no other letter may turn into one of a keyword."""
     return text.lower() if text.isascii() else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,10 +12,13 @@ from m2m_ssh_client.ssh.config import conditions, files
 from m2m_ssh_client.ssh.config.conditions import Facts
 from m2m_ssh_client.ssh.config.files import File
 from m2m_ssh_client.ssh.config.keywords import ADDING, ALIASES, reader
-from m2m_ssh_client.ssh.config.lines import Line, lower, parse, shown
+from m2m_ssh_client.ssh.config.lines import Line, keyword_of, lower, parse, shown
 from m2m_ssh_client.ssh.config.patterns import chosen, listed, matches
 from m2m_ssh_client.ssh.config.tokens import Tokens, expand_hostname, local_user
 from m2m_ssh_client.ssh.config.values import Jump, parse_jumps
+
+# What a shell might act on, in a ProxyCommand for one: OpenSSH refuses it too (from 9.6 on).
+NO_HOST = re.compile(r"^-|[\s\x00-\x1f\x7f'`\"$\\;&<>|(){},]|^$")
 
 _DEEPEST = 16  # ssh_config(5) does not say so; OpenSSH reads no deeper
 _VERSION = f"m2m-mcp-server-ssh-client_{__version__}"
@@ -88,13 +92,16 @@ class Reading:
         if self.final:
             alias = self._original if alias is None else lower(alias)
         jumps = self.jumps
+        jump = jumps[-1].host if jumps else ""
+        if jump and NO_HOST.search(jump):
+            raise ValueError(f"no host name may have the characters of the jump host {shown(jump)}")
         return Tokens(
             host=host,
             original=self._original,
             port=self.port,
             user=self.user,
             alias=host if alias is None else alias,
-            jump=jumps[-1].host if jumps else "",
+            jump=jump,
         )
 
     def word(self, keyword: str) -> str | None:
@@ -125,7 +132,10 @@ class Reading:
             if line is not None:
                 self._set(line, "-o", active=True, system=False)
         except ValueError as exc:
-            raise ConfigError(f"-o {shown(text)}: {exc}") from exc
+            # The values of variables are nobody's business, and programs are started with passwords.
+            keyword = keyword_of(text)
+            secret = keyword in ("", "proxycommand", "setenv")
+            raise ConfigError(f"-o {f'{keyword}=…' if secret else shown(text)}: {exc}") from exc
 
     def file(self, file: File, active: bool = True, depth: int = 0, reachable: bool = True) -> None:
         """Read a file to its end. ConfigError tells all lines that make no sense."""

@@ -11,11 +11,10 @@ from m2m_ssh_client.errors import ConfigError
 from m2m_ssh_client.ssh.config import canonical, result
 from m2m_ssh_client.ssh.config import files as config_files
 from m2m_ssh_client.ssh.config.lines import lower, shown
-from m2m_ssh_client.ssh.config.reading import Reading
+from m2m_ssh_client.ssh.config.reading import NO_HOST, Reading
 from m2m_ssh_client.ssh.config.result import HostConfig
 
-# What a shell might act on, in a ProxyCommand for one: OpenSSH refuses it too (from 9.6 on).
-_NO_HOST = re.compile(r"^-|[\s\x00-\x1f\x7f'`\"$\\;&<>|(){},]|^$")
+# For the same reason as NO_HOST.
 _NO_USER = re.compile(r"^-|[\x00-\x1f\x7f'`\";&<>|(){}]|\s-|\\$")
 
 _SSH_PORT = 22
@@ -42,7 +41,7 @@ def resolve(
     Blocking: `Match exec` runs commands, and CanonicalizeHostname looks names up. Raises ConfigError, which names
     files and lines.
     """
-    if _NO_HOST.search(host):
+    if NO_HOST.search(host):
         raise ConfigError(f"The host name {shown(host)} has characters that no host name may have")
     if user is not None and _NO_USER.search(user):
         raise ConfigError(f"The user name {shown(user)} has characters that no user name may have")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from m2m_ssh_client import private
 from m2m_ssh_client.ssh.config.lines import shown
 
 _TIMEOUT = 15.0  # seconds
@@ -17,26 +18,30 @@ def succeeds(command: str) -> bool:
     """
     import subprocess
 
+    from m2m_ssh_client.masking import masked
+
     if sys.platform == "win32":
         argv: str | list[str] = f'{os.environ.get("COMSPEC", "cmd.exe")} /c "{command}"'
     else:
         argv = [os.environ.get("SHELL") or "/bin/sh", "-c", command]
     null = subprocess.DEVNULL
     try:
-        process = subprocess.Popen(argv, stdin=null, stdout=null, start_new_session=True)  # noqa: S603 - as written
+        process = subprocess.Popen(  # noqa: S603 - as written
+            argv, stdin=null, stdout=null, env=private.environment(), start_new_session=True
+        )
     except (OSError, ValueError) as exc:
-        raise ValueError(f"cannot run {shown(command)}: {exc}") from exc
+        raise ValueError(f"cannot run {shown(masked(command))}: {exc}") from exc
     try:
         status = process.wait(_TIMEOUT)
     except subprocess.TimeoutExpired:
-        raise ValueError(f"{shown(command)} took longer than {_TIMEOUT:g} s") from None
+        raise ValueError(f"{shown(masked(command))} took longer than {_TIMEOUT:g} s") from None
     finally:
         if process.returncode is None:
             _kill(process.pid)
             process.kill()
             process.wait()
     if status < 0:
-        raise ValueError(f"{shown(command)} ended by signal {-status}")
+        raise ValueError(f"{shown(masked(command))} ended by signal {-status}")
     return status == 0
 
 

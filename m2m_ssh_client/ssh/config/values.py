@@ -152,7 +152,7 @@ def variables(line: Line) -> tuple[str, ...]:
     """For SetEnv: NAME=VALUE."""
     for word in texts(line):
         if "=" not in word:
-            raise ValueError(f"invalid environment variable {shown(word)}")
+            raise ValueError("not NAME=VALUE")  # it may be the value alone
     return line.words
 
 

@@ -1,0 +1,149 @@
+"""The client under attack: the real command between a host that keeps count and whoever is hostile."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from faults.play import EXIT_WITHIN, SLACK, CountingHost, is_running
+from support.host import Message, client_argv
+
+# All that could steer a terminal or turn its writing direction, the line feed aside.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_LONGEST_REASON = 4000  # characters that a person, or a model, is given to read
+_MOST_LOGGED = 11_000_000  # bytes
+LOG = Path("state/m2m-mcp-server-ssh-client/client.log")
+
+
+class Victim(CountingHost):
+    """The command with these options; `end()` says whether it kept what docs/security.md promises.
+
+    `leaves` are the files that may be new in its home folder afterwards, besides the log.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        leaves: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        reading: bool = True,
+    ) -> None:
+        self.home = Path(os.environ["HOME"])
+        self._temporary = folder / "temporary"
+        self._temporary.mkdir()
+        self._before = {path for path in self.home.rglob("*") if path.is_file()}
+        self._leaves = leaves
+        self.peak = 0
+        """The most memory that it had in use, in bytes, when last looked at."""
+        super().__init__(
+            client_argv(*options), {"TMPDIR": str(self._temporary), **(env or {})}, reading=reading
+        )
+
+    @property
+    def log(self) -> str:
+        """Of the two files that there are at the most, which have a bound."""
+        files = [path for path in self._logs() if path.exists()]
+        assert sum(path.stat().st_size for path in files) < _MOST_LOGGED
+        return "".join(path.read_text(encoding="utf-8") for path in files)
+
+    def _logs(self) -> list[Path]:
+        return [(self.home / LOG).with_suffix(suffix) for suffix in (".log.1", ".log")]
+
+    def open(self, timeout: float = 15.0) -> Message:
+        """The answer to `initialize`, whatever it is."""
+        self.ask("first", "initialize", {"protocolVersion": "2025-11-25", "capabilities": {}})
+        (answer,) = self.answers_to(["first"], timeout)
+        return answer
+
+    def reason(self, timeout: float = 15.0) -> str:
+        """Why there is no connection, as the host is told."""
+        answer = self.open(timeout)
+        assert "error" in answer, answer
+        return str(answer["error"]["message"])
+
+    def look_at_memory(self) -> int:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            status = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8")
+            if found := re.search(r"VmHWM:\s+(\d+) kB", status):
+                self.peak = max(self.peak, int(found[1]) * 1024)
+        return self.peak
+
+    def end(self, status: int, *, within: float = EXIT_WITHIN + SLACK) -> None:
+        """The host ends: so does the client, in time, and nothing is left, nor ever was, that should not be."""
+        self.look_at_memory()
+        with suppress(BrokenPipeError):
+            self.close_stdin()
+        assert self.wait(within) == status, self.stderr[-2000:]
+        self.drain()
+        self._assert_answers()
+        for line in self.lines:
+            _assert_json_rpc(line)
+        for text in (self.stderr, self.log, *map(_reasons, self.answers.values())):
+            assert not _STEERING.search(text), ascii(text[-2000:])
+            assert "Traceback" not in text, text[-4000:]
+        assert not list(self._temporary.iterdir())
+        self._assert_home()
+        self._assert_no_descendants()
+
+    def _assert_answers(self) -> None:
+        assert set(self.sent) == set(self.answers)
+        assert all(len(each) == 1 for each in self.answers.values()), self.answers
+
+    def _assert_home(self) -> None:
+        allowed = {*self._logs(), *(self.home / name for name in self._leaves)}
+        new = {path for path in self.home.rglob("*") if path.is_file()} - self._before
+        assert new <= allowed, new
+
+    def _assert_no_descendants(self) -> None:
+        deadline = time.monotonic() + SLACK
+        while left := list(_descendants(self._temporary)):
+            assert time.monotonic() < deadline, f"still running: {left}"
+            time.sleep(0.01)
+
+
+@contextmanager
+def attacked(folder: Path, *options: str, **more: Any) -> Iterator[Victim]:
+    """A `Victim`, which is gone at the end of the context whatever happens."""
+    victim = Victim(folder, *options, **more)
+    try:
+        yield victim
+    finally:
+        victim.kill()
+
+
+def _reasons(answers: Sequence[Message]) -> str:
+    texts = [str(answer["error"]["message"]) for answer in answers if "error" in answer]
+    assert all(len(text) < _LONGEST_REASON for text in texts), max(map(len, texts))
+    return "\n".join(texts)
+
+
+def _assert_json_rpc(line: bytes) -> None:
+    """By JSON and JSON-RPC 2.0, without the liberties that Python's reader takes."""
+    value: Any = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+    for message in value if isinstance(value, list) else [value]:
+        assert message["jsonrpc"] == "2.0"
+        assert isinstance(message.get("method"), str) or (
+            "id" in message and "method" not in message
+        )
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def _descendants(mark: Path) -> Iterator[int]:
+    """The processes that inherited this temporary folder, which is one client's alone."""
+    wanted = f"TMPDIR={mark}".encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if wanted in environment.read_bytes().split(b"\0"):
+                pid = int(environment.parent.name)
+                if is_running(pid):
+                    yield pid

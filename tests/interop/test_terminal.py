@@ -1,0 +1,103 @@
+"""Commands on a real terminal: what a person sees while they work and what stands there afterwards."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from support.far import Far, environment
+from support.showcase_server import command
+from support.sshd import Sshd
+
+if sys.platform == "win32":
+    pytest.skip("tmux", allow_module_level=True)
+
+from support.tmux import Pane
+
+pytestmark = pytest.mark.interop
+
+CLEAN = "\\x1b[31mred\\x1b[0m \\x9b2J\\x07"
+"""The showcase server's escapes, as they may be shown."""
+SIZES = pytest.mark.parametrize(("columns", "lines"), [(100, 40), (80, 24), (40, 10)])
+
+
+@pytest.fixture
+def far(sshd: Sshd, tmp_path: Path) -> Far:
+    return Far(sshd.client_options(), tmp_path)
+
+
+def pane(far: Far, *words: str, columns: int, lines: int) -> Pane:
+    env = environment(LC_ALL="C.UTF-8")
+    argv = far.argv(*words, server=command())
+    return Pane(argv, env=env, cwd=far.here, columns=columns, lines=lines)
+
+
+@SIZES
+def test_a_call_shows_its_progress_as_a_bar_and_then_the_result_alone(
+    far: Far, columns: int, lines: int
+) -> None:
+    goes_on = far.here / "goes-on"
+    words = ["call", "steps", "total:=10", "held_at:=5", f"until={goes_on}"]
+    with pane(far, *words, columns=columns, lines=lines) as shown:
+        bar = shown.wait_for(lambda screen: "5/10" in screen)
+        goes_on.touch()
+        assert shown.status() == 0
+        assert shown.everything() == "done"
+    (line,) = bar.splitlines()
+    # A narrow terminal cuts the message, not the bar.
+    assert re.fullmatch(r"step \\x1b\[31mred\\x1(…|b\[0m \\x9b2J\\x07) ━+[╸╺]?━* 5/10", line)
+    assert len(line) < columns
+
+
+@SIZES
+def test_what_the_server_says_meanwhile_stands_above_the_bar_and_stays(
+    far: Far, columns: int, lines: int
+) -> None:
+    goes_on = far.here / "goes-on"
+    words = ["call", "steps", "total:=6", "chatter:=true", "held_at:=6", f"until={goes_on}"]
+    with pane(far, *words, columns=columns, lines=lines) as shown:
+        bar = shown.wait_for(lambda screen: "6/6" in screen).splitlines()[-1]
+        goes_on.touch()
+        assert shown.status() == 0
+        said = shown.everything().splitlines()
+    assert "━" in bar
+    assert [re.sub(".*chatter", "chatter", line) for line in said] == [
+        *(f"chatter {step}" for step in range(1, 7)),
+        "done",
+    ]
+
+
+def test_an_interrupt_at_the_keyboard_leaves_a_clean_screen(far: Far) -> None:
+    words = ["call", "steps", "held_at:=5", f"until={far.here / 'never'}"]
+    with pane(far, *words, columns=80, lines=24) as shown:
+        shown.wait_for(lambda screen: "5/10" in screen)
+        shown.press("C-c")
+        assert shown.status() == 130
+        assert shown.everything() in ("", "^C")  # which the terminal itself wrote
+
+
+def test_a_table_fits_the_terminal(far: Far) -> None:
+    with pane(far, "tools", columns=80, lines=24) as shown:
+        assert shown.status() == 0
+        lines = shown.everything().splitlines()
+    assert max(map(len, lines)) <= 80
+    begin = [line.partition(" ")[0] for line in lines]
+    assert {"typed", "erase", "bytes", "steps", "escape"} <= set(begin)
+
+
+@SIZES
+def test_doctor_says_on_a_terminal_what_it_says_in_a_pipe(
+    far: Far, columns: int, lines: int
+) -> None:
+    piped = far("doctor", server=command(), env={"LC_ALL": "C.UTF-8"})
+    with pane(far, "doctor", columns=columns, lines=lines) as shown:
+        assert shown.status() == piped.returncode == 0
+        seen = shown.everything()
+    assert without_times(seen) == without_times(piped.stdout.rstrip())
+    assert "✓ MCP " in seen
+
+
+def without_times(text: str) -> str:
+    return re.sub(r"\d+(\.\d+)?(?= (ms|to|s\b)|\)?, the median)", "#", text)
