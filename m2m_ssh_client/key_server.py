@@ -264,12 +264,20 @@ def remember_or_refuse(
         verifier.add(key)
 
 
+class _Session(requests.Session):
+    """One that sees no redirects: to find out where one leads, `requests` reads its body to the end, whatever the size,
+    also if told not to follow."""
+
+    def get_redirect_target(self, _: requests.Response) -> None:
+        return None
+
+
 def _http_exchange(
     method: str, url: str, body: dict[str, str] | None, deadline: float, *, direct: bool
 ) -> _Answer:
     """One request, one answer; raises what requests raises, TimeoutError and ValueError."""
     with (
-        requests.Session() as session,
+        _Session() as session,
         session.request(
             method,
             url,

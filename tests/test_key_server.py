@@ -537,6 +537,25 @@ def test_an_answer_that_never_ends_is_given_up(
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (Reply(302, b"", (("Location", "/"),), trickle=b"x" * 50_000), "longer than 65536 bytes"),
+        (
+            Reply(raw=b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 9\r\n\r\n"),
+            "Connection broken",
+        ),
+    ],
+    ids=["endless", "broken"],
+)
+def test_a_redirect_is_read_no_further_than_any_other_answer(
+    reply: Reply, why: str, client: KeyServer, http: _Server
+) -> None:
+    http.replies = [reply]
+    with pytest.raises(KeyServerError, match=why):
+        client.server_public_key()
+
+
 @pytest.mark.parametrize("times", [1, 4])
 def test_a_compressed_answer_is_not_unpacked(times: int, client: KeyServer, http: _Server) -> None:
     """Four times over, a bomb of some hundred bytes."""

@@ -97,7 +97,8 @@ class Conversation:
                     self._take(deadline)
         for splitter, take in ((self._stdout, self._take_lines), (self._stderr, self._keep_stderr)):
             if splitter.pending:
-                take(splitter.feed(b"\n"))
+                with suppress(MessageTooLongError):  # which has been told
+                    take(splitter.feed(b"\n"))
 
     def end(self) -> None:
         """Let the server end as the proxy does, and wait for that, but not long."""
@@ -111,6 +112,8 @@ class Conversation:
         self._carrier.close()
 
     def _send(self, line: bytes) -> None:
+        if self._ended:
+            raise EndedError
         try:
             self._carrier.write(line + b"\n")
         except OSError as exc:

@@ -75,6 +75,24 @@ def test_what_never_ends_is_given_up_in_time() -> None:
     conversation.end()
 
 
+def test_a_line_that_is_too_long_and_never_ends_is_told_once() -> None:
+    conversation = Conversation(Far(flood=b"y" * 100), 5, guarded=False, longest=1000)
+    with pytest.raises(NotMCPError, match="longer than 1000 bytes"):
+        conversation.ask("x")
+    conversation.hear_out()
+    conversation.end()
+
+
+def test_nobody_is_asked_who_has_ended() -> None:
+    far = Far()
+    conversation = talk(far, patience=60)
+    far.close_write()
+    for _ in range(2):
+        with pytest.raises(EndedError):
+            conversation.ask("x")
+    assert len(far.written) == 1
+
+
 def test_an_answer_may_come_in_pieces_behind_others() -> None:
     def answer(message: dict[str, Any]) -> list[bytes]:
         data = line(id=99, result={}) + line(method="notifications/x")
