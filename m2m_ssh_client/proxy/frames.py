@@ -10,11 +10,13 @@ Standard library and msgspec only; no I/O.
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import re
 from collections.abc import Callable
-from typing import Any, Final, TypeGuard
+from contextlib import suppress
+from typing import Any, Final, Literal, TypeGuard
 
 import msgspec
 
@@ -77,7 +79,22 @@ class _Envelope(msgspec.Struct, gc=False):
     error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+class _LooseEnvelope(msgspec.Struct, gc=False):
+    jsonrpc: Literal["2.0"]
+    id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    method: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    params: msgspec.Raw = msgspec.Raw()
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
 _decode = msgspec.json.Decoder(_Envelope).decode
+_decode_loosely = msgspec.json.Decoder(_LooseEnvelope | list[_LooseEnvelope]).decode
+
+_LONGEST_OBJECTS = 4 * 1024 * 1024
+"""Bytes of JSON that may become Python objects: these can be twenty-five times as large (`[[],[],…]`)."""
+
+_LONGEST_ID = 4096
 
 
 def parse(line: bytes) -> Frame:
@@ -87,11 +104,26 @@ def parse(line: bytes) -> Frame:
     """
     try:
         envelope = _decode(line)
-        if not line.isascii():
-            line.decode()  # msgspec does not look inside what it skips
+        _check_utf8(line)
     except (ValueError, RecursionError):
         return _parse_slowly(line)
     return Frame(line, (_of_envelope(envelope),))
+
+
+def _check_utf8(line: bytes) -> None:
+    """msgspec does not look inside what it skips. Raises ValueError."""
+    if line.isascii():
+        return
+    if len(line) <= _LONGEST_OBJECTS:
+        line.decode()
+        return
+    decode = codecs.getincrementaldecoder(
+        "utf-8"
+    )().decode  # a text can be four times as large as its bytes
+    view = memoryview(line)
+    for at in range(0, len(view), _LONGEST_OBJECTS):
+        decode(view[at : at + _LONGEST_OBJECTS])
+    decode(b"", final=True)
 
 
 def _of_envelope(envelope: _Envelope) -> Message:
@@ -114,6 +146,8 @@ def _message(
     """Check the envelope by JSON-RPC 2.0 sections 4 and 5."""
     if jsonrpc != "2.0":
         raise NotJSONRPCError('"jsonrpc" is not "2.0"')
+    if isinstance(id_, (bool, list, dict)):
+        raise NotJSONRPCError("its id is neither a number nor a text")
     known_id = id_ if is_id(id_) else None
     if isinstance(method, str):
         return Message(known_id, method, params)
@@ -130,13 +164,52 @@ def is_id(value: object) -> TypeGuard[Id]:
 def _parse_slowly(line: bytes) -> Frame:
     """What the strict, fast decoder of one plain message refuses: batches, and JSON's rarer forms.
 
-    (Lone surrogates as escapes, integers beyond 64 bits, ids of other types.)
+    (Lone surrogates as escapes, ids of other types.)
     """
+    if len(line) > _LONGEST_OBJECTS:
+        return Frame(line, _loosely(line))
     value = _load(line)
     items = value if isinstance(value, list) else [value]
     if not items or not all(isinstance(item, dict) for item in items):
         raise NotJSONRPCError("not an object")
     return Frame(line, tuple(_message_of(item) for item in items))
+
+
+# Escapes of lone surrogates, and what Python writes for numbers that JSON has none for: other readers refuse both.
+# Where these stand in a string, or are no lone ones, is not asked.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_NO_NUMBER = re.compile(rb"(?<=[\[:,\s])-?(?:NaN|Infinity)(?=[\],}\s])")
+
+
+def _loosely(line: bytes) -> tuple[Message, ...]:
+    """The messages of a long line, without making objects of what they hold."""
+    try:
+        _check_utf8(line)
+        try:
+            found = _decode_loosely(line)
+        except ValueError:
+            found = _decode_loosely(_SURROGATE.sub(rb"\\ufffd", line))
+    except (ValueError, RecursionError) as exc:
+        raise NotJSONError(str(exc)) from exc
+    envelopes = found if isinstance(found, list) else [found]
+    if not envelopes:
+        raise NotJSONRPCError("not an object")
+    return tuple(map(_of_loose_envelope, envelopes))
+
+
+def _of_loose_envelope(found: _LooseEnvelope) -> Message:
+    answers = found.result is not msgspec.UNSET or found.error is not msgspec.UNSET
+    result = found.result if isinstance(found.result, msgspec.Raw) else b""
+    id_, method = _scalar(found.id), _scalar(found.method)
+    return _message(found.jsonrpc, id_, method, answers, found.params, result)
+
+
+def _scalar(text: msgspec.Raw | msgspec.UnsetType) -> object:
+    """The value of a member that is short; None for a long one, which is no id and no method."""
+    if isinstance(text, msgspec.UnsetType):
+        return text
+    data = bytes(memoryview(text)[: _LONGEST_ID + 1])
+    return None if len(data) > _LONGEST_ID else json.loads(data)
 
 
 def _message_of(item: dict[str, Any]) -> Message:
@@ -151,7 +224,9 @@ def _message_of(item: dict[str, Any]) -> Message:
 
 
 def fields(text: JSONText) -> dict[str, Any]:
-    """The members of an object in JSON text; empty if it is anything else."""
+    """The members of an object in JSON text; empty if it is anything else, or of several megabytes."""
+    if len(memoryview(text)) > _LONGEST_OBJECTS:
+        return {}
     try:
         value = json.loads(bytes(text))
     except (ValueError, RecursionError):
@@ -177,7 +252,12 @@ _decode_members = msgspec.json.Decoder(Members | list[Members]).decode
 
 
 def rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
-    """The line after `change` has been at the members of each of its messages; other members keep their bytes."""
+    """The line after `change` has been at the members of each of its messages; other members keep their bytes.
+
+    A line of several megabytes stays as it is.
+    """
+    if len(line) > _LONGEST_OBJECTS:
+        return line
     try:
         messages = _decode_members(line)
     except ValueError:  # JSON's rarer forms
@@ -205,6 +285,11 @@ def _refuse_constant(name: str) -> object:
 
 def id_of_broken_answer(line: bytes) -> Id | None:
     """The id of a response that Python's json reads and the JSON standard does not allow (it holds a NaN)."""
+    if len(line) > _LONGEST_OBJECTS:
+        with suppress(NotJSONError, NotJSONRPCError):
+            message, *more = _loosely(_NO_NUMBER.sub(b"null", line))
+            return message.id if message.is_response and not more else None
+        return None
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -218,7 +303,8 @@ def id_of_broken_answer(line: bytes) -> Id | None:
 class LineSplitter:
     """Cuts a stream of chunks into lines, in time linear in their bytes however they are cut.
 
-    Lines come without their line feed. A line longer than `limit` bytes raises MessageTooLongError as soon as
+    Lines come without their line feed, and empty ones not at all.
+    A line longer than `limit` bytes raises MessageTooLongError as soon as
     that is known, so no more than `limit` and one chunk are ever held.
     """
 
@@ -239,6 +325,8 @@ class LineSplitter:
             self._begun.write(lines[0])
             lines[0] = self._begun.getvalue()
             self._begun = io.BytesIO()
+        if b"" in lines:  # which is no message, and there may be thousands of them in a chunk
+            lines = [line for line in lines if line]
         if rest:
             self._begun.write(rest)
         if self.pending > self._limit or (lines and max(map(len, lines)) > self._limit):
