@@ -66,6 +66,61 @@ def serve() -> None:
         answer(hear())
 
 
+def answers_with_escapes() -> None:
+    """Wherever a text may stand, and in the names."""
+    name = ESCAPES + "\n"
+    text = {"type": "text", "text": name}
+    schema = {"type": "object", "properties": {name: {"type": name, "description": name}}}
+    tool = {
+        "name": name,
+        "title": name,
+        "description": name,
+        "inputSchema": schema,
+        "annotations": {"title": name},
+    }
+    results: dict[str, dict[str, Any]] = {
+        "initialize": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {"tools": {}, "resources": {}, "prompts": {}, "logging": {}},
+            "serverInfo": {"name": name, "title": name, "version": name},
+            "instructions": name,
+        },
+        "tools/list": {"tools": [tool, {**tool, "name": "t", "inputSchema": {"type": "object"}}]},
+        "tools/call": {"content": [text], "isError": True},
+        "resources/list": {
+            "resources": [
+                {"name": name, "uri": "x:y", "title": name, "description": name, "mimeType": name}
+            ]
+        },
+        "resources/templates/list": {
+            "resourceTemplates": [{"name": name, "uriTemplate": name, "description": name}]
+        },
+        "resources/read": {"contents": [{"uri": "x:y", "mimeType": name, "text": name}]},
+        "prompts/list": {
+            "prompts": [
+                {
+                    "name": name,
+                    "description": name,
+                    "arguments": [{"name": name, "description": name}],
+                }
+            ]
+        },
+        "ping": {},
+    }
+    while True:
+        message = hear()
+        if "id" not in message:
+            continue
+        log = {"level": "error", "logger": name, "data": name}
+        say(method="notifications/message", params=log)
+        sys.stderr.write(name)
+        sys.stderr.flush()
+        if message["method"] in results:
+            say(id=message["id"], result=results[message["method"]])
+        else:
+            say(id=message["id"], error={"code": -32601, "message": name, "data": name})
+
+
 # What goes before each answer: none of it is for the host, or all of it may be.
 
 LINES: dict[str, bytes] = {
@@ -233,6 +288,7 @@ LONG: dict[str, Callable[[], None]] = {
 ATTACKS: dict[str, Callable[..., None]] = {
     **{f"{name} of five megabytes": attack for name, attack in LONG.items()},
     "answers twice": answers_twice,
+    "escapes": answers_with_escapes,
     "drips": drips,
     "ends": ends,
     "ends behind an answer": ends_behind_an_answer,

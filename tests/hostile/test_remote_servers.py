@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from hostile import remote
-from hostile.victim import Victim, attacked
+from hostile.victim import STEERING, Victim, attacked
+from support.host import PACKAGE_PARENT, client_argv
 from support.odd_ssh import Keys, public
 
 from m2m_ssh_client.demo.ssh_server import SSHServer
@@ -39,10 +42,10 @@ class Start:
         known_hosts = folder / "known_hosts"
         known_hosts.write_text(entry("127.0.0.1", machine.port, public(keys["ed25519 host"])))
         files = ("--client-key", str(keys.path(keys["ed25519"])), "--known-hosts", str(known_hosts))
-        self._way = ("--host", "127.0.0.1", "--port", str(machine.port), *files)
+        self.way = ("--host", "127.0.0.1", "--port", str(machine.port), *files)
 
     def options(self, *attack: str, limit: int = LIMIT) -> list[str]:
-        return [*self._way, "--max-message-size", str(limit), "--", *attack]
+        return [*self.way, "--max-message-size", str(limit), "--", *attack]
 
 
 @pytest.fixture
@@ -103,6 +106,21 @@ def test_ten_thousand_questions_are_passed_on(start: Start, tmp_path: Path) -> N
         )
         assert victim.look_at_memory() < MOST_MEMORY
         victim.end(0)
+
+
+COMMANDS = ["tools", "prompts", "call t", "doctor"]
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_no_escape_reaches_the_terminal_from(words: str, start: Start, tmp_path: Path) -> None:
+    argv = client_argv(*words.split(), "-F", "none", *start.way, "--", "escapes")
+    env = {**os.environ, "PYTHONPATH": PACKAGE_PARENT, "PYTHONUTF8": "1"}
+    done = subprocess.run(argv, capture_output=True, timeout=30, env=env, cwd=tmp_path)
+    for written in (done.stdout, done.stderr):
+        text = written.decode("utf-8")
+        assert not STEERING.search(text), ascii(text)
+        assert "Traceback" not in text
+    assert "all is well" in (done.stdout + done.stderr).decode("utf-8")
 
 
 @pytest.mark.parametrize("name", remote.LONG)

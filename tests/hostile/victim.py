@@ -16,7 +16,7 @@ from faults.play import EXIT_WITHIN, SLACK, CountingHost, is_running
 from support.host import DEFAULT_TIMEOUT, Message, client_argv
 
 # All that could steer a terminal or turn its writing direction, the line feed aside.
-_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _LONGEST_REASON = 4000  # characters that a person, or a model, is given to read
 _MOST_LOGGED = 11_000_000  # bytes
 LOG = Path("state/m2m-mcp-server-ssh-client/client.log")
@@ -95,7 +95,7 @@ class Victim(CountingHost):
         self.drain()
         self._assert_answers()
         for text in (self.stderr, self.log, *map(_reasons, self.answers.values())):
-            assert not _STEERING.search(text), ascii(text[-2000:])
+            assert not STEERING.search(text), ascii(text[-2000:])
             assert "Traceback" not in text, text[-4000:]
         assert not list(self._temporary.iterdir())
         self._assert_home()
