@@ -231,7 +231,8 @@ def checked_host_key(
 ) -> HostKey:
     """What the key server says, unless the pin, the user's own files or the memory beside the client key disagree.
 
-    Where `trust` is only to be read, the memory is too. Raises HostKeyError, KnownHostsError and KeyServerError.
+    Over verified HTTPS it may disagree with the memory. Where `trust` is only to be read, that is too. Raises
+    HostKeyError, KnownHostsError and KeyServerError.
     """
     key = server.server_public_key()
     if trust.pin is not None and key.fingerprint != trust.pin:
@@ -243,9 +244,12 @@ def checked_host_key(
     own = HostVerifier(trust._replace(pin=None, strict="yes"))
     if own.finding(key).standing is not Standing.UNKNOWN:
         own.verify(key.blob)  # the user's own files know this host: they must agree
-    if not server.verified:
-        memory = client_key.with_name(client_key.name + ".known_hosts")
+    memory = client_key.with_name(client_key.name + ".known_hosts")
+    try:
         remember_or_refuse(host, port, key, memory, read_only=trust.read_only)
+    except (HostKeyError, KnownHostsError):
+        if not server.verified:
+            raise
     return key
 
 
@@ -253,6 +257,8 @@ def remember_or_refuse(
     host: str, port: int, key: HostKey, memory: Path, *, read_only: bool = False
 ) -> None:
     """Trust on first use, for keys that came over plain HTTP; `memory` is a known_hosts file, 0600.
+
+    Those that came over verified HTTPS are remembered too: whoever blocks that must not get a first use of his own.
 
     Raises HostKeyError if `memory` has only other keys for this server, KnownHostsError if it
     cannot be read or written.

@@ -33,7 +33,8 @@ NO_FILE = "none"
 _FILE_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 _files: list[Path] = []  # of the `configured` that lasts
 _NOWHERE = logging.NullHandler()
-_MOST_WAITING = 10_000
+_MOST_WAITING = 10_000  # records
+_MOST_TEXT = 4_000_000  # characters in them
 _FLUSH_TIME = 0.3
 
 
@@ -173,13 +174,19 @@ class _BackgroundHandler(logging.Handler):
         self.adjustable = adjustable
         self._handlers = handlers
         self._queue: Queue[logging.LogRecord | None] = Queue(_MOST_WAITING)
+        self._text = 0  # characters in the queue; guarded by the handler's lock
         self._dropped = 0
         self._thread = threading.Thread(target=self._work, name="m2m-log", daemon=True)
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
+        size = _size(record)
+        if self._text + size > _MOST_TEXT:
+            self._dropped += 1
+            return
         try:
             self._queue.put_nowait(record)
+            self._text += size
         except Full:
             self._dropped += 1
 
@@ -198,6 +205,8 @@ class _BackgroundHandler(logging.Handler):
     def _work(self) -> None:
         while (record := self._queue.get()) is not None:
             self._pass_on(record)
+            with self._counting:
+                self._text -= _size(record)
             if self._dropped and self._queue.empty():
                 self._tell_dropped()
         if self._dropped:
@@ -205,6 +214,12 @@ class _BackgroundHandler(logging.Handler):
         for handler in self._handlers:
             if isinstance(handler, (_ClosingStreamHandler, RotatingFile)):
                 handler.close()
+
+    @property
+    def _counting(self) -> threading.RLock:
+        """The lock that is held around `emit`."""
+        assert self.lock is not None  # noqa: S101 - every handler has one
+        return self.lock
 
     def _tell_dropped(self) -> None:
         dropped, self._dropped = self._dropped, 0
@@ -215,3 +230,9 @@ class _BackgroundHandler(logging.Handler):
         for handler in self._handlers:
             if record.levelno >= handler.level:
                 handler.emit(record)  # not handle(): one thread needs no lock
+
+
+def _size(record: logging.LogRecord) -> int:
+    """Characters of what a message was given to hold, which is where foreign text is."""
+    given = record.args if isinstance(record.args, tuple) else ()
+    return sum(len(each) for each in given if isinstance(each, str))

@@ -23,8 +23,14 @@ import trustme
 
 from m2m_ssh_client import key_server
 from m2m_ssh_client.errors import HostKeyError, KeyServerError, KnownHostsError
-from m2m_ssh_client.key_server import KeyServer, remember_or_refuse, temporary_known_hosts
+from m2m_ssh_client.key_server import (
+    KeyServer,
+    checked_host_key,
+    remember_or_refuse,
+    temporary_known_hosts,
+)
 from m2m_ssh_client.ssh.host_key import HostKey
+from m2m_ssh_client.ssh.settings import Trust
 
 
 def _ed25519(seed: int) -> HostKey:
@@ -644,6 +650,27 @@ def test_another_key_is_refused_with_how_to_forget_the_first(tmp_path: Path) -> 
     assert "[machine]:8022" in caught.value.hint
     assert str(memory) in caught.value.hint
     assert memory.read_text() == f"[machine]:8022 {LINE}\n"
+
+
+def test_whoever_blocks_https_does_not_get_a_first_use_of_his_own(
+    https: Callable[[str], _Server], http: _Server, closed_port: int, tmp_path: Path
+) -> None:
+    secure, trust = https("127.0.0.1"), Trust("127.0.0.1", 22, (tmp_path / "none",))
+    client = KeyServer("127.0.0.1", http.port, https_port=secure.port)
+    assert checked_host_key(client, "127.0.0.1", 22, trust, tmp_path / "key") == KEY
+    http.replies = [_json({"server_pub_key": OTHER_LINE})]
+    client = KeyServer("127.0.0.1", http.port, https_port=closed_port)
+    with pytest.raises(HostKeyError, match="has changed"):
+        checked_host_key(client, "127.0.0.1", 22, trust, tmp_path / "key")
+
+
+def test_over_https_a_new_key_is_taken_although_another_is_remembered(
+    https: Callable[[str], _Server], http: _Server, tmp_path: Path
+) -> None:
+    remember_or_refuse("127.0.0.1", 22, OTHER_KEY, tmp_path / "key.known_hosts")
+    client = KeyServer("127.0.0.1", http.port, https_port=https("127.0.0.1").port)
+    trust = Trust("127.0.0.1", 22, (tmp_path / "none",))
+    assert checked_host_key(client, "127.0.0.1", 22, trust, tmp_path / "key") == KEY
 
 
 @pytest.mark.parametrize("first", [22, 8022])

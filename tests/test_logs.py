@@ -285,6 +285,18 @@ def test_lines_that_were_dropped_are_counted(unread: UnreadPipe) -> None:
     assert written + int(counted[1]) == WAITING + 500 + PIPE // 1000 + 1
 
 
+def test_long_lines_that_wait_are_bounded_by_their_size(unread: UnreadPipe) -> None:
+    """A remote server may write quarter-megabyte lines to its stderr, and ten thousand of these are gigabytes."""
+    with configured(unread.writer, None):
+        for _ in range(40):
+            ours.warning("%s", "x" * 250_000)
+        unread.start_reading()
+        unread.wait_for("were dropped")
+    counted = re.search(r"WARNING: (\d+) log lines were dropped", unread.text)
+    assert counted is not None
+    assert 20 < int(counted[1]) < 40
+
+
 def test_an_unread_stderr_does_not_keep_lines_from_the_file_for_ever(
     unread: UnreadPipe, tmp_path: Path
 ) -> None:

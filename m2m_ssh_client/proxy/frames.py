@@ -10,13 +10,15 @@ Standard library and msgspec only; no I/O.
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import compress
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, Literal, TypeGuard
 
 import msgspec
 
@@ -72,7 +74,22 @@ class NotJSONRPCError(ValueError):
     """The line is JSON, and not JSON-RPC 2.0 (JSON-RPC's −32600)."""
 
 
+class _LooseMessage(msgspec.Struct, gc=False):
+    jsonrpc: Literal["2.0"]
+    id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    method: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    params: msgspec.Raw = msgspec.Raw()
+    result: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+
+
 _decode = msgspec.json.Decoder(Message).decode
+_decode_loosely = msgspec.json.Decoder(_LooseMessage | list[_LooseMessage]).decode
+
+_LONGEST_OBJECTS = 4 * 1024 * 1024
+"""Bytes of JSON that may become Python objects: these can be twenty-five times as large (`[[],[],…]`)."""
+
+_LONGEST_ID = 4096
 
 
 def parse(line: bytes) -> Frame:
@@ -82,8 +99,7 @@ def parse(line: bytes) -> Frame:
     """
     try:
         message = _decode(line)
-        if not line.isascii():
-            line.decode()  # msgspec does not look inside what it skips
+        _check_utf8(line)
     except (ValueError, RecursionError):
         return _parse_slowly(line)
     if message.jsonrpc == "2.0":
@@ -94,6 +110,21 @@ def parse(line: bytes) -> Frame:
     return _parse_slowly(line)
 
 
+def _check_utf8(line: bytes) -> None:
+    """msgspec does not look inside what it skips. Raises ValueError."""
+    if line.isascii():
+        return
+    if len(line) <= _LONGEST_OBJECTS:
+        line.decode()
+        return
+    # In pieces, as a text can be four times as large as its bytes.
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    view = memoryview(line)
+    for at in range(0, len(view), _LONGEST_OBJECTS):
+        decode(view[at : at + _LONGEST_OBJECTS])
+    decode(b"", final=True)
+
+
 def is_id(value: object) -> TypeGuard[Id]:
     """Whether MCP allows this as an id or a progress token."""
     return isinstance(value, (int, str)) and not isinstance(value, bool)
@@ -102,8 +133,10 @@ def is_id(value: object) -> TypeGuard[Id]:
 def _parse_slowly(line: bytes) -> Frame:
     """What the strict, fast decoder of one plain message refuses: batches, and JSON's rarer forms.
 
-    (Lone surrogates as escapes, integers beyond 64 bits, ids of other types.)
+    (Lone surrogates as escapes, ids of other types.)
     """
+    if len(line) > _LONGEST_OBJECTS:
+        return Frame(line, _loosely(line))
     value = _load(line)
     items = value if isinstance(value, list) else [value]
     if not items or not all(isinstance(item, dict) for item in items):
@@ -114,24 +147,69 @@ def _parse_slowly(line: bytes) -> Frame:
         raise NotJSONError(str(exc)) from exc
 
 
+# Escapes of lone surrogates, and what Python writes for numbers that JSON has none for: other readers refuse both.
+# Where these stand in a string, or are no lone ones, is not asked.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_NO_NUMBER = re.compile(rb"(?<=[\[:,\s])-?(?:NaN|Infinity)(?=[\],}\s])")
+
+
+def _loosely(line: bytes) -> tuple[Message, ...]:
+    """The messages of a long line, without making objects of what they hold."""
+    try:
+        _check_utf8(line)
+        try:
+            found = _decode_loosely(line)
+        except ValueError:
+            found = _decode_loosely(_SURROGATE.sub(rb"\\ufffd", line))
+    except (ValueError, RecursionError) as exc:
+        raise NotJSONError(str(exc)) from exc
+    messages = found if isinstance(found, list) else [found]
+    if not messages:
+        raise NotJSONRPCError("not an object")
+    return tuple(map(_of_loose, messages))
+
+
+def _of_loose(found: _LooseMessage) -> Message:
+    return _message(
+        _scalar(found.id), _scalar(found.method), found.params, found.result, found.error
+    )
+
+
+def _scalar(text: msgspec.Raw | msgspec.UnsetType) -> object:
+    """The value of a member that is short; None for a long one, which is no id and no method."""
+    if isinstance(text, msgspec.UnsetType):
+        return text
+    data = bytes(memoryview(text)[: _LONGEST_ID + 1])
+    return None if len(data) > _LONGEST_ID else json.loads(data)
+
+
 def _message_of(item: dict[str, Any]) -> Message:
-    """Check the envelope by JSON-RPC 2.0 sections 4 and 5."""
     if item.get("jsonrpc") != "2.0":
         raise NotJSONRPCError('"jsonrpc" is not "2.0"')
-    id_, method = item.get("id"), item.get("method")
-    if not isinstance(method, str):
-        if "id" not in item or not item.keys() & {"result", "error"}:
-            raise NotJSONRPCError("neither a method nor an answer")
-        method = None
-    params, result, error = (
+    texts = (
         raw_json(item[name]) if name in item else msgspec.Raw()
         for name in ("params", "result", "error")
     )
+    return _message(item.get("id", msgspec.UNSET), item.get("method"), *texts)
+
+
+def _message(
+    id_: object, method: object, params: msgspec.Raw, result: msgspec.Raw, error: msgspec.Raw
+) -> Message:
+    """Check the envelope by JSON-RPC 2.0 sections 4 and 5."""
+    if isinstance(id_, (bool, list, dict)):
+        raise NotJSONRPCError("its id is neither a number nor a text")
+    if not isinstance(method, str):
+        if id_ is msgspec.UNSET or not (result or error):
+            raise NotJSONRPCError("neither a method nor an answer")
+        method = None
     return Message(id_ if is_id(id_) else None, method, params, result, error)
 
 
 def fields(text: JSONText) -> dict[str, Any]:
-    """The members of an object in JSON text; empty if it is anything else."""
+    """The members of an object in JSON text; empty if it is anything else, or of several megabytes."""
+    if len(memoryview(text)) > _LONGEST_OBJECTS:
+        return {}
     try:
         value = _load(bytes(text))
     except NotJSONError:
@@ -160,8 +238,10 @@ _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 def rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
     """The line after `change` has been at the members of each of its messages; other members keep their bytes.
 
-    A line whose nesting only just fitted on the stack when it was parsed may stay as it is.
+    A line of several megabytes may stay as it is, and so may one whose nesting only just fitted on the stack.
     """
+    if len(line) > _LONGEST_OBJECTS:
+        return line
     try:
         return _rewritten(line, change)
     except (NotJSONError, RecursionError):
@@ -225,6 +305,11 @@ _decode_anything = json.JSONDecoder(parse_constant=_refuse_constant, parse_float
 
 def id_of_broken_answer(line: bytes) -> Id | None:
     """The id of a response that Python's json reads and the JSON standard does not allow (it holds a NaN)."""
+    if len(line) > _LONGEST_OBJECTS:
+        with suppress(NotJSONError, NotJSONRPCError):
+            message, *more = _loosely(_NO_NUMBER.sub(b"null", line))
+            return message.id if message.is_response and not more else None
+        return None
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -238,7 +323,8 @@ def id_of_broken_answer(line: bytes) -> Id | None:
 class LineSplitter:
     """Cuts a stream of chunks into lines, in time linear in their bytes however they are cut.
 
-    Lines come without their line feed. A line longer than `limit` bytes raises MessageTooLongError as soon as
+    Lines come without their line feed, and empty ones not at all.
+    A line longer than `limit` bytes raises MessageTooLongError as soon as
     that is known, so no more than `limit` and one chunk are ever held.
     """
 
@@ -259,6 +345,8 @@ class LineSplitter:
             self._begun.write(lines[0])
             lines[0] = self._begun.getvalue()
             self._begun = io.BytesIO()
+        if b"" in lines:  # which is no message, and there may be thousands of them in a chunk
+            lines = [line for line in lines if line]
         if rest:
             self._begun.write(rest)
         if self.pending > self._limit or (lines and max(map(len, lines)) > self._limit):

@@ -27,6 +27,9 @@ from m2m_ssh_client.proxy.frames import (
     rewritten,
 )
 
+_MOST_OPEN = 10_000  # questions that nobody has answered
+_LONGEST_ID = 1000  # characters
+
 
 class Questions:
     """What the remote asked and the host has not answered yet. `prefix` begins every id that is made here."""
@@ -37,7 +40,9 @@ class Questions:
         self._open: dict[
             Id, Id | None
         ] = {}  # id as the host knows it → its progress token, likewise
-        self._stale: set[Id] = set()  # ids and tokens of connections that are gone
+        self._stale: dict[
+            Id, None
+        ] = {}  # ids and tokens of connections that are gone, the oldest first
 
     def lost(self) -> list[bytes]:
         """The connection is gone: the cancellations that tell the host to forget its questions."""
@@ -49,9 +54,10 @@ class Questions:
             for id_ in self._open
         ]
         for id_, token in self._open.items():
-            self._stale.add(id_)
+            self._stale[id_] = None
             if token is not None:
-                self._stale.add(token)
+                self._stale[token] = None
+        _forget(self._stale, 2 * _MOST_OPEN)
         self._open.clear()
         self._connection += 1
         return lines
@@ -81,8 +87,12 @@ class Questions:
 
     def _note(self, message: Message) -> None:
         if message.is_request and message.id is not None:
+            if len(str(message.id)) > _LONGEST_ID:
+                return
             token = member(fields(message.params), "_meta", "progressToken")
-            self._open[self._marked(message.id)] = self._marked(token) if is_id(token) else None
+            kept = is_id(token) and len(str(token)) <= _LONGEST_ID
+            self._open[self._marked(message.id)] = self._marked(token) if kept else None
+            _forget(self._open, _MOST_OPEN)
         elif message.method == "notifications/cancelled":
             id_ = fields(message.params).get("requestId")
             if is_id(id_):
@@ -92,7 +102,7 @@ class Questions:
         if message.is_response:
             id_ = message.id
             stale = id_ in self._stale
-            self._stale.discard(id_ if id_ is not None else "")
+            self._stale.pop(id_ if id_ is not None else "", None)
             return stale
         if message.method == "notifications/progress":
             return fields(message.params).get("progressToken") in self._stale
@@ -137,6 +147,12 @@ class Questions:
         if isinstance(holder, dict) and is_id(holder.get(path[-1])):
             holder[path[-1]] = change(holder[path[-1]])
             message["params"] = raw_json(params)
+
+
+def _forget(remembered: dict[Id, Any], most: int) -> None:
+    """The oldest, where there are more: a server may ask without end, and the host need not answer."""
+    while len(remembered) > most:
+        del remembered[next(iter(remembered))]
 
 
 def _is_ours(message: Message) -> bool:

@@ -83,6 +83,7 @@ _MAY_HAVE_RUN = (
 _SENT_BEFORE = "This request had been sent before, so it may have run; it is one that can be made again without harm."
 _NOT_SENT = "This request was not sent; it can be made again without harm."
 _NOISE_HINT = " (does its ~/.bashrc print, or its server log to stdout?)"
+_MOST_NOISE = 100  # lines that are told: to log one takes longer than to skip it
 
 HOLD_LIMIT = 16 * 1024 * 1024
 """Above this many bytes of held frames the host should not be read (`Session.full`)."""
@@ -143,6 +144,7 @@ class Session:
         """Why a fresh server cannot take the place of the one before, if so."""
         self.noise: deque[str] = deque(maxlen=3)
         """The last lines of the remote that were not JSON-RPC, as excerpts fit to be shown."""
+        self._noise_told = 0  # lines of the present server
         self._may_be_shell = may_be_shell
         self._pending: dict[Id, _Pending] = {}  # sent, and not answered yet
         self._held = Holding(hold_time)
@@ -190,6 +192,7 @@ class Session:
         """A connection is there, with a fresh server behind it."""
         output = Output()
         self.process_answered = False
+        self._noise_told = 0
         if self._replay.needed:
             self.state = State.REPLAYING
             line = self._replay.begin()
@@ -205,10 +208,14 @@ class Session:
         """Take lines of the remote: JSON-RPC goes to the host, anything else is logged."""
         output = Output()
         for line in lines:
+            if b"{" not in line:  # sooner than a parser knows it
+                self._take_noise(line)
+                continue
             try:
                 frame = parse(line)
             except (NotJSONError, NotJSONRPCError) as exc:
-                self._take_noise(line, exc, output)
+                self._take_noise(line)
+                self._answer_broken(line, exc, output)
                 continue
             self.answered = self.process_answered = True
             wanted = self._part_for_host(frame, output)
@@ -415,6 +422,7 @@ class Session:
             return True
         request = self._pending.pop(message.id, None) or self._take_misspelt(message.id)
         if request is None:
+            logger.info("skipped an answer to a request that nobody made, or that was answered")
             return False
         if request.method not in _REMEMBERED:
             return True
@@ -450,16 +458,22 @@ class Session:
             if message.id is not None and message.method is not None:
                 output.to_host.append(error_line(message.id, PROXY_ERROR, self._failure))
 
-    def _take_noise(self, line: bytes, why: ValueError, output: Output) -> None:
+    def _take_noise(self, line: bytes) -> None:
         if not line.strip():
             return
         hint = "" if self.noise else _NOISE_HINT
         # What is nearly a message may hold what messages hold.
         text = f"{len(line)} bytes" if b'"jsonrpc"' in line else shortened(printable(line[:400]))
         self.noise.append(text)
-        logger.warning(
-            "skipped a line of the remote that is not JSON-RPC%s: %s", hint, self.noise[-1]
-        )
+        self._noise_told += 1
+        if self._noise_told <= _MOST_NOISE:
+            logger.warning(
+                "skipped a line of the remote that is not JSON-RPC%s: %s", hint, self.noise[-1]
+            )
+        if self._noise_told == _MOST_NOISE:
+            logger.warning("further lines like these are skipped without a word")
+
+    def _answer_broken(self, line: bytes, why: ValueError, output: Output) -> None:
         # Whoever waits for it would wait for ever if it was an answer that JSON has no words for, such as NaN.
         id_ = id_of_broken_answer(line)
         if id_ is not None and self._pending.pop(id_, None) is not None:

@@ -43,7 +43,7 @@ def check_splitter(data: bytes) -> None:
     if len(data) < 2:
         return
     limit, size, stream = data[0], data[1] + 1, data[2:]
-    whole = stream.split(b"\n")
+    *whole, rest = stream.split(b"\n")
     splitter = LineSplitter(limit)
     lines: list[bytes] = []
     try:
@@ -51,10 +51,10 @@ def check_splitter(data: bytes) -> None:
             lines += splitter.feed(stream[start : start + size])
             assert splitter.pending <= limit
     except MessageTooLongError:
-        assert max(map(len, whole)) > limit
+        assert max(map(len, [*whole, rest])) > limit
         return
-    assert lines == whole[:-1]
-    assert splitter.pending == len(whole[-1])
+    assert lines == [line for line in whole if line]
+    assert splitter.pending == len(rest)
     assert max(map(len, lines), default=0) <= limit
 
 
@@ -120,6 +120,7 @@ def _is_json_rpc(line: bytes) -> bool:
     return bool(items) and all(
         isinstance(item, dict)
         and item.get("jsonrpc") == "2.0"
+        and not isinstance(item.get("id"), (bool, list, dict))
         and (
             isinstance(item.get("method"), str)
             or ("id" in item and bool(item.keys() & {"result", "error"}))

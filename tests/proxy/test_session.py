@@ -105,11 +105,25 @@ def test_noise_of_the_remote_is_skipped_and_logged(
     noise: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = open_session()
+    session.from_host([request(1)], 0)
     with caplog.at_level(logging.WARNING):
         session.from_host([request(1)], 0)
     assert session.from_remote([noise, answer(1), noise]).to_host == [answer(1)]
     assert len(caplog.records) == 2
     assert [".bashrc" in record.getMessage() for record in caplog.records] == [True, False]
+
+
+def test_an_answer_that_nobody_waits_for_is_not_passed_on() -> None:
+    session = open_session()
+    session.from_host([request(1)], 0)
+    unasked = [
+        answer(2),
+        b'{"jsonrpc":"2.0","id":"2","result":{}}',
+        b'{"jsonrpc":"2.0","id":true,"result":{}}',
+    ]
+    assert session.from_remote([*unasked, answer(1), answer(1)]).to_host == [answer(1)]
+    refusal = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}'
+    assert session.from_remote([refusal]).to_host == [refusal]
 
 
 def test_an_answer_that_is_no_valid_json_answers_its_request_with_an_error() -> None:

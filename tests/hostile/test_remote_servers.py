@@ -1,0 +1,180 @@
+"""What a malicious remote MCP server can do, once it is connected."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from hostile import remote
+from hostile.victim import STEERING, Victim, attacked
+from support.host import PACKAGE_PARENT, client_argv
+from support.odd_ssh import Keys, public
+
+from m2m_ssh_client.demo.ssh_server import SSHServer
+from m2m_ssh_client.ssh.known_hosts import entry
+
+MiB = 1 << 20
+LIMIT = 6 * MiB  # --max-message-size
+MOST_MEMORY = 80 * MiB  # docs/security.md: what it has in use while it holds no message
+MOST_FOR_A_MESSAGE = MOST_MEMORY + 4 * LIMIT
+
+
+@pytest.fixture(scope="module")
+def machine(keys: Keys) -> Iterator[SSHServer]:
+    """An honest SSH server with a malicious MCP server behind it."""
+
+    def command_for(_kind: str, text: str | None) -> Sequence[str]:
+        return remote.command(*shlex.split(text or ""))
+
+    with SSHServer(keys["ed25519 host"], lambda *_: True, command_for) as server:
+        yield server
+
+
+class Start:
+    """Starts the client for a session with the server that does this."""
+
+    def __init__(self, machine: SSHServer, keys: Keys, folder: Path) -> None:
+        self._folder = folder
+        known_hosts = folder / "known_hosts"
+        known_hosts.write_text(entry("127.0.0.1", machine.port, public(keys["ed25519 host"])))
+        files = ("--client-key", str(keys.path(keys["ed25519"])), "--known-hosts", str(known_hosts))
+        self.way = ("--host", "127.0.0.1", "--port", str(machine.port), *files)
+
+    def options(self, *attack: str, limit: int = LIMIT) -> list[str]:
+        return [*self.way, "--max-message-size", str(limit), "--", *attack]
+
+
+@pytest.fixture
+def start(machine: SSHServer, keys: Keys, tmp_path: Path) -> Start:
+    return Start(machine, keys, tmp_path)
+
+
+def pings(victim: Victim, count: int = 3) -> None:
+    """Each is answered, once."""
+    for number in range(count):
+        id_ = victim.ask(f"ping-{number}", "ping")
+        (answer,) = victim.answers_to([id_])
+        assert "result" in answer, answer
+
+
+@pytest.mark.parametrize("name", remote.LINES)
+def test_before_each_answer_it_sends(name: str, start: Start, tmp_path: Path) -> None:
+    with attacked(tmp_path, *start.options(shlex.quote(name))) as victim:
+        assert "result" in victim.open()
+        pings(victim)
+        assert victim.look_at_memory() < MOST_MEMORY
+        victim.end(0)
+
+
+def test_an_answer_that_comes_twice_is_passed_on_once(start: Start, tmp_path: Path) -> None:
+    with attacked(tmp_path, *start.options("'answers twice'")) as victim:
+        assert "result" in victim.open()
+        pings(victim)
+        victim.end(0)
+
+
+def test_an_answer_may_come_a_byte_at_a_time(start: Start, tmp_path: Path) -> None:
+    with attacked(tmp_path, *start.options("drips")) as victim:
+        assert "result" in victim.open()
+        pings(victim)
+        victim.end(0)
+
+
+@pytest.mark.parametrize(("attack", "most"), [("ends", 1), ("ends behind an answer", 4)])
+def test_a_server_that_ends_at_once_is_started_a_few_times(
+    attack: str, most: int, start: Start, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"
+    with attacked(tmp_path, *start.options(shlex.join([attack, str(mark)]))) as victim:
+        victim.open()
+        assert "error" in victim.request("tools/list")
+        assert len(mark.read_text()) <= most
+        victim.end(1)
+
+
+def test_ten_thousand_questions_are_passed_on(start: Start, tmp_path: Path) -> None:
+    """And the host answers none of them."""
+    with attacked(tmp_path, *start.options("asks")) as victim:
+        assert "result" in victim.open()
+        pings(victim)
+        assert (
+            sum(each.get("method") == "sampling/createMessage" for each in victim.others) == 10_000
+        )
+        assert victim.look_at_memory() < MOST_MEMORY
+        victim.end(0)
+
+
+COMMANDS = ["tools", "prompts", "call t", "doctor"]
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_no_escape_reaches_the_terminal_from(words: str, start: Start, tmp_path: Path) -> None:
+    argv = client_argv(*words.split(), "-F", "none", *start.way, "--", "escapes")
+    env = {**os.environ, "PYTHONPATH": PACKAGE_PARENT, "PYTHONUTF8": "1"}
+    done = subprocess.run(argv, capture_output=True, timeout=30, env=env, cwd=tmp_path)
+    for written in (done.stdout, done.stderr):
+        text = written.decode("utf-8")
+        assert not STEERING.search(text), ascii(text)
+        assert "Traceback" not in text
+    assert "all is well" in (done.stdout + done.stderr).decode("utf-8")
+
+
+@pytest.mark.parametrize("name", remote.LONG)
+def test_memory_stays_in_its_bounds_with(name: str, start: Start, tmp_path: Path) -> None:
+    attack = f"{name} of five megabytes"
+    options = start.options(shlex.quote(attack))
+    with attacked(tmp_path, "--retry-tool-calls", *options) as victim:
+        victim.open()
+        id_ = victim.ask("tools", "tools/list")
+        victim.answers_to([id_])
+        pings(victim)
+        assert victim.look_at_memory() < MOST_FOR_A_MESSAGE
+        victim.end(0)
+
+
+@pytest.mark.parametrize("name", ["a line without end"])
+def test_a_line_over_the_limit_ends_the_connection(name: str, start: Start, tmp_path: Path) -> None:
+    with attacked(tmp_path, *start.options(shlex.quote(name))) as victim:
+        victim.open()
+        victim.ask("next", "ping")
+        (answer,) = victim.answers_to(["next"])
+        assert f"A message is longer than {LIMIT} bytes" in answer["error"]["message"]
+        assert victim.look_at_memory() < MOST_FOR_A_MESSAGE
+        victim.end(1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "notifications without end",
+        "noise without end",
+        "short noise without end",
+        "empty lines without end",
+    ],
+)
+def test_a_host_that_does_not_read_makes_the_server_wait(
+    name: str, start: Start, tmp_path: Path
+) -> None:
+    with attacked(tmp_path, *start.options(shlex.quote(name)), reading=False) as victim:
+        victim.ask("first", "initialize")
+        with pytest.raises(AssertionError, match="still running after 1 s"):
+            victim.wait(1)
+        assert victim.look_at_memory() < MOST_MEMORY
+        victim.start_reading()
+        victim.answers_to(["first"])
+        victim.end(0)
+
+
+@pytest.mark.parametrize(
+    "name", ["stderr of long lines", "stderr of short lines", "stderr without a line feed"]
+)
+def test_its_log_is_bounded_with(name: str, start: Start, tmp_path: Path) -> None:
+    with attacked(tmp_path, *start.options(shlex.quote(name))) as victim:
+        victim.open()
+        pings(victim)
+        assert victim.look_at_memory() < MOST_MEMORY
+        victim.end(0)
