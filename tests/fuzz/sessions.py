@@ -82,7 +82,7 @@ class _Story:
             self._take(output)
 
     def _host_says(self, line: bytes) -> None:
-        """As far as it asks under ids that are new, and not ours: MCP demands that of a host."""
+        """As far as it asks under ids that are new, as MCP demands, and neither ours nor numbers as text."""
         try:
             messages = parse(line).messages
         except (NotJSONError, NotJSONRPCError):
@@ -93,16 +93,16 @@ class _Story:
             if message.is_request and message.id is not None
         }
         count = sum(message.is_request for message in messages)
-        ours = any(isinstance(id_, str) and id_.startswith(PREFIX) for id_ in asked)
-        if len(asked) == count and not ours and not asked.keys() & self.asked.keys():
+        odd = any(_is_number(id_) or str(id_).startswith(PREFIX) for id_ in asked)
+        if len(asked) == count and not odd and not asked.keys() & self.asked.keys():
             self.asked |= asked
             self._take(self.session.from_host([line], self.now))
 
     def _take(self, output: Output) -> None:
         for line in output.to_host:
             for value in _messages(line):
-                id_ = value.get("id")
-                if "method" not in value and is_id(id_) and id_ in self.asked:
+                id_ = self._answered_by(value)
+                if id_ is not None:
                     self.answered[id_] += 1
                     assert self.answered[id_] == 1, f"answered twice: {id_!r}"
         for line in output.to_remote:
@@ -116,6 +116,14 @@ class _Story:
         assert self.session.pending >= 0
         assert self.session.next_expiry > -1
 
+    def _answered_by(self, value: dict[str, Any]) -> int | str | None:
+        """The request that this answers; the number 1 may be answered as "1" too."""
+        id_ = value.get("id")
+        if "method" in value or not is_id(id_):
+            return None
+        id_ = int(id_) if _is_number(id_) else id_
+        return id_ if id_ in self.asked else None
+
     def _deliver(self, lines: list[bytes]) -> None:
         """What has effects goes out once."""
         for line in lines:
@@ -123,6 +131,10 @@ class _Story:
                 if message.method == "tools/call" and message.id in self.asked:
                     self.called[message.id] += 1
                     assert self.called[message.id] == 1 or self.retries, f"ran twice: {line!r}"
+
+
+def _is_number(id_: int | str) -> bool:
+    return isinstance(id_, str) and id_.isascii() and id_.isdecimal() and len(id_) < 20
 
 
 def _messages(line: bytes) -> list[dict[str, Any]]:

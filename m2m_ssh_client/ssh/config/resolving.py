@@ -58,6 +58,7 @@ def resolve(
         raise ConfigError(f"The host name for {shown(host)} cannot be made up: {exc}") from exc
     if reading.wants_final or _canonicalization(reading) != "no":
         _read(reading, sources)
+    _check_jump(reading)
     reading.expand_user()
     _refuse(reading)
     return result.build(reading)
@@ -100,6 +101,14 @@ def _rules(reading: Reading) -> canonical.Rules:
         cnames=words("canonicalizepermittedcnames"),
         family=_FAMILIES.get(reading.word("addressfamily") or "any", socket.AF_UNSPEC),
     )
+
+
+def _check_jump(reading: Reading) -> None:
+    """The name of a jump host is a token, so it is looked at whenever tokens are, and here at the latest."""
+    try:
+        _ = reading.tokens
+    except ValueError as exc:
+        raise ConfigError(f"{reading.values['proxyjump'].origin}: ProxyJump: {exc}") from exc
 
 
 def _refuse(reading: Reading) -> None:

@@ -224,9 +224,14 @@ def test_blocks_and_includes_are_for_files(folder: Folder, option: str) -> None:
     assert "bad configuration option" in folder.refusal("", options=[option])
 
 
+def test_a_jump_host_whose_name_is_none_is_told_with_its_place(folder: Folder) -> None:
+    assert "config:2: ProxyJump: no host name may have" in folder.refusal("\nProxyJump a$(x)\n")
+
+
 @pytest.mark.parametrize(
     "line",
     [
+        b"ProxyJump a\x01",
         b"HostName %\x11",
         b"IdentityFile ~\x1b[2J/x",
         b"IdentityFile ${\x1b}",
