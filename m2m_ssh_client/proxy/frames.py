@@ -91,7 +91,7 @@ class _LooseEnvelope(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Envelope).decode
 _decode_loosely = msgspec.json.Decoder(_LooseEnvelope | list[_LooseEnvelope]).decode
 
-_LONGEST_OBJECTS = 4 * 1024 * 1024
+_LONGEST_OBJECTS = 1024 * 1024
 """Bytes of JSON that may become Python objects: these can be twenty-five times as large (`[[],[],…]`)."""
 
 _LONGEST_ID = 4096
@@ -224,7 +224,7 @@ def _message_of(item: dict[str, Any]) -> Message:
 
 
 def fields(text: JSONText) -> dict[str, Any]:
-    """The members of an object in JSON text; empty if it is anything else, or of several megabytes."""
+    """The members of an object in JSON text; empty if it is anything else, or longer than a mebibyte."""
     if len(memoryview(text)) > _LONGEST_OBJECTS:
         return {}
     try:
@@ -254,7 +254,7 @@ _decode_members = msgspec.json.Decoder(Members | list[Members]).decode
 def rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
     """The line after `change` has been at the members of each of its messages; other members keep their bytes.
 
-    A line of several megabytes stays as it is.
+    A line longer than a mebibyte stays as it is.
     """
     if len(line) > _LONGEST_OBJECTS:
         return line
