@@ -237,7 +237,7 @@ class Session:
         self._reconnecting = True
         frames = [self._unanswered(frame) for frame in map(parse, unsent)]
         unsent_frames = [frame for frame in frames if frame and self._is_the_hosts(frame)]
-        kept = {message.id for frame in unsent_frames for message in frame.messages}
+        kept = {m.id for frame in unsent_frames for m in frame.messages if m.is_request}
         again: list[Frame] = []
         for id_, request in self._pending.items():
             if id_ in kept:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from typing import Any
 
 from fuzz.sessions import check
@@ -69,16 +70,36 @@ MESSAGES = (
     | message(id=IDS, error=st.just({"code": 1, "message": "x"}))
 )
 LINES = (MESSAGES | MESSAGES | st.lists(MESSAGES, min_size=1, max_size=3)).map(json.dumps)
-STEPS = (
-    LINES.map(lambda line: f">{line}")
-    | LINES.map(lambda line: f"<{line}")
-    | st.sampled_from("++--|.~?").map(str)
+HOST, REMOTE = LINES.map(lambda line: f">{line}"), LINES.map(lambda line: f"<{line}")
+HELLO = {"capabilities": {"tools": {"listChanged": True}}, "serverInfo": {"name": "s"}}
+
+
+def replayed(number: int) -> str:
+    return "<" + json.dumps({"jsonrpc": "2.0", "id": f"m2m-{number}", "result": HELLO})
+
+
+BEGINNING = [
+    "+",
+    '>{"jsonrpc":"2.0","id":0,"method":"initialize"}',
+    "<" + json.dumps({"jsonrpc": "2.0", "id": 0, "result": HELLO}),
+]
+# What happens, as a few steps that belong together.
+SCENES = (
+    st.lists(HOST | REMOTE, min_size=1, max_size=3)
+    | st.builds(lambda line: ["-", line, "+"], HOST)
+    | st.builds(lambda line, number: ["-", line, "+", replayed(number)], HOST, st.integers(1, 5))
+    | st.builds(lambda line, answer: ["|", line, answer, "-", "+", "."], HOST, REMOTE)
+    | st.sampled_from("+-|.~?").map(lambda step: [step])
+)
+STORIES = st.builds(
+    lambda options, beginning, scenes: "\n".join([options, *beginning, *chain(*scenes)]),
+    st.sampled_from(["", "", "s", "r", "sr"]),
+    st.sampled_from([[], BEGINNING, BEGINNING]),
+    st.lists(SCENES, max_size=12),
 )
 
 
-@settings(database=None, deadline=None, max_examples=150)
-@given(st.sampled_from(["", "s", "r", "sr"]), st.lists(STEPS, max_size=25))
-def test_whatever_both_sides_say_each_request_gets_one_answer(
-    options: str, steps: list[str]
-) -> None:
-    check("\n".join([options, *steps]).encode())
+@settings(database=None, deadline=None, max_examples=200)
+@given(STORIES)
+def test_whatever_both_sides_say_each_request_gets_one_answer(story: str) -> None:
+    check(story.encode())

@@ -345,6 +345,15 @@ def test_an_answer_that_never_left_is_not_given_to_the_next_server() -> None:
     assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
 
 
+def test_an_unsent_answer_is_no_unsent_request_of_the_same_id() -> None:
+    """Each side numbers its own; the two may stand in one batch."""
+    session = legacy_session()
+    session.from_host([request(7)], 1)
+    batch = b"[" + answer(7) + b"," + request(8) + b"]"
+    (told,) = decoded(session.lost("gone", session.from_host([batch], 1).to_remote, 1).to_host)
+    assert (told["id"], session.pending) == (7, 1)
+
+
 def test_an_answer_that_was_held_is_not_given_to_the_server_after_the_next() -> None:
     session = legacy_session()
     session.lost("gone", [], 1)
