@@ -300,11 +300,10 @@ class Session:
         return Output([error_line(id_, METHOD_NOT_FOUND, text) for id_ in probes])
 
     def _take(self, frame: Frame, now: float, output: Output) -> None:
-        line = self._questions.from_host(frame)
-        if line is None:
+        kept = self._questions.from_host(frame)
+        if kept is None:
             return
-        if line is not frame.line:
-            frame = Frame(line, frame.messages)
+        frame = kept
         if self.state is State.OPEN:
             self._send(frame, output)
         elif self.state is State.FAILED:

@@ -37,8 +37,8 @@ PARAMS = st.fixed_dictionaries(
         "name": st.sampled_from(["t", "u", "$(x)"]),
         "uri": st.sampled_from(["x:1", "x:2"]),
         "level": st.sampled_from(["debug", "error", 1]),
-        "requestId": IDS,
-        "progressToken": IDS,
+        "requestId": IDS | st.just([]),
+        "progressToken": IDS | st.just([]),
         "notifications": st.just({"toolsListChanged": True}),
         "_meta": st.fixed_dictionaries(
             {}, optional={"progressToken": IDS, "io.modelcontextprotocol/subscriptionId": IDS}
