@@ -23,6 +23,7 @@ from m2m_ssh_client.proxy.frames import (
     is_id,
     member,
     message_line,
+    only,
     raw_json,
     rewritten,
 )
@@ -72,18 +73,19 @@ class Questions:
                 self._note(message)
         return line
 
-    def from_host(self, frame: Frame) -> bytes | None:
-        """The line for the remote; None if it is about a question of a connection that is gone."""
+    def from_host(self, frame: Frame) -> Frame | None:
+        """What is for the remote; None if all of it is about questions of connections that are gone."""
         if not self._open and not self._stale and not self._connection:
-            return frame.line
-        if any(self._drop(message) for message in frame.messages):
+            return frame
+        kept = only(frame, [not self._drop(message) for message in frame.messages])
+        if kept is None:
             return None
-        for message in frame.messages:
+        for message in kept.messages:
             if message.is_response and message.id is not None:
                 self._open.pop(message.id, None)
-        if self._connection and any(map(_is_for_question, frame.messages)):
-            return rewritten(frame.line, self._unmark_members)
-        return frame.line
+        if self._connection and any(map(_is_for_question, kept.messages)):
+            return Frame(rewritten(kept.line, self._unmark_members), kept.messages)
+        return kept
 
     def _note(self, message: Message) -> None:
         if message.is_request and message.id is not None:
@@ -105,7 +107,8 @@ class Questions:
             self._stale.pop(id_ if id_ is not None else "", None)
             return stale
         if message.method == "notifications/progress":
-            return fields(message.params).get("progressToken") in self._stale
+            token = fields(message.params).get("progressToken")
+            return is_id(token) and token in self._stale
         return False
 
     def _marked(self, id_: Id) -> Id:

@@ -237,7 +237,7 @@ class Session:
         self._reconnecting = True
         frames = [self._unanswered(frame) for frame in map(parse, unsent)]
         unsent_frames = [frame for frame in frames if frame and self._is_the_hosts(frame)]
-        kept = {message.id for frame in unsent_frames for message in frame.messages}
+        kept = {m.id for frame in unsent_frames for m in frame.messages if m.is_request}
         again: list[Frame] = []
         for id_, request in self._pending.items():
             if id_ in kept:
@@ -300,11 +300,10 @@ class Session:
         return Output([error_line(id_, METHOD_NOT_FOUND, text) for id_ in probes])
 
     def _take(self, frame: Frame, now: float, output: Output) -> None:
-        line = self._questions.from_host(frame)
-        if line is None:
+        kept = self._questions.from_host(frame)
+        if kept is None:
             return
-        if line is not frame.line:
-            frame = Frame(line, frame.messages)
+        frame = kept
         if self.state is State.OPEN:
             self._send(frame, output)
         elif self.state is State.FAILED:

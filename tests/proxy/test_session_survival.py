@@ -318,6 +318,20 @@ def test_ids_and_tokens_of_a_later_connection_do_not_collide_and_find_their_way_
     assert session.from_host([answer(1)], 2).to_remote == []  # the first connection's
 
 
+@pytest.mark.parametrize("token", [99, [99], {}])
+def test_of_a_batch_only_that_is_dropped_which_is_about_a_question_that_is_gone(token: Any) -> None:
+    session = legacy_session()
+    session.from_remote([ask(1, 99)])
+    session.lost("gone", [], 1)
+    reconnect(session)
+    progress = line(method="notifications/progress", params={"progressToken": token})
+    batch = b"[" + b",".join([progress, answer(1), request(8)]) + b"]"
+    (sent,) = session.from_host([batch], 2).to_remote
+    left = [progress, request(8)] if token != 99 else [request(8)]
+    assert json.loads(sent) == decoded(left)
+    assert session.pending == 1
+
+
 @pytest.mark.parametrize("rest", ["", "x", '"t"1', "{}", "[" * 5000])
 def test_an_id_that_the_host_has_made_up_passes_as_it_is(rest: str) -> None:
     session = legacy_session()
@@ -343,6 +357,15 @@ def test_an_answer_that_never_left_is_not_given_to_the_next_server() -> None:
     session.from_host([answer(1)], 0)
     session.lost("gone", [answer(1)], 1)
     assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
+
+
+def test_an_unsent_answer_is_no_unsent_request_of_the_same_id() -> None:
+    """Each side numbers its own; the two may stand in one batch."""
+    session = legacy_session()
+    session.from_host([request(7)], 1)
+    batch = b"[" + answer(7) + b"," + request(8) + b"]"
+    (told,) = decoded(session.lost("gone", session.from_host([batch], 1).to_remote, 1).to_host)
+    assert (told["id"], session.pending) == (7, 1)
 
 
 def test_an_answer_that_was_held_is_not_given_to_the_server_after_the_next() -> None:

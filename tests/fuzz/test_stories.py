@@ -1,0 +1,105 @@
+"""The session's fuzz target with stories that make more sense than a fuzzer's: both sides speak JSON-RPC."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from typing import Any
+
+from fuzz.sessions import check
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+IDS = st.sampled_from(
+    [0, 1, 2, 3, "a", "b", "1", None, 1.5, "m2m-1", "m2m-2", "m2m-1:1", 'm2m-2:"a"']
+)
+METHODS = st.sampled_from(
+    [
+        *("initialize", "tools/call", "tools/call", "tools/list", "ping", "server/discover"),
+        *(
+            "subscriptions/listen",
+            "logging/setLevel",
+            "resources/subscribe",
+            "resources/unsubscribe",
+        ),
+        *("sampling/createMessage", "elicitation/create", "x"),
+    ]
+)
+NOTIFICATIONS = st.sampled_from(
+    [
+        *("notifications/initialized", "notifications/cancelled", "notifications/progress"),
+        *("notifications/subscriptions/acknowledged", "notifications/x"),
+    ]
+)
+PARAMS = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.sampled_from(["t", "u", "$(x)"]),
+        "uri": st.sampled_from(["x:1", "x:2"]),
+        "level": st.sampled_from(["debug", "error", 1]),
+        "requestId": IDS | st.just([]),
+        "progressToken": IDS | st.just([]),
+        "notifications": st.just({"toolsListChanged": True}),
+        "_meta": st.fixed_dictionaries(
+            {}, optional={"progressToken": IDS, "io.modelcontextprotocol/subscriptionId": IDS}
+        ),
+    },
+)
+RESULTS = st.sampled_from(
+    [
+        {},
+        None,
+        {
+            "capabilities": {"tools": {"listChanged": True}, "logging": {}},
+            "serverInfo": {"name": "s"},
+        },
+        {"supportedVersions": ["2026-07-28"]},
+        {"tools": [{"name": "t", "annotations": {"readOnlyHint": True}}, {"name": "u"}]},
+    ]
+)
+
+
+def message(**members: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({"jsonrpc": st.just("2.0"), **members})
+
+
+MESSAGES = (
+    message(id=IDS, method=METHODS, params=PARAMS)
+    | message(method=NOTIFICATIONS, params=PARAMS)
+    | message(id=IDS, result=RESULTS)
+    | message(id=IDS, error=st.just({"code": 1, "message": "x"}))
+)
+LINES = (MESSAGES | MESSAGES | st.lists(MESSAGES, min_size=1, max_size=3)).map(json.dumps)
+HOST, REMOTE = LINES.map(lambda line: f">{line}"), LINES.map(lambda line: f"<{line}")
+HELLO = {"capabilities": {"tools": {"listChanged": True}}, "serverInfo": {"name": "s"}}
+
+
+def replayed(number: int) -> str:
+    return "<" + json.dumps({"jsonrpc": "2.0", "id": f"m2m-{number}", "result": HELLO})
+
+
+BEGINNING = [
+    "+",
+    '>{"jsonrpc":"2.0","id":0,"method":"initialize"}',
+    "<" + json.dumps({"jsonrpc": "2.0", "id": 0, "result": HELLO}),
+]
+# What happens, as a few steps that belong together.
+SCENES = (
+    st.lists(HOST | REMOTE, min_size=1, max_size=3)
+    | st.builds(lambda line: ["-", line, "+"], HOST)
+    | st.builds(lambda line, number: ["-", line, "+", replayed(number)], HOST, st.integers(1, 5))
+    | st.builds(lambda line, answer: ["|", line, answer, "-", "+", "."], HOST, REMOTE)
+    | st.sampled_from("+-|.~?").map(lambda step: [step])
+)
+STORIES = st.builds(
+    lambda options, beginning, scenes: "\n".join([options, *beginning, *chain(*scenes)]),
+    st.sampled_from(["", "", "s", "r", "sr"]),
+    st.sampled_from([[], BEGINNING, BEGINNING]),
+    st.lists(SCENES, max_size=12),
+)
+
+
+@settings(database=None, deadline=None, max_examples=200)
+@given(STORIES)
+def test_whatever_both_sides_say_each_request_gets_one_answer(story: str) -> None:
+    check(story.encode())
