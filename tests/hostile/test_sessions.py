@@ -447,7 +447,7 @@ def test_data_that_nobody_granted_ends_the_connection(keys: Keys, tmp_path: Path
     server = Mallory(CHANNEL_DATA, floods(CHANNEL_DATA, 0, line))
     with victim_of(server, keys, tmp_path, "--no-reconnect", reading=False) as victim:
         victim.ask("first", "initialize")
-        assert server.over.wait(5)
+        assert server.over.wait(15)
         victim.start_reading()
         (answer,) = victim.answers_to(["first"])
         assert "more than its window has room for" in answer["error"]["message"]
@@ -480,5 +480,5 @@ def test_a_window_that_never_opens_holds_nobody_up(keys: Keys, tmp_path: Path) -
         assert victim.look_at_memory() < MOST_MEMORY
         victim.signal(signal.SIGTERM)
         victim.wait(EXIT_WITHIN + SLACK)
-        talker.join(5)
+        talker.join(15)
         victim.end(128 + signal.SIGTERM)
