@@ -71,6 +71,7 @@ class Case(NamedTuple):
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 GZIP = "Content-Encoding: gzip"
+COMPRESSED = "the answer is compressed, which was not asked for"
 TOO_LONG = "the answer is longer than 65536 bytes"
 INVALID = "not a JSON object with a text server_pub_key"
 LATE = "No connection within 1.5 s"
@@ -83,11 +84,11 @@ CASES = [
     Case("a chunk whose size has no end", says(CHUNKED, again=b"0"), "failed"),
     Case("a length of less than nothing", says(OK + b"Content-Length: -1\r\n\r\n{}"), INVALID),
     Case("two lengths", says(OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}"), "failed"),
-    Case("a gzip bomb", says(http(gzip.compress(bytes(100 * MiB)), GZIP)), TOO_LONG),
+    Case("a gzip bomb", says(http(gzip.compress(bytes(100 * MiB)), GZIP)), COMPRESSED),
     Case(
         "gzip in gzip",
         says(http(gzip.compress(gzip.compress(bytes(100 * MiB))), f"{GZIP}, gzip")),
-        TOO_LONG,
+        COMPRESSED,
     ),
     Case(
         "an encoding nobody knows",
@@ -222,7 +223,7 @@ REPLIES = {
     ),
     "a hundred thousand brackets": (http(b"[" * 60_000), "does not confirm the registration"),
     "a gigabyte": (OK + b"Content-Length: 1000000000\r\n\r\n" + b"x" * 200_000, TOO_LONG),
-    "a gzip bomb": (http(gzip.compress(bytes(100 * MiB)), GZIP), TOO_LONG),
+    "a gzip bomb": (http(gzip.compress(bytes(100 * MiB)), GZIP), COMPRESSED),
     "half of it": (OK + b"Content-Length: 50\r\n\r\n{", "failed"),
 }
 
