@@ -25,7 +25,8 @@ Call a tool of a remote MCP server. Its arguments:
   key:=JSON      the value is JSON, whatever the schema says
   --json OBJECT  all arguments at once: '{"key": "value"}', @file, or - for stdin
 
-Text is shown, images and other files are saved. A tool that fails ends this with
+Text is shown, images and other files are saved. What the server asks before it
+answers is asked on the terminal, or declined where there is none. A tool that fails ends this with
 status 1 and its text on stderr."""
 
 

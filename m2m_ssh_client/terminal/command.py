@@ -65,9 +65,7 @@ class Command:
             from m2m_ssh_client.terminal.session import Interrupted, run
 
             try:
-                found = run(
-                    params, args.timeout, lambda session: use(session, reports), reports.on_log
-                )
+                found = run(params, args.timeout, lambda session: use(session, reports), reports)
             except Interrupted as exc:
                 return exc.status
         return _shown(show, found)

@@ -6,6 +6,8 @@ import io
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -32,6 +34,7 @@ class Reports:
         self._console = console(sys.stderr)
         self._what = printable(what)
         self._bar = _Bar(self._console)
+        self._paused = False
         self._next_line = 0.0
 
     def __enter__(self) -> Reports:
@@ -59,7 +62,6 @@ class Reports:
             return
         if not self._bar.tasks:
             self._bar.add_task(self._what, total=None, amount="")
-            self._bar.start()
         self._bar.update(
             self._bar.tasks[0].id,
             description=text or self._what,
@@ -67,14 +69,30 @@ class Reports:
             total=total,
             amount=amount,
         )
+        if not self._paused:
+            self._bar.start()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Without the bar, which writes where a person is typing."""
+        self._paused = True
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._paused = False
+            if self._bar.tasks:
+                self._bar.start()
 
     async def on_log(self, params: Any) -> None:
         """Takes the SDK's model of `notifications/message`."""
         data = params.data
         text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, default=str)
         source = f"{params.logger}: " if params.logger else ""
-        line = printable(f"{params.level}: {source}{text.rstrip()}")
-        _print(self._console, line, "dim")
+        self.say(f"{params.level}: {source}{text.rstrip()}")
+
+    def say(self, text: str) -> None:
+        _print(self._console, printable(text), "dim")
 
     def _say_now_and_then(self, line: str) -> None:
         now = time.monotonic()

@@ -16,30 +16,34 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 import anyio
-from anyio.abc import ObjectSendStream
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp.shared.message import SessionMessage
-from mcp.types import Implementation, Notification, Request
+from mcp.types import ElicitResult, Implementation, Notification, Request
 from pydantic import RootModel, ValidationError
 
 from m2m_ssh_client._version import __version__
 from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.relay import ending_signals
+from m2m_ssh_client.terminal.questions import Questions
+from m2m_ssh_client.terminal.reports import Reports
 from m2m_ssh_client.text import printable, shortened
-from m2m_ssh_client.transport import ssh_client
+from m2m_ssh_client.transport import Received, ssh_client
 
 Result = dict[str, Any]
 OnProgress = Callable[[float, "float | None", "str | None"], Awaitable[None]]
 """Gets how far it is, of how much (None: unknown), and a message."""
-OnLog = Callable[[Any], Awaitable[None]]
-"""Gets the params of `notifications/message` as the SDK's model: level, logger, data."""
 
 _MOST_PAGES = 1000
+_MOST_ROUNDS = 100  # in which a server may ask before it answers
 _CANCEL_TIME = 1.0  # seconds for the server to be told
 _LOG_LEVEL = (
     "info"  # of 2026-07-28 servers, which send nothing unless asked; older ones decide themselves
 )
 _METHOD_NOT_FOUND = -32601
+_URL_WANTED = (
+    -32042
+)  # MCP 2025-11-25, elicitation: pages to be opened before the request is sent again
 
 T = TypeVar("T")
 
@@ -67,14 +71,31 @@ class _Anything(RootModel[dict[str, Any]]):
 class Session:
     """Made by `run`, for its `use`."""
 
-    def __init__(self, sdk: Any, outgoing: _Outgoing | None = None) -> None:
+    def __init__(self, sdk: Any, questions: Questions, outgoing: _Outgoing | None = None) -> None:
         self._sdk = sdk
+        self._questions = questions
         self._outgoing = outgoing
 
     async def request(
         self, method: str, params: dict[str, Any], on_progress: OnProgress | None = None
     ) -> Result:
-        """Raises an SSHClientError with the server's words, or the proxy's, if the answer is an error."""
+        """What the server asks before it answers is answered on the way (MCP 2026-07-28: input_required).
+
+        Raises an SSHClientError with the server's words, or the proxy's, if the answer is an error.
+        """
+        more: Result = {}
+        for _ in range(_MOST_ROUNDS):
+            result = await self._round(method, {**params, **more}, on_progress)
+            if result.get("resultType") != "input_required":
+                return result
+            more = await self._questions.input_for(result)
+        raise SSHClientError(
+            f"The server does not come to an answer to {method}: it goes on asking"
+        )
+
+    async def _round(
+        self, method: str, params: dict[str, Any], on_progress: OnProgress | None
+    ) -> Result:
         request = Request[Any, str](method=method, params=params)
         try:
             answer = await self._sdk.send_request(request, _Anything, progress_callback=on_progress)
@@ -84,11 +105,6 @@ class Session:
         except Exception as exc:
             raise _explained(exc) from exc
         result: Result = answer.root
-        if result.get("resultType") == "input_required":
-            raise SSHClientError(
-                f"The server asks for more input to answer {method}",
-                "Use it from an MCP host that can ask you.",
-            )
         return result
 
     async def everything(self, method: str, member: str) -> list[dict[str, Any]]:
@@ -125,6 +141,25 @@ class Session:
             )
 
 
+class _Incoming(ObjectReceiveStream[Received]):
+    """What the SDK receives. What we do not offer it refuses by itself, and nobody would know."""
+
+    def __init__(self, stream: ObjectReceiveStream[Received], questions: Questions) -> None:
+        self._stream = stream
+        self._questions = questions
+
+    async def receive(self) -> Received:
+        item = await self._stream.receive()
+        message: Any = getattr(item, "message", None)
+        message = getattr(message, "root", message)
+        if hasattr(message, "id"):
+            self._questions.note(getattr(message, "method", None))
+        return item
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 class _Outgoing(ObjectSendStream[SessionMessage]):
     """What SDK 1.x sends, with the id of the last request, which the SDK itself does not tell."""
 
@@ -144,17 +179,17 @@ class _Outgoing(ObjectSendStream[SessionMessage]):
 
 
 def run(
-    params: Parameters, most_time: float, use: Callable[[Session], Awaitable[T]], on_log: OnLog
+    params: Parameters, most_time: float, use: Callable[[Session], Awaitable[T]], reports: Reports
 ) -> T:
     """Connect, and return what `use` makes of the session. The main thread only.
 
-    `most_time` is in seconds, for all of it. Raises an SSHClientError, or Interrupted.
+    `most_time` is in seconds, for all of it but what a person takes to answer. Raises an SSHClientError or Interrupted.
     """
-    return anyio.run(partial(_run, params, most_time, use, on_log))
+    return anyio.run(partial(_run, params, most_time, use, reports))
 
 
 async def _run(
-    params: Parameters, most_time: float, use: Callable[[Session], Awaitable[T]], on_log: OnLog
+    params: Parameters, most_time: float, use: Callable[[Session], Awaitable[T]], reports: Reports
 ) -> T:
     received: list[int] = []
     results: list[T] = []
@@ -165,7 +200,10 @@ async def _run(
     with _said_once(), ending_signals(lambda: scopes[-1].cancel(), received):
         try:
             with connecting:
-                async with ssh_client(params) as streams, _opened(streams, on_log) as session:
+                async with (
+                    ssh_client(params) as streams,
+                    _opened(streams, reports, Questions(reports, using)) as session,
+                ):
                     connecting.deadline = float("inf")
                     scopes.append(using)
                     with using:
@@ -180,40 +218,54 @@ async def _run(
 
 
 @asynccontextmanager
-async def _opened(streams: tuple[Any, Any], on_log: OnLog) -> AsyncIterator[Session]:
+async def _opened(
+    streams: tuple[Any, Any], reports: Reports, questions: Questions
+) -> AsyncIterator[Session]:
+    async def elicited(_context: Any, params: Any) -> Any:
+        answer = await questions.answer(params.model_dump(by_alias=True, mode="json"))
+        return ElicitResult.model_validate(answer)
+
     mcp: Any = import_module(
         "mcp"
     )  # not `from mcp import`: types can be checked against one line only
-    about = Implementation(name="m2m-mcp-server-ssh-client", version=__version__)
+    reading, writing = _Incoming(streams[0], questions), streams[1]
+    options: dict[str, Any] = {
+        "client_info": Implementation(name="m2m-mcp-server-ssh-client", version=__version__),
+        "elicitation_callback": elicited,
+        "logging_callback": reports.on_log,
+    }
     if hasattr(mcp, "Client"):
         async with mcp.Client(
-            nullcontext(streams), logging_callback=on_log, log_level=_LOG_LEVEL, client_info=about
+            nullcontext((reading, writing)), log_level=_LOG_LEVEL, **options
         ) as client:
-            yield Session(client.session)
+            yield Session(client.session, questions)
     else:
-        reading, writing = streams
         outgoing = _Outgoing(writing)
-        async with mcp.ClientSession(
-            reading, outgoing, logging_callback=on_log, client_info=about
-        ) as sdk:
+        async with mcp.ClientSession(reading, outgoing, **options) as sdk:
             await sdk.initialize()
-            yield Session(sdk, outgoing)
+            yield Session(sdk, questions, outgoing)
 
 
 @contextmanager
 def _said_once() -> Iterator[None]:
-    """What ends the proxy also answers the request, and is said with that: on stderr the log need not say it too."""
+    """What ends the proxy also answers the request, and is said with that: on stderr the log need not say it too.
+
+    Nor need the SDK say there what it thinks of a message.
+    """
 
     def lower(record: logging.LogRecord) -> bool:
         if record.levelno == logging.ERROR:
             record.levelno, record.levelname = logging.INFO, "INFO"
         return True
 
-    logger = logging.getLogger("m2m_ssh_client.proxy.server")
+    logger, root = logging.getLogger("m2m_ssh_client.proxy.server"), logging.getLogger()
+    nowhere = logging.NullHandler()
     logger.addFilter(lower)
+    root.addHandler(nowhere)
     try:
         yield
     finally:
+        root.removeHandler(nowhere)
         logger.removeFilter(lower)
 
 
@@ -227,9 +279,19 @@ def _explained(exc: BaseException) -> BaseException:
         return SSHClientError(printable(f"The server's answer is not MCP: {place}: {first['msg']}"))
     error: Any = getattr(exc, "error", None)
     if hasattr(error, "code") and hasattr(error, "message"):
+        if error.code == _URL_WANTED:
+            return SSHClientError(printable(error.message), _pages(error.data))
         more = shortened(json.dumps(error.data, ensure_ascii=False, default=str))
         data = f" ({more})" if error.data is not None else ""
         return _RequestError(printable(f"{error.message}{data}"), error.code)
     if type(exc) is RuntimeError:  # the SDK's: no protocol version in common
         return SSHClientError(printable(str(exc)))
     return exc
+
+
+def _pages(data: Any) -> str:
+    """What to do about them."""
+    listed = data.get("elicitations") if isinstance(data, dict) else None
+    asked = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    urls = " and ".join(printable(str(each.get("url"))) for each in asked)
+    return f"Open {urls}, then try again." if urls else ""

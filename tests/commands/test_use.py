@@ -181,14 +181,6 @@ def test_an_error_is_told_on_one_line(far: Far, server: tuple[str, ...]) -> None
     )
 
 
-if SDK >= 2:  # of 2026-07-28, which SDK 1.x does not speak
-
-    def test_a_tool_that_asks_for_more_is_not_taken_for_one_that_has_answered(far: Far) -> None:
-        done = far("call", "ask", server=("showcase", "--era", "modern"))
-        assert (done.returncode, done.stdout) == (1, "")
-        assert "asks for more input" in done.stderr
-
-
 def test_structure_is_shown_where_there_is_no_text(far: Far) -> None:
     done = far("call", "structure")
     assert json.loads(done.stdout) == {"answer": 42, "of": ["ü"]}

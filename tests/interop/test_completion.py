@@ -64,7 +64,7 @@ class Shell:
 
     def shows(self, typed: str, wanted: str) -> None:
         """After a further piece of the line."""
-        self._pane.press("-l", typed)
+        self._pane.type(typed)
         self._pane.wait_for(lambda screen: wanted in screen)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
+from support import installed
 from support.far import Far, environment
 from support.showcase_server import command
 from support.sshd import Sshd
@@ -28,10 +32,11 @@ def far(sshd: Sshd, tmp_path: Path) -> Far:
     return Far(sshd.client_options(), tmp_path)
 
 
-def pane(far: Far, *words: str, columns: int, lines: int) -> Pane:
-    env = environment(LC_ALL="C.UTF-8")
-    argv = far.argv(*words, server=command())
-    return Pane(argv, env=env, cwd=far.here, columns=columns, lines=lines)
+def pane(
+    far: Far, *words: str, columns: int, lines: int, server: Sequence[str] | None = None
+) -> Pane:
+    argv = far.argv(*words, server=server or command())
+    return Pane(argv, env=environment(LC_ALL="C.UTF-8"), cwd=far.here, columns=columns, lines=lines)
 
 
 @SIZES
@@ -76,6 +81,74 @@ def test_an_interrupt_at_the_keyboard_leaves_a_clean_screen(far: Far) -> None:
         shown.press("C-c")
         assert shown.status() == 130
         assert shown.everything() in ("", "^C")  # which the terminal itself wrote
+
+
+FORM = {
+    "Answer": "yes",
+    "String*": "Ada",
+    "Boolean": "no",
+    "String with default": "",
+    "String with email format": "ada@lab.example",
+    "String with uri format": "",
+    "String with date format": "2026-01-31",
+    "Integer": "7",
+    "Number in range": "",
+    "Untitled Single Select": "2",
+    "Untitled Multiple Select": "1, 3",
+    "Titled Single Select": "",
+    "Titled Multiple Select": "",
+    "Legacy Titled": "1",
+    "Send this": "yes",
+}
+
+
+def begins_a_line(text: str, screen: str) -> bool:
+    return any(line.startswith(text) for line in screen.splitlines())
+
+
+@pytest.mark.timeout(300)  # the first run installs the package
+def test_the_form_of_the_reference_server_is_filled_in(far: Far) -> None:
+    server = [*installed.node_argv(installed.EVERYTHING), "stdio"]
+    words = ["call", "trigger-elicitation-request"]
+    with pane(far, *words, columns=100, lines=50, server=server) as shown:
+        for prompt, answer in FORM.items():
+            shown.wait_for(partial(begins_a_line, prompt))
+            shown.type(answer)
+            shown.press("Enter")
+        assert shown.status() == 0
+        result = json.loads(shown.everything().partition("Raw result:")[2])
+    assert result["action"] == "accept"
+    content = result["content"]
+    assert (content["name"], content["check"], content["integer"]) == ("Ada", False, 7)
+    assert content["firstLine"] == "It was a dark and stormy night."  # what is taken otherwise
+    assert content["untitledSingleSelectEnum"] == "Rachel"
+    assert content["untitledMultipleSelectEnum"] == ["Guitar", "Violin"]
+    assert content["titledMultipleSelectEnum"] == ["fish-1"]
+    assert content["legacyTitledEnum"] == "pet-1"
+
+
+def test_a_page_that_the_reference_server_wants_opened_can_be_declined(far: Far) -> None:
+    server = [*installed.node_argv(installed.EVERYTHING), "stdio"]
+    words = ["call", "trigger-url-elicitation", "url=https://lab.example/login"]
+    with pane(far, *words, columns=80, lines=24, server=server) as shown:
+        screen = shown.wait_for(lambda screen: "Will you open it" in screen)
+        assert (
+            "It wants you to open a page at lab.example:\n  | https://lab.example/login" in screen
+        )
+        shown.type("no")
+        shown.press("Enter")
+        assert shown.status() == 0
+        assert '"action": "decline"' in shown.everything()
+
+
+def test_an_interrupt_at_a_question_ends_the_call(far: Far) -> None:
+    form = {"message": "Sure?", "requestedSchema": {"type": "object", "properties": {}}}
+    question = {"method": "elicitation/create", "params": form}
+    with pane(far, "call", "ask", "--json", json.dumps(question), columns=80, lines=24) as shown:
+        shown.wait_for(lambda screen: "Answer" in screen)
+        shown.press("C-c")
+        assert shown.status() == 130
+        assert shown.everything().splitlines()[-1].endswith("? ^C")
 
 
 def test_a_table_fits_the_terminal(far: Far) -> None:

@@ -21,6 +21,7 @@ PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
 )
 BLOB = bytes(range(256))
+PAGE = f"https://login.example/?{'x' * 300}"
 SECRET_PLACE = "show:///../../etc/passwd"
 
 _PAGE = 2
@@ -127,16 +128,19 @@ _RESULTS: dict[str, dict[str, Any]] = {
     "escape": {"content": [_text(f"two lines\n\tand a tab {ESCAPE}")]},
     "talk": {"content": [_text("said")]},
     "steps": {"content": [_text("done")]},
-    "ask": {"resultType": "input_required", "requestState": "x"},
 }
 
 
 class Server:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
+        self._asking: list[dict[str, Any]] = []  # calls that wait for an answer to a question
 
     def take(self, message: dict[str, Any]) -> None:
         if "id" not in message:
+            return
+        if "method" not in message:
+            self._answered(message)
             return
         method, params = message["method"], message.get("params") or {}
         if method == "server/discover" and self._options.era == "modern":
@@ -178,6 +182,13 @@ class Server:
         if name == "broken":
             self._fail(message, -32602, f"no such thing {ESCAPE}", {"why": "it is broken"})
             return
+        if name == "login":
+            pages = [{"mode": "url", "elicitationId": "1", "url": PAGE, "message": "Log in"}]
+            self._fail(message, -32042, "Log in first", {"elicitations": pages})
+            return
+        if name == "ask":
+            self._ask(message, params)
+            return
         if name == "steps":
             self._report(params["_meta"]["progressToken"], arguments)
         if name == "talk":
@@ -187,6 +198,30 @@ class Server:
         text = json.dumps(arguments, sort_keys=True)
         unknown: dict[str, Any] = {"content": [_text(text)], "x-unknown": {"kept": True}}
         self._answer(message, _RESULTS.get(name, unknown))
+
+    def _ask(self, message: dict[str, Any], params: dict[str, Any]) -> None:
+        """The question that is in the arguments; its answer is the text of the result."""
+        question = dict(params["arguments"])
+        busy = question.pop("busy", False)
+        responses = params.get("inputResponses")
+        if self._options.era == "legacy":
+            self._asking.append(message)
+            if busy:
+                self._report(params["_meta"]["progressToken"], {"total": 1})
+            self._send(id=f"question-{len(self._asking)}", **question)
+            if busy:
+                self._report(params["_meta"]["progressToken"], {"total": 2})
+        elif responses and not self._options.insistent:
+            text = json.dumps({**responses["one"], "state": params["requestState"]}, sort_keys=True)
+            self._answer(message, {"content": [_text(text)]})
+        else:
+            more = {"inputRequests": {"one": question}} if params.get("requestState") else {}
+            self._answer(message, {"resultType": "input_required", "requestState": "x", **more})
+
+    def _answered(self, answer: dict[str, Any]) -> None:
+        message = self._asking.pop(0)
+        text = json.dumps(answer.get("result") or answer["error"], sort_keys=True)
+        self._answer(message, {"content": [_text(text)]})
 
     def _report(self, token: str | int, arguments: dict[str, Any]) -> None:
         total = arguments.get("total", 10)
@@ -249,6 +284,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--era", choices=["legacy", "modern"], default="legacy")
     parser.add_argument("--without", action="append", default=[], help="a method that it lacks")
     parser.add_argument("--endless", choices=["same", "fresh"], help="cursors of endless lists")
+    parser.add_argument("--insistent", action="store_true", help="asks for ever")
     parser.add_argument("--record", help="a file to which every line received is appended")
     options = parser.parse_args(arguments)
     server = Server(options)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from support.waiting import wait_until
 
 _TIMEOUT = 40.0  # seconds
 
@@ -24,14 +27,18 @@ if sys.platform != "win32":
         cwd: Path,
         columns: int = 100,
         stdout: Path | None = None,
+        replies: Sequence[tuple[str, str | signal.Signals]] = (),
     ) -> tuple[int, str]:
-        """The exit status, and what stdout and stderr showed; with `stdout`, only stderr is on the terminal."""
+        """The exit status, and what stdout and stderr showed; with `stdout`, only stderr is on the terminal.
+
+        With `replies`, stdin is there too: each is typed, or the signal sent, once its prompt has been shown.
+        """
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         with Path(os.devnull if stdout is None else stdout).open("wb") as file:
             process = subprocess.Popen(
                 argv,
-                stdin=subprocess.DEVNULL,
+                stdin=theirs if replies else subprocess.DEVNULL,
                 stdout=theirs if stdout is None else file,
                 stderr=theirs,
                 env={**env, "TERM": "xterm-256color"},
@@ -50,6 +57,13 @@ if sys.platform != "win32":
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
         try:
+            rest = 0
+            for prompt, reply in replies:
+                rest = _behind(prompt.encode(), shown, rest, process)
+                if isinstance(reply, signal.Signals):
+                    process.send_signal(reply)
+                else:
+                    os.write(ours, reply.encode())
             status = process.wait(_TIMEOUT)
         finally:
             process.kill()
@@ -57,3 +71,12 @@ if sys.platform != "win32":
             reader.join(_TIMEOUT)
             os.close(ours)
         return status, shown.decode()
+
+    def _behind(
+        prompt: bytes, shown: bytearray, start: int, process: subprocess.Popen[bytes]
+    ) -> int:
+        """Where what follows the prompt begins, once that has been shown after `start`."""
+        wait_until(lambda: shown.find(prompt, start) >= 0 or process.poll() is not None, _TIMEOUT)
+        at = shown.find(prompt, start)
+        assert at >= 0, f"no {prompt!r} in {bytes(shown[start:])!r}"
+        return at + len(prompt)

@@ -76,8 +76,11 @@ class Pane:
         return screen
 
     def press(self, *keys: str) -> None:
-        """Keys by tmux's names: `Enter`, `C-c`, and any other text as it is."""
+        """Keys by tmux's names: `Enter`, `Tab`, `C-c`."""
         self._do("send-keys", *keys)
+
+    def type(self, text: str) -> None:
+        self._do("send-keys", "-l", "--", text)
 
     def status(self) -> int:
         """The program's exit status, once it has ended."""

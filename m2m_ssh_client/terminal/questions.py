@@ -1,0 +1,214 @@
+"""What a server asks while it works: forms and pages are put to the person, or declined where nobody can be asked.
+
+MCP: elicitation. Nothing else is offered to a server: a terminal has no model to sample from, and no roots to list.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from io import BufferedReader
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import anyio
+
+from m2m_ssh_client.errors import SSHClientError
+from m2m_ssh_client.terminal.fields import Field, NoForm, WrongAnswer, fields_of
+from m2m_ssh_client.terminal.output import write_text
+from m2m_ssh_client.terminal.reports import Reports
+from m2m_ssh_client.text import printable, shortened
+from m2m_ssh_client.threads import loop_caller, start_thread
+
+Result = dict[str, Any]
+
+_ELICITATION = "elicitation/create"
+_SAMPLING = "sampling/createMessage"
+_PAUSE = 0.2  # seconds until a server that asks nothing, and has no answer yet, is asked again
+_MOST_CHARACTERS = 4000
+_LINE = 4096  # bytes; a terminal gives no more at once
+_LEAVE = f"{'Ctrl-Z and Enter' if sys.platform == 'win32' else 'Ctrl-D'}: leave it open"
+
+
+class Questions:
+    """Asks one question at a time, during which `clock` stands still."""
+
+    def __init__(self, reports: Reports, clock: anyio.CancelScope) -> None:
+        self._reports = reports
+        self._clock = clock
+        self._one = anyio.Lock()
+        self._can_ask = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+        self._keyboard = _Keyboard()
+
+    async def answer(self, params: dict[str, Any]) -> Result:
+        """The result of `elicitation/create`, by its params."""
+        message = _text(params.get("message"))
+        if not self._can_ask:
+            said = shortened(printable(message))
+            self._reports.say(f'the server asks "{said}": declined, no terminal to answer on')
+            return {"action": "decline"}
+        async with self._one:
+            with self._reports.paused(), _standing_still(self._clock):
+                try:
+                    return await self._ask(message, params)
+                except EOFError:
+                    return {"action": "cancel"}
+
+    async def input_for(self, result: Result) -> Result:
+        """By a result that wants input (MCP 2026-07-28), what the request has to be repeated with.
+
+        Raises an SSHClientError where it wants what is not offered.
+        """
+        requests = result.get("inputRequests")
+        responses = {}
+        for key, request in (requests if isinstance(requests, dict) else {}).items():
+            method = request.get("method") if isinstance(request, dict) else None
+            if method != _ELICITATION:
+                self.note(method)
+                raise SSHClientError(f"The server cannot go on without {printable(str(method))}")
+            params = request.get("params")
+            responses[key] = await self.answer(params if isinstance(params, dict) else {})
+        if not responses:
+            await anyio.sleep(_PAUSE)
+        answered = {"inputResponses": responses} if responses else {}
+        state = {"requestState": result["requestState"]} if "requestState" in result else {}
+        return {**answered, **state}
+
+    def note(self, method: object) -> None:
+        """Tell of a request that is refused."""
+        if method == _SAMPLING:
+            self._reports.say("the server asks for a language model: refused, a terminal has none")
+
+    async def _ask(self, message: str, params: dict[str, Any]) -> Result:
+        _quote(
+            f"The server asks{':' if message else ' something.'}",
+            shortened(message, _MOST_CHARACTERS),
+        )
+        if params.get("mode") == "url":
+            return await self._page(_text(params.get("url")))
+        try:
+            return await self._form(fields_of(params.get("requestedSchema")))
+        except NoForm as exc:
+            _say(f"Declined: a terminal cannot ask for {exc}.")
+            return {"action": "decline"}
+
+    async def _page(self, url: str) -> Result:
+        host = _web_host(url)
+        if host is None:
+            _quote("Declined: this is no page on the web.", url)
+            return {"action": "decline"}
+        _quote(f"It wants you to open a page at {printable(host)}:", url)
+        accepted = await self._agreed(f"Will you open it (yes/no; {_LEAVE})? ")
+        return {"action": "accept" if accepted else "decline"}
+
+    async def _form(self, fields: list[Field]) -> Result:
+        names = ", ".join(f"{each.label}{'*' if each.required else ''}" for each in fields)
+        if fields:
+            _say(f"It wants: {shortened(names, 500)}")
+        if not await self._agreed(f"Answer (yes/no; {_LEAVE})? "):
+            return {"action": "decline"}
+        typed: dict[str, str] = {}
+        while True:
+            content = {}
+            for each in fields:
+                default = typed.get(each.name, each.default)
+                text, value = await self._filled(each, default)
+                if text:
+                    typed[each.name], content[each.name] = text, value
+            if len(fields) < 2 or await self._agreed("Send this (yes; no: change it)? "):
+                return {"action": "accept", "content": content}
+
+    async def _filled(self, field: Field, default: str | None) -> tuple[str, Any]:
+        """What was typed and what it means; no text where the field is left out."""
+        for line in field.about():
+            _say(f"  {line}")
+        while True:
+            text = await self._line(field.prompt(default)) or default or ""
+            try:
+                if text:
+                    return text, field.value(text)
+                if not field.required:
+                    return "", None
+                _say("This one is needed.")
+            except WrongAnswer as exc:
+                _say(str(exc))
+
+    async def _agreed(self, question: str) -> bool:
+        while True:
+            answer = (await self._line(question)).lower()
+            if answer in ("yes", "no"):
+                return answer == "yes"
+
+    async def _line(self, prompt: str) -> str:
+        """Raises EOFError at Ctrl-D."""
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
+        try:
+            return await self._keyboard.line()
+        except (EOFError, anyio.get_cancelled_exc_class()):
+            sys.stderr.write("\n")
+            raise
+
+
+class _Keyboard:
+    """Reads a line when one is wanted. Whoever stops waiting leaves the thread to the next who wants one."""
+
+    def __init__(self) -> None:
+        self._call_soon = loop_caller()
+        self._typed: anyio.Event | None = None  # while a thread reads
+        self._line = b""
+
+    async def line(self) -> str:
+        """Without blanks around it. Raises EOFError."""
+        if self._typed is None:
+            self._typed = anyio.Event()
+            start_thread("keyboard", partial(self._read, self._typed))
+        await self._typed.wait()
+        self._typed = None
+        if not self._line:
+            raise EOFError
+        return self._line.decode(sys.stdin.encoding or "utf-8", "replace").strip()
+
+    def _read(self, typed: anyio.Event) -> None:
+        self._line = b""
+        with suppress(OSError):  # the terminal has gone
+            # Raw: at its end, Python would wait for the lock of a buffer that is being read.
+            self._line = cast(BufferedReader, sys.stdin.buffer).raw.read(_LINE) or b""
+        self._call_soon(typed.set)
+
+
+@contextmanager
+def _standing_still(clock: anyio.CancelScope) -> Iterator[None]:
+    left = clock.deadline - anyio.current_time()
+    clock.deadline = math.inf
+    try:
+        yield
+    finally:
+        clock.deadline = anyio.current_time() + left
+
+
+def _web_host(url: str) -> str | None:
+    """As the network knows it, so that letters of another alphabet are told from those that they look like."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        ascii_host = host if host.isascii() else host.encode("idna").decode()
+    except ValueError:
+        return None
+    return ascii_host if parts.scheme in ("http", "https") and ascii_host else None
+
+
+def _quote(heading: str, text: str) -> None:
+    """The server's words, which cannot pass for ours behind their bars."""
+    _say("\n".join([heading, *(f"  | {line}" for line in text.split("\n") if text)]))
+
+
+def _say(text: str) -> None:
+    write_text(text, sys.stderr)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
