@@ -86,7 +86,7 @@ class _LooseMessage(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(Message).decode
 _decode_loosely = msgspec.json.Decoder(_LooseMessage | list[_LooseMessage]).decode
 
-_LONGEST_OBJECTS = 4 * 1024 * 1024
+_LONGEST_OBJECTS = 1024 * 1024
 """Bytes of JSON that may become Python objects: these can be twenty-five times as large (`[[],[],…]`)."""
 
 _LONGEST_ID = 4096
@@ -207,7 +207,7 @@ def _message(
 
 
 def fields(text: JSONText) -> dict[str, Any]:
-    """The members of an object in JSON text; empty if it is anything else, or of several megabytes."""
+    """The members of an object in JSON text; empty if it is anything else, or longer than a mebibyte."""
     if len(memoryview(text)) > _LONGEST_OBJECTS:
         return {}
     try:
@@ -238,10 +238,9 @@ _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 def rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
     """The line after `change` has been at the members of each of its messages; other members keep their bytes.
 
-    A line of several megabytes may stay as it is, and so may one whose nesting only just fitted on the stack.
+    A line longer than a mebibyte may stay as it is if it has JSON's rarer forms, and so may one whose nesting only just
+    fitted on the stack.
     """
-    if len(line) > _LONGEST_OBJECTS:
-        return line
     try:
         return _rewritten(line, change)
     except (NotJSONError, RecursionError):
@@ -252,6 +251,8 @@ def _rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
     try:
         messages = _decode_members(line)
     except ValueError:  # JSON's rarer forms
+        if len(line) > _LONGEST_OBJECTS:
+            return line
         value = _load(line)
         as_text = [
             {name: raw_json(item[name]) for name in item}

@@ -276,7 +276,9 @@ LONG: dict[str, Callable[[], None]] = {
     ),
     "empty lists and NaN": one_line(_ANSWER + b"[NaN", b",[]", b"]}", SIZE),
     "a batch of nothing": one_line(b"[{}", b",{}", b"]", SIZE),
-    "a batch of short messages": one_line(b"[{}", b',{"jsonrpc":"2.0","method":""}', b"]", SIZE),
+    "a batch of short messages": one_line(
+        b'[{"jsonrpc":"2.0","method":""}', b',{"jsonrpc":"2.0","method":""}', b"]", SIZE
+    ),
     "an answer to tools/list": one_line(_ANSWER + b'{"tools":[0', b",{}", b"]}}", SIZE),
     "a question of empty lists": one_line(
         b'{"jsonrpc":"2.0","id":7,"method":"x","params":{"a":[0', b",[]", b"]}}", SIZE

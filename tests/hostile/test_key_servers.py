@@ -66,7 +66,6 @@ class Case(NamedTuple):
     name: str
     serve: Serve
     said: str
-    seconds: float = 4.0
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -74,7 +73,7 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 GZIP = "Content-Encoding: gzip"
 TOO_LONG = "the answer is longer than 65536 bytes"
 INVALID = "not a JSON object with a text server_pub_key"
-LATE = "No connection within 2 s"
+LATE = "No connection within 1.5 s"
 CASES = [
     Case("a gigabyte", says(OK + b"Content-Length: 1000000000\r\n\r\n", again=b"x"), TOO_LONG),
     Case("no length and no end", says(OK + b"\r\n", again=b" "), TOO_LONG),
@@ -130,7 +129,11 @@ CASES = [
 
 @contextmanager
 def client(
-    serve: Serve, keys: Keys, folder: Path, server: Mallory | None = None
+    serve: Serve,
+    keys: Keys,
+    folder: Path,
+    server: Mallory | None = None,
+    patience: str = "10",
 ) -> Iterator[Victim]:
     """On its way to the SSH server of `ed25519 host`, whose key server does this."""
     mine = folder / "mine"
@@ -140,7 +143,7 @@ def client(
     attempt.mkdir()
     server = server or Mallory(0, lambda _: None)
     with listening(serve) as port, mallory(server, keys["ed25519 host"]) as ssh_port:
-        way = ("--host", "127.0.0.1", "--port", str(ssh_port), "--connect-timeout", "2")
+        way = ("--host", "127.0.0.1", "--port", str(ssh_port), "--connect-timeout", patience)
         options = ("--use-key-server", "--key-server-port", str(port), "--client-key", str(mine))
         with attacked(attempt, *way, *options, "--", "serve") as victim:
             yield victim
@@ -150,8 +153,9 @@ def client(
 def test_instead_of_a_key_it_sends(case: Case, keys: Keys, tmp_path: Path) -> None:
     keys["ed25519"]
     server = Mallory(0, lambda _: None)
-    with client(case.serve, keys, tmp_path, server) as victim:
-        assert case.said in victim.reason(case.seconds)
+    patience = "1.5" if case.said == LATE else "10"
+    with client(case.serve, keys, tmp_path, server, patience) as victim:
+        assert case.said in victim.reason()
         assert victim.look_at_memory() < MOST_MEMORY
         victim.end(1)
     assert server.got == []
@@ -182,7 +186,7 @@ def test_a_key_that_is_not_the_ssh_servers_ends_it_before_we_log_in(
     server = Mallory(0, lambda _: None)
     serve = answers_with(key_line(keys["ed25519 mallory"]), REGISTERED)
     with client(serve, keys, tmp_path, server) as victim:
-        assert "Host key verification failed" in victim.reason(4)
+        assert "Host key verification failed" in victim.reason()
         assert USERAUTH_REQUEST not in server.got
         victim.end(1)
 
@@ -202,7 +206,7 @@ def test_another_key_than_the_one_that_came_over_plain_http_before_is_refused(
     lies = answers_with(key_line(keys["ed25519 mallory"]), REGISTERED)
     with client(lies, keys, tmp_path, Mallory(0, lambda _: None)) as victim:
         memory.write_text(f"127.0.0.1,[127.0.0.1]:* {known}")
-        assert "has changed" in victim.reason(4)
+        assert "has changed" in victim.reason()
         victim.end(1)
 
 
@@ -230,7 +234,7 @@ def test_our_key_is_registered_and_the_answer_is(reply: str, keys: Keys, tmp_pat
     with client(
         answers_with(key_line(keys["ed25519 host"]), said), keys, tmp_path, server
     ) as victim:
-        reason = victim.reason(4)
+        reason = victim.reason()
         assert "/register failed" in reason
         assert why in reason
         assert victim.look_at_memory() < MOST_MEMORY

@@ -19,6 +19,9 @@ from support.host import DEFAULT_TIMEOUT, Message, client_argv
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _LONGEST_REASON = 4000  # characters that a person, or a model, is given to read
 _MOST_LOGGED = 11_000_000  # bytes
+PROMPT = (
+    6.0  # seconds until an answer: three times what an attack may cost, for machines that are busy
+)
 LOG = Path("state/m2m-mcp-server-ssh-client/client.log")
 
 
@@ -58,13 +61,13 @@ class Victim(CountingHost):
     def _logs(self) -> list[Path]:
         return [(self.home / LOG).with_suffix(suffix) for suffix in (".log.1", ".log")]
 
-    def open(self, timeout: float = 15.0) -> Message:
+    def open(self, timeout: float = PROMPT) -> Message:
         """The answer to `initialize`, whatever it is."""
         self.ask("first", "initialize", {"protocolVersion": "2025-11-25", "capabilities": {}})
         (answer,) = self.answers_to(["first"], timeout)
         return answer
 
-    def reason(self, timeout: float = 15.0) -> str:
+    def reason(self, timeout: float = PROMPT) -> str:
         """Why there is no connection, as the host is told."""
         answer = self.open(timeout)
         assert "error" in answer, answer

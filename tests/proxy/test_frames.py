@@ -273,3 +273,13 @@ def test_an_error_line_is_one_ascii_line() -> None:
     assert line.isascii()
     assert b"\n" not in line
     assert json.loads(line)["error"] == {"code": -32000, "message": "one\ntwo\u2028"}
+
+
+def test_the_id_of_a_long_answer_is_exchanged_too() -> None:
+    """A sampled picture, whose question came over a connection that was made again."""
+
+    def change(members: Members) -> None:
+        members["id"] = raw_json(7)
+
+    rest = b'"jsonrpc":"2.0","result":{"data":"%b"}}' % (b"x" * 5_000_000)
+    assert rewritten(b'{"id":"m2m-1:7",' + rest, change) == b'{"id":7,' + rest
