@@ -8,8 +8,6 @@ Sans-I/O.
 
 from __future__ import annotations
 
-from typing import Any
-
 from m2m_ssh_client.proxy.frames import Id, Message, fields, is_id, member, message_line
 
 _ID = "io.modelcontextprotocol/subscriptionId"
@@ -20,13 +18,13 @@ class Subscriptions:
     """What the host listens to, by the id of its request."""
 
     def __init__(self) -> None:
-        self._filters: dict[Id, dict[str, Any]] = {}
+        self._filters: dict[Id, object] = {}
         self._acknowledged: set[Id] = set()
 
     def see_request(self, message: Message) -> None:
         """A request of the host passes, perhaps for the second time."""
         if message.method == "subscriptions/listen" and message.id is not None:
-            self._filters[message.id] = member(fields(message.params), "notifications") or {}
+            self._filters[message.id] = member(fields(message.params), "notifications")
 
     def ended(self, id_: Id) -> None:
         """The server answered it, or the host called it back."""
@@ -52,5 +50,5 @@ class Subscriptions:
             for id_, wanted in self._filters.items()
             if id_ in self._acknowledged
             for name in _LISTS
-            if wanted.get(f"{name}ListChanged") is True
+            if member(wanted, f"{name}ListChanged") is True
         ]

@@ -28,4 +28,5 @@ class HarmlessTools:
 
     def include(self, call: Message) -> bool:
         """Whether this `tools/call` is for one of them."""
-        return bool(self._names) and fields(call.params).get("name") in self._names
+        name = fields(call.params).get("name") if self._names else None
+        return isinstance(name, str) and name in self._names

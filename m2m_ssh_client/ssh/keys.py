@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import paramiko
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -315,7 +315,11 @@ def _decrypt(file: KeyFile, passphrase: str | None) -> object:
     password = passphrase.encode("utf-8", "surrogateescape") if encrypted and passphrase else None
     try:
         return load(content, password)
-    except (TypeError, ValueError) as exc:
+    except (
+        InternalError,
+        TypeError,
+        ValueError,
+    ) as exc:  # the first: what OpenSSL says of a key that is too short
         if not encrypted:
             raise _not_a_key(path) from exc
         raise WrongPassphraseError(

@@ -34,12 +34,12 @@ NOTIFICATIONS = st.sampled_from(
 PARAMS = st.fixed_dictionaries(
     {},
     optional={
-        "name": st.sampled_from(["t", "u", "$(x)"]),
+        "name": st.sampled_from(["t", "u", "$(x)"]) | st.just([]),
         "uri": st.sampled_from(["x:1", "x:2"]),
         "level": st.sampled_from(["debug", "error", 1]),
         "requestId": IDS | st.just([]),
         "progressToken": IDS | st.just([]),
-        "notifications": st.just({"toolsListChanged": True}),
+        "notifications": st.just({"toolsListChanged": True}) | st.just("x"),
         "_meta": st.fixed_dictionaries(
             {}, optional={"progressToken": IDS, "io.modelcontextprotocol/subscriptionId": IDS}
         ),

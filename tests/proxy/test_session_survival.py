@@ -332,6 +332,20 @@ def test_of_a_batch_only_that_is_dropped_which_is_about_a_question_that_is_gone(
     assert session.pending == 1
 
 
+def test_a_host_may_send_values_of_any_type_where_we_look() -> None:
+    session = Session(retry_tool_calls=True)
+    session.connected()
+    session.from_host(
+        [request(1, "tools/list"), request(5, "subscriptions/listen", notifications="x")], 0
+    )
+    tools = {"tools": [{"name": "t", "annotations": {"readOnlyHint": True}}]}
+    session.from_remote([answer(1, tools), acknowledged(5)])
+    session.from_host([request(2, name=[]), request(3, "resources/subscribe", uri={})], 0)
+    session.lost("gone", [], 1)
+    assert session.connected().to_host == []
+    assert session.pending == 2
+
+
 @pytest.mark.parametrize("rest", ["", "x", '"t"1', "{}", "[" * 5000])
 def test_an_id_that_the_host_has_made_up_passes_as_it_is(rest: str) -> None:
     session = legacy_session()

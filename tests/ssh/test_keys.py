@@ -385,6 +385,12 @@ PEM = b"-----BEGIN %s-----\nAAAA\n-----END %s-----\n"
         pytest.param(b"\x89PNG\r\n\x1a\n\xff\0", id="binary"),
         pytest.param(PEM % (b"OPENSSH PRIVATE KEY", b"OPENSSH PRIVATE KEY"), id="openssh-broken"),
         pytest.param(PEM % (b"PRIVATE KEY", b"PRIVATE KEY"), id="pkcs8-broken"),
+        pytest.param(
+            (PEM % (b"PRIVATE KEY", b"PRIVATE KEY")).replace(
+                b"AAAA", b"MC4CAQAwBQYDK2VvBCIEIKFlpsHwuWpwFhA/NqaE7BT2fMvMxGD2Ia8bJo/1zLV4"
+            ),
+            id="x448-cut",
+        ),
         pytest.param(PEM % (b"CERTIFICATE", b"CERTIFICATE"), id="certificate"),
         pytest.param(b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl", id="cut"),
     ],
