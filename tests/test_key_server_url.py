@@ -352,10 +352,8 @@ def test_the_command_gets_in_over_https_with_a_private_authority(
     answer, said = run(pair, url, key, REQUESTS_CA_BUNDLE=bundle)
     assert answer["result"]["serverInfo"]
     assert WARNING not in said
-    assert sorted(path.name for path in key.parent.iterdir()) == [
-        "client",
-        "client.pub",
-    ]  # nothing to remember
+    made = sorted(path.name for path in key.parent.iterdir())
+    assert made == ["client", "client.known_hosts", "client.pub"]
 
 
 def test_the_command_refuses_a_certificate_that_does_not_verify(
