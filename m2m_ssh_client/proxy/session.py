@@ -419,7 +419,8 @@ class Session:
             return False
         if message.id is None:
             return True
-        request = self._pending.pop(message.id, None) or self._take_misspelt(message.id)
+        id_ = message.id if message.id in self._pending else _number(message.id)
+        request = self._pending.pop(id_, None)
         if request is None:
             logger.info("skipped an answer to a request that nobody made, or that was answered")
             return False
@@ -432,13 +433,8 @@ class Session:
         elif request.method == "tools/list":
             self._harmless_tools.learn(message)
         elif request.method == "subscriptions/listen":
-            self._subscriptions.ended(message.id)
+            self._subscriptions.ended(id_)
         return True
-
-    def _take_misspelt(self, id_: Id) -> _Pending | None:
-        """The request for which a server made text of a number, which the SDKs for Python let pass."""
-        misspelt = isinstance(id_, str) and id_.isascii() and id_.isdecimal() and len(id_) < 20
-        return self._pending.pop(int(id_), None) if misspelt else None
 
     def _take_replayed(self, message: Message, output: Output) -> None:
         if not self._replay.answers_handshake(message):
@@ -478,6 +474,12 @@ class Session:
         if id_ is not None and self._pending.pop(id_, None) is not None:
             text = f"The remote server's answer is not valid JSON-RPC and was dropped: {why}"
             output.to_host.append(error_line(id_, PROXY_ERROR, text))
+
+
+def _number(id_: Id) -> Id:
+    """The id of which a server made text, if it was a number: the SDKs for Python let that pass."""
+    as_text = isinstance(id_, str) and id_.isascii() and id_.isdecimal() and len(id_) < 20
+    return int(id_) if as_text else id_
 
 
 def _is_about_a_question(frame: Frame) -> bool:

@@ -420,6 +420,16 @@ def test_an_open_subscription_is_sent_again_and_its_second_acknowledgement_swall
     assert session.from_remote([acknowledged(5)]).to_host == []
 
 
+def test_a_subscription_that_was_answered_is_over_also_if_its_id_came_back_as_text() -> None:
+    session = Session()
+    session.connected()
+    session.from_host([listen(5, toolsListChanged=True)], 0)
+    session.from_remote([acknowledged(5)])
+    assert session.from_remote([answer("5", {})]).to_host == [answer("5", {})]
+    session.lost("gone", [], 1)
+    assert session.connected().to_host == []
+
+
 def discovered(version: str) -> dict[str, Any]:
     meta = {"io.modelcontextprotocol/serverInfo": {"name": "s", "version": version}}
     return {"resultType": "complete", "capabilities": {}, "_meta": meta}
