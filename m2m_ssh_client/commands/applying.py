@@ -1,14 +1,28 @@
-"""Edits of configuration files shown, agreed on and made: what `install` and `uninstall` have in common."""
+"""What `install` and `uninstall` have in common: arguments; edits of configuration files shown, agreed on and made."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 from m2m_ssh_client.commands.asking import can_ask, confirmed, say, say_diff
 from m2m_ssh_client.errors import UsageError
+from m2m_ssh_client.hosts.apps import APPS
 from m2m_ssh_client.hosts.difference import difference
 from m2m_ssh_client.hosts.editing import Edit
 from m2m_ssh_client.text import printable
+from m2m_ssh_client.usage import command_parser
+
+
+def entry_parser(
+    program: str, description: str, examples: Sequence[str], words: str | None = None
+) -> argparse.ArgumentParser:
+    """For a command about an entry: `app`, `name`, `yes`."""
+    parser = command_parser(program, description, examples, words=words)
+    parser.add_argument("app", choices=tuple(APPS), metavar="APP", help=", ".join(APPS))
+    parser.add_argument("name", metavar="NAME", help="what the host calls the server")
+    parser.add_argument("--yes", action="store_true", help="ask nothing")
+    return parser
 
 
 def applied(edits: Sequence[Edit], path: Sequence[str], *, yes: bool) -> bool:

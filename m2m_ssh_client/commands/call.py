@@ -26,8 +26,14 @@ Call a tool of a remote MCP server. Its arguments:
   --json OBJECT  all arguments at once: '{"key": "value"}', @file, or - for stdin
 
 Text is shown, images and other files are saved. What the server asks before it
-answers is asked on the terminal, or declined where there is none. A tool that fails ends this with
-status 1 and its text on stderr."""
+answers is asked on the terminal, or declined where there is none. A tool that fails
+ends this with status 1 and its text on stderr."""
+
+_EXAMPLES = (
+    "git_log repo_path=/srv/repo max_count=3 --host lab -- uvx mcp-server-git",
+    "git_commit repo_path=/srv/repo message=@note.txt --host lab -- uvx mcp-server-git",
+    'git_log --json \'{"repo_path": "/srv/repo"}\' --raw --host lab --subsystem git',
+)
 
 
 def main(program: str, arguments: list[str]) -> int:
@@ -63,7 +69,12 @@ def main(program: str, arguments: list[str]) -> int:
 def parser(program: str) -> argparse.ArgumentParser:
     # `--json` is the arguments' here.
     parser = parser_for(
-        program, "NAME [key=value ... | --json '{...}'] ", _DESCRIPTION, short="--raw", saves=True
+        program,
+        "NAME [key=value ... | --json '{...}'] ",
+        _DESCRIPTION,
+        _EXAMPLES,
+        short="--raw",
+        saves=True,
     )
     parser.add_argument("name", metavar="NAME", help="as `tools` lists it")
     parser.add_argument("words", metavar="key=value", nargs="*", help="an argument")

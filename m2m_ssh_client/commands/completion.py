@@ -8,19 +8,23 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from m2m_ssh_client.usage import command_parser
+
 _SHELLS = ("bash", "zsh", "fish")
 _FOLDERS = ("--save-to",)
 
 _SHORT_NAME = "m2m-ssh-client"
 
-_EXAMPLES = f"""\
-to keep them, each in the folder from which the shell loads what it needs:
-  bash  %(prog)s bash > ~/.local/share/bash-completion/completions/m2m-mcp-server-ssh-client
-  zsh   %(prog)s zsh > ~/.zfunc/_m2m-mcp-server-ssh-client
-  fish  %(prog)s fish > ~/.config/fish/completions/m2m-mcp-server-ssh-client.fish
+_EXAMPLES = (
+    "bash > ~/.local/share/bash-completion/completions/m2m-mcp-server-ssh-client",
+    "zsh > ~/.zfunc/_m2m-mcp-server-ssh-client",
+    "fish > ~/.config/fish/completions/m2m-mcp-server-ssh-client.fish",
+)
+_REMARK = f"""\
+They are kept where the shell looks for them when they are needed; make the folder if there
+is none. For {_SHORT_NAME}, bash and fish want the file under that name. zsh has to be told
+of its folder, before compinit in ~/.zshrc: fpath=(~/.zfunc $fpath)
 
-zsh has to be told of it, before compinit in ~/.zshrc: fpath=(~/.zfunc $fpath).
-Who types {_SHORT_NAME} wants the file of bash or fish under that name.
 """
 
 
@@ -29,7 +33,12 @@ def main(program: str, arguments: list[str]) -> int:
     args = parser(program).parse_args(arguments)
     import shtab
 
-    text = shtab.complete(everything(briefly=True), shell=args.shell)  # nosec B604 # its name
+    whole, parts = _assembled()
+    for part in parts:
+        part.description = _summary(part)
+    for each in (whole, *parts):
+        _name_files(each)
+    text = shtab.complete(whole, shell=args.shell)  # nosec B604 # its name
     sys.stdout.write(_mended(text, args.shell) + "\n")
     return 0
 
@@ -47,42 +56,49 @@ def _mended(text: str, shell: str) -> str:
 
 
 def parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=program,
-        description="Print the completions of commands and options for a shell.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        program,
+        "Print the completions of commands and options for a shell.",
+        _EXAMPLES,
+        remark=_REMARK,
     )
     parser.add_argument("shell", choices=_SHELLS, metavar="SHELL", help=", ".join(_SHELLS))
     return parser
 
 
-def everything(*, briefly: bool = False) -> argparse.ArgumentParser:
-    """The proxy's options and, as subcommands, all commands with theirs: to describe, not to parse with.
+def everything() -> argparse.ArgumentParser:
+    """What the manual page is made of: the proxy's help, and that of each command without what it shares with it."""
+    whole, parts = _assembled()
+    shared = {action.dest for action in whole._actions} - {"help"}
+    for part in parts:
+        epilog = (part.epilog or "") % {"prog": part.prog}
+        part.description = f"{part.description}\n\n{epilog}"
+        part._action_groups = [
+            group
+            for group in part._action_groups
+            if not {action.dest for action in group._group_actions} <= shared
+        ]
+    return whole
 
-    `briefly` leaves the commands' descriptions at one sentence.
-    """
+
+def _assembled() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParser]]:
+    """The proxy's parser with the commands' as its subcommands: to describe, not to parse with."""
     from m2m_ssh_client import cli
 
     whole = cli.parser()
     commands = whole.add_subparsers(title="other commands", metavar="COMMAND")
+    parts = []
     for name in cli.COMMANDS:
         part = import_module(f"m2m_ssh_client.commands.{name}").parser(f"{cli.PROGRAM} {name}")
-        summary = " ".join((part.description or "").split()).partition(". ")[0].rstrip(".:")
-        command = commands.add_parser(
-            name,
-            parents=[part],
-            add_help=False,
-            help=summary,
-            description=summary if briefly else part.description,
-            epilog=part.epilog,
-            formatter_class=part.formatter_class,
-        )
-        command.usage = part.usage
-        _name_files(command)
-    _name_files(whole)
-    return whole
+        commands.add_parser(name, help=_summary(part))
+        commands._name_parser_map[name] = part
+        parts.append(part)
+    return whole, parts
+
+
+def _summary(parser: argparse.ArgumentParser) -> str:
+    """The first sentence of its description."""
+    return " ".join((parser.description or "").split()).partition(". ")[0].rstrip(".:")
 
 
 def _name_files(parser: argparse.ArgumentParser) -> None:

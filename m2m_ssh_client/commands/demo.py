@@ -30,6 +30,7 @@ from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.errors import SSHClientError, UsageError
 from m2m_ssh_client.hosts.entries import client
 from m2m_ssh_client.text import printable, shortened
+from m2m_ssh_client.usage import command_parser
 
 _SAMPLE = (sys.executable, "-m", "m2m_ssh_client.demo.sample_server")
 
@@ -101,11 +102,12 @@ def main(program: str, arguments: list[str]) -> int:
 
 
 def parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=program,
-        description="Start an SSH server, a key server and a sample MCP server on loopback, in a "
-        "temporary home, and run the real client against them.",
-        allow_abbrev=False,
+    parser = command_parser(
+        program,
+        "Start an SSH server, a key server and a sample MCP server on loopback, in a temporary\n"
+        "home, and run the real client against them.",
+        ("", "--serve", "--serve -- npx -y @modelcontextprotocol/server-everything"),
+        words="[options] [-- COMMAND ...]",
     )
     parser.add_argument(
         "--serve",

@@ -8,6 +8,13 @@ from contextlib import closing
 from pathlib import Path
 
 from m2m_ssh_client import logs, options
+from m2m_ssh_client.usage import command_parser
+
+_EXAMPLES = (
+    "--host lab -- uvx mcp-server-git --repository /srv/repo",
+    "--host ada@lab.example --port 22",
+    "--json --host lab.example --use-key-server",
+)
 
 
 def main(program: str, arguments: list[str]) -> int:
@@ -35,15 +42,15 @@ def main(program: str, arguments: list[str]) -> int:
 
 
 def parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=program,
-        usage="%(prog)s [options] [-- REMOTE COMMAND ...]",
-        description="Walk the way that a connection takes, and tell for each step what is found and, where it fails, "
-        "what to do. Takes the options and the remote command with which you connect. Changes nothing: no host key "
-        "is added, no key of yours is made or registered.",
-        allow_abbrev=False,
+    parser = command_parser(
+        program,
+        "Walk the way that a connection takes, and tell for each step what is found and, where\n"
+        "it fails, what to do. Takes the options and the remote command with which you connect.\n"
+        "Changes nothing: no host key is added, no key of yours is made or registered.",
+        _EXAMPLES,
+        words="[options] [-- REMOTE COMMAND ...]",
     )
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
     # All of them: those that are of no use here are a part of what is pasted from a host's configuration.
-    other = options.add_all(parser)
-    other.add_argument("--json", action="store_true", help="one JSON document instead of lines")
+    options.add_all(parser)
     return parser

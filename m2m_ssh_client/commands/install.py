@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from m2m_ssh_client import options
-from m2m_ssh_client.commands.applying import applied
+from m2m_ssh_client.commands.applying import applied, entry_parser
 from m2m_ssh_client.commands.asking import say
 from m2m_ssh_client.errors import AppConfigError, UsageError
 from m2m_ssh_client.hosts import entries
@@ -30,12 +30,11 @@ _TO_STAY = (
     f"`pipx install {entries.PROGRAM}` or `uv tool install {entries.PROGRAM}` install it to stay."
 )
 
-_EXAMPLES = """\
-examples:
-  %(prog)s claude-desktop lab-git --host ada@lab.example --port 22 -- uvx mcp-server-git --repository /srv/repo
-  %(prog)s cursor lab --host lab --use-key-server
-  %(prog)s vscode lab --print --host lab --subsystem mcp
-"""
+_EXAMPLES = (
+    "claude-desktop lab-git --host ada@lab.example --port 22 -- uvx mcp-server-git --repository /srv/repo",
+    "cursor lab --host lab.example --use-key-server",
+    "vscode lab --print --host lab --subsystem mcp",
+)
 
 
 def main(program: str, arguments: list[str]) -> int:
@@ -60,18 +59,13 @@ def main(program: str, arguments: list[str]) -> int:
 
 
 def parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=program,
-        usage="%(prog)s APP NAME [options] [-- REMOTE COMMAND ...]",
-        description="Make an MCP host start this program: write an entry NAME with the options of a connection into "
-        "the\nconfiguration of APP. Shows what would change, and asks; the old file is kept as a backup.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = entry_parser(
+        program,
+        "Make an MCP host start this program: write an entry NAME with the options of a connection into the\n"
+        "configuration of APP. Shows what would change, and asks; the old file is kept as a backup.",
+        _EXAMPLES,
+        words="APP NAME [options] [-- REMOTE COMMAND ...]",
     )
-    parser.add_argument("app", choices=tuple(APPS), metavar="APP", help=", ".join(APPS))
-    parser.add_argument("name", metavar="NAME", help="what the host calls the server")
-    parser.add_argument("--yes", action="store_true", help="ask nothing")
     parser.add_argument("--print", action="store_true", help="print the entry, and change nothing")
     options.add_all(parser)
     return parser

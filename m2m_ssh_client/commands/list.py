@@ -16,13 +16,7 @@ from m2m_ssh_client.hosts.editing import read
 from m2m_ssh_client.hosts.entries import argv_of, is_ours, without_secrets
 from m2m_ssh_client.hosts.jsonc import JSONCError, find, parse
 from m2m_ssh_client.text import printable, quoted
-
-_EXAMPLES = """\
-examples:
-  %(prog)s
-  %(prog)s --all
-  %(prog)s --json
-"""
+from m2m_ssh_client.usage import command_parser
 
 
 class Server(NamedTuple):
@@ -41,12 +35,10 @@ def main(program: str, arguments: list[str]) -> int:
 
 
 def parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=program,
-        description="List the entries of this program in the configuration of MCP hosts.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        program,
+        "List the entries of this program in the configuration of MCP hosts.",
+        ("", "--all", "--json"),
     )
     parser.add_argument("--all", action="store_true", help="the entries of every server")
     parser.add_argument("--json", action="store_true", help="for programs")

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from m2m_ssh_client.terminal.reports import Reports
     from m2m_ssh_client.terminal.session import Session
 
+_EXAMPLES = (
+    "greet name=Ada --host lab.example --use-key-server",
+    "review code=@main.py --host lab --subsystem mcp",
+    "greet name=Ada --json --host lab --subsystem mcp",
+)
+
 
 def main(program: str, arguments: list[str]) -> int:
     """Raises an SSHClientError."""
@@ -42,8 +48,9 @@ def parser(program: str) -> argparse.ArgumentParser:
     parser = parser_for(
         program,
         "NAME [key=value ...] ",
-        "Get a prompt of a remote MCP server, filled in. Its arguments are text: key=value, or key=@file "
-        "to read it from a file.",
+        "Get a prompt of a remote MCP server, filled in. Its arguments are text: key=value, or\n"
+        "key=@file to read it from a file.",
+        _EXAMPLES,
         saves=True,
     )
     parser.add_argument("name", metavar="NAME", help="as `prompts` lists it")

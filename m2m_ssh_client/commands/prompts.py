@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from m2m_ssh_client.terminal.reports import Reports
     from m2m_ssh_client.terminal.session import Session
 
+_EXAMPLES = (
+    "--host lab -- uvx mcp-server-git",
+    "--host lab --subsystem mcp",
+    "--json --host lab.example --use-key-server",
+)
+
 
 def main(program: str, arguments: list[str]) -> int:
     """Raises an SSHClientError."""
@@ -33,4 +39,4 @@ def main(program: str, arguments: list[str]) -> int:
 
 
 def parser(program: str) -> argparse.ArgumentParser:
-    return parser_for(program, "", "List the prompts of a remote MCP server.")
+    return parser_for(program, "", "List the prompts of a remote MCP server.", _EXAMPLES)

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from m2m_ssh_client.terminal.reports import Reports
     from m2m_ssh_client.terminal.session import Session
 
+_EXAMPLES = (
+    "file:///srv/notes.txt --host lab --subsystem mcp",
+    "file:///srv/plan.png --save-to pictures --host lab --subsystem mcp",
+    "demo://welcome --json --host lab.example --use-key-server",
+)
+
 
 def main(program: str, arguments: list[str]) -> int:
     """Raises an SSHClientError."""
@@ -40,6 +46,7 @@ def parser(program: str) -> argparse.ArgumentParser:
         program,
         "URI ",
         "Read a resource of a remote MCP server: text is shown, anything else is saved.",
+        _EXAMPLES,
         saves=True,
     )
     parser.add_argument("uri", metavar="URI", help="as `resources` lists it")

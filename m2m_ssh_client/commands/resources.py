@@ -16,6 +16,12 @@ Lists = dict[str, list[dict[str, Any]]]
 
 _METHODS = {"resources": "resources/list", "resourceTemplates": "resources/templates/list"}
 
+_EXAMPLES = (
+    "--host lab -- uvx mcp-server-git",
+    "--host lab --subsystem mcp",
+    "--json --host lab.example --use-key-server",
+)
+
 
 def main(program: str, arguments: list[str]) -> int:
     """Raises an SSHClientError."""
@@ -43,5 +49,7 @@ def parser(program: str) -> argparse.ArgumentParser:
     return parser_for(
         program,
         "",
-        "List the resources of a remote MCP server, and the templates of URIs of more, which have {names} to fill in.",
+        "List the resources of a remote MCP server, and the templates of URIs of more, which\n"
+        "have {names} to fill in.",
+        _EXAMPLES,
     )

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from m2m_ssh_client.terminal.reports import Reports
     from m2m_ssh_client.terminal.session import Session
 
+_EXAMPLES = (
+    "--host lab -- uvx mcp-server-git",
+    "--host ada@lab.example --port 22 --login-shell -- 'cd /srv && ./serve'",
+    "--json --host lab --subsystem mcp",
+)
+
 
 def main(program: str, arguments: list[str]) -> int:
     """Raises an SSHClientError."""
@@ -33,4 +39,4 @@ def main(program: str, arguments: list[str]) -> int:
 
 
 def parser(program: str) -> argparse.ArgumentParser:
-    return parser_for(program, "", "List the tools of a remote MCP server.")
+    return parser_for(program, "", "List the tools of a remote MCP server.", _EXAMPLES)

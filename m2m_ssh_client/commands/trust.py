@@ -17,6 +17,13 @@ from m2m_ssh_client.ssh.identities import UnlockedKeys
 from m2m_ssh_client.ssh.randomart import randomart
 from m2m_ssh_client.ssh.settings import HostSettings
 from m2m_ssh_client.text import printable
+from m2m_ssh_client.usage import command_parser
+
+_EXAMPLES = (
+    "--host lab",
+    "--host lab.example --port 22",
+    "--host lab.example --port 22 --yes --host-key SHA256:uNiVztksCsDhcc0u9e8BrrjXVtqy+5Lv3ZmNUtRqPQk",
+)
 
 _REFUSED = (Standing.CHANGED, Standing.REVOKED)
 
@@ -39,12 +46,12 @@ def main(program: str, arguments: list[str]) -> int:
 
 
 def parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=program,
-        usage="%(prog)s [options]",
-        description="Show the host keys that a machine offers, with their fingerprints, ask whether they are "
-        "right, and add them to known_hosts. Takes the options with which you connect.",
-        allow_abbrev=False,
+    parser = command_parser(
+        program,
+        "Show the host keys that a machine offers, with their fingerprints, ask whether they\n"
+        "are right, and add them to known_hosts. Takes the options with which you connect.",
+        _EXAMPLES,
+        words="[options]",
     )
     options.add_machine(parser.add_argument_group("the remote machine"))
     options.add_login(parser.add_argument_group("login, for jump hosts"))

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from m2m_ssh_client.commands.applying import applied
+from m2m_ssh_client.commands.applying import applied, entry_parser
 from m2m_ssh_client.errors import AppConfigError
 from m2m_ssh_client.hosts.apps import APPS, App, Machine
 from m2m_ssh_client.hosts.editing import Edit, planned
@@ -15,12 +15,11 @@ from m2m_ssh_client.hosts.jsonc import find, parse
 from m2m_ssh_client.hosts.members import without_member
 from m2m_ssh_client.text import printable
 
-_EXAMPLES = """\
-examples:
-  %(prog)s claude-desktop lab-git
-  %(prog)s cursor lab --yes
-  %(prog)s vscode lab </dev/null     (shows what would be removed)
-"""
+_EXAMPLES = (
+    "claude-desktop lab-git",
+    "cursor lab --yes",
+    "vscode lab </dev/null  (shows what would be removed)",
+)
 
 
 def main(program: str, arguments: list[str]) -> int:
@@ -31,18 +30,12 @@ def main(program: str, arguments: list[str]) -> int:
 
 
 def parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=program,
-        description="Remove the entry NAME of this program from the configuration of APP. Shows what would change,\n"
+    return entry_parser(
+        program,
+        "Remove the entry NAME of this program from the configuration of APP. Shows what would change,\n"
         "and asks; the old file is kept as a backup.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        _EXAMPLES,
     )
-    parser.add_argument("app", choices=tuple(APPS), metavar="APP", help=", ".join(APPS))
-    parser.add_argument("name", metavar="NAME", help="what the host calls the server")
-    parser.add_argument("--yes", action="store_true", help="ask nothing")
-    return parser
 
 
 def run(app: App, name: str, files: Sequence[Path], *, yes: bool) -> int:

@@ -9,13 +9,14 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from m2m_ssh_client import logs, options
 from m2m_ssh_client.errors import UsageError
+from m2m_ssh_client.usage import command_parser
 
 if TYPE_CHECKING:
     from m2m_ssh_client.terminal.reports import Reports
@@ -72,19 +73,24 @@ class Command:
 
 
 def parser_for(
-    program: str, words: str, description: str, *, short: str = "--json", saves: bool = False
+    program: str,
+    words: str,
+    description: str,
+    examples: Sequence[str],
+    *,
+    short: str = "--json",
+    saves: bool = False,
 ) -> argparse.ArgumentParser:
     """With every option that these commands share. `words` is the usage between the name and the options.
 
     `short` is the short form of `--output json`; `saves` tells that the answer may have to go to files.
     """
-    parser = argparse.ArgumentParser(
-        prog=program,
-        usage=f"%(prog)s {words}[options] [-- REMOTE COMMAND ...]",
-        description=description,
-        epilog="The options of the connection, and the remote command behind `--`, are those of the proxy.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        program,
+        description,
+        examples,
+        words=f"{words}[options] [-- REMOTE COMMAND ...]",
+        remark="The options of the connection, and the remote command behind `--`, are those of the proxy.\n\n",
     )
     group = parser.add_argument_group("the answer")
     group.add_argument(

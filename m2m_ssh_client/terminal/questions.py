@@ -80,7 +80,7 @@ class Questions:
     def note(self, method: object) -> None:
         """Tell of a request that is refused."""
         if method == _SAMPLING:
-            self._reports.say("the server asks for a language model: refused, a terminal has none")
+            self._reports.say("the server asks for sampling: refused, a terminal has no model")
 
     async def _ask(self, message: str, params: dict[str, Any]) -> Result:
         _quote(

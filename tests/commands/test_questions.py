@@ -100,7 +100,7 @@ def initialized(record: Path) -> Any:
 def test_a_terminal_has_no_language_model(far: Far, server: tuple[str, ...]) -> None:
     done = far("call", "ask", "--json", json.dumps(SAMPLING), server=server)
     first, *rest = done.stderr.splitlines()
-    assert first == "the server asks for a language model: refused, a terminal has none"
+    assert first == "the server asks for sampling: refused, a terminal has no model"
     if "legacy" in server:
         assert (done.returncode, rest) == (0, [])
         assert json.loads(done.stdout) == {"code": -32600, "message": "Sampling not supported"}
