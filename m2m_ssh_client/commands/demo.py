@@ -336,7 +336,7 @@ def _serve(
         out.line(json.dumps(configuration, indent=2))
         out.line()
         out.line("MCP Inspector, in another terminal:")
-        out.line(f"  npx @modelcontextprotocol/inspector {_command_line(argv)}")
+        out.line(f"  npx -y @modelcontextprotocol/inspector {_command_line(argv)}")
         out.line()
         if sys.platform != "win32":
             out.line("By hand, in another terminal:")
