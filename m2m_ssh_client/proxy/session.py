@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -35,11 +34,11 @@ from m2m_ssh_client.proxy.frames import (
     without_unicode_line_breaks,
 )
 from m2m_ssh_client.proxy.holding import FOR_EVER, Holding
+from m2m_ssh_client.proxy.noise import Noise
 from m2m_ssh_client.proxy.questions import Questions
 from m2m_ssh_client.proxy.replay import Replay
 from m2m_ssh_client.proxy.subscriptions import Subscriptions
 from m2m_ssh_client.proxy.tools import HarmlessTools
-from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +81,6 @@ _MAY_HAVE_RUN = (
 )
 _SENT_BEFORE = "This request had been sent before, so it may have run; it is one that can be made again without harm."
 _NOT_SENT = "This request was not sent; it can be made again without harm."
-_NOISE_HINT = " (does its ~/.bashrc print, or its server log to stdout?)"
-_MOST_NOISE = 100  # lines that are told: to log one takes longer than to skip it
 
 HOLD_LIMIT = 16 * 1024 * 1024
 """Above this many bytes of held frames the host should not be read (`Session.full`)."""
@@ -142,9 +139,7 @@ class Session:
         """Whether the present one has."""
         self.refused_replay = ""
         """Why a fresh server cannot take the place of the one before, if so."""
-        self.noise: deque[str] = deque(maxlen=3)
-        """The last lines of the remote that were not JSON-RPC, as excerpts fit to be shown."""
-        self._noise_told = 0  # lines of the present server
+        self.noise = Noise()
         self._may_be_shell = may_be_shell
         self._pending: dict[Id, _Pending] = {}  # sent, and not answered yet
         self._held = Holding(hold_time)
@@ -192,7 +187,7 @@ class Session:
         """A connection is there, with a fresh server behind it."""
         output = Output()
         self.process_answered = False
-        self._noise_told = 0
+        self.noise.begin()
         if self._replay.needed:
             self.state = State.REPLAYING
             line = self._replay.begin()
@@ -209,12 +204,12 @@ class Session:
         output = Output()
         for line in lines:
             if b"{" not in line:  # sooner than a parser knows it
-                self._take_noise(line)
+                self.noise.take(line)
                 continue
             try:
                 frame = parse(line)
             except (NotJSONError, NotJSONRPCError) as exc:
-                self._take_noise(line)
+                self.noise.take(line)
                 self._answer_broken(line, exc, output)
                 continue
             self.answered = self.process_answered = True
@@ -452,21 +447,6 @@ class Session:
         for message in frame.messages:
             if message.id is not None and message.method is not None:
                 output.to_host.append(error_line(message.id, PROXY_ERROR, self._failure))
-
-    def _take_noise(self, line: bytes) -> None:
-        if not line.strip():
-            return
-        hint = "" if self.noise else _NOISE_HINT
-        # What is nearly a message may hold what messages hold.
-        text = f"{len(line)} bytes" if b'"jsonrpc"' in line else shortened(printable(line[:400]))
-        self.noise.append(text)
-        self._noise_told += 1
-        if self._noise_told <= _MOST_NOISE:
-            logger.warning(
-                "skipped a line of the remote that is not JSON-RPC%s: %s", hint, self.noise[-1]
-            )
-        if self._noise_told == _MOST_NOISE:
-            logger.warning("further lines like these are skipped without a word")
 
     def _answer_broken(self, line: bytes, why: ValueError, output: Output) -> None:
         # Whoever waits for it would wait for ever if it was an answer that JSON has no words for, such as NaN.
