@@ -106,7 +106,7 @@ class Questions:
             stale = id_ in self._stale
             self._stale.pop(id_ if id_ is not None else "", None)
             return stale
-        if message.method == "notifications/progress":
+        if message.method == "notifications/progress" and message.id is None:
             token = fields(message.params).get("progressToken")
             return is_id(token) and token in self._stale
         return False

@@ -465,6 +465,6 @@ def _number(id_: Id) -> Id:
 def _is_about_a_question(frame: Frame) -> bool:
     """Whether a frame of the host answers a request of the remote, or tells of its progress."""
     return all(
-        message.is_response or message.method == "notifications/progress"
+        message.is_response or (message.method == "notifications/progress" and message.id is None)
         for message in frame.messages
     )

@@ -39,6 +39,8 @@ class Pane:
         self._status = Path(self._folder.name, "status")
         script = f"trap : INT; {shlex.join(argv)}; echo $? >{self._status}"
         start = ["new-session", "-d", *size, script]
+        # tox says how wide it would have its lines; here the pane is the measure.
+        env = {name: value for name, value in env.items() if name not in ("COLUMNS", "LINES")}
         self._do("start-server", ";", *keep, *start, env=env, cwd=cwd)
 
     def __enter__(self) -> Pane:
