@@ -24,6 +24,7 @@ from fuzz.targets import TARGETS  # noqa: E402
 _SLOWEST = 10  # seconds for one input
 _MEMORY = 2048  # MiB
 _STARTING = 30  # seconds
+_LONGEST_RUNS = 120  # seconds for those of one target
 _FIGURES = re.compile(r"^#(\d+)\s.*?cov: (\d+) ft: (\d+) corp: (\d+)", re.MULTILINE)
 _ROW = "{:<14}{:>8}{:>12}{:>10}{:>10}{:>9}{:>9}"
 
@@ -45,6 +46,7 @@ def main() -> int:
     broken = 0
     for name in names:
         seconds = max(1, round(options.seconds * TARGETS[name].share / shares))
+        seconds = _LONGEST_RUNS if options.runs else seconds
         broken += _fuzz(name, TARGETS[name], seconds, options)
     return 1 if broken else 0
 
@@ -53,6 +55,11 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--seconds", type=int, default=30, help="for all together (default: 30)")
+    parser.add_argument(
+        "--runs",
+        type=int,
+        help="this many inputs for each, however long they take, in place of --seconds",
+    )
     parser.add_argument(
         "--input", type=Path, help="try this file with one target, without a fuzzer"
     )
@@ -80,7 +87,8 @@ def _fuzz(name: str, target: Target, seconds: int, options: argparse.Namespace) 
             "".join(f'"{_escaped(word)}"\n' for word in target.words), encoding="ascii"
         )
         command = [
-            *(sys.executable, "-m", "fuzz.one", name, f"-max_total_time={seconds}"),
+            *(sys.executable, "-m", "fuzz.one", name),
+            f"-runs={options.runs}" if options.runs else f"-max_total_time={seconds}",
             *(f"-max_len={target.longest}", f"-timeout={_SLOWEST}", f"-rss_limit_mb={_MEMORY}"),
             f"-seed={options.seed}",
             f"-artifact_prefix={options.crashes.resolve()}/{name}-",
@@ -92,6 +100,7 @@ def _fuzz(name: str, target: Target, seconds: int, options: argparse.Namespace) 
             cwd=scratch,
             env={
                 **os.environ,
+                "PYTHONHASHSEED": str(options.seed),
                 "PYTHONPATH": os.pathsep.join([str(TESTS), *_python_path()]),
                 "TMPDIR": scratch,
             },
