@@ -18,7 +18,8 @@ from m2m_ssh_client.ssh.marker import BehindMarker
 
 if TYPE_CHECKING:
     from m2m_ssh_client.carrier import Receiver
-    from m2m_ssh_client.ssh.connection import Connection, Link
+    from m2m_ssh_client.ssh.connection import Connection
+    from m2m_ssh_client.ssh.handshake import Transport
 
 # How much of the window is used up before the far side is told that there is room again.
 _GRANT_SIZE = paramiko.common.DEFAULT_WINDOW_SIZE // 10
@@ -42,14 +43,13 @@ class ChannelCarrier:
     def __init__(
         self,
         connection: Connection,
-        link: Link,
-        transport: paramiko.Transport,
+        transport: Transport,
         channel: paramiko.Channel,
         marker: str = "",
     ) -> None:
         """The channel has been opened, and nothing was asked for on it yet. What comes before `marker` is dropped."""
         self._connection = connection
-        self._link = link
+        self._packets = transport.packets
         self._marker = marker
         self._transport = transport
         self._channel = channel
@@ -83,15 +83,15 @@ class ChannelCarrier:
         def ended() -> None:
             if threading.current_thread() is self._transport:
                 pass_on()
-            self._link.before_waiting = tuple(
-                call for call in self._link.before_waiting if call is not pass_on
+            self._packets.before_waiting = tuple(
+                call for call in self._packets.before_waiting if call is not pass_on
             )
             with self._granting:
                 self._ended = True
                 self._granting.notify()
             receiver.ended()
 
-        self._link.before_waiting += (pass_on,)
+        self._packets.before_waiting += (pass_on,)
         self._stdout.start(stdout, gather, ended)
         self._stderr.start(receiver.stderr, receiver.stderr, lambda: None)
 
@@ -192,7 +192,7 @@ class ChannelCarrier:
 
     def _send(self, message: paramiko.Message) -> None:
         with _as_os_error():
-            self._transport._send_user_message(message)  # type: ignore[attr-defined]  # not in the stubs
+            self._transport._send_user_message(message)
 
 
 class _Inlet(BufferedPipe):  # type: ignore[type-arg]  # generic in the stubs alone

@@ -47,13 +47,9 @@ _FAMILIES = (
 
 
 class Link(Protocol):
-    """What a transport travels on: a TCP socket, a jump host's channel, a ProxyCommand.
-
-    `before_waiting` are called by the thread that receives, when all that it has read ahead is used up.
-    """
+    """What a transport travels on: a TCP socket, a jump host's channel, a ProxyCommand."""
 
     last_received: float
-    before_waiting: tuple[Callable[[], None], ...]
 
     def close(self) -> None: ...
 
@@ -124,8 +120,7 @@ class Connection:
                 raise ConnectionLostError("The SSH connection is not open")
             self._phase = "opening the session"
             channel = self._session(self._transport)
-            assert self._link is not None  # noqa: S101 - the transport travels on it
-            carrier = ChannelCarrier(self, self._link, self._transport, channel, request.marker)
+            carrier = ChannelCarrier(self, self._transport, channel, request.marker)
             self._ask(channel, request)
             return carrier
 

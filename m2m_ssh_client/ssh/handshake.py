@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import paramiko
-from paramiko.packet import Packetizer
 
 from m2m_ssh_client.ssh import algorithms
 from m2m_ssh_client.ssh.authentication import LoginTransport
+from m2m_ssh_client.ssh.packets import Packets
 from m2m_ssh_client.ssh.settings import Algorithms
 
 # Where nobody has set up logging, or no longer, Python would print paramiko's last words, a traceback, on stderr.
@@ -21,38 +22,8 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 # for a server that hung up.
 _SLACK = 1.0
 
-_LONGEST_PACKET = 256 * 1024  # bytes
-_LONGEST_GREETING = 64 * 1024  # bytes: 255 of a version, and the lines before it
+_MOST_POSTPONED = 1000  # messages, each the answer to one
 _MOST_EXTENSIONS = 1000  # RFC 8308 knows four
-
-
-class _BoundedPackets(Packetizer):
-    """Refuses packets longer than OpenSSH sends or takes (its PACKET_MAX_SIZE).
-
-    The length is the one part of a packet that is believed before it is authenticated: one damaged bit in it, and
-    paramiko would wait for gigabytes, taking every answer for a part of them.
-    """
-
-    greeting: tuple[str, ...] = ()  # the lines before the first packet: RFC 4253 section 4.2
-    _greeted = 0  # bytes of them
-
-    def _read_timeout(self, timeout: float) -> bytes:
-        # A protected step of `readline`, which would collect a line without end.
-        data: bytes = super()._read_timeout(timeout)  # type: ignore[misc]  # not in the stubs
-        self._greeted += len(data)
-        if self._greeted > _LONGEST_GREETING:
-            raise paramiko.SSHException(f": more than {_LONGEST_GREETING} bytes")
-        return data
-
-    def readline(self, timeout: float) -> str:
-        line = super().readline(timeout)
-        self.greeting += (line,)
-        return line
-
-    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
-        if n > _LONGEST_PACKET:
-            raise paramiko.SSHException(f"Bad packet length: {n} bytes")
-        return super().read_all(n, check_rekey)
 
 
 class Transport(LoginTransport):
@@ -61,8 +32,10 @@ class Transport(LoginTransport):
     key_exchange = ""  # the name of the one that was agreed upon
 
     def __init__(self, sock: Any, wanted: Algorithms) -> None:
-        super().__init__(sock, packetizer_class=_BoundedPackets)
+        super().__init__(sock, packetizer_class=Packets)
         self._host_key_algorithms: tuple[str, ...] = ()
+        self._postponed: list[paramiko.Message] = []  # until new keys are there
+        self.packets.take_data = self._take_data
         algorithms.apply(self, wanted)
 
     @property
@@ -78,8 +51,12 @@ class Transport(LoginTransport):
     @property
     def greeting(self) -> Sequence[str]:
         """The lines that the server sent before the first packet; the last one should be its version."""
+        return self.packets.greeting
+
+    @property
+    def packets(self) -> Packets:
         packets: Any = self.packetizer
-        return packets.greeting  # type: ignore[no-any-return]
+        return packets  # type: ignore[no-any-return]
 
     def get_exception(self) -> Exception | None:
         """Why it ended. Where a message made no sense to paramiko, that may be any exception: an SSHException here."""
@@ -98,7 +75,32 @@ class Transport(LoginTransport):
         self.auth_timeout = self.channel_timeout = left
         self.start_client(timeout=left)
 
-    # Two protected hooks of paramiko's.
+    def _take_data(self, number: int, data: bytes) -> bool:
+        """What paramiko does with a channel's data, but for a key exchange, where it may be out of order."""
+        its: Any = self  # the stubs leave its tables out
+        channel = None if its.in_kex else its._channels.get(number)
+        if channel is None:
+            return False
+        channel.in_buffer.feed(data)
+        return True
+
+    # Protected hooks of paramiko's.
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        # Whoever sends has to wait while keys are exchanged. paramiko's own thread, which exchanges them, would wait
+        # for itself when it has to answer: the end of a channel, say, that was on its way.
+        if threading.current_thread() is not self or self.clear_to_send.is_set():
+            super()._send_user_message(data)  # type: ignore[misc]  # not in the stubs
+        elif len(self._postponed) < _MOST_POSTPONED:
+            self._postponed.append(data)
+        else:
+            raise paramiko.SSHException("The server does not finish the key exchange")
+
+    def _parse_newkeys(self, m: paramiko.Message) -> None:
+        super()._parse_newkeys(m)  # type: ignore[misc]  # not in the stubs
+        postponed, self._postponed = self._postponed, []
+        for message in postponed:
+            self._send_user_message(message)
 
     def _parse_ext_info(self, m: paramiko.Message) -> None:
         # It would count to what the server says, four billion for one, although nothing follows.

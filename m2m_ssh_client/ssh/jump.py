@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import paramiko
+from paramiko.buffered_pipe import BufferedPipe
 from paramiko.common import (
-    DEFAULT_WINDOW_SIZE,
     MSG_CHANNEL_OPEN_FAILURE,
     OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED,
     OPEN_FAILED_CONNECT_FAILED,
@@ -29,11 +29,9 @@ class ChannelSocket:
     def __init__(self, channel: paramiko.Channel, peer: tuple[str, int]) -> None:
         self._channel = channel
         self._peer = peer
-        self._unread = memoryview(b"")
         self._closing = threading.Lock()
         self._closed = False  # paramiko asks for it by this name
         self.last_received = time.monotonic()
-        self.before_waiting: tuple[Callable[[], None], ...] = ()
 
     def getpeername(self) -> tuple[str, int]:
         return self._peer
@@ -43,17 +41,11 @@ class ChannelSocket:
 
     def recv(self, size: int) -> bytes:
         """Up to `size` bytes; none at the end, and once it is closed. Raises TimeoutError."""
-        if not self._unread and not self._closed:
-            for call in self.before_waiting:
-                call()
-            # All that has come, at once: a channel's buffer moves what stays in it, at each read.
-            self._unread = memoryview(self._channel.recv(DEFAULT_WINDOW_SIZE))
-            self.last_received = time.monotonic()
         if self._closed:
             return b""
-        data = bytes(self._unread[:size])
-        self._unread = self._unread[size:]
-        return data
+        data: bytes = self._channel.recv(size)
+        self.last_received = time.monotonic()
+        return b"" if self._closed else data
 
     def send(self, data: bytes) -> int:
         """Raises OSError when the channel is closed, and TimeoutError."""
@@ -96,7 +88,24 @@ def tunnel(
             reason = shortened(printable(reasons[-1] if reasons else exc.text))
             target = f"{shortened(printable(host))} port {port}"
             raise _refused(exc.code, reason, target, jump_host) from exc
+    for pipe in (channel.in_buffer, channel.in_stderr_buffer):
+        _bound(pipe, transport.default_window_size)
     return ChannelSocket(channel, (host, port))
+
+
+def _bound(pipe: BufferedPipe[bytes], size: int) -> None:
+    """Hold the other end to its window (RFC 4254 section 5.2), of which so many bytes can be unread. paramiko does not.
+
+    The pipe stays the same: there may be something in it.
+    """
+    feed = pipe.feed
+
+    def feed_bounded(data: bytes) -> None:
+        if len(pipe) + len(data) > size:
+            raise paramiko.SSHException("The jump host sent more than its window has room for")
+        feed(data)
+
+    pipe.feed = feed_bounded  # type: ignore[method-assign]
 
 
 @contextmanager

@@ -19,8 +19,6 @@ from m2m_ssh_client.ssh import settings
 # RFC 8305 section 5: how long one attempt has the line for itself before the next address is tried beside it.
 _HEAD_START = 0.25
 
-_READ_AHEAD = 256 * 1024  # bytes
-
 _PAUSE = 1.0  # seconds between two attempts, as ssh makes it (ssh_config(5), ConnectionAttempts)
 
 _NETWORK_DOWN = frozenset(
@@ -40,31 +38,14 @@ _AS_WHAT = {"inet": " to an IPv4 address", "inet6": " to an IPv6 address"}
 
 
 class LiveSocket(socket.socket):
-    """A TCP socket that remembers when it last received something (`time.monotonic`).
-
-    It reads ahead: paramiko asks for each packet in two parts, and each call costs it the interpreter's lock. One
-    thread at a time may receive.
-    """
+    """A TCP socket that remembers when it last received something (`time.monotonic`)."""
 
     last_received = 0.0
-    before_waiting: tuple[Callable[[], None], ...] = ()
-    _ahead = b""
-    _at = 0
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        at = self._at
-        data = self._ahead[at : at + size]
-        if data:
-            self._at = at + size
-            return data
-        for call in self.before_waiting:
-            call()
-        data = super().recv(_READ_AHEAD, flags)
+        data = super().recv(size, flags)
         self.last_received = time.monotonic()
-        if len(data) <= size:
-            return data
-        self._ahead, self._at = data, size
-        return data[:size]
+        return data
 
 
 class _CannotBindError(OSError):

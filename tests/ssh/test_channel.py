@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import cast
 
@@ -14,9 +15,11 @@ from support.received import Received
 
 from m2m_ssh_client.ssh.channel import ChannelCarrier
 from m2m_ssh_client.ssh.connection import Connection
-from m2m_ssh_client.ssh.sockets import LiveSocket
+from m2m_ssh_client.ssh.handshake import Transport
+from m2m_ssh_client.ssh.settings import Algorithms
 
 ENOUGH = 10.0  # seconds
+HOST_KEYS = ["ecdsa-sha2-nistp256"]
 
 
 class Generous(paramiko.ServerInterface):
@@ -35,15 +38,14 @@ class Session:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        live = LiveSocket(fileno=ours.detach())
-        self._near, self._far = paramiko.Transport(live), paramiko.Transport(theirs)
+        self._near, self._far = Transport(ours, Algorithms()), paramiko.Transport(theirs)
         self._far.add_server_key(paramiko.ECDSAKey.generate())
         self._far.start_server(event=threading.Event(), server=Generous())
-        self._near.start_client(timeout=ENOUGH)
+        self._near.exchange_keys(HOST_KEYS, time.monotonic() + ENOUGH)
         self._near.auth_none("user")
         # The connection is asked only how it ended.
         self.carrier = ChannelCarrier(
-            cast("Connection", None), live, self._near, self._near.open_session()
+            cast("Connection", None), self._near, self._near.open_session()
         )
         channel = self._far.accept(ENOUGH)
         assert channel is not None

@@ -357,8 +357,13 @@ class _Stuck(paramiko.ServerInterface):
 
 
 @contextmanager
-def stuck_jump_host() -> Iterator[tuple[jump.ChannelSocket, paramiko.Transport]]:
-    """Its channel is open, and it reads nothing any more: as when the network is gone."""
+def bad_jump_host(
+    *, reads: bool
+) -> Iterator[tuple[jump.ChannelSocket, paramiko.Transport, paramiko.Channel]]:
+    """A tunnel through it, our connection to it, and its own end of the channel.
+
+    Unless it `reads`, it does not read any more: as when the network is gone.
+    """
     here, there = socket.socketpair()
     gate_open = threading.Event()
     gate_open.set()
@@ -376,8 +381,11 @@ def stuck_jump_host() -> Iterator[tuple[jump.ChannelSocket, paramiko.Transport]]
         client.start_client(timeout=ENOUGH)
         client.auth_none("somebody")
         sock = tunnel(client, 22)
-        gate_open.clear()
-        yield sock, client
+        channel = server.accept(ENOUGH)
+        assert channel is not None
+        if not reads:
+            gate_open.clear()
+        yield sock, client, channel
     finally:
         gate_open.set()
         client.close()
@@ -385,7 +393,7 @@ def stuck_jump_host() -> Iterator[tuple[jump.ChannelSocket, paramiko.Transport]]
 
 
 def test_closing_does_not_wait_for_a_jump_host_that_does_not_read() -> None:
-    with stuck_jump_host() as (sock, _):
+    with bad_jump_host(reads=False) as (sock, _, _):
         sock.settimeout(0.1)
         writer = threading.Thread(target=_fill, args=(sock,))
         writer.start()
@@ -399,6 +407,20 @@ def test_closing_does_not_wait_for_a_jump_host_that_does_not_read() -> None:
         assert time.monotonic() - started < 1.0
     writer.join(ENOUGH)
     assert not writer.is_alive()
+
+
+@pytest.mark.parametrize("stream", ["sendall", "sendall_stderr"])
+def test_a_jump_host_that_sends_more_than_its_window_is_left(stream: str) -> None:
+    with bad_jump_host(reads=True) as (sock, client, channel):
+        channel.out_window_size = 1 << 30
+        with suppress(OSError, EOFError):
+            getattr(channel, stream)(bytes(16 * 1024 * 1024))
+        client.join(ENOUGH)
+        assert not client.is_alive()
+        assert "more than its window" in str(client.get_exception())
+        unread = sock._channel.in_buffer, sock._channel.in_stderr_buffer
+        assert sum(map(len, unread)) <= client.default_window_size
+        sock.close()
 
 
 def _fill(sock: jump.ChannelSocket) -> None:

@@ -428,18 +428,3 @@ def test_cancelling_ends_a_pause() -> None:
             attempts=100,
         )
     assert time.monotonic() - begun < 0.8
-
-
-def test_what_one_read_brought_is_given_out_in_pieces_before_anybody_waits_again() -> None:
-    ours, theirs = socket.socketpair()
-    with sockets.LiveSocket(fileno=ours.detach()) as live, theirs:
-        waits: list[float] = []
-        live.before_waiting += (lambda: waits.append(live.last_received),)
-        theirs.sendall(b"0123456789")
-        assert [live.recv(4), live.recv(4), live.recv(1)] == [b"0123", b"4567", b"8"]
-        assert waits == [0.0]
-        assert live.recv(100) == b"9"
-        theirs.close()
-        assert live.recv(4) == b""
-        assert len(waits) == 2
-        assert waits[1] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import string
 import subprocess
 import sys
@@ -183,6 +184,8 @@ def agree(case: Case, folder: Path) -> None:
     file = write(folder, case)
     said = ssh_says(arguments_of(case, file))
     config = we_say(case, file)
+    if config is None and said is not None and QUOTE.search(said.get("proxyjump", [""])[0]):
+        return  # ssh takes the quotes for a part of the name, and would give that to a shell with %j
     assert (config is None) == (said is None), "one refuses it, the other does not"
     if config is not None and said is not None:
         assert ours(config, case.host) == theirs(said)
@@ -224,6 +227,7 @@ WORDS += [
     "a,b",
     "u@h:1",
 ]
+QUOTE = re.compile(r"[\"'\\]")
 # These are printed as they are written, or mean more to newer versions.
 PLAIN = [word for word in WORDS if "%" not in word and "$" not in word]
 KEYWORDS = [
