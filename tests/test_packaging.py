@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import zipfile
+from configparser import ConfigParser
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -81,15 +82,25 @@ def test_the_next_major_versions_of_what_breaks_are_excluded() -> None:
         assert ">=" in bounds[name]
 
 
-def test_what_ci_installs_for_itself_is_pinned_by_hashes() -> None:
-    text = (SOURCE / ".ci" / "requirements.txt").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("file", "tools"),
+    [("requirements", {"tox"}), ("checks", {"bandit", "mypy", "pip-licenses", "ruff"})],
+)
+def test_what_ci_installs_for_itself_is_pinned_by_hashes(file: str, tools: set[str]) -> None:
+    text = (SOURCE / ".ci" / f"{file}.txt").read_text(encoding="utf-8")
     entries = text.replace("\\\n", "").splitlines()
-    assert any(entry.startswith("tox==") for entry in entries)
+    assert tools <= {entry.partition("==")[0] for entry in entries}
     for entry in entries:
         assert re.fullmatch(
-            r"[\w-]+==[\w.]+( ; python_full_version [<>=]+ '3\.\d+')?( +--hash=sha256:[0-9a-f]{64})+",
-            entry,
+            r"[\w-]+==[\w.]+( ; [\w.<>=!' ]+)?( +--hash=sha256:[0-9a-f]{64})+", entry
         )
+
+
+def test_ci_and_the_checks_install_nothing_else() -> None:
+    tox = ConfigParser(interpolation=None)
+    tox.read(SOURCE / "tox.ini", encoding="utf-8")
+    for name in ("lint", "audit"):
+        assert tox[f"testenv:{name}"]["deps"] == "-r .ci/checks.txt"
     run = (SOURCE / ".ci" / "run").read_text(encoding="utf-8")
     installing = [line for line in run.splitlines() if "/pip" in line]
     assert installing
