@@ -58,7 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--runs",
         type=int,
-        help="this many inputs for each, however long they take, in place of --seconds",
+        help="this many inputs for each, and as many times that as its share is, in place of --seconds",
     )
     parser.add_argument(
         "--input", type=Path, help="try this file with one target, without a fuzzer"
@@ -88,7 +88,9 @@ def _fuzz(name: str, target: Target, seconds: int, options: argparse.Namespace) 
         )
         command = [
             *(sys.executable, "-m", "fuzz.one", name),
-            f"-runs={options.runs}" if options.runs else f"-max_total_time={seconds}",
+            f"-runs={options.runs * target.share}"
+            if options.runs
+            else f"-max_total_time={seconds}",
             *(f"-max_len={target.longest}", f"-timeout={_SLOWEST}", f"-rss_limit_mb={_MEMORY}"),
             f"-seed={options.seed}",
             f"-artifact_prefix={options.crashes.resolve()}/{name}-",
