@@ -20,15 +20,13 @@ import paramiko
 import pytest
 import trustme
 from hostile.mallory import USERAUTH_REQUEST, Mallory, mallory
-from hostile.victim import Victim, attacked
+from hostile.victim import ESCAPES, MOST_MEMORY, Victim, attacked
 from support.odd_ssh import Keys, listening, public
 
 if sys.platform == "win32":
     pytest.skip("what is watched is in Linux's /proc", allow_module_level=True)
 
 MiB = 1 << 20
-MOST_MEMORY = 80 * MiB  # docs/security.md: what it has in use while it holds no message
-ESCAPES = "\x1b]0;owned\x07\x1b[2J\r\n\u202eall is well"
 
 Serve = Callable[[socket.socket], None]
 

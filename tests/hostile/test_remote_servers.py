@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from hostile import remote
-from hostile.victim import STEERING, Victim, attacked
+from hostile.victim import MOST_MEMORY, STEERING, Victim, attacked
 from support.host import PACKAGE_PARENT, client_argv
 from support.odd_ssh import Keys, public
 
@@ -19,7 +19,6 @@ from m2m_ssh_client.ssh.known_hosts import entry
 
 MiB = 1 << 20
 LIMIT = 6 * MiB  # --max-message-size
-MOST_MEMORY = 80 * MiB  # docs/security.md: what it has in use while it holds no message
 MOST_FOR_A_MESSAGE = MOST_MEMORY + 4 * LIMIT
 
 
