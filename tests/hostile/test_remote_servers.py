@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import os
+import json
+import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from hostile import remote
 from hostile.victim import MOST_MEMORY, STEERING, Victim, attacked
-from support.host import PACKAGE_PARENT, client_argv
+from support import terminal
+from support.far import environment
+from support.host import client_argv
 from support.odd_ssh import Keys, public
 
 from m2m_ssh_client.demo.ssh_server import SSHServer
 from m2m_ssh_client.ssh.known_hosts import entry
+
+if sys.platform == "win32":
+    pytest.skip("what is watched is in Linux's /proc", allow_module_level=True)
 
 MiB = 1 << 20
 LIMIT = 6 * MiB  # --max-message-size
@@ -107,19 +114,64 @@ def test_ten_thousand_questions_are_passed_on(start: Start, tmp_path: Path) -> N
         victim.end(0)
 
 
-COMMANDS = ["tools", "prompts", "call t", "doctor"]
+COMMANDS = [
+    "tools",
+    "resources",
+    "prompts",
+    "call t",
+    "read x:y",
+    "read nothing:there",
+    "prompt p",
+    "doctor",
+]
+JSON = ["tools --json", "read x:y --json", "doctor --json"]
+# What the commands themselves write to a terminal: a line's end, a bar of progress that is drawn again and goes away.
+DRAWING = re.compile(r"\r\n|\x1b\[\?25[hl]|\r?\x1b\[(?:2K|1A)")
 
 
-@pytest.mark.parametrize("words", COMMANDS)
+def argv(words: str, start: Start) -> list[str]:
+    return client_argv(*words.split(), "-F", "none", *start.way, "--", "escapes")
+
+
+def on_a_terminal(words: str, start: Start, folder: Path) -> str:
+    env = environment(NO_COLOR="1")
+    _, text = terminal.run(argv(words, start), env=env, cwd=folder)
+    return DRAWING.sub("\n", text)
+
+
+def without_one(words: str, start: Start, folder: Path) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        argv(words, start), capture_output=True, timeout=30, env=environment(), cwd=folder
+    )
+
+
+@pytest.mark.parametrize("words", [*COMMANDS, *JSON])
 def test_no_escape_reaches_the_terminal_from(words: str, start: Start, tmp_path: Path) -> None:
-    argv = client_argv(*words.split(), "-F", "none", *start.way, "--", "escapes")
-    env = {**os.environ, "PYTHONPATH": PACKAGE_PARENT, "PYTHONUTF8": "1"}
-    done = subprocess.run(argv, capture_output=True, timeout=30, env=env, cwd=tmp_path)
+    text = on_a_terminal(words, start, tmp_path)
+    assert not STEERING.search(text), ascii(text)
+    assert "Traceback" not in text
+    assert "all is well" in text
+
+
+@pytest.mark.parametrize("words", ["tools", "call t", "read x:y", "prompt p", "doctor"])
+def test_no_escape_reaches_a_file_from(words: str, start: Start, tmp_path: Path) -> None:
+    """Which somebody will look at on a terminal."""
+    done = without_one(words, start, tmp_path)
     for written in (done.stdout, done.stderr):
         text = written.decode("utf-8")
         assert not STEERING.search(text), ascii(text)
         assert "Traceback" not in text
-    assert "all is well" in (done.stdout + done.stderr).decode("utf-8")
+    assert b"all is well" in done.stdout + done.stderr
+
+
+def test_what_is_read_comes_whole_as_json_and_as_a_file(start: Start, tmp_path: Path) -> None:
+    document = json.loads(without_one("read x:y --json", start, tmp_path).stdout)
+    assert document["contents"][0]["text"] == remote.STEERS
+    without_one("read x:y --save-to saved", start, tmp_path)
+    (saved,) = (tmp_path / "saved").iterdir()
+    assert saved.read_bytes() == remote.STEERS.encode()
+    assert saved.name.isascii()
+    assert saved.name.isprintable()
 
 
 @pytest.mark.parametrize("name", remote.LONG)
