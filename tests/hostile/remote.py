@@ -219,10 +219,13 @@ def ends_behind_an_answer(mark: str) -> None:
     answer(hear())
 
 
+QUESTIONS = 12_000
+
+
 def asks() -> None:
-    """Ten thousand questions; and it does not read what it is told."""
+    """More questions than the client remembers; and it does not read what it is told."""
     answer(hear())
-    for number in range(10_000):
+    for number in range(QUESTIONS):
         say(
             id=number,
             method="sampling/createMessage",
