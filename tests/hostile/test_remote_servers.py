@@ -19,6 +19,7 @@ from support.host import client_argv
 from support.odd_ssh import Keys, public
 
 from m2m_ssh_client.demo.ssh_server import SSHServer
+from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.ssh.known_hosts import entry
 
 if sys.platform == "win32":
@@ -50,8 +51,9 @@ class Start:
         files = ("--client-key", str(keys.path(keys["ed25519"])), "--known-hosts", str(known_hosts))
         self.way = ("--host", "127.0.0.1", "--port", str(machine.port), *files)
 
-    def options(self, *attack: str, limit: int = LIMIT) -> list[str]:
-        return [*self.way, "--max-message-size", str(limit), "--", *attack]
+    def options(self, *attack: str, limit: int | None = LIMIT) -> list[str]:
+        limits = [] if limit is None else ["--max-message-size", str(limit)]
+        return [*self.way, *limits, "--", *attack]
 
 
 @pytest.fixture
@@ -186,14 +188,18 @@ def test_memory_stays_in_its_bounds_with(name: str, start: Start, tmp_path: Path
         victim.end(0)
 
 
-@pytest.mark.parametrize("name", ["a line without end"])
-def test_a_line_over_the_limit_ends_the_connection(name: str, start: Start, tmp_path: Path) -> None:
-    with attacked(tmp_path, *start.options(shlex.quote(name))) as victim:
+@pytest.mark.parametrize("given", [LIMIT, None], ids=["given", "default"])
+def test_a_line_over_the_limit_ends_the_connection(
+    given: int | None, start: Start, tmp_path: Path
+) -> None:
+    limit = given or Parameters.max_message_size
+    with attacked(tmp_path, *start.options("'a line without end'", limit=given)) as victim:
         victim.open()
         victim.ask("next", "ping")
         (answer,) = victim.answers_to(["next"])
-        assert f"A message is longer than {LIMIT} bytes" in answer["error"]["message"]
-        assert victim.look_at_memory() < MOST_FOR_A_MESSAGE
+        assert f"A message is longer than {limit} bytes" in answer["error"]["message"]
+        # Half of what a message may take: one that is refused is in memory once, and once more while it grows.
+        assert victim.look_at_memory() < MOST_MEMORY + 2 * limit
         victim.end(1)
 
 
