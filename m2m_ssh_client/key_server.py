@@ -70,8 +70,8 @@ class KeyServer:
 
     It is at `host`, with HTTPS at the usual port or else plain HTTP at `port`. A `url`, as `Parameters` checks it,
     takes the place of both, and its scheme leaves no choice. `verified` says whether the host key came over HTTPS with
-    a valid certificate. Setting `stop` ends any call within a moment with a KeyServerError, whatever it waits for. Not
-    for use by two threads at once.
+    a valid certificate. Setting `stop` ends any call within a moment with a KeyServerError, whatever it waits for, and
+    so does the `deadline` of them all (on the monotonic clock). Not for use by two threads at once.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class KeyServer:
         *,
         https_port: int = 443,
         url: str | None = None,
+        deadline: float = float("inf"),
     ) -> None:
         self.verified = False
         self._first: str | None = None  # tried before, and then in the place of, `_base`
@@ -97,6 +98,7 @@ class KeyServer:
             self._option = f"--key-server-port {port}"
         self._loopback = _is_loopback(host)
         self._stop = stop if stop is not None else threading.Event()
+        self._deadline = deadline
         self._waits = list(_WAITS)
         self._patience = _PATIENCE
 
@@ -180,7 +182,7 @@ class KeyServer:
         # RFC 9110, 10.2.3: a date may stand here, too; our own wait is as good as a strange clock.
         if answer.retry_after.isascii() and answer.retry_after.isdigit():
             seconds = max(float(answer.retry_after[:9]), 1.0)
-        if seconds > self._patience:
+        if seconds > min(self._patience, self._deadline - time.monotonic()):
             raise KeyServerError(f"{request} failed: {_status_in_words(answer)}", _HINT_BUSY)
         self._patience -= seconds
         logger.warning("%s: too many requests (429), trying again in %g s", request, seconds)
@@ -191,7 +193,7 @@ class KeyServer:
         self, method: str, url: str, seconds: float, body: dict[str, str] | None
     ) -> _Answer:
         request = f"{method} {url}"
-        deadline = time.monotonic() + seconds
+        deadline = min(time.monotonic() + seconds, self._deadline)
         try:
             return _bounded(
                 lambda: _http_exchange(method, url, body, deadline, direct=self._loopback),

@@ -67,6 +67,7 @@ class Remote:
     def __init__(self, params: Parameters) -> None:
         self.params = params
         self.destination: Destination | None = None  # as it was resolved last
+        self._deadline = float("inf")  # of the attempt that is under way, on the monotonic clock
         self._stop = threading.Event()
         self._early: _Background[Carrier] | None = None  # until `open` takes its result
         self._begun: _Background[Carrier] | None = None
@@ -108,6 +109,7 @@ class Remote:
             except SSHClientError as exc:  # MaxSessions, or it is dying: a new one may do better
                 logger.info("no further session on this connection: %s", exc.message)
         destination = self.destination = resolve(self.params)
+        self._deadline = time.monotonic() + destination.connect_timeout
         dialled = self._dial(destination)
         try:
             load_first()
@@ -125,8 +127,7 @@ class Remote:
         settings = destination.settings
         if self.params.use_key_server or settings.jump or settings.proxy_command:
             return None
-        deadline = time.monotonic() + destination.connect_timeout
-        dial = partial(sockets.connect, settings.address, deadline, self._stop.is_set)
+        dial = partial(sockets.connect, settings.address, self._deadline, self._stop.is_set)
         return _Background("ssh-dial", dial)
 
     def _made(
@@ -200,7 +201,13 @@ class Remote:
         params = self.params
         host, port = settings.address.host, settings.address.port
         own_key = self._public_key(client_key, settings.login)
-        server = KeyServer(host, params.key_server_port, self._stop, url=params.key_server_url)
+        server = KeyServer(
+            host,
+            params.key_server_port,
+            self._stop,
+            url=params.key_server_url,
+            deadline=self._deadline,
+        )
         host_key = checked_host_key(server, host, port, settings.trust, client_key)
         known_hosts = self._temporary.enter_context(temporary_known_hosts(host, port, host_key))
         server.register(own_key.line)

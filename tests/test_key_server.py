@@ -347,6 +347,17 @@ def test_a_port_443_that_does_not_speak_tls_leads_to_plain_http(http: _Server) -
     assert not client.verified
 
 
+def test_a_port_443_that_sends_for_ever_leads_to_plain_http_in_its_time(
+    https: Callable[[str], _Server], http: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_server, "_HTTPS_TIME", 0.3)
+    secure = https("127.0.0.1")
+    secure.replies = [Reply(200, trickle=b" ")]
+    client = KeyServer("127.0.0.1", http.port, https_port=secure.port)
+    assert client.server_public_key() == KEY
+    assert not client.verified
+
+
 # Too many requests
 
 
@@ -399,6 +410,18 @@ def test_an_hour_of_retry_after_is_given_up_at_once(
     assert stop.waits == []
 
 
+def test_a_wait_that_would_outlast_the_deadline_is_not_begun(
+    http: _Server, closed_port: int, stop: Patient
+) -> None:
+    http.replies = [BUSY]
+    soon = time.monotonic() + 4.9
+    client = KeyServer("127.0.0.1", http.port, stop, https_port=closed_port, deadline=soon)
+    with pytest.raises(KeyServerError, match="status 429") as caught:
+        client.server_public_key()
+    assert "try again in a minute" in caught.value.hint
+    assert stop.waits == []
+
+
 def test_waiting_ends_when_stop_is_set(http: _Server, closed_port: int) -> None:
     http.replies = [BUSY]
     stop = threading.Event()
@@ -408,6 +431,18 @@ def test_waiting_ends_when_stop_is_set(http: _Server, closed_port: int) -> None:
     with pytest.raises(KeyServerError, match="was interrupted"):
         client.server_public_key()
     assert time.monotonic() - started < 3
+
+
+def test_a_request_under_way_ends_at_the_deadline_of_them_all(
+    http: _Server, closed_port: int
+) -> None:
+    http.replies = [GOOD_KEY, Reply(200, trickle=b" ")]
+    soon = time.monotonic() + 0.4
+    client = KeyServer("127.0.0.1", http.port, https_port=closed_port, deadline=soon)
+    assert client.server_public_key() == KEY
+    with pytest.raises(KeyServerError, match="/register failed: no complete answer in time"):
+        client.register(OTHER_LINE)
+    assert time.monotonic() - soon < 3
 
 
 def test_a_request_under_way_ends_when_stop_is_set(http: _Server, closed_port: int) -> None:

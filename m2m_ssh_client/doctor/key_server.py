@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 
 from m2m_ssh_client.doctor.steps import Status, Step, failed
@@ -12,15 +13,17 @@ from m2m_ssh_client.ssh.settings import HostSettings, Trust
 
 
 def step(
-    params: Parameters, settings: HostSettings, temporary: ExitStack
+    params: Parameters, settings: HostSettings, temporary: ExitStack, connect_timeout: float
 ) -> tuple[Step, HostSettings]:
     """The step, and the settings with what the key server said; `temporary` holds it as long as it is needed."""
+    deadline = time.monotonic() + connect_timeout
     host, port = settings.address.host, settings.address.port
     client_key = (params.client_key or DEFAULT_CLIENT_KEY).expanduser()
-    server = KeyServer(host, params.key_server_port, url=params.key_server_url)
+    url = params.key_server_url
+    server = KeyServer(host, params.key_server_port, url=url, deadline=deadline)
     found: dict[str, object] = {"port": params.key_server_port}
-    if params.key_server_url is not None:
-        found = {"url": params.key_server_url}
+    if url is not None:
+        found = {"url": url}
     try:
         key = checked_host_key(server, host, port, settings.trust, client_key)
         known_hosts = temporary.enter_context(temporary_known_hosts(host, port, key))

@@ -86,7 +86,9 @@ class _Walk:
             self.plan.insert(1, ("", "key_server"))
             from m2m_ssh_client.doctor import key_server  # which loads requests
 
-            step, settings = key_server.step(self._params, destination.settings, self._temporary)
+            step, settings = key_server.step(
+                self._params, destination.settings, self._temporary, destination.connect_timeout
+            )
             yield step
             destination, way = destination._replace(settings=settings), machines(settings)
         first, first_name = way[0], _name(way[0], destination.settings)

@@ -2,7 +2,8 @@
 
 A fresh server numbers its requests from the start again, and the host may still be busy with an old one. So from the
 second connection on, ids and progress tokens of the remote get a prefix of their connection on their way to the
-host, and lose it on the way back. The first connection's pass as they are.
+host, and lose it on the way back. The first connection's pass as they are. What comes back without the prefix of the
+present connection is about a question of one that is gone.
 
 Sans-I/O.
 """
@@ -38,12 +39,7 @@ class Questions:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._connection = 0
-        self._open: dict[
-            Id, Id | None
-        ] = {}  # id as the host knows it → its progress token, likewise
-        self._stale: dict[
-            Id, None
-        ] = {}  # ids and tokens of connections that are gone, the oldest first
+        self._open: dict[Id, None] = {}  # their ids, as the host knows them, the oldest first
 
     def lost(self) -> list[bytes]:
         """The connection is gone: the cancellations that tell the host to forget its questions."""
@@ -54,11 +50,6 @@ class Questions:
             )
             for id_ in self._open
         ]
-        for id_, token in self._open.items():
-            self._stale[id_] = None
-            if token is not None:
-                self._stale[token] = None
-        _forget(self._stale, 2 * _MOST_OPEN)
         self._open.clear()
         self._connection += 1
         return lines
@@ -75,7 +66,7 @@ class Questions:
 
     def from_host(self, frame: Frame) -> Frame | None:
         """What is for the remote; None if all of it is about questions of connections that are gone."""
-        if not self._open and not self._stale and not self._connection:
+        if not self._open and not self._connection:
             return frame
         kept = only(frame, [not self._drop(message) for message in frame.messages])
         if kept is None:
@@ -91,34 +82,40 @@ class Questions:
         if message.is_request and message.id is not None:
             if len(str(message.id)) > _LONGEST_ID:
                 return
-            token = member(fields(message.params), "_meta", "progressToken")
-            kept = is_id(token) and len(str(token)) <= _LONGEST_ID
-            self._open[self._marked(message.id)] = self._marked(token) if kept else None
-            _forget(self._open, _MOST_OPEN)
+            self._open[self._marked(message.id)] = None
+            # A server may ask without end, and the host need not answer.
+            if len(self._open) > _MOST_OPEN:
+                del self._open[next(iter(self._open))]
         elif message.method == "notifications/cancelled":
             id_ = fields(message.params).get("requestId")
             if is_id(id_):
                 self._open.pop(self._marked(id_), None)
 
     def _drop(self, message: Message) -> bool:
+        """Whether it is about a question of a connection that is gone."""
+        if not self._connection:
+            return False
         if message.is_response:
-            id_ = message.id
-            stale = id_ in self._stale
-            self._stale.pop(id_ if id_ is not None else "", None)
-            return stale
+            return message.id is not None and not self._is_marked(message.id)
         if message.method == "notifications/progress" and message.id is None:
             token = fields(message.params).get("progressToken")
-            return is_id(token) and token in self._stale
+            return is_id(token) and not self._is_marked(token)
         return False
 
-    def _marked(self, id_: Id) -> Id:
-        return f"{self._prefix}{self._connection}:{json.dumps(id_)}" if self._connection else id_
+    @property
+    def _mark(self) -> str:
+        return f"{self._prefix}{self._connection}:"
 
-    def _unmarked(self, id_: object) -> object:
-        head = f"{self._prefix}{self._connection}:"
-        if isinstance(id_, str) and id_.startswith(head):
+    def _is_marked(self, id_: Id) -> bool:
+        return isinstance(id_, str) and id_.startswith(self._mark)
+
+    def _marked(self, id_: Id) -> Id:
+        return f"{self._mark}{json.dumps(id_)}" if self._connection else id_
+
+    def _unmarked(self, id_: Any) -> object:
+        if self._is_marked(id_):
             with suppress(ValueError, RecursionError):  # a host may make one up
-                original = json.loads(id_[len(head) :])
+                original = json.loads(id_[len(self._mark) :])
                 return original if is_id(original) else id_
         return id_
 
@@ -150,12 +147,6 @@ class Questions:
         if isinstance(holder, dict) and is_id(holder.get(path[-1])):
             holder[path[-1]] = change(holder[path[-1]])
             message["params"] = raw_json(params)
-
-
-def _forget(remembered: dict[Id, Any], most: int) -> None:
-    """The oldest, where there are more: a server may ask without end, and the host need not answer."""
-    while len(remembered) > most:
-        del remembered[next(iter(remembered))]
 
 
 def _is_ours(message: Message) -> bool:

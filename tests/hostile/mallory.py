@@ -148,7 +148,8 @@ class Mallory(Odd):
     ) -> None:
         super().__init__()
         self._at = at
-        self._attack: Callable[[Mallory], object] | None = attack
+        self.attack: Callable[[Mallory], object] | None = attack
+        """What is still to be done; may be set again."""
         self._options = options
         self.over = threading.Event()
         self.got: list[int] = []
@@ -165,8 +166,8 @@ class Mallory(Odd):
 
     def serve(self, sock: socket.socket, *host_keys: paramiko.PKey) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock = _Dripping(sock)
-        tables: Any = paramiko.Transport(self.sock, packetizer_class=_Tapped)  # type: ignore[arg-type]
+        dripping = self.sock = _Dripping(sock)
+        tables: Any = paramiko.Transport(dripping, packetizer_class=_Tapped)  # type: ignore[arg-type]
         self.transport = self.everything = tables
         tables.packetizer.tap = self._tap
         for key in host_keys:
@@ -178,16 +179,16 @@ class Mallory(Odd):
             tables.join(ENOUGH * 3)
         finally:
             self.over.set()
-            self.sock.close()
+            dripping.close()
             tables.close()
             for talker in self._talkers:
                 talker.join(ENOUGH)
 
     def _tap(self, kind: int) -> object:
         self.got.append(kind)
-        if kind != self._at or self._attack is None:
+        if kind != self._at or self.attack is None:
             return None
-        attack, self._attack = self._attack, None
+        attack, self.attack = self.attack, None
         with suppress(OSError):
             return attack(self)
         raise EOFError
@@ -210,6 +211,17 @@ class Mallory(Odd):
             sent += 1
         return None
 
+    def beside(self, attack: Callable[[Mallory], object]) -> None:
+        """Do that in a thread of its own, and serve meanwhile."""
+
+        def work() -> None:
+            with suppress(OSError, EOFError, paramiko.SSHException):
+                attack(self)
+
+        attacker = threading.Thread(target=work, daemon=True)
+        attacker.start()
+        self._talkers.append(attacker)
+
     def hang_up(self) -> None:
         self.sock.shutdown(socket.SHUT_RDWR)
 
@@ -219,10 +231,11 @@ class Mallory(Odd):
     def say_nothing_more(self) -> object:
         """Read nothing and send nothing, until the other side goes away."""
         deadline = time.monotonic() + ENOUGH * 2
+        sock = self.sock  # another connection may come meanwhile
         while time.monotonic() < deadline and not self.over.is_set():
-            self.sock.settimeout(0.1)
+            sock.settimeout(0.1)
             try:
-                if not self.sock.recv(1 << 16):
+                if not sock.recv(1 << 16):
                     break
             except TimeoutError:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -66,10 +67,20 @@ def serve() -> None:
         answer(hear())
 
 
+STEERS = f"{ESCAPES}\x9b2J\x9d0;owned\x9c\x7f\x08\u2066\u2028\x85\n\x1b[31m\x9bAthe second line\n"
+"""OSC, CSI, their C1 forms, bell, backspace, delete, carriage return, and whatever else ends a line or turns it."""
+
+
 def answers_with_escapes() -> None:
-    """Wherever a text may stand, and in the names."""
-    name = ESCAPES + "\n"
+    """Wherever a text may stand, and in the names; read `x:y` is what works."""
+    name = STEERS
     text = {"type": "text", "text": name}
+    link = {"type": "resource_link", "uri": name, "name": name, "description": name}
+    blob = {
+        "uri": f"x:///{name}",
+        "mimeType": name,
+        "blob": base64.b64encode(name.encode()).decode(),
+    }
     schema = {"type": "object", "properties": {name: {"type": name, "description": name}}}
     tool = {
         "name": name,
@@ -78,6 +89,8 @@ def answers_with_escapes() -> None:
         "inputSchema": schema,
         "annotations": {"title": name},
     }
+    about = {"name": name, "title": name, "description": name, "mimeType": name}
+    message = {"role": "user", "content": text}
     results: dict[str, dict[str, Any]] = {
         "initialize": {
             "protocolVersion": "2025-11-25",
@@ -86,39 +99,37 @@ def answers_with_escapes() -> None:
             "instructions": name,
         },
         "tools/list": {"tools": [tool, {**tool, "name": "t", "inputSchema": {"type": "object"}}]},
-        "tools/call": {"content": [text], "isError": True},
-        "resources/list": {
-            "resources": [
-                {"name": name, "uri": "x:y", "title": name, "description": name, "mimeType": name}
-            ]
-        },
-        "resources/templates/list": {
-            "resourceTemplates": [{"name": name, "uriTemplate": name, "description": name}]
-        },
-        "resources/read": {"contents": [{"uri": "x:y", "mimeType": name, "text": name}]},
+        "tools/call": {"content": [text, link], "isError": True},
+        "resources/list": {"resources": [{**about, "uri": f"x:y{name}"}]},
+        "resources/templates/list": {"resourceTemplates": [{**about, "uriTemplate": name}]},
+        "resources/read": {"contents": [{"uri": name, "mimeType": name, "text": name}, blob]},
         "prompts/list": {
-            "prompts": [
-                {
-                    "name": name,
-                    "description": name,
-                    "arguments": [{"name": name, "description": name}],
-                }
-            ]
+            "prompts": [{**about, "arguments": [{"name": name, "description": name}]}]
         },
+        "prompts/get": {"description": name, "messages": [message, {**message, "content": link}]},
         "ping": {},
     }
     while True:
-        message = hear()
-        if "id" not in message:
+        asked = hear()
+        if "id" not in asked:
             continue
         log = {"level": "error", "logger": name, "data": name}
         say(method="notifications/message", params=log)
+        token = asked.get("params", {}).get("_meta", {}).get("progressToken")
+        if token is not None:
+            progress = {"progressToken": token, "progress": 1, "total": 2, "message": name}
+            say(method="notifications/progress", params=progress)
         sys.stderr.write(name)
         sys.stderr.flush()
-        if message["method"] in results:
-            say(id=message["id"], result=results[message["method"]])
+        method = (
+            "no such thing"
+            if asked.get("params", {}).get("uri", "x:y") != "x:y"
+            else asked["method"]
+        )
+        if method in results:
+            say(id=asked["id"], result=results[method])
         else:
-            say(id=message["id"], error={"code": -32601, "message": name, "data": name})
+            say(id=asked["id"], error={"code": -32601, "message": name, "data": name})
 
 
 # What goes before each answer: none of it is for the host, or all of it may be.
@@ -208,10 +219,13 @@ def ends_behind_an_answer(mark: str) -> None:
     answer(hear())
 
 
+QUESTIONS = 12_000
+
+
 def asks() -> None:
-    """Ten thousand questions; and it does not read what it is told."""
+    """More questions than the client remembers; and it does not read what it is told."""
     answer(hear())
-    for number in range(10_000):
+    for number in range(QUESTIONS):
         say(
             id=number,
             method="sampling/createMessage",

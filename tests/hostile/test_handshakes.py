@@ -27,7 +27,7 @@ from hostile.mallory import (
     packet,
     read_packet,
 )
-from hostile.victim import attacked
+from hostile.victim import ESCAPES, MOST_MEMORY, attacked
 from support import programs
 from support.host import client_argv
 from support.odd_ssh import Keys, listening, public
@@ -35,10 +35,8 @@ from support.odd_ssh import Keys, listening, public
 from m2m_ssh_client.ssh.known_hosts import entry
 
 MiB = 1 << 20
-MOST_MEMORY = 80 * MiB  # docs/security.md: what it has in use while it holds no message
 SHORT = ("--connect-timeout", "1")
 LONG = ("--connect-timeout", "10")
-ESCAPES = "\x1b]0;owned\x07\x1b[2J\r\n\u202eall is well"
 
 Serve = Callable[[socket.socket], None]
 

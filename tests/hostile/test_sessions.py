@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import paramiko
 import pytest
@@ -41,20 +41,16 @@ from hostile.mallory import (
     USERAUTH_SUCCESS,
     Field,
     Mallory,
-    mallory,
+    kexinit,
     message,
 )
-from hostile.victim import Victim, attacked
-from support.odd_ssh import Keys, public
-
-from m2m_ssh_client.ssh.known_hosts import entry
+from hostile.victim import ESCAPES, MOST_MEMORY, victim_of
+from support.odd_ssh import Keys
 
 if sys.platform == "win32":
     pytest.skip("what is watched is in Linux's /proc", allow_module_level=True)
 
 MiB = 1 << 20
-MOST_MEMORY = 80 * MiB  # docs/security.md: what it has in use while it holds no message
-ESCAPES = "\x1b]0;owned\x07\x1b[2J\r\n\u202eall is well"
 
 Attack = Callable[[Mallory], object]
 
@@ -89,34 +85,21 @@ def drips(server: Mallory) -> None:
     server.drip()
 
 
-@contextmanager
-def victim_of(
-    server: Mallory,
-    keys: Keys,
-    folder: Path,
-    *options: str,
-    host_key: paramiko.PKey | None = None,
-    patience: str = "10",
-    **more: Any,
-) -> Iterator[Victim]:
-    """The client, on its way to a server whose key it knows: the one of `ed25519 host`."""
-    known_hosts = folder / "known_hosts"
-    with mallory(server, host_key or keys["ed25519 host"]) as port:
-        known_hosts.write_text(entry("127.0.0.1", port, public(keys["ed25519 host"])))
-        before = known_hosts.read_bytes()
-        files = ("--client-key", str(keys.path(keys["ed25519"])), "--known-hosts", str(known_hosts))
-        way = ("--host", "127.0.0.1", "--port", str(port), "--connect-timeout", patience)
-        with attacked(folder, *way, *files, *options, "--", "serve", **more) as victim:
-            yield victim
-        assert known_hosts.read_bytes() == before
-        assert sorted(path.name for path in folder.iterdir()) == ["known_hosts", "temporary"]
-
-
 def believes_anything(server: Mallory) -> object:
     """No proof is asked for, as with an account without a password."""
     server.send(USERAUTH_SUCCESS)
     server.everything.auth_handler.authenticated = True
     return SWALLOW
+
+
+def begins_again_without_end(server: Mallory) -> object:
+    while True:
+        server.send_payload(kexinit())
+
+
+def begins_again_and_is_silent(server: Mallory) -> object:
+    server.send_payload(kexinit())
+    return server.say_nothing_more()
 
 
 def opens_too_early(server: Mallory) -> object:
@@ -208,6 +191,25 @@ LOGINS = [
     Case("it hangs up at the service", SERVICE_REQUEST, hangs_up, AUTHENTICATING),
     Case("it hangs up", USERAUTH_REQUEST, hangs_up, AUTHENTICATING),
     Case("single bytes", USERAUTH_REQUEST, drips, LATE),
+    Case("KEXINIT without end", USERAUTH_REQUEST, begins_again_without_end, AUTHENTICATING),
+    Case("KEXINIT and nothing more", USERAUTH_REQUEST, begins_again_and_is_silent, LATE),
+    Case(
+        "global requests without end",
+        USERAUTH_REQUEST,
+        floods(GLOBAL_REQUEST, "hostkeys-00@openssh.com", False, "x" * 1000),
+        LATE,
+    ),
+    Case(
+        "global requests without end that want answers",
+        USERAUTH_REQUEST,
+        floods(GLOBAL_REQUEST, ESCAPES, True),
+        LATE,
+    ),
+    Case(
+        "thirty thousand global requests",
+        SERVICE_REQUEST,
+        sends(GLOBAL_REQUEST, ESCAPES, False, times=30_000),
+    ),
 ]
 
 

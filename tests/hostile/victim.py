@@ -12,11 +12,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+import paramiko
 from faults.play import EXIT_WITHIN, SLACK, CountingHost, is_running
+from hostile.mallory import Mallory, mallory
 from support.host import DEFAULT_TIMEOUT, Message, client_argv
+from support.odd_ssh import Keys, public
+
+from m2m_ssh_client.ssh.known_hosts import entry
 
 # All that could steer a terminal or turn its writing direction, the line feed aside.
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+ESCAPES = "\x1b]0;owned\x07\x1b[2J\r\n\u202eall is well"
+MOST_MEMORY = 80 << 20  # bytes. docs/security.md: what it has in use while it holds no message
 _LONGEST_REASON = 4000  # characters that a person, or a model, is given to read
 _MOST_LOGGED = 11_000_000  # bytes
 PROMPT = (
@@ -130,6 +137,29 @@ def attacked(folder: Path, *options: str, **more: Any) -> Iterator[Victim]:
         yield victim
     finally:
         victim.kill()
+
+
+@contextmanager
+def victim_of(
+    server: Mallory,
+    keys: Keys,
+    folder: Path,
+    *options: str,
+    host_key: paramiko.PKey | None = None,
+    patience: str = "10",
+    **more: Any,
+) -> Iterator[Victim]:
+    """The client, on its way to a server whose key it knows: the one of `ed25519 host`."""
+    known_hosts = folder / "known_hosts"
+    with mallory(server, host_key or keys["ed25519 host"]) as port:
+        known_hosts.write_text(entry("127.0.0.1", port, public(keys["ed25519 host"])))
+        before = known_hosts.read_bytes()
+        files = ("--client-key", str(keys.path(keys["ed25519"])), "--known-hosts", str(known_hosts))
+        way = ("--host", "127.0.0.1", "--port", str(port), "--connect-timeout", patience)
+        with attacked(folder, *way, *files, *options, "--", "serve", **more) as victim:
+            yield victim
+        assert known_hosts.read_bytes() == before
+        assert sorted(path.name for path in folder.iterdir()) == ["known_hosts", "temporary"]
 
 
 def _reasons(answers: Sequence[Message]) -> str:
