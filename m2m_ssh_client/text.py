@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 # Control characters (C0 but for the tab, DEL, C1), and the marks that turn a terminal's writing direction.
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+# What JSON may hold as it is and a terminal acts on; a line separator, which is no line feed to JSON, too.
+_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def printable(data: bytes | str) -> str:
@@ -27,6 +32,12 @@ def printable_lines(text: str) -> str:
 def _escape(match: re.Match[str]) -> str:
     code = ord(match.group())
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def readable_json(value: Any) -> str:
+    """An indented document with letters as they are, in which a terminal can act on nothing. A lone surrogate stays."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def shortened(text: str, most: int = 200) -> str:

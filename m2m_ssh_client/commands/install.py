@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from m2m_ssh_client.hosts import entries
 from m2m_ssh_client.hosts.apps import APPS, App, Machine
 from m2m_ssh_client.hosts.editing import planned
 from m2m_ssh_client.hosts.members import with_member
-from m2m_ssh_client.text import printable
+from m2m_ssh_client.text import printable, readable_json
 
 _FLAGS = ("--yes", "--print")
 # Hosts make names of tools from it; Claude Code takes no dot and no blank.
@@ -105,4 +104,4 @@ def run(app: App, name: str, entry: dict[str, Any], files: Sequence[Path], *, ye
 
 
 def _printed(app: App, name: str, entry: dict[str, Any]) -> str:
-    return json.dumps({app.key: {name: entry}}, indent=2, ensure_ascii=False)
+    return readable_json({app.key: {name: entry}})

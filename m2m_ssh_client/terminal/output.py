@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
@@ -13,11 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from m2m_ssh_client.text import printable_lines
+from m2m_ssh_client.text import printable_lines, readable_json
 
 _UNBOUNDED = 1_000_000  # columns, where no terminal says how many there are
-# What JSON may hold as it is and a terminal acts on; a line separator, which is no line feed to JSON, too.
-_UNSAFE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def console(stream: TextIO) -> Console:
@@ -42,10 +38,8 @@ def write_text(text: str, stream: TextIO | None = None) -> None:
 
 def write_json(value: Any) -> None:
     """One document, in UTF-8 whatever the console speaks; a terminal can act on nothing in it."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
-    text = _UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
     sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogatepass") + b"\n")
+    sys.stdout.buffer.write(readable_json(value).encode("utf-8", "surrogatepass") + b"\n")
 
 
 def write_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -19,9 +19,9 @@ from support.host import PACKAGE_PARENT, Host
 from m2m_ssh_client import cli
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.hosts.apps import APPS, Machine
-from m2m_ssh_client.hosts.entries import client
+from m2m_ssh_client.hosts.entries import PROGRAM, client
 from m2m_ssh_client.hosts.jsonc import parse
-from m2m_ssh_client.text import quoted
+from m2m_ssh_client.text import printable_lines, quoted
 
 list_command = import_module("m2m_ssh_client.commands.list")
 
@@ -449,6 +449,63 @@ def test_an_entry_of_a_strange_shape_is_listed_too(run: Run) -> None:
     done = run("list", "--all")
     assert (done.status, done.err) == (0, "")
     assert done.out.splitlines()[0] == "cursor  odd\\x1b[2J"
+
+
+# Names that could steer a terminal
+
+STEERS = "\x1b[2J\x9bA\u202e"
+
+
+@pytest.fixture
+def odd_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    odd = home / STEERS
+    odd.mkdir()
+    monkeypatch.setenv("HOME", str(odd))
+    monkeypatch.setattr(sys, "argv", [str(odd / "bin" / "client")])
+    (odd / "bin").mkdir()
+    (odd / "bin" / PROGRAM).touch()
+    return odd
+
+
+def assert_harmless(done: Shown, *texts: str) -> None:
+    """No name got through as it is, though each text was told."""
+    both = done.out + done.err
+    assert printable_lines(both) == both, ascii(both)
+    for text in texts:
+        assert text in both
+
+
+@posix_only
+def test_no_name_of_a_file_steers_the_terminal(
+    run: Run, odd_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(odd_home / "uv"))
+    (odd_home / "CACHEDIR.TAG").touch()
+    target = odd_home / f"{STEERS}.json"
+    target.write_text(OF_APP["cursor"])
+    file_of("cursor").parent.mkdir(parents=True)
+    file_of("cursor").symlink_to(target)
+
+    done = run("install", "cursor", "lab", "--yes", *LAB)
+    assert done.status == 0, done.err
+    assert_harmless(done, "Careful: ", "--- ", " is written; what it was is in ", ".json.bak")
+    assert_harmless(run("list"), "cursor  lab", f"/bin/{PROGRAM}", "/.cursor/mcp.json")
+    assert_harmless(run("install", "cursor", "lab", "--print", *LAB), '"command": ')
+    target.write_text("{")
+    assert_harmless(run("list"), "/.cursor/mcp.json: line 1")
+    assert_harmless(run("uninstall", "cursor", "lab", "--yes"), "line 1")
+    target.write_bytes(b"\xff")
+    assert_harmless(run("install", "cursor", "lab", "--yes"), "is not UTF-8")
+    target.unlink()
+    target.mkdir()
+    assert_harmless(run("install", "cursor", "lab", "--yes"), "cannot be read")
+
+
+@pytest.mark.parametrize("words", [["list", "--all"], ["list", "--all", "--json"]])
+def test_nothing_in_an_entry_steers_the_terminal(run: Run, words: list[str]) -> None:
+    entry = {"command": STEERS, "args": ["a" + STEERS], "env": {STEERS: STEERS}}
+    put("cursor", json.dumps({"mcpServers": {"odd" + STEERS: entry}}))
+    assert_harmless(run(*words), "odd", "[2J")
 
 
 # Colours, help, and whether it works
