@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TextIO
 
 import pytest
 from support.host import PACKAGE_PARENT
+from support.waiting import wait_until
 
 from m2m_ssh_client import logs
 from m2m_ssh_client.api import SSHServerParameters
@@ -265,6 +266,13 @@ def fill(count: int) -> None:
         ours.warning("number %d", number)
 
 
+def assert_accounted_for(count: int, unread: UnreadPipe) -> None:
+    """So many lines were written, or counted as dropped, and none was both."""
+    written = len(re.findall(r"(?:number \d+|x{1000})$", unread.text, re.MULTILINE))
+    dropped = re.findall(r"WARNING: (\d+) log lines were dropped", unread.text)
+    assert written + sum(map(int, dropped)) == count + PIPE // 1000 + 1
+
+
 def test_a_host_that_does_not_read_our_stderr_stalls_nobody(unread: UnreadPipe) -> None:
     started = time.monotonic()
     with configured(unread.writer, None):
@@ -279,10 +287,9 @@ def test_lines_that_were_dropped_are_counted(unread: UnreadPipe) -> None:
         fill(WAITING + 500)
         unread.start_reading()
         unread.wait_for("were dropped")
-    counted = re.search(r"WARNING: (\d+) log lines were dropped", unread.text)
-    assert counted is not None
-    written = len(re.findall(r"(?:number \d+|x{1000})$", unread.text, re.MULTILINE))
-    assert written + int(counted[1]) == WAITING + 500 + PIPE // 1000 + 1
+        ours.warning("the last one")
+        unread.wait_for("the last one")
+    assert_accounted_for(WAITING + 500, unread)
 
 
 def test_long_lines_that_wait_are_bounded_by_their_size(unread: UnreadPipe) -> None:
@@ -295,6 +302,19 @@ def test_long_lines_that_wait_are_bounded_by_their_size(unread: UnreadPipe) -> N
     counted = re.search(r"WARNING: (\d+) log lines were dropped", unread.text)
     assert counted is not None
     assert 20 < int(counted[1]) < 40
+
+
+def test_what_was_written_makes_room_for_more(stderr: io.StringIO) -> None:
+    size, count = 400_000, 15  # more in all than may wait
+
+    def holds(least: int) -> Callable[[], bool]:
+        return lambda: stderr.tell() > least
+
+    with configured(stderr, None):
+        for number in range(1, count + 1):
+            ours.warning("%s", "x" * size)
+            wait_until(holds(number * size), ENOUGH)
+    assert "were dropped" not in stderr.getvalue()
 
 
 def test_an_unread_stderr_does_not_keep_lines_from_the_file_for_ever(
@@ -333,3 +353,5 @@ def test_dropped_lines_are_counted_even_if_the_end_comes_first(unread: UnreadPip
         fill(2 * WAITING)
     unread.start_reading()
     unread.wait_for("were dropped")
+    unread.close()
+    assert_accounted_for(2 * WAITING, unread)

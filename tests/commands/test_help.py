@@ -64,6 +64,7 @@ def test_every_option_of_a_command_is_in_its_help(capsys: pytest.CaptureFixture[
         for action in parser._actions:
             assert all(option in shown for option in action.option_strings), name
             assert action.help, f"{name} {action.dest}"
+            assert action.help != argparse.SUPPRESS, f"{name} {action.dest}"
 
 
 def test_the_manual_page_has_every_example_and_no_option_of_a_connection_twice() -> None:

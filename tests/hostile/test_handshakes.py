@@ -38,6 +38,8 @@ MiB = 1 << 20
 SHORT = ("--connect-timeout", "1")
 LONG = ("--connect-timeout", "10")
 
+LONGEST_LOGGED = 1000  # characters of a line
+
 Serve = Callable[[socket.socket], None]
 
 
@@ -171,6 +173,16 @@ CASES = [
         "all is well",
     ),
     Case(
+        "a farewell that is not UTF-8",
+        sends(VERSION, packet(message(DISCONNECT, 2, b"\xff\xfe", ""))),
+        "\\xff\\xfe",
+    ),
+    Case(
+        "a farewell within the key exchange",
+        sends(GREETED, packet(message(DISCONNECT, 2, "too many of you", ""))),
+        "negotiating the encryption: too many of you",
+    ),
+    Case(
         "a farewell of 200 KB",
         sends(VERSION, packet(message(DISCONNECT, 2, ESCAPES * 5000, ""))),
         ENDED,
@@ -261,6 +273,7 @@ def test_before_there_is_encryption(case: Case, keys: Keys, tmp_path: Path) -> N
             assert case.said in victim.reason()
             assert victim.look_at_memory() < MOST_MEMORY
             victim.end(1)
+            assert max(map(len, victim.log.splitlines())) < LONGEST_LOGGED
 
 
 SINCE_OPENSSH_9_9 = {"mlkem768x25519-sha256"}

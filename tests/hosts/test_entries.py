@@ -110,11 +110,18 @@ def test_a_passphrase_is_not_written(typed: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    ["IdentityFile=keys/id", "identityfile keys/id", 'UserKnownHostsFile = "~/a" b', "RevokedHostKeys=r"],
-)  # fmt: skip
+    [
+        "IdentityFile=keys/id",
+        "identityfile keys/id",
+        'UserKnownHostsFile = "~/a" b',
+        "RevokedHostKeys=r",
+        "IdentityFile=\x1b[2J",
+    ],
+)
 def test_a_relative_file_in_a_line_of_configuration_is_refused(option: str) -> None:
-    with pytest.raises(UsageError, match="another folder"):
+    with pytest.raises(UsageError, match="another folder") as caught:
         written(["-o", option], [option])
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="absolute there begins with a drive")
@@ -191,6 +198,8 @@ def test_the_command_line_of_an_entry_is_found(entry: object, argv: list[str]) -
         (f"{OURS} --host h -- --env A=b", f"{OURS} --host h -- --env A=b"),
         ("npx server --api-key hush -y", "npx server --api-key … -y"),
         ("npx server --token=hush", "npx server --token=…"),
+        ("npx server --token=hush /srv", "npx server --token=… /srv"),
+        ("npx server --no-auth --verbose", "npx server --no-auth --verbose"),
         ("docker run -e GITHUB_TOKEN=hush -e GITHUB_TOKEN x", "docker run -e GITHUB_TOKEN=… -e GITHUB_TOKEN x"),
         ("https://me:hush@h/mcp?key=hush", "https://…h/mcp…"),
         ("npx server /srv/keys", "npx server /srv/keys"),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2m_ssh_client.terminal.fields import Field, NoForm, WrongAnswer, fields_of
+from m2m_ssh_client.text import printable
 
 COLOURS = {"type": "string", "enum": ["r", "g"], "enumNames": ["Red", "Green"]}
 SIZES = {"type": "string", "oneOf": [{"const": "s", "title": "Small"}, {"const": "l"}]}
@@ -27,6 +28,7 @@ def field(schema: dict[str, Any], *, required: bool = False) -> Field:
         ({"type": "string"}, "5", "5"),
         ({"type": "string", "maxLength": 2}, "äö", "äö"),
         ({"type": "integer"}, "-5", -5),
+        ({"type": "integer", "enum": ["r"]}, "5", 5),
         ({"type": "number"}, "5", 5),
         ({"type": "number"}, "-.5e3", -500.0),
         ({"type": "number", "minimum": 1.5, "maximum": 1.5}, "1.5", 1.5),
@@ -63,6 +65,8 @@ def test_an_answer_becomes_what_the_schema_wants(
         ({"type": "boolean"}, "maybe", "yes or no"),
         (COLOURS, "3", "none of the choices"),
         (COLOURS, "0", "none of the choices"),
+        (COLOURS, "9" * 5000, "none of the choices"),
+        (COLOURS, "\x1b[2J" * 1000, "none of the choices"),
         (FLOORS, "4", "none of the choices"),
         (EXTRAS, "1,2,3", "at most 2 choices"),
     ],
@@ -70,8 +74,10 @@ def test_an_answer_becomes_what_the_schema_wants(
 def test_a_wrong_answer_is_told_what_is_wanted(
     schema: dict[str, Any], text: str, said: str
 ) -> None:
-    with pytest.raises(WrongAnswer, match=said):
+    with pytest.raises(WrongAnswer, match=said) as caught:
         field(schema).value(text)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 100
 
 
 @pytest.mark.parametrize(
@@ -79,7 +85,15 @@ def test_a_wrong_answer_is_told_what_is_wanted(
     [
         ({"type": "string"}, "name: "),
         ({"type": "string", "title": "A \x1b[2J title"}, "A \\x1b[2J title: "),
+        ({"type": "string", "title": ""}, "name: "),
+        ({"type": "string", "title": "x" * 1000}, f"{'x' * 79}…: "),
         ({"type": "string", "format": "email"}, "name (email): "),
+        ({"type": "string", "format": "\x1b[2J"}, "name (\\x1b[2J): "),
+        ({"type": "string", "default": ""}, "name: "),
+        ({"type": "string", "default": "\x1b[2J"}, "name [\\x1b[2J]: "),
+        ({"type": "string", "default": "x" * 1000}, f"name [{'x' * 79}…]: "),
+        ({"type": "string", "default": {"a": True}}, 'name [{"a": true}]: '),
+        ({"type": "number", "maximum": 10**100}, f"name (a number, at most 1{'0' * 18}…): "),
         (
             {"type": "integer", "minimum": 1, "default": 3},
             "name (a whole number, at least 1) [3]: ",
@@ -97,6 +111,21 @@ def test_a_prompt_says_what_is_wanted_and_what_is_taken_otherwise(
 ) -> None:
     of = field(schema)
     assert of.prompt(of.default) == prompt
+
+
+def test_what_has_to_be_answered_has_a_star() -> None:
+    assert field({"type": "string"}, required=True).prompt(None) == "name*: "
+
+
+def test_what_a_field_is_about_cannot_steer_the_terminal_nor_fill_it() -> None:
+    odd = {"type": "string", "description": "\x1b[2J", "enum": ["\x9bA"], "enumNames": ["\u202eB"]}
+    assert field(odd).about() == ["\\x1b[2J", "  1  \\u202eB (\\x9bA)"]
+    (line,) = field({"type": "string", "description": "x" * 10_000}).about()
+    assert line == f"{'x' * 499}…"
+
+
+def test_a_choice_whose_title_is_no_text_is_called_what_it_is() -> None:
+    assert field({"type": "string", "enum": ["a"], "enumNames": [5]}).about() == ["  1  a"]
 
 
 def test_choices_are_numbered_unless_numbers_are_their_names() -> None:
@@ -128,6 +157,13 @@ def test_fields_are_in_the_order_of_the_schema_and_know_if_they_are_needed() -> 
     ]
 
 
+def test_what_is_needed_may_be_no_list_and_a_field_no_schema() -> None:
+    (found,) = fields_of({"properties": {"a": {"type": "string"}}, "required": 5})
+    assert not found.required
+    with pytest.raises(NoForm, match="a"):
+        fields_of({"properties": {"a": 5}})
+
+
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 ANYTHING = st.recursive(
     SCALARS, lambda of: st.lists(of) | st.dictionaries(st.text(), of), max_leaves=5
@@ -150,7 +186,7 @@ def test_no_schema_breaks_the_dialogue_nor_gets_what_mcp_does_not_have(
     except NoForm:
         return
     for line in [*of.about(), of.prompt(of.default)]:
-        assert line.isprintable() or not set(line) & set("\n\r\x1b")
+        assert printable(line) == line
         assert len(line) < 1000
     try:
         value = of.value(text)
