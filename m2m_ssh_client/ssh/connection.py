@@ -207,7 +207,9 @@ class Connection:
     def _exchange_keys(self, host_key_algorithms: Sequence[str], deadline: float) -> Transport:
         self._phase = "connecting"
         link = self._link = self._reach(deadline)
-        transport = self._transport = Transport(link, self._settings.algorithms)
+        transport = self._transport = Transport(
+            link, self._settings.algorithms, self._connect_timeout
+        )
         self._check_not_closed()  # between the connect and the transport's making
         self._phase = "negotiating the encryption"
         transport.exchange_keys(host_key_algorithms, deadline)

@@ -31,8 +31,12 @@ class Transport(LoginTransport):
 
     key_exchange = ""  # the name of the one that was agreed upon
 
-    def __init__(self, sock: Any, wanted: Algorithms) -> None:
+    def __init__(self, sock: Any, wanted: Algorithms, exchange_timeout: float = 30.0) -> None:
+        """`exchange_timeout`, in seconds, is for each key exchange that comes after the first."""
         super().__init__(sock, packetizer_class=Packets)
+        self._exchange_timeout = exchange_timeout
+        # Who writes waits for the exchange, and learns from the connection's end that there is none to wait for.
+        self.clear_to_send_timeout = exchange_timeout + _SLACK
         self._host_key_algorithms: tuple[str, ...] = ()
         self._postponed: list[paramiko.Message] = []  # until new keys are there
         self.packets.take_data = self._take_data
@@ -96,8 +100,14 @@ class Transport(LoginTransport):
         else:
             raise paramiko.SSHException("The server does not finish the key exchange")
 
+    def _send_kex_init(self) -> None:
+        super()._send_kex_init()  # type: ignore[misc]  # not in the stubs
+        if self.initial_kex_done:
+            self.packets.deadline = time.monotonic() + self._exchange_timeout
+
     def _parse_newkeys(self, m: paramiko.Message) -> None:
         super()._parse_newkeys(m)  # type: ignore[misc]  # not in the stubs
+        self.packets.deadline = float("inf")
         postponed, self._postponed = self._postponed, []
         for message in postponed:
             self._send_user_message(message)

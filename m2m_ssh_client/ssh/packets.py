@@ -45,6 +45,8 @@ class Packets(Packetizer):
     """The lines before the first packet: RFC 4253 section 4.2."""
     before_waiting: tuple[Callable[[], None], ...] = ()
     """Called by the thread that receives, when it has dealt with all that it has read ahead."""
+    deadline = float("inf")
+    """On the monotonic clock: when the key exchange that is under way has to be over."""
     take_data: Callable[[int, bytes], bool] = staticmethod(lambda _channel, _data: False)
     """Takes data of this channel (RFC 4254 section 5.2); False if it is to go paramiko's longer way."""
 
@@ -179,6 +181,8 @@ class Packets(Packetizer):
         """Read ahead; False if nothing came in the time that the link gives it, a fraction of a second."""
         if self.handshake_timed_out():
             raise EOFError
+        if time.monotonic() > self.deadline:
+            raise paramiko.SSHException("The server does not finish the key exchange")
         for call in self.before_waiting:
             call()
         try:

@@ -13,6 +13,7 @@ import pytest
 from hostile.mallory import (
     CHANNEL_DATA,
     GLOBAL_REQUEST,
+    IGNORE,
     KEXINIT,
     REQUEST_FAILURE,
     Field,
@@ -159,3 +160,36 @@ def test_another_host_key_in_the_middle_ends_the_connection(keys: Keys, tmp_path
 
     case = Case("another host key", attack, "the host key changed within the connection")
     play(case, keys, tmp_path, "--no-reconnect")
+
+
+@pytest.mark.parametrize("options", [(), ("--no-reconnect",)], ids=["reconnect", "none"])
+def test_a_key_exchange_without_an_end_is_given_up_whatever_signs_of_life_there_are(
+    options: tuple[str, ...], keys: Keys, tmp_path: Path
+) -> None:
+    """Calls that cannot be sent meanwhile are answered as any that wait for a connection."""
+    under_way = threading.Event()
+
+    def live(server: Mallory) -> None:
+        while not server.over.wait(0.1):
+            server.send(IGNORE, "")
+
+    def begin(server: Mallory) -> object:
+        sock = server.sock
+        server.send_payload(kexinit())
+        sock.recv(1)  # of the answer, behind which nothing else may be sent
+        under_way.set()
+        server.beside(live)
+        return server.say_nothing_more()
+
+    server = Mallory(CHANNEL_DATA, lambda _: None)
+    with victim_of(server, keys, tmp_path, *options, patience="1.5") as victim:
+        assert "result" in victim.open()
+        server.attack = begin
+        sent = victim.ask("sent", "ping")
+        assert under_way.wait(ENOUGH)
+        for answer in victim.answers_to([sent, victim.ask("waiting", "ping")], PROMPT):
+            if options:
+                assert "does not finish the key exchange" in answer["error"]["message"]
+            else:
+                assert "result" in answer, answer
+        victim.end(1 if options else 0)
