@@ -11,7 +11,7 @@ import os
 import select
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 _FLUSH_TIME = 0.25
 _WATCH_INTERVAL = 1.0
 _AT_ONCE = 100  # lines
-_PIPE_SIZE = 1 << 20  # bytes: what a user may ask for without privileges
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,6 @@ async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator
 
         msvcrt.setmode(stdin, os.O_BINARY)
         msvcrt.setmode(stdout, os.O_BINARY)
-    for pipe in (stdin, stdout):
-        _widen(pipe)
     python_stdout, sys.stdout = sys.stdout, sys.stderr
     async with anyio.create_task_group() as tasks:
         from_host = FromThread()
@@ -73,20 +70,6 @@ async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator
             from_host.close()
             tasks.cancel_scope.cancel()
             sys.stdout = python_stdout
-
-
-if sys.platform == "linux":
-    import fcntl
-
-    def _widen(pipe: int) -> None:
-        """Let it hold more than 64 KiB, where it is a pipe: else long messages are hundreds of turns."""
-        with suppress(OSError):
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
-
-else:
-
-    def _widen(_pipe: int) -> None:
-        """Only Linux can."""
 
 
 def _read(stdin: int, max_line: int, from_host: FromThread) -> None:

@@ -97,7 +97,7 @@ class Packets(Packetizer):
                 if _DATA_AT + size == end and self.take_data(channel, packet[_DATA_AT:end]):
                     continue
             message = paramiko.Message(packet[2:end])
-            message.seqno = getattr(self, _NUMBER_IN) - 1
+            message.seqno = (getattr(self, _NUMBER_IN) - 1) & 0xFFFFFFFF
             return packet[1], message
         number, message = super().read_message()
         return number, message

@@ -138,13 +138,3 @@ if sys.platform != "win32":
                 os.write(pipes.stdout, bytes(65536))
         assert not _write_now(pipes.stdout, b"second\n")
         assert os.read(pipes.host_reads, 6) == b"first\n"
-
-
-if sys.platform == "linux":
-    import fcntl
-
-    async def test_the_pipes_of_the_host_are_widened(pipes: Pipes) -> None:
-        async with stdio(1000, pipes.stdin, pipes.stdout):
-            for end in (pipes.stdin, pipes.stdout):
-                assert fcntl.fcntl(end, fcntl.F_GETPIPE_SZ) > 65536
-            pipes.close(pipes.host_writes)
