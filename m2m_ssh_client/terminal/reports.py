@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,6 +116,12 @@ class _Bar(Progress):
             transient=True,
         )
 
+    def start(self) -> None:
+        with _printing:
+            if not self.live.is_started:
+                super().start()
+                self.refresh()
+
     def get_renderable(self) -> RenderableType:
         return Constrain(super().get_renderable(), max(1, self._to.width - _SPARE))
 
@@ -129,5 +136,11 @@ class _AboveBar(io.StringIO):
         return len(line)
 
 
+# A line that another thread writes while a bar appears would stand behind that: rich knows what to erase only once it
+# has drawn the bar for the first time.
+_printing = threading.RLock()
+
+
 def _print(to: Console, line: str, style: str = "") -> None:
-    to.print(Text(line, style=style), soft_wrap=True)
+    with _printing:
+        to.print(Text(line, style=style), soft_wrap=True)
