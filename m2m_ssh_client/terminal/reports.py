@@ -118,9 +118,11 @@ class _Bar(Progress):
 
     def start(self) -> None:
         with _printing:
-            if not self.live.is_started:
-                super().start()
-                self.refresh()
+            super().start()
+
+    def stop(self) -> None:
+        with _printing:
+            super().stop()
 
     def get_renderable(self) -> RenderableType:
         return Constrain(super().get_renderable(), max(1, self._to.width - _SPARE))
