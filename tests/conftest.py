@@ -10,8 +10,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from support import programs as programs  # keeps the environment as it was when pytest started
+
+# No test asserts a time, and none keeps anything for its next run.
+hypothesis.settings.register_profile("tests", database=None, deadline=None)
+hypothesis.settings.load_profile("tests")
 
 _THREAD_GRACE = 2.0  # seconds: what shutdown is allowed to take
 

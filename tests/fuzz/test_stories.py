@@ -99,7 +99,7 @@ STORIES = st.builds(
 )
 
 
-@settings(database=None, deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(STORIES)
 def test_whatever_both_sides_say_each_request_gets_one_answer(story: str) -> None:
     check(story.encode())

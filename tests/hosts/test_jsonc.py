@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from m2m_ssh_client.hosts.jsonc import JSONCError, parse
 
-many = settings(database=None, deadline=None, max_examples=300)
+many = settings(max_examples=300)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),

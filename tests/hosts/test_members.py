@@ -15,7 +15,7 @@ from m2m_ssh_client.hosts.members import with_member, without_member
 
 ENTRY = {"command": "/bin/x", "args": ["--host", "h"]}
 PATH = ("mcpServers", "lab")
-many = settings(database=None, deadline=None, max_examples=300)
+many = settings(max_examples=300)
 
 
 def value_of(text: str) -> Any:

@@ -609,5 +609,5 @@ class Survival(RuleBasedStateMachine):
         assert self.answered == self.asked
 
 
-Survival.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+Survival.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
 TestSurvival = Survival.TestCase

@@ -215,7 +215,7 @@ def test_a_bad_signature_is_an_agent_error(answer: bytes | None, words: str) -> 
         agent.sign(ED25519, b"data", "ssh-ed25519")
 
 
-@settings(database=None, deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.binary(min_size=1, max_size=200))
 def test_no_answer_raises_anything_but_an_agent_error(answer: bytes) -> None:
     with FakeAgent(lambda _: answer) as fake:

@@ -317,8 +317,6 @@ lines = st.builds(
 )
 files = st.lists(lines, max_size=6).map("".join)
 some = settings(
-    database=None,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

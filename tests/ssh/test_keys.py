@@ -346,7 +346,6 @@ def test_a_public_key_is_read_from_the_first_line_that_counts(text: str, good: b
             PublicKey.parse(text.encode())
 
 
-@settings(database=None, deadline=None)
 @given(st.lists(st.binary(max_size=9), max_size=5), st.binary(max_size=3))
 def test_strings_are_read_as_they_were_written(strings: list[bytes], rest: bytes) -> None:
     data = wire_strings(*strings)
@@ -356,7 +355,6 @@ def test_strings_are_read_as_they_were_written(strings: list[bytes], rest: bytes
             take_strings(data[:-1], len(strings))
 
 
-@settings(database=None, deadline=None)
 @given(st.binary(max_size=200))
 def test_no_blob_raises_anything_but_a_value_error(blob: bytes) -> None:
     for read in (
@@ -467,7 +465,7 @@ KEY_PARTS += [b"-----BEGIN RSA PRIVATE KEY-----\n", b"-----END RSA PRIVATE KEY--
 KEY_PARTS += [b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n", b"Proc-Type: 4,ENCRYPTED\n"]
 
 
-@settings(database=None, deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     content=st.binary(max_size=100) | st.lists(st.sampled_from(KEY_PARTS), max_size=9).map(b"".join)
 )

@@ -37,8 +37,6 @@ KINDS = {
     "rsa-pem-encrypted": ["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", PASSPHRASE],
 }
 quick = settings(
-    database=None,
-    deadline=None,
     derandomize=True,
     max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -580,7 +580,7 @@ pieces = st.one_of(
 )
 
 
-@settings(database=None, deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     content=pieces,
     host=st.text(min_size=1, max_size=20) | st.just(HOST),
@@ -603,7 +603,7 @@ def test_no_file_content_does_more_harm_than_a_refusal(
 looks_like_a_key = st.builds(encoded, st.just("ssh-ed25519"), st.binary(max_size=100))
 
 
-@settings(database=None, deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(text=st.text(max_size=100) | looks_like_a_key)
 def test_no_text_gets_more_out_of_the_parser_than_a_value_error(text: str) -> None:
     try:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from m2m_ssh_client.errors import UsageError
@@ -77,7 +77,6 @@ def test_a_value_of_another_type_is_a_usage_error_that_tells_the_way_out(
     assert value_of(":=[1]", schema) == [1]
 
 
-@settings(database=None, deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
 def test_forced_json_is_sent_as_it_is(value: Any) -> None:
     assert value_of(f":={json.dumps(value)}", {"type": "string"}) == value

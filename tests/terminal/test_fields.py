@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from m2m_ssh_client.terminal.fields import Field, NoForm, WrongAnswer, fields_of
@@ -176,7 +176,6 @@ SCHEMAS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(schema=SCHEMAS, name=st.text(), text=st.text())
 def test_no_schema_breaks_the_dialogue_nor_gets_what_mcp_does_not_have(
     schema: dict[str, Any], name: str, text: str

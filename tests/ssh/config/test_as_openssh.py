@@ -328,8 +328,6 @@ with_noise = st.lists(config_line() | noise, max_size=4).map("".join)
 
 
 @settings(
-    database=None,
-    deadline=None,
     max_examples=100,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -795,7 +795,7 @@ def test_a_long_file_is_read_in_no_time(folder: Folder) -> None:
     assert time.monotonic() - started < 10
 
 
-@settings(database=None, deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     data=st.binary(max_size=200)
     | st.lists(
