@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from paramiko.common import MSG_CHANNEL_DATA
 from paramiko.packet import NeedRekeyException, Packetizer
 
-_READ_AHEAD = 256 * 1024  # bytes
+_READ_AHEAD = 96 * 1024  # bytes
 
 _LONGEST_PACKET = 256 * 1024  # bytes
 _LONGEST_GREETING = 64 * 1024  # bytes: 255 of a version, and the lines before it
