@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import paramiko
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from paramiko.common import MSG_CHANNEL_DATA
+from paramiko.common import MSG_CHANNEL_DATA, cMSG_CHANNEL_DATA
 from paramiko.packet import NeedRekeyException, Packetizer
 
 _READ_AHEAD = 96 * 1024  # bytes
@@ -31,6 +31,17 @@ _LEAST_PADDING = 4  # RFC 4253 section 6
 # What paramiko counts as private: an authentication code of the other ciphers, which may follow, covers these numbers.
 _NUMBER_IN = "_Packetizer__sequence_number_in"
 _NUMBER_OUT = "_Packetizer__sequence_number_out"
+
+
+class ChannelData(paramiko.Message):
+    """Data for a channel (RFC 4254 section 5.2), in as many messages as it takes: all go to the link at once."""
+
+    def __init__(self, channel: int, data: memoryview, most: int) -> None:
+        """`most`: bytes of data in one message."""
+        super().__init__()
+        head = cMSG_CHANNEL_DATA + channel.to_bytes(4, "big")
+        parts = (data[at : at + most] for at in range(0, len(data), most))
+        self.messages = [(head, len(part).to_bytes(4, "big"), part) for part in parts]
 
 
 class Packets(Packetizer):
@@ -104,11 +115,16 @@ class Packets(Packetizer):
 
     def send_message(self, data: paramiko.Message) -> None:
         """All of it is with the link when this returns. Raises EOFError if that cannot be."""
+        messages = data.messages if isinstance(data, ChannelData) else [(data.asbytes(),)]
         with self._sending:
             if self._outbound is None:
-                super().send_message(data)
-            else:
-                self._send_packet(self._outbound, data.asbytes())
+                for parts in messages:
+                    super().send_message(paramiko.Message(b"".join(parts)))
+                return
+            packets: list[bytes] = []
+            for parts in messages:
+                packets += self._sealed(self._outbound, parts)
+            self.write_all(b"".join(packets))
 
     def set_inbound_cipher(self, block_engine: Any, *args: Any, **options: Any) -> None:
         super().set_inbound_cipher(block_engine, *args, **options)
@@ -145,16 +161,17 @@ class Packets(Packetizer):
             raise paramiko.SSHException("A packet without a message")
         return packet
 
-    def _send_packet(self, cipher: _AESGCM, message: bytes) -> None:
+    def _sealed(self, cipher: _AESGCM, parts: Sequence[bytes | memoryview]) -> tuple[bytes, bytes]:
+        """The length of a packet, and the packet."""
         if self._compress is not None:
-            message = self._compress(message)
-        padding = _LEAST_PADDING + -(1 + len(message) + _LEAST_PADDING) % _BLOCK
-        size = 1 + len(message) + padding
-        length = size.to_bytes(4, "big")
-        packet = cipher.sealed(b"".join((bytes((padding,)), message, os.urandom(padding))), length)
+            parts = (self._compress(b"".join(parts)),)
+        length = sum(map(len, parts))
+        padding = _LEAST_PADDING + -(1 + length + _LEAST_PADDING) % _BLOCK
+        size = (1 + length + padding).to_bytes(4, "big")
+        packet = cipher.sealed(b"".join((bytes((padding,)), *parts, os.urandom(padding))), size)
         setattr(self, _NUMBER_OUT, (getattr(self, _NUMBER_OUT) + 1) & 0xFFFFFFFF)
-        self.write_all(length + packet)
-        self._age(cipher, 4 + size + _TAG)
+        self._age(cipher, len(size) + len(packet))
+        return size, packet
 
     def _age(self, cipher: _AESGCM, size: int) -> None:
         """Ask for new keys when these have served for long enough."""

@@ -21,7 +21,7 @@ from paramiko.packet import NeedRekeyException, Packetizer
 from support.waiting import wait_until
 
 from m2m_ssh_client.ssh.handshake import Transport
-from m2m_ssh_client.ssh.packets import Packets
+from m2m_ssh_client.ssh.packets import ChannelData, Packets
 from m2m_ssh_client.ssh.settings import Algorithms
 
 KEY, NONCE = bytes(range(16)), bytes(range(100, 112))
@@ -36,8 +36,10 @@ class Pipe:
         self._sizes = sizes
         self.bytes = b""
         self._at = self._reads = 0
+        self.sends = 0
 
     def send(self, data: bytes) -> int:
+        self.sends += 1
         self.bytes += data
         return len(data)
 
@@ -111,6 +113,33 @@ def test_paramiko_reads_what_is_sent(contents: list[bytes]) -> None:
     for content in contents:
         ours.send_message(message(content))
     assert read(theirs, len(contents)) == contents
+
+
+@given(st.binary(max_size=300), st.integers(1, 100), st.booleans(), st.booleans())
+def test_data_for_a_channel_fill_messages_of_the_size_that_it_takes(
+    data: bytes, most: int, has_cipher: bool, is_compressed: bool
+) -> None:
+    pipe = Pipe()
+    theirs, ours = oracle(pipe), Packets(pipe)
+    if has_cipher:
+        encrypted(theirs)
+        encrypted(ours)
+    if is_compressed:
+        ours.set_outbound_compressor(ZlibCompressor())
+        theirs.set_inbound_compressor(ZlibDecompressor())
+    ours.send_message(ChannelData(7, memoryview(data), most))
+    parts = [data[at : at + most] for at in range(0, len(data), most)]
+    heads = [bytes((94, 0, 0, 0, 7)) + len(part).to_bytes(4, "big") for part in parts]
+    assert read(theirs, len(parts)) == [
+        head + part for head, part in zip(heads, parts, strict=True)
+    ]
+
+
+def test_data_for_a_channel_go_to_the_link_at_once() -> None:
+    pipe = Pipe()
+    ours = encrypted(Packets(pipe))
+    ours.send_message(ChannelData(7, memoryview(bytes(100_000)), 32_768))
+    assert pipe.sends == 1
 
 
 @given(st.binary(min_size=1, max_size=300))
