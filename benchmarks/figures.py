@@ -66,8 +66,8 @@ def _small(peer: Peer, port: int, env: Mapping[str, str]) -> Figures:
 def _large(peer: Peer, port: int, env: Mapping[str, str]) -> Figures:
     with Session(peer.argv(port), env) as session:
         session.begin()
-        down = LARGE / 1e6 / statistics.median(session.call(size_down=LARGE) for _ in range(3))
-        up = LARGE / 1e6 / statistics.median(session.call(size_up=LARGE) for _ in range(3))
+        down = LARGE / 1e6 / statistics.median(session.call(size_down=LARGE) for _ in range(5))
+        up = LARGE / 1e6 / statistics.median(session.call(size_up=LARGE) for _ in range(5))
         peak = session.memory("VmHWM")
         by_size = {size: _by_size(session, size) for size in SIZES}
     return {"down": down, "up": up, "peak_memory": peak, "by_size": by_size}

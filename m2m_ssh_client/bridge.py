@@ -20,7 +20,7 @@ import anyio
 
 from m2m_ssh_client.carrier import Carrier
 from m2m_ssh_client.errors import MessageTooLongError, SSHClientError
-from m2m_ssh_client.proxy.frames import LineSplitter
+from m2m_ssh_client.proxy.cut_through import LongLineSplitter
 from m2m_ssh_client.text import printable, shortened
 from m2m_ssh_client.threads import FromThread, ToThread, run_in_thread, start_thread
 
@@ -42,15 +42,19 @@ class Bridge:
 
     def __init__(self, carrier: Carrier, max_line: int) -> None:
         self._carrier = carrier
-        self._splitter = LineSplitter(max_line)
         self._too_long: MessageTooLongError | None = None
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._stderr_rest = b""
         self._owed = 0  # bytes that came and were not granted yet; guarded by the lock
         self._owing = threading.Lock()
         self.inbound = FromThread(on_taken=self._grant)
+        self.splitter = LongLineSplitter(max_line, self.inbound)
         self.outbound = ToThread(
-            "ssh-writer", carrier.write, carrier.close_write, carrier.write_now
+            "ssh-writer",
+            carrier.write,
+            carrier.close_write,
+            carrier.write_now,
+            carrier.write_some,
         )
 
     @property
@@ -97,7 +101,7 @@ class Bridge:
         if self._too_long is not None:
             return
         try:
-            lines = self._splitter.feed(data)
+            lines = self.splitter.feed(data)
         except MessageTooLongError as exc:
             self._too_long = exc
             self.inbound.end()
@@ -117,8 +121,8 @@ class Bridge:
         self._stderr_rest = rest
 
     def ended(self) -> None:
-        if self._splitter.pending:
-            logger.warning("the remote ended within a line (%d bytes)", self._splitter.pending)
+        if self.splitter.pending:
+            logger.warning("the remote ended within a line (%d bytes)", self.splitter.pending)
         if self._stderr_rest:
             self._show(self._stderr_rest)
             self._stderr_rest = b""

@@ -33,6 +33,9 @@ class Carrier(Protocol):
     def write_now(self, data: bytes) -> bool:
         """Write everything if that does not block; False if nothing was written. OSError as `write`. Any thread."""
 
+    def write_some(self, data: bytes) -> int:
+        """Write what does not block, and return how many bytes that was. OSError as `write`. Any thread."""
+
     def close_write(self) -> None:
         """End of file on its stdin."""
 

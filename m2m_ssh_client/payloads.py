@@ -18,6 +18,8 @@ _MOST = 500  # characters of a message
 class LoggingProxy(Proxy):
     """A proxy that logs what it hands on, its own messages too."""
 
+    cuts_through = False  # which is not handed on at once
+
     def _hand_on(self, output: Output) -> None:
         _log("remote", output.to_remote)
         _log("host", output.to_host)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -138,6 +138,10 @@ class FromThread:
                 self._room = anyio.Event()
             await self._room.wait()
 
+    def is_idle(self) -> bool:
+        """Whether nothing waits for the loop. The putting thread."""
+        return self._put == self._taken
+
     def end(self) -> None:
         """No more lines: the stream ends behind the last one. Any thread."""
         self._call_soon(self._send.close)
@@ -176,13 +180,20 @@ class FromThread:
             self._send.send_nowait(lines)
 
 
+class _Rest(list[bytes]):
+    """The parts of a line that are left to write."""
+
+
 class ToThread:
     """Lines that a thread writes, in the order in which they are put.
 
     `write` gets bytes with their line feeds; `finish` is called in the thread after the last write before an `end`.
     `write_now` is tried first, in the putting thread, for what is short while the writing thread has nothing to do: it
-    writes all at once and returns True, or nothing where that could block. If one of the three raises OSError,
-    nothing more is written and `failed` is set.
+    writes all at once and returns True, or nothing where that could block. `write_some` writes as many bytes as it can
+    without blocking, and returns their number. If one of these raises OSError, nothing more is written and `failed`
+    is set.
+
+    A line that is not complete yet can be written in parts: `begin`, `more` as often as one likes, `complete`.
     """
 
     def __init__(
@@ -191,15 +202,18 @@ class ToThread:
         write: Callable[[bytes], None],
         finish: Callable[[], None] = lambda: None,
         write_now: Callable[[bytes], bool] = lambda _: False,
+        write_some: Callable[[bytes], int] | None = None,
     ) -> None:
         self.finished = anyio.Event()
         self.failed = anyio.Event()
         self._call_soon = loop_caller()
         self._write = write
         self._write_now = write_now
+        self._write_some = write_some
         self._finish = finish
         self._queue: SimpleQueue[Lines | None] = SimpleQueue()
         self._unbegun: Lines = []
+        self._behind: Lines | None = None  # what waits for the end of a line that was begun
         self._waiting = 0  # bytes in the queue; guarded by the lock
         self._over = False  # nothing is written any more
         self._lock = threading.Lock()
@@ -220,17 +234,48 @@ class ToThread:
         """Once `finished` is set: the lines that were put and of which not a byte was handed to `write`."""
         with suppress(Empty):
             while True:
-                self._unbegun += self._queue.get_nowait() or []
-        return self._unbegun
+                self._unbegun += _whole_lines([self._queue.get_nowait() or []])
+        return self._unbegun + (self._behind or [])
 
     def put(self, lines: Lines) -> None:
         """Write these next, without waiting for it. Any thread; who uses several sees to the order."""
         size = _size(lines)
         with self._lock:
+            if self._behind is not None:
+                self._waiting += size
+                self._behind += lines
+                return
             if not self._waiting and size <= _SHORT and not self._over and self._written_now(lines):
                 return
             self._waiting += size
             self._queue.put(lines)
+
+    def begin(self) -> bool:
+        """Whether a line can be written in parts now. Any thread."""
+        with self._lock:
+            if self._write_some is None or self._waiting or self._over or self._behind is not None:
+                return False
+            self._behind = []
+            return True
+
+    def more(self, data: bytes) -> int:
+        """How many bytes of this part were written, without waiting. The rest is for the next part to begin with."""
+        with self._lock:
+            if self._over or self._write_some is None:
+                return 0
+            try:
+                return self._write_some(data)
+            except OSError:
+                self._fail()
+                return 0
+
+    def complete(self, rest: Lines) -> None:
+        """Write the parts that are left of the line, its line feed, and what was put in the meantime. Any thread."""
+        with self._lock:
+            behind, self._behind = self._behind or [], None
+            self._waiting += _size(rest)
+            self._queue.put(_Rest(rest))
+            self._queue.put(behind)
 
     async def room(self) -> None:
         """Wait while the thread is too far behind. In the loop."""
@@ -262,7 +307,7 @@ class ToThread:
         try:
             while (lines := self._queue.get()) is not None:
                 size = _size(lines)
-                waiting.extend(groups(lines))
+                waiting.extend([lines] if isinstance(lines, _Rest) else groups(lines))
                 del lines  # it may be long, and the next one long in coming
                 while waiting and not self._over:
                     self._write_group(waiting.popleft())
@@ -273,11 +318,15 @@ class ToThread:
                 self._finish()
         except OSError:
             self._fail()
-        self._unbegun = [line for group in waiting for line in group]
+        self._unbegun = _whole_lines(waiting)
         self._call_soon(self.finished.set)
 
     def _write_group(self, lines: Lines) -> None:
-        if len(lines[0]) > _LONG_LINE:  # a copy, only to append one byte, is not worth it
+        if isinstance(lines, _Rest):
+            for part in lines[:-1]:
+                self._write(part)
+            self._write(lines[-1] + b"\n")
+        elif len(lines[0]) > _LONG_LINE:  # a copy, only to append one byte, is not worth it
             self._write(lines[0])
             self._write(b"\n")
         else:
@@ -303,6 +352,10 @@ class ToThread:
 
 def _size(lines: Lines) -> int:
     return sum(map(len, lines)) + len(lines)
+
+
+def _whole_lines(groups: Iterable[Lines]) -> Lines:
+    return [line for group in groups if not isinstance(group, _Rest) for line in group]
 
 
 def groups(lines: Lines) -> Iterator[Lines]:

@@ -182,6 +182,89 @@ async def test_a_write_at_once_that_fails_is_told_too() -> None:
     assert not sink.has_room
 
 
+class Parts:
+    """Writes as many bytes of each part as it is told."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.most = 1000
+        self.writing, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
+        self.sink = ToThread("test", self._write, write_some=self._write_some)
+
+    def _write(self, data: bytes) -> None:
+        self.writing.set()
+        assert self.go_on.wait(10)
+        self.written.append(data)
+
+    def _write_some(self, data: bytes) -> int:
+        self.written.append(data[: self.most])
+        return min(self.most, len(data))
+
+
+async def test_a_line_can_be_written_in_parts_and_the_next_ones_wait_for_its_end() -> None:
+    parts = Parts()
+    sink = parts.sink
+    async with finishing(sink):
+        assert sink.begin()
+        assert not sink.begin()
+        assert sink.more(b"abc") == 3
+        parts.most = 2
+        assert sink.more(b"def") == 2
+        sink.put([b"next", b"one"])
+        sink.complete([b"f", b"ghi", b"j"])
+        sink.put([b"last"])
+    assert b"".join(parts.written) == b"abcdefghij\nnext\none\nlast\n"
+    assert parts.written[:2] == [b"abc", b"de"]
+
+
+async def test_a_line_is_not_begun_behind_what_the_thread_still_writes() -> None:
+    parts = Parts()
+    parts.go_on.clear()
+    sink = parts.sink
+    async with finishing(sink):
+        sink.put([b"first"])
+        assert await run_in_thread("test", lambda: parts.writing.wait(5))
+        assert not sink.begin()
+        parts.go_on.set()
+    whole_only = ToThread("test", parts.written.append)
+    async with finishing(whole_only):
+        assert not whole_only.begin()
+
+
+async def test_what_waited_for_the_end_of_a_line_is_unsent_and_the_line_is_not() -> None:
+    parts = Parts()
+    sink = parts.sink
+    assert sink.begin()
+    sink.more(b"begun")
+    sink.put([b"behind"])
+    assert sink.unsent == [b"behind"]
+    parts.go_on.clear()
+    sink.complete([b", part", b", end"])
+    assert await run_in_thread("test", lambda: parts.writing.wait(5))
+    sink.put([b"later"])
+    sink.close()
+    parts.go_on.set()
+    with anyio.fail_after(5):
+        await sink.finished.wait()
+    assert sink.unsent == [b"behind", b"later"]
+
+
+async def test_a_part_that_cannot_be_written_is_told_and_ends_all() -> None:
+    def write_some(_data: bytes) -> int:
+        raise BrokenPipeError
+
+    sink = ToThread("test", lambda _: None, write_some=write_some)
+    assert sink.begin()
+    assert sink.more(b"abc") == 0
+    with anyio.fail_after(5):
+        await sink.failed.wait()
+        await sink.finished.wait()
+    assert sink.more(b"abc") == 0
+    sink.complete([b"abc"])
+    assert sink.unsent == []
+
+
 # From a thread
 
 Tidy = Callable[[FromThread], FromThread]

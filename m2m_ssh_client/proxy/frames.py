@@ -350,12 +350,21 @@ class LineSplitter:
             lines = [line for line in lines if line]
         if rest:
             self._begun.write(rest)
-        if self.pending > self._limit or (lines and max(map(len, lines)) > self._limit):
+        self.check(max(self.pending, max(map(len, lines), default=0)))
+        return lines
+
+    def check(self, size: int) -> None:
+        """Raise MessageTooLongError if a line so long is."""
+        if size > self._limit:
             raise MessageTooLongError(
                 f"A message is longer than {self._limit} bytes",
                 "If that is right, allow more with --max-message-size.",
             )
-        return lines
+
+    def take_begun(self) -> bytes:
+        """Take away the line whose end has not come yet."""
+        begun, self._begun = self._begun.getvalue(), io.BytesIO()
+        return begun
 
 
 def message_line(**members: object) -> bytes:

@@ -31,6 +31,8 @@ from m2m_ssh_client.errors import (
     SSHClientError,
     UnreachableError,
 )
+from m2m_ssh_client.proxy.cut_through import CutThrough, LongLines
+from m2m_ssh_client.proxy.opening import Opening
 from m2m_ssh_client.proxy.recovery import Recovery
 from m2m_ssh_client.proxy.session import Output, Session, State
 from m2m_ssh_client.proxy.shell import shell_complains, shell_error
@@ -77,6 +79,8 @@ class Settings:
 class Proxy:
     """Relays between one host and one remote server. `run()` once; `stop()` at any time, in the loop."""
 
+    cuts_through = True
+
     def __init__(self, host: HostStreams, dial: Dial, settings: Settings) -> None:
         self._host = host
         self._dial = dial
@@ -89,6 +93,7 @@ class Proxy:
         )
         # Held for each step of the session until what it gave out is handed on: no line overtakes another.
         self._stepping = threading.Lock()
+        self._lines = LongLines(self._session)
         self._to_remote: ToThread | None = None
         self._undelivered: Lines = []  # what was for the remote while there was none
         self._clock_offset = 0.0
@@ -107,6 +112,8 @@ class Proxy:
         """
         self._clock_offset = anyio.current_time() - time.monotonic()
         self._host.inbound.take = self._take_from_host
+        if self.cuts_through and self._host.splitter is not None:
+            self._host.splitter.begin = self._begin_request
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._carry_from_host)
             tasks.start_soon(self._watch_host)
@@ -194,7 +201,7 @@ class Proxy:
         return failure, bridge
 
     def _lose(self, failure: SSHClientError, bridge: Bridge | None) -> Output:
-        return self._session.lost(failure.message, self._take_unsent(bridge), self._now())
+        return self._lines.lost(failure.message, self._take_unsent(bridge), self._now())
 
     def _take_unsent(self, bridge: Bridge | None) -> Lines:
         """What never left for a remote that is gone; a part of a step."""
@@ -252,7 +259,7 @@ class Proxy:
 
     async def _carry_from_host(self) -> None:
         async for lines in self._host.inbound:
-            await self._step(partial(self._session.from_host, lines, self._now()))
+            await self._step(partial(self._from_host, lines))
             del lines  # they may be long, and the next ones long in coming
             if self._session.state is not State.OPEN:
                 self._asked.set()
@@ -265,9 +272,11 @@ class Proxy:
         self, bridge: Bridge, recovery: Recovery, ended: anyio.Event
     ) -> None:
         bridge.inbound.take = partial(self._take_from_remote, bridge)
+        if self.cuts_through:
+            bridge.splitter.begin = partial(self._begin_answer, bridge)
         async for lines in bridge.inbound:
             state = self._session.state
-            await self._step(partial(self._session.from_remote, lines))
+            await self._step(partial(self._lines.from_remote, lines))
             del lines  # as above
             if self._session.process_answered:
                 recovery.answered()
@@ -283,7 +292,7 @@ class Proxy:
                 return False
             if self._session.state is not State.OPEN:
                 return False
-            self._hand_on(self._session.from_host(lines, self._now()))
+            self._hand_on(self._from_host(lines))
         return True
 
     def _take_from_remote(self, bridge: Bridge, lines: Lines) -> bool:
@@ -298,10 +307,29 @@ class Proxy:
                 return False
             if self._session.state is not State.OPEN or not self._session.process_answered:
                 return False
-            self._hand_on(self._session.from_remote(lines))
+            self._hand_on(self._lines.from_remote(lines))
         finally:
             self._stepping.release()
         return True
+
+    def _from_host(self, lines: Lines) -> Output:
+        return self._lines.from_host(lines, self._now(), self._to_remote)
+
+    def _begin_request(self, opening: Opening) -> CutThrough | None:
+        with self._stepping:
+            remote = self._to_remote
+            return None if remote is None else self._lines.begin_request(opening, remote)
+
+    def _begin_answer(self, bridge: Bridge, opening: Opening) -> CutThrough | None:
+        """Does not wait for long, as `_take_from_remote`."""
+        host = self._host.outbound
+        if not isinstance(host, ToThread) or not self._stepping.acquire(timeout=_STEP_TIME):
+            return None
+        try:
+            here = self._to_remote is bridge.outbound
+            return self._lines.begin_answer(opening, host) if here else None
+        finally:
+            self._stepping.release()
 
     def _now(self) -> float:
         """The loop's time, in any thread."""
@@ -370,7 +398,7 @@ class Proxy:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._leave_after_stop, tasks.cancel_scope)
             with anyio.move_on_after(_LINGER_TIME):
-                await self._step(partial(self._session.failed, reason))
+                await self._step(partial(self._lines.failed, reason))
                 self._changed()
                 if failure is not None and not self._session.process_answered:
                     await self._stopping.wait()

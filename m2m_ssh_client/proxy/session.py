@@ -110,6 +110,9 @@ class Output:
     to_host: list[bytes] = field(default_factory=list)
     to_remote: list[bytes] = field(default_factory=list)
 
+    def __add__(self, later: Output) -> Output:
+        return Output(self.to_host + later.to_host, self.to_remote + later.to_remote)
+
 
 class _Pending(msgspec.Struct, gc=False):
     method: str
@@ -222,6 +225,24 @@ class Session:
             if self._may_be_shell and self.state is State.GUARDED:
                 self._open(output)
         return output
+
+    def may_cut_request(self, message: Message) -> bool:
+        """Whether this request of the host may go on before all of it is known: none of it is wanted again."""
+        may_be_repeated = self._harmless_tools.believed
+        usual = self.state is State.OPEN and not self._may_be_shell
+        return usual and message.method == "tools/call" and not may_be_repeated
+
+    def may_cut_answer(self, message: Message) -> bool:
+        """The same for an answer of the remote: the host could not be spared to see that it was broken off."""
+        if message.id is None or message.method is not None or self.state is not State.OPEN:
+            return False
+        request = self._pending.get(message.id)
+        return request is not None and request.method == "tools/call" and request.frame is None
+
+    def break_off(self, id_: Id, reason: str) -> str:
+        """The answer to this request is ended before its end. What the host is to read then."""
+        self._pending.pop(id_, None)
+        return f"{reason.rstrip('.')}. {_MAY_HAVE_RUN}"
 
     def lost(self, reason: str, unsent: Iterable[bytes], now: float) -> Output:
         """The connection is gone, and another one is to come.

@@ -6,18 +6,19 @@ this process writes to `sys.stdout` lands on stderr.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import select
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
 
 from m2m_ssh_client.errors import MessageTooLongError
-from m2m_ssh_client.proxy.frames import LineSplitter
+from m2m_ssh_client.proxy.cut_through import LongLineSplitter
 from m2m_ssh_client.threads import READ_SIZE, FromThread, ToThread, start_thread
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,9 @@ _FLUSH_TIME = 0.25
 _WATCH_INTERVAL = 1.0
 _AT_ONCE = 100  # lines
 
+# The pipe is full; or the kernel cannot write without waiting, to this or at all.
+_NOT_NOW = (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+
 
 @dataclass(frozen=True)
 class HostStreams:
@@ -35,6 +39,8 @@ class HostStreams:
     inbound: FromThread
     outbound: FromThread | ToThread
     gone: anyio.Event
+    splitter: LongLineSplitter | None = None
+    """What makes lines of what the host sends, unless it sends lines."""
 
 
 @asynccontextmanager
@@ -56,12 +62,14 @@ async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator
             "host-writer",
             lambda data: _write(stdout, data),
             write_now=lambda data: _write_now(stdout, data),
+            write_some=_some_writer(stdout),
         )
+        splitter = LongLineSplitter(max_line, from_host)
         gone = anyio.Event()
-        start_thread("host-reader", lambda: _read(stdin, max_line, from_host))
+        start_thread("host-reader", lambda: _read(stdin, splitter, from_host))
         tasks.start_soon(_watch, stdout, to_host.failed, gone)
         try:
-            yield HostStreams(from_host, to_host, gone)
+            yield HostStreams(from_host, to_host, gone, splitter)
         finally:
             to_host.end()
             if not gone.is_set():
@@ -72,8 +80,7 @@ async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator
             sys.stdout = python_stdout
 
 
-def _read(stdin: int, max_line: int, from_host: FromThread) -> None:
-    splitter = LineSplitter(max_line)
+def _read(stdin: int, splitter: LongLineSplitter, from_host: FromThread) -> None:
     try:
         while chunk := os.read(stdin, READ_SIZE):
             lines = splitter.feed(chunk)
@@ -131,3 +138,26 @@ else:
             return False
         _write(stdout, data)
         return True
+
+
+if sys.platform == "linux":
+
+    def _some_writer(stdout: int) -> Callable[[bytes], int] | None:
+        if not hasattr(os, "RWF_NOWAIT"):  # Python was built where the C library had none
+            return None
+
+        def write_some(data: bytes) -> int:
+            # Without waiting, whatever the host's end of the pipe is set to: pwritev2(2). At -1: as write does.
+            try:
+                return os.pwritev(stdout, [data], -1, os.RWF_NOWAIT)
+            except OSError as exc:
+                if exc.errno in _NOT_NOW:
+                    return 0
+                raise
+
+        return write_some
+
+else:
+
+    def _some_writer(_stdout: int) -> Callable[[bytes], int] | None:
+        return None

@@ -11,12 +11,12 @@ class HarmlessTools:
     """What the answers to `tools/list` said. Believed only where the user allows it: a server may say anything."""
 
     def __init__(self, *, believed: bool) -> None:
-        self._believed = believed
+        self.believed = believed
         self._names: set[str] = set()
 
     def learn(self, answer: Message) -> None:
         """An answer to `tools/list` passes."""
-        if not self._believed:
+        if not self.believed:
             return
         tools = fields(answer.result).get("tools")
         for tool in tools if isinstance(tools, list) else ():

@@ -124,6 +124,16 @@ class ChannelCarrier:
         self.write(data)
         return True
 
+    def write_some(self, data: bytes) -> int:
+        rest = memoryview(data)
+        most = self._room_at_once()
+        while rest and self._can_send():
+            sent = self._send_data(rest[:most])
+            if not sent:
+                break
+            rest = rest[sent:]
+        return len(data) - len(rest)
+
     def close_write(self) -> None:
         with _as_os_error():
             self._channel.shutdown_write()
@@ -201,6 +211,14 @@ class ChannelCarrier:
             most = min(channel.out_max_packet_size, _PACKET)
             self._send(ChannelData(channel.remote_chanid, data[:size], most))
         return size
+
+    def _room_at_once(self) -> int:
+        """What the socket takes, if it takes anything: a third of its buffer, where half is for the kernel's own."""
+        sock = self._transport.sock
+        if sys.platform != "linux" or not isinstance(sock, socket.socket):
+            return _AT_ONCE
+        room = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 6
+        return min(max(_AT_ONCE, room), _MOST_AT_ONCE)
 
     def _message(self, kind: bytes) -> paramiko.Message:
         message = paramiko.Message()

@@ -46,6 +46,10 @@ class Far:
         self.write(data)
         return True
 
+    def write_some(self, data: bytes) -> int:
+        self.write(data)
+        return len(data)
+
     def close_write(self) -> None:
         if self.receiver is not None:
             self.receiver.ended()

@@ -189,6 +189,51 @@ def test_in_a_response_of_sixteen_megabytes(play: StartPlay, fault: Fault) -> No
     stage.end()
 
 
+@during(leave_out="trickle delay")
+def test_in_a_response_of_sixteen_megabytes_that_is_not_asked_for_again(
+    play: StartPlay, fault: Fault
+) -> None:
+    """The host has a part of it by then, which becomes the result of a failed call."""
+    stage = play(*(QUICK if fault.harmful else CALM))
+    stage.begin()
+    size = 16_000_000
+    broken = stage.network.when(
+        lambda link: link.received(TO_CLIENT) > size // 4, lambda: fault.begin(stage)
+    )
+    stage.host.ask_tool("big", "safe-big", bytes=size)
+    (big,) = stage.host.answers_to(["safe-big"])
+    assert broken.wait(PATIENT)
+    if "error" in big:  # the host was slow, and had nothing of it
+        assert MAY_HAVE_RUN in big["error"]["message"]
+    elif big["result"].get("isError"):
+        part, reason = (item["text"] for item in big["result"]["content"])
+        assert 0 < len(part) < size
+        assert MAY_HAVE_RUN in reason
+    else:
+        assert len(text_of(big)) == size
+    stage.assert_usable()
+    stage.end()
+
+
+@during(leave_out="trickle delay")
+def test_in_a_call_of_sixteen_megabytes(play: StartPlay, fault: Fault) -> None:
+    stage = play(*(QUICK if fault.harmful else CALM))
+    stage.begin()
+    size = 16_000_000
+    broken = stage.network.when(
+        lambda link: link.received(TO_SERVER) > size // 4, lambda: fault.begin(stage)
+    )
+    stage.host.ask_tool("count", "large", text="x" * size)
+    (answer,) = stage.host.answers_to(["large"])
+    assert broken.wait(PATIENT)
+    if "error" in answer:
+        assert MAY_HAVE_RUN in answer["error"]["message"]
+    else:
+        assert stage.books.executions["large"] == 1
+    stage.assert_usable()
+    stage.end()
+
+
 @during(leave_out="delay trickle")
 def test_with_a_question_held_by_the_host(play: StartPlay, fault: Fault) -> None:
     stage = play(*fault.options)

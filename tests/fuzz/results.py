@@ -44,6 +44,10 @@ class _Far:
         self.write(data)
         return True
 
+    def write_some(self, data: bytes) -> int:
+        self.write(data)
+        return len(data)
+
     def close_write(self) -> None:
         if self._receiver is not None:
             self._receiver.ended()

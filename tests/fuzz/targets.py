@@ -11,6 +11,12 @@ _JSON_RPC = (
     "resources/subscribe", "logging/setLevel", "io.modelcontextprotocol/subscriptionId", '"capabilities":{',
     "\\u2028", "\\ud800", "NaN", "1e999", "null", "true", "m2m-1:", "notifications/subscriptions/acknowledged",
 )  # fmt: skip
+_LONG_LINES = (
+    '"result":{"content":[{"type":"text","text":"',
+    '"params":{"arguments":{"text":"',
+    '"}]}}\\x0a',
+    "\\\\u",
+)
 _KEYS = (
     "ssh-ed25519 ", "ssh-rsa ", "ecdsa-sha2-nistp256 ", "-cert-v01@openssh.com", "sk-ssh-ed25519@openssh.com ",
     "AAAAC3NzaC1lZDI1NTE5AAAAI", "@revoked ", "@cert-authority ", "|1|", "host.example", "[host.example]:2222",
@@ -49,6 +55,8 @@ TARGETS = {
     "lines": Target("frames.check_line", _JSON_RPC, share=3),
     "splitter": Target("frames.check_splitter", longest=600),
     "session": Target("sessions.check", ("\\x0a>", "\\x0a<", "\\x0a+", "\\x0a-\\x0a+", *_JSON_RPC), 4096, share=8),
+    "long_answers": Target("long_lines.check_answers", _JSON_RPC + _LONG_LINES, longest=1200, share=3),
+    "long_requests": Target("long_lines.check_requests", _JSON_RPC + _LONG_LINES, longest=1200, share=2),
     "known_hosts": Target("host_keys.check_known_hosts", _KEYS, share=3),
     "host_name": Target("host_keys.check_host_name", _KEYS, longest=200),
     "revoked_keys": Target("host_keys.check_revoked_keys", _KEYS),

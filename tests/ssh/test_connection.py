@@ -33,6 +33,7 @@ from support.odd_ssh import (
     speaks_http,
 )
 from support.received import Received, read_all
+from support.waiting import wait_until
 
 from m2m_ssh_client.api import SSHServerParameters
 from m2m_ssh_client.demo.ssh_server import SSHServer
@@ -406,6 +407,41 @@ def test_five_megabytes_reach_a_slow_reader_whole(start: StartFar) -> None:
         size, digest = read_all(carrier).decode().split()
     assert int(size) == len(data)
     assert digest == hashlib.sha256(data).hexdigest()
+
+
+def test_what_is_written_without_waiting_comes_whole_too(start: StartFar) -> None:
+    data = bytes(range(256)) * (5 * 4096)
+    far = start(SLOW_READER)
+    with opened(far.connection()) as carrier:
+        written = 0
+
+        def write() -> bool:
+            nonlocal written
+            written += carrier.write_some(data[written:])
+            return written == len(data)
+
+        wait_until(write)
+        carrier.close_write()
+        size, digest = read_all(carrier).decode().split()
+    assert int(size) == len(data)
+    assert digest == hashlib.sha256(data).hexdigest()
+
+
+def test_to_a_remote_that_does_not_read_as_much_is_written_as_its_window_has_room_for(
+    start: StartFar,
+) -> None:
+    far = start(python("import time; time.sleep(60)"))
+    with opened(far.connection()) as carrier:
+        written = 0
+
+        def write() -> bool:
+            nonlocal written
+            written += carrier.write_some(bytes(10_000_000))
+            return written >= paramiko.common.DEFAULT_WINDOW_SIZE
+
+        wait_until(write)
+        assert carrier.write_some(bytes(10)) == 0
+        assert written == paramiko.common.DEFAULT_WINDOW_SIZE
 
 
 def test_twenty_megabytes_are_read_whole(start: StartFar) -> None:
