@@ -22,9 +22,8 @@ from anyio.lowlevel import current_token
 Lines = list[bytes]
 """Lines without their line feeds, in order."""
 
-READ_SIZE = 64 * 1024
-"""The most bytes taken in one read: as many as a pipe holds (pipe(7)). More cost more: memory for so much at once comes
-from the system each time."""
+READ_SIZE = 256 * 1024
+"""The most bytes taken in one read: large enough that long lines need few, small enough to bound a batch."""
 
 _LONG_LINE = 256 * 1024
 """A line of more bytes than this is written by itself."""

@@ -12,7 +12,7 @@ import os
 import select
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import anyio
@@ -55,6 +55,8 @@ async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator
 
         msvcrt.setmode(stdin, os.O_BINARY)
         msvcrt.setmode(stdout, os.O_BINARY)
+    if sys.platform == "linux":
+        _widen(stdin)
     python_stdout, sys.stdout = sys.stdout, sys.stderr
     async with anyio.create_task_group() as tasks:
         from_host = FromThread()
@@ -141,6 +143,13 @@ else:
 
 
 if sys.platform == "linux":
+    import fcntl
+
+    def _widen(stdin: int) -> None:
+        """Let the host's pipe hold what one read takes, and a long call come in few pieces: fcntl(2)."""
+        with suppress(OSError):  # it is no pipe, or the user has too many large ones
+            if fcntl.fcntl(stdin, fcntl.F_GETPIPE_SZ) < READ_SIZE:
+                fcntl.fcntl(stdin, fcntl.F_SETPIPE_SZ, READ_SIZE)
 
     def _some_writer(stdout: int) -> Callable[[bytes], int] | None:
         if not hasattr(os, "RWF_NOWAIT"):  # Python was built where the C library had none

@@ -29,7 +29,7 @@ _GRANT_SIZE = paramiko.common.DEFAULT_WINDOW_SIZE // 10
 # is 28 KiB at the least (tcp(7), tcp_wmem); elsewhere it need not be more than this.
 _AT_ONCE = 16 * 1024 if sys.platform == "linux" else 2048
 
-_MOST_AT_ONCE = 128 * 1024
+_MOST_AT_ONCE = 256 * 1024
 _PACKET = 32 * 1024  # bytes of data, which every server takes (RFC 4253 section 6.1)
 
 # A server that writes often fills many small packets: what one read brought of these goes on together. A packet of more

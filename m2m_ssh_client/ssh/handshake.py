@@ -40,6 +40,7 @@ class Transport(LoginTransport):
         self._host_key_algorithms: tuple[str, ...] = ()
         self._postponed: list[paramiko.Message] = []  # until new keys are there
         self.packets.take_data = self._take_data
+        self.packets.take_room = self._take_room
         algorithms.apply(self, wanted)
 
     @property
@@ -81,12 +82,25 @@ class Transport(LoginTransport):
 
     def _take_data(self, number: int, data: bytes) -> bool:
         """What paramiko does with a channel's data, but for a key exchange, where it may be out of order."""
-        its: Any = self  # the stubs leave its tables out
-        channel = None if its.in_kex else its._channels.get(number)
+        channel = self._open_channel(number)
         if channel is None:
             return False
         channel.in_buffer.feed(data)
         return True
+
+    def _take_room(self, number: int, size: int) -> bool:
+        """The same for a window that becomes wider."""
+        channel = self._open_channel(number)
+        if channel is None:
+            return False
+        with channel.lock:
+            channel.out_window_size += size
+            channel.out_buffer_cv.notify_all()
+        return True
+
+    def _open_channel(self, number: int) -> Any:
+        its: Any = self  # the stubs leave its tables out
+        return None if its.in_kex else its._channels.get(number)
 
     # Protected hooks of paramiko's.
 

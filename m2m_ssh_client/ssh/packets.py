@@ -15,7 +15,7 @@ from typing import Any
 import paramiko
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from paramiko.common import MSG_CHANNEL_DATA, cMSG_CHANNEL_DATA
+from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_WINDOW_ADJUST, cMSG_CHANNEL_DATA
 from paramiko.packet import NeedRekeyException, Packetizer
 
 _READ_AHEAD = 96 * 1024  # bytes
@@ -61,6 +61,9 @@ class Packets(Packetizer):
     take_data: Callable[[int, bytes], bool] = staticmethod(lambda _channel, _data: False)
     """Takes data of this channel (RFC 4254 section 5.2); False if it is to go paramiko's longer way."""
 
+    take_room: Callable[[int, int], bool] = staticmethod(lambda _channel, _size: False)
+    """The same for so many bytes more of this channel's window."""
+
     def __init__(self, link: Any) -> None:
         super().__init__(link)
         self._link = link
@@ -95,23 +98,31 @@ class Packets(Packetizer):
         return self._ahead[self._used - n : self._used]
 
     def read_message(self) -> tuple[int, paramiko.Message]:
-        """The number of the next message, and what follows it; nothing of what `take_data` takes.
+        """The number of the next message, and what follows it; nothing of what `take_data` or `take_room` takes.
 
         Raises SSHException for what is no packet, EOFError at the end, NeedRekeyException.
         """
         while self._inbound is not None:
             packet = self._next_packet(self._inbound)
             end = len(packet) - packet[0]
-            if packet[1] == MSG_CHANNEL_DATA and not self.need_rekey():
-                size = int.from_bytes(packet[6:_DATA_AT], "big")
-                channel = int.from_bytes(packet[2:6], "big")
-                if _DATA_AT + size == end and self.take_data(channel, packet[_DATA_AT:end]):
-                    continue
+            if not self.need_rekey() and self._is_taken(packet, end):
+                continue
             message = paramiko.Message(packet[2:end])
             message.seqno = (getattr(self, _NUMBER_IN) - 1) & 0xFFFFFFFF
             return packet[1], message
         number, message = super().read_message()
         return number, message
+
+    def _is_taken(self, packet: bytes, end: int) -> bool:
+        channel = int.from_bytes(packet[2:6], "big")
+        size = int.from_bytes(packet[6:_DATA_AT], "big")
+        if packet[1] == MSG_CHANNEL_DATA and end == _DATA_AT + size:
+            return self.take_data(channel, packet[_DATA_AT:end])
+        return (
+            packet[1] == MSG_CHANNEL_WINDOW_ADJUST
+            and end == _DATA_AT
+            and self.take_room(channel, size)
+        )
 
     def send_message(self, data: paramiko.Message) -> None:
         """All of it is with the link when this returns. Raises EOFError if that cannot be."""

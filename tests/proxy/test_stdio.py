@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from m2m_ssh_client.proxy.stdio import _write_now, stdio
-from m2m_ssh_client.threads import run_in_thread
+from m2m_ssh_client.threads import READ_SIZE, run_in_thread
 
 pytestmark = pytest.mark.anyio
 
@@ -138,3 +138,16 @@ if sys.platform != "win32":
                 os.write(pipes.stdout, bytes(65536))
         assert not _write_now(pipes.stdout, b"second\n")
         assert os.read(pipes.host_reads, 6) == b"first\n"
+
+
+if sys.platform == "linux":
+    import fcntl
+
+    @pytest.mark.parametrize("before", [64 * 1024, READ_SIZE, 4 * READ_SIZE])
+    async def test_the_hosts_pipe_holds_what_one_read_takes_or_more(
+        pipes: Pipes, before: int
+    ) -> None:
+        fcntl.fcntl(pipes.stdin, fcntl.F_SETPIPE_SZ, before)
+        async with stdio(1000, pipes.stdin, pipes.stdout):
+            assert fcntl.fcntl(pipes.stdin, fcntl.F_GETPIPE_SZ) == max(before, READ_SIZE)
+            pipes.close(pipes.host_writes)

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import paramiko
@@ -16,6 +17,7 @@ from support.received import Received
 from m2m_ssh_client.ssh.channel import ChannelCarrier
 from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.handshake import Transport
+from m2m_ssh_client.ssh.packets import ChannelData, Packets
 from m2m_ssh_client.ssh.settings import Algorithms
 
 ENOUGH = 10.0  # seconds
@@ -44,9 +46,8 @@ class Session:
         self._near.exchange_keys(HOST_KEYS, time.monotonic() + ENOUGH)
         self._near.auth_none("user")
         # The connection is asked only how it ended.
-        self.carrier = ChannelCarrier(
-            cast("Connection", None), self._near, self._near.open_session()
-        )
+        self._near_channel = self._near.open_session()
+        self.carrier = ChannelCarrier(cast("Connection", None), self._near, self._near_channel)
         channel = self._far.accept(ENOUGH)
         assert channel is not None
         self.channel = channel
@@ -54,6 +55,15 @@ class Session:
     def sync(self) -> None:
         """Until the near side has looked at everything that was sent."""
         self._far.global_request("are-you-there@test", wait=True)
+
+    def far_side_takes(self, size: int) -> None:
+        self._near_channel.out_max_packet_size = size
+
+    @contextmanager
+    def exchanging_keys(self) -> Iterator[None]:
+        self._near.clear_to_send.clear()
+        yield
+        self._near.clear_to_send.set()
 
     def close(self) -> None:
         self._near.close()
@@ -150,3 +160,33 @@ def test_what_is_given_back_keeps_a_long_answer_going(session: Session) -> None:
     session.channel.sendall(bytes(10 * DEFAULT_WINDOW_SIZE))
     session.channel.close()
     assert len(received.to_the_end()[0]) == 10 * DEFAULT_WINDOW_SIZE
+
+
+def test_nothing_is_written_at_once_while_keys_are_exchanged(session: Session) -> None:
+    with session.exchanging_keys():
+        assert session.carrier.write_some(b"some") == 0
+        assert not session.carrier.write_now(b"now")
+    assert session.carrier.write_some(b"some") == 4
+    assert session.carrier.write_now(b"now")
+    assert session.channel.recv(4) + session.channel.recv(3) == b"somenow"
+
+
+@pytest.mark.parametrize(
+    ("takes", "largest"), [(5000, 5000), (32 * 1024, 32 * 1024), (1 << 30, 32 * 1024)]
+)
+def test_no_message_has_more_data_than_the_far_side_takes_or_every_server_must(
+    takes: int, largest: int, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    send = Packets.send_message
+
+    def noted(self: Packets, message: paramiko.Message) -> None:
+        if isinstance(message, ChannelData):
+            sizes.extend(len(part) for _, _, part in message.messages)
+        send(self, message)
+
+    monkeypatch.setattr(Packets, "send_message", noted)
+    session.far_side_takes(takes)
+    session.carrier.write(bytes(100_000))
+    assert sum(sizes) == 100_000
+    assert max(sizes) == largest

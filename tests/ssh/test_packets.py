@@ -228,6 +228,34 @@ def test_data_that_says_a_wrong_size_of_itself_is_not_taken(size: int) -> None:
     assert ours.read_message()[0] == 94
 
 
+def window_message(channel: int, size: int, more: bytes = b"") -> paramiko.Message:
+    made = paramiko.Message()
+    made.add_byte(b"\x5d")  # SSH_MSG_CHANNEL_WINDOW_ADJUST
+    made.add_int(channel)
+    made.add_int(size)
+    made.add_bytes(more)
+    return made
+
+
+def test_a_wider_window_is_taken_in_the_same_way_and_none_that_says_more() -> None:
+    pipe = Pipe()
+    theirs, ours = encrypted(oracle(pipe)), encrypted(Packets(pipe))
+    taken: list[tuple[int, int]] = []
+
+    def take(channel: int, size: int) -> bool:
+        taken.append((channel, size))
+        return channel == 7
+
+    ours.take_room = take
+    theirs.send_message(window_message(7, 1))
+    theirs.send_message(window_message(7, 0xFFFFFFFF))
+    theirs.send_message(window_message(8, 2))
+    theirs.send_message(window_message(7, 3, b"more"))
+    assert ours.read_message()[0] == 93
+    assert ours.read_message()[0] == 93
+    assert taken == [(7, 1), (7, 0xFFFFFFFF), (8, 2)]
+
+
 def test_before_it_waits_for_more_it_says_so_also_within_a_packet() -> None:
     pipe = Pipe()
     theirs, ours = encrypted(oracle(pipe)), encrypted(Packets(pipe))
