@@ -98,7 +98,7 @@ def _message_of(line: bytes) -> Message | None:
 def _walk(text: bytes) -> tuple[int, tuple[tuple[bytes, bytes | None], ...]] | None:
     """Where in the text the string begins that does not end in it, and the nesting there."""
     nesting: list[tuple[bytes, bytes | None]] = []
-    at, last, name = 0, b"", b""
+    at, name = 0, b""
     while match := _TOKEN.match(text, at):
         string, mark = match.groups()
         at = match.end()
@@ -111,11 +111,8 @@ def _walk(text: bytes) -> tuple[int, tuple[tuple[bytes, bytes | None], ...]] | N
         elif mark == b":" and nesting:
             nesting[-1] = nesting[-1][0], name
         name = string or b""
-        last = mark or b""
     rest = text[at:].lstrip(_SPACE)
     if not nesting or nesting[0][0] != b"}" or not rest.startswith(b'"'):
-        return None
-    if nesting[-1][0] == b"}" and last != b":":  # a name
         return None
     return len(text) - len(rest) + 1, tuple(nesting)
 

@@ -91,12 +91,20 @@ def test_an_answer_that_breaks_off_is_a_failed_calls_result_with_what_had_come()
     }
 
 
-def test_an_image_that_breaks_off_is_a_complete_item_still() -> None:
-    item = {"type": "image", "data": LONG, "mimeType": "image/png"}
-    line = json.dumps({"jsonrpc": "2.0", "id": 7, "result": {"content": [item]}}).encode()
+@pytest.mark.parametrize(
+    ("members", "type_"),
+    [
+        ({"type": "image", "data": LONG, "mimeType": "image/png"}, "application/octet-stream"),
+        ({"type": "image", "mimeType": "image/png", "data": LONG}, "image/png"),
+    ],
+)
+def test_an_image_that_breaks_off_is_a_complete_item_still(
+    members: dict[str, str], type_: str
+) -> None:
+    line = json.dumps({"jsonrpc": "2.0", "id": 7, "result": {"content": [members]}}).encode()
     opening = opening_of(line)
     first, _ = json.loads(opening.line + b"AAAA" + opening.failing("lost"))["result"]["content"]
-    assert first == {"type": "image", "data": "AAAA", "mimeType": "application/octet-stream"}
+    assert first == {"type": "image", "data": "AAAA", "mimeType": type_}
 
 
 @given(
