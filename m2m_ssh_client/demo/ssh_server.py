@@ -29,6 +29,8 @@ from paramiko.common import (
     OPEN_SUCCEEDED,
 )
 
+from m2m_ssh_client.ssh.packets import Packets
+
 logger = logging.getLogger(__name__)
 
 CommandFor = Callable[[str, "str | None"], "Sequence[str] | None"]
@@ -105,7 +107,7 @@ class SSHServer:
     def _connected(self, connection: socket.socket, address: tuple[str, int]) -> None:
         self.events(f"connection from {address[0]} port {address[1]}")
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        transport = paramiko.Transport(connection)
+        transport = paramiko.Transport(connection, packetizer_class=Packets)
         transport.add_server_key(self.host_key)
         # An event makes this return at once; how the negotiation goes, the transport's thread sees.
         transport.start_server(event=threading.Event(), server=_Connection(self, transport))

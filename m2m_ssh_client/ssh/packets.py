@@ -76,6 +76,10 @@ class Packets(Packetizer):
         self._compress: Callable[[bytes], bytes] | None = None
         self._decompress: Callable[[bytes], bytes] | None = None
 
+    def close(self) -> None:
+        super().close()
+        self.complete_handshake()  # or a thread would wait for that, as long as it might have taken
+
     def readline(self, timeout: float) -> str:
         """A line of the greeting, or the version. `timeout` in seconds; raises TimeoutError, SSHException, EOFError."""
         deadline = time.monotonic() + timeout

@@ -430,3 +430,12 @@ def test_a_channel_that_ends_while_keys_are_exchanged_holds_nothing_up() -> None
         assert channel.closed
         assert echo(near, far, b"some") == b"some"
         wait_until(lambda: there not in channels(far))  # our end has said so, too
+
+
+def test_an_end_before_keys_are_exchanged_leaves_no_thread_that_waits() -> None:
+    packets = Packets(Pipe())
+    before = threading.active_count()
+    packets.start_handshake(ENOUGH)
+    assert threading.active_count() == before + 1
+    packets.close()
+    wait_until(lambda: threading.active_count() == before)
