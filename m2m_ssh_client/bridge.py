@@ -73,6 +73,10 @@ class Bridge:
             return self._too_long
         return await run_in_thread("ssh-ending", self._carrier.ending)
 
+    def begun_line(self) -> bytes:
+        """Take the last line if the far side ended without ending it. After the end of `inbound`."""
+        return self.splitter.take_begun()
+
     async def shut_down(self, ended: anyio.Event, deadline: float) -> None:
         """End of file to the far side, then signals if it stays (MCP's shutdown of a stdio server).
 
@@ -121,8 +125,6 @@ class Bridge:
         self._stderr_rest = rest
 
     def ended(self) -> None:
-        if self.splitter.pending:
-            logger.warning("the remote ended within a line (%d bytes)", self.splitter.pending)
         if self._stderr_rest:
             self._show(self._stderr_rest)
             self._stderr_rest = b""

@@ -62,6 +62,10 @@ class ConnectionLostError(SSHClientError):
     permanent = False
 
 
+class SilentConnectionError(ConnectionLostError):
+    """The other end has shown no sign of life for too long."""
+
+
 class HostKeyError(SSHClientError):
     """The machine's host key is unknown, different from the one on file, or revoked."""
 

@@ -21,9 +21,9 @@ from m2m_ssh_client.proxy.frames import (
     is_id,
     message_line,
     parse,
-    shell_safe,
 )
 from m2m_ssh_client.proxy.shell import shell_complains, shell_error
+from m2m_ssh_client.proxy.spelling import shell_safe
 from m2m_ssh_client.text import printable, shortened
 
 _MOST_KEPT = 20  # lines of noise

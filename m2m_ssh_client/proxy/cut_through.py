@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from m2m_ssh_client.proxy.frames import LineSplitter
+from m2m_ssh_client.proxy.frames import LineSplitter, NotJSONError, NotJSONRPCError, parse
 from m2m_ssh_client.proxy.opening import Opening, StringReader, read_opening
 from m2m_ssh_client.proxy.session import Output, Session
 from m2m_ssh_client.threads import FromThread, Lines, ToThread
@@ -118,6 +118,10 @@ class LongLineSplitter:
             self._ask()
         return lines
 
+    def take_begun(self) -> bytes:
+        """Take the line whose end has not come, unless some of it has gone on."""
+        return b"" if self._passed else self._splitter.take_begun()
+
     def _ask(self) -> None:
         begun = self._splitter.take_begun()
         found = read_opening(begun)
@@ -173,16 +177,19 @@ class LongLines:
             return self._session.from_remote(lines)
         end, others = lines[0][1:], lines[1:]
         line = through.opening.line + end
-        if any(each is line for each in self._session.from_remote([line]).to_host):
+        self._session.from_remote([line])
+        try:
+            parse(line)
+        except (NotJSONError, NotJSONRPCError):
+            self._break_off("The remote server's answer is not valid JSON-RPC")
+        else:  # even if the host has called the request back meanwhile: it has the beginning
             self._answer = None
             through.complete(end)
-        else:
-            self._break_off("The remote server's answer is not valid JSON-RPC")
         return self._session.from_remote(others)
 
-    def lost(self, reason: str, unsent: Lines, now: float) -> Output:
+    def lost(self, reason: str, unsent: Lines, now: float, *, ended: bool) -> Output:
         self._break_off(reason)
-        return self._session.lost(reason, unsent, now)
+        return self._session.lost(reason, unsent, now, ended=ended)
 
     def failed(self, reason: str) -> Output:
         self._break_off(reason)

@@ -86,14 +86,16 @@ class _LooseMessage(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(Message).decode
 _decode_loosely = msgspec.json.Decoder(_LooseMessage | list[_LooseMessage]).decode
 
-_LONGEST_OBJECTS = 1024 * 1024
+LONGEST_OBJECTS = 1024 * 1024
 """Bytes of JSON that may become Python objects: these can be twenty-five times as large (`[[],[],…]`)."""
 
 _LONGEST_ID = 4096
+_LARGEST_FLOAT_ID = 2.0**63
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def parse(line: bytes) -> Frame:
-    """The frame that a line holds.
+    """Read the frame that a line holds, which is the line itself without a byte order mark.
 
     Raises NotJSONError or NotJSONRPCError; nothing else, whatever the bytes.
     """
@@ -114,14 +116,14 @@ def _check_utf8(line: bytes) -> None:
     """msgspec does not look inside what it skips. Raises ValueError."""
     if line.isascii():
         return
-    if len(line) <= _LONGEST_OBJECTS:
+    if len(line) <= LONGEST_OBJECTS:
         line.decode()
         return
     # In pieces, as a text can be four times as large as its bytes.
     decode = codecs.getincrementaldecoder("utf-8")().decode
     view = memoryview(line)
-    for at in range(0, len(view), _LONGEST_OBJECTS):
-        decode(view[at : at + _LONGEST_OBJECTS])
+    for at in range(0, len(view), LONGEST_OBJECTS):
+        decode(view[at : at + LONGEST_OBJECTS])
     decode(b"", final=True)
 
 
@@ -130,12 +132,20 @@ def is_id(value: object) -> TypeGuard[Id]:
     return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
+def as_id(value: object) -> Id | None:
+    """Return the id that a JSON value is; None for what MCP allows as none. `1.0` and `1e0` are the integer 1."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_FLOAT_ID:
+        return int(value)
+    return value if is_id(value) else None
+
+
 def _parse_slowly(line: bytes) -> Frame:
     """What the strict, fast decoder of one plain message refuses: batches, and JSON's rarer forms.
 
-    (Lone surrogates as escapes, ids of other types.)
+    (Lone surrogates as escapes, ids of other types, a byte order mark, which RFC 8259 section 8.1 lets us ignore.)
     """
-    if len(line) > _LONGEST_OBJECTS:
+    line = line.removeprefix(_BYTE_ORDER_MARK)
+    if len(line) > LONGEST_OBJECTS:
         return Frame(line, _loosely(line))
     value = _load(line)
     items = value if isinstance(value, list) else [value]
@@ -147,10 +157,8 @@ def _parse_slowly(line: bytes) -> Frame:
         raise NotJSONError(str(exc)) from exc
 
 
-# Escapes of lone surrogates, and what Python writes for numbers that JSON has none for: other readers refuse both.
-# Where these stand in a string, or are no lone ones, is not asked.
+# Escapes of lone surrogates, which other readers refuse. Where they are no lone ones is not asked.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-_NO_NUMBER = re.compile(rb"(?<=[\[:,\s])-?(?:NaN|Infinity)(?=[\],}\s])")
 
 
 def _loosely(line: bytes) -> tuple[Message, ...]:
@@ -203,12 +211,12 @@ def _message(
         if id_ is msgspec.UNSET or not (result or error):
             raise NotJSONRPCError("neither a method nor an answer")
         method = None
-    return Message(id_ if is_id(id_) else None, method, params, result, error)
+    return Message(as_id(id_), method, params, result, error)
 
 
 def fields(text: JSONText) -> dict[str, Any]:
     """The members of an object in JSON text; empty if it is anything else, or longer than a mebibyte."""
-    if len(memoryview(text)) > _LONGEST_OBJECTS:
+    if len(memoryview(text)) > LONGEST_OBJECTS:
         return {}
     try:
         value = _load(bytes(text))
@@ -248,20 +256,39 @@ def rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
 
 
 def _rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
-    try:
-        messages = _decode_members(line)
-    except ValueError:  # JSON's rarer forms
-        if len(line) > _LONGEST_OBJECTS:
-            return line
-        value = _load(line)
-        as_text = [
-            {name: raw_json(item[name]) for name in item}
-            for item in (value if isinstance(value, list) else [value])
-        ]
-        messages = as_text if isinstance(value, list) else as_text[0]
+    messages = _members_of(line)
     if isinstance(messages, dict):
         return _changed(messages, change)
     return b"[" + b",".join(_changed(message, change) for message in messages) + b"]"
+
+
+def _members_of(line: bytes) -> Members | list[Members]:
+    """Raises NotJSONError, and RecursionError."""
+    members: Members | list[Members]
+    with suppress(ValueError):  # JSON's rarer forms
+        members = _decode_members(line)
+        return members
+    if len(line) > LONGEST_OBJECTS:
+        raise NotJSONError("too long to be read slowly")
+    value = _load(line)
+    as_text = [
+        {name: raw_json(item[name]) for name in item}
+        for item in (value if isinstance(value, list) else [value])
+    ]
+    return as_text if isinstance(value, list) else as_text[0]
+
+
+def unusable_ids(frame: Frame) -> list[bool]:
+    """Tell for each message whether it is a request under an id that MCP does not allow: null, or a fraction."""
+    nameless = [m.method is not None and m.id is None for m in frame.messages]
+    if not any(nameless) or b'"id"' not in frame.line:
+        return [False] * len(nameless)
+    try:
+        found = _members_of(frame.line)
+    except (NotJSONError, RecursionError):
+        return [False] * len(nameless)
+    items = found if isinstance(found, list) else [found]
+    return [less and "id" in item for less, item in zip(nameless, items, strict=True)]
 
 
 def _changed(message: Members, change: Callable[[Members], None]) -> bytes:
@@ -302,23 +329,6 @@ def _finite(number: str) -> float:
 
 
 _decode_anything = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
-
-
-def id_of_broken_answer(line: bytes) -> Id | None:
-    """The id of a response that Python's json reads and the JSON standard does not allow (it holds a NaN)."""
-    if len(line) > _LONGEST_OBJECTS:
-        with suppress(NotJSONError, NotJSONRPCError):
-            message, *more = _loosely(_NO_NUMBER.sub(b"null", line))
-            return message.id if message.is_response and not more else None
-        return None
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict) or "method" in value or not value.keys() & {"result", "error"}:
-        return None
-    id_ = value.get("id")
-    return id_ if is_id(id_) else None
 
 
 class LineSplitter:
@@ -367,6 +377,12 @@ class LineSplitter:
         return begun
 
 
+def answer_line(id_: Id, answer: Message) -> bytes:
+    """Write the same answer under another id."""
+    name, value = (b"result", answer.result) if answer.result else (b"error", answer.error)
+    return b'{"jsonrpc":"2.0","id":%b,"%b":%b}' % (bytes(raw_json(id_)), name, bytes(value))
+
+
 def message_line(**members: object) -> bytes:
     """A message of the proxy's own, as a line of ASCII."""
     return json.dumps({"jsonrpc": "2.0", **members}, separators=(",", ":")).encode()
@@ -375,46 +391,3 @@ def message_line(**members: object) -> bytes:
 def error_line(id_: Id | None, code: int, message: str) -> bytes:
     """An error response of the proxy's own, as a line."""
     return message_line(id=id_, error={"code": code, "message": message})
-
-
-# A JSON string literal, and outside of strings any white space.
-_STRING_OR_SPACE = re.compile(rb'"((?:[^"\\]|\\.)*)"|[ \t\r]+', re.DOTALL)
-_UNSAFE = re.compile(r'\\["\\/]|[^A-Za-z0-9 _.,:@\\-]')
-# Line breaks to Python's str.splitlines, though not to JSON: U+0085, U+2028, U+2029 in UTF-8.
-_UNICODE_LINE_BREAK = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
-
-
-def shell_safe(line: bytes) -> bytes:
-    """The same JSON, spelt so that a shell that gets it by mistake can do nothing with it.
-
-    In strings, every character that means something to any shell (`$`, backquote, `;`, `!`, quotes, …) becomes
-    a JSON escape; white space between tokens goes. What is left is one word that names no command.
-    """
-    return _STRING_OR_SPACE.sub(_spell_safely, line)
-
-
-def _spell_safely(match: re.Match[bytes]) -> bytes:
-    literal = match.group(1)
-    if literal is None:
-        return b""
-    return b'"' + _UNSAFE.sub(_escape, literal.decode("utf-8")).encode("ascii") + b'"'
-
-
-def _escape(match: re.Match[str]) -> str:
-    """One character, or an escape of one of `"`, `\\`, `/`, as JSON's \\uXXXX (UTF-16)."""
-    units = match.group()[-1].encode("utf-16-be")
-    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
-
-
-def without_unicode_line_breaks(line: bytes) -> bytes:
-    """The same JSON with U+0085, U+2028 and U+2029 escaped.
-
-    m2m-mcp-server-ssh-server cuts its input with Python's universal line breaks and would split such a message.
-    """
-    if line.isascii():
-        return line
-    return _UNICODE_LINE_BREAK.sub(lambda m: _escape_bytes(m.group()), line)
-
-
-def _escape_bytes(character: bytes) -> bytes:
-    return f"\\u{ord(character.decode()):04x}".encode()

@@ -85,6 +85,34 @@ def read_opening(begun: bytes) -> tuple[Opening, bytes] | None:
     return None if rest else (Opening(line, message, nesting), content)
 
 
+def read_head(text: bytes) -> dict[bytes, bytes]:
+    """Read the members of an object of which the text has at least the beginning, as far as its first 4 KiB tell.
+
+    Names are as they are written. Values are JSON text, empty for objects, arrays, and what may go on behind the text.
+    """
+    members: dict[bytes, bytes] = {}
+    text = text[:_LONGEST]
+    at = depth = 0
+    last, name = b"", None
+    while match := _TOKEN.match(text, at):
+        string, mark = match.groups()
+        at = match.end()
+        if mark in (b",", b"}") and depth == 1 and name is not None:
+            members[name], name = last, None
+        if mark in _CLOSERS:
+            depth += 1
+        elif mark in (b"}", b"]"):
+            depth -= 1
+        elif mark == b":" and depth == 1 and string is None:
+            name, last = last[1:-1], b""
+            members[name] = b""
+        if depth == 0:
+            break
+        if depth == 1:
+            last = b"" if mark else match.group().strip()
+    return members
+
+
 def _message_of(line: bytes) -> Message | None:
     """The message; a request may have its `jsonrpc` later, where SDKs write it."""
     with suppress(NotJSONError, NotJSONRPCError):

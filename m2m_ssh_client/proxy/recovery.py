@@ -17,6 +17,8 @@ _FIRST_DELAY = 0.5
 _LONGEST_DELAY = 30.0
 _RESTARTS = 3
 _RESTART_WINDOW = 60.0
+# A machine that boots, a container that is not up yet: how long a command that has worked may end before it answers.
+_EARLY_END_TIME = 300.0
 
 
 class Recovery:
@@ -36,12 +38,15 @@ class Recovery:
     ) -> None:
         self._enabled = enabled
         self._give_up = now + start_time
+        self._early_ends_until: float | None = None
         self._lost_time = lost_time
         self._rng = rng
         self._delays = delays(rng)
         self._working = False  # the present connection has carried an answer
         self._worked = False  # so has any connection
         self._restarts: deque[float] = deque(maxlen=_RESTARTS)
+        self.may_hurry = True
+        """Whether the present delay may be cut short, as somebody waits for the attempt."""
 
     @property
     def first_deadline(self) -> float:
@@ -53,26 +58,37 @@ class Recovery:
         if not self._working:
             self._working = self._worked = True
             self._delays = delays(self._rng)
+            self._early_ends_until = None
 
     def delay(self, reason: SSHClientError, now: float) -> float | None:
         """How long to wait before the next attempt; None to give up."""
         was_working, self._working = self._working, False
+        self.may_hurry = True
         if not self._enabled or reason.permanent:
             return None
-        if isinstance(reason, RemoteExitError):
-            return 0.0 if was_working and self._may_restart(now) else None
         if was_working:
             self._give_up = now + self._lost_time
-        elif not self._worked and not _may_pass(reason):
+        ended = isinstance(reason, RemoteExitError)
+        if was_working and ended:
+            return self._restart_delay(now)
+        if not self._worked and not _may_pass(reason):
             return None
+        give_up = self._give_up
+        if ended:
+            if self._early_ends_until is None:
+                self._early_ends_until = now + _EARLY_END_TIME
+            give_up = min(give_up, self._early_ends_until)
         delay = next(self._delays)
-        return delay if now + delay < self._give_up else None
+        return delay if now + delay < give_up else None
 
-    def _may_restart(self, now: float) -> bool:
-        if len(self._restarts) == _RESTARTS and now - self._restarts[0] < _RESTART_WINDOW:
-            return False
-        self._restarts.append(now)
-        return True
+    def _restart_delay(self, now: float) -> float:
+        """At once, but three times a minute at most."""
+        delay = 0.0
+        if len(self._restarts) == _RESTARTS:
+            delay = max(self._restarts[0] + _RESTART_WINDOW - now, 0.0)
+            self.may_hurry = not delay
+        self._restarts.append(now + delay)
+        return delay
 
 
 def _may_pass(reason: SSHClientError) -> bool:

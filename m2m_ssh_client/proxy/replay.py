@@ -1,9 +1,10 @@
 """What a fresh server must be told, so that it stands where the one before it stood.
 
 Up to 2025-11-25 a connection has state (modelcontextprotocol.io, "Lifecycle"): the handshake, the log level, the
-resource subscriptions. They are remembered as they pass, and told again under ids of the proxy's own, whose answers
-the host never sees. From 2026-07-28 there is none of it (see `subscriptions.py`); the fresh server is only asked who
-it is, if the host had asked that.
+resource subscriptions. The host's last word on each is remembered as it passes, and told again under ids of the
+proxy's own. Whatever the host had asked for of it and was not answered is answered by that, and not sent again: what
+restores state is this alone. From 2026-07-28 there is no such state (see `subscriptions.py`); the fresh server is
+asked who it is, and what the host waits for goes out once it has shown that it serves.
 
 Sans-I/O.
 """
@@ -11,7 +12,8 @@ Sans-I/O.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from m2m_ssh_client.proxy.frames import Frame, Id, Message, fields, member, message_line
 from m2m_ssh_client.text import printable, shortened
@@ -28,6 +30,24 @@ _IDENTITY = (
     ("capabilities",),
 )
 _LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+_VERSION = "io.modelcontextprotocol/protocolVersion"
+
+RESTORING = frozenset({"logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
+"""The requests that set what a fresh server is told."""
+
+Params = dict[str, Any]
+_Subject = tuple[str, str]
+"""What a request sets: the log level, or the subscription to a resource."""
+
+_LEVEL: _Subject = ("logging/setLevel", "")
+
+
+class _Change(NamedTuple):
+    """What a request of the host set that is not answered yet."""
+
+    subject: _Subject
+    params: Params | None
+    before: Params | None
 
 
 class Replay:
@@ -36,37 +56,49 @@ class Replay:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._count = 0
-        self._initialize: dict[str, Any] = {}  # its params
-        self._told: dict[str, Any] = {}  # the InitializeResult that the host knows
-        self._discover: dict[str, Any] = {}  # the params of its `server/discover`
-        self._discovered: dict[str, Any] = {}  # and the DiscoverResult that it knows
-        self._discover_id: Id | None = None  # of the replayed one that waits for its answer
+        self._initialize: Params = {}
+        self._told: Params = {}  # the InitializeResult that the host knows
+        self._discover: Params = {}
+        self._discovered: Params = {}  # and the DiscoverResult
+        self._modern = False  # the host has spoken 2026-07-28 to a server
         self._initialized = b""
-        self._level: str | None = None
-        self._subscriptions: dict[str, dict[str, Any]] = {}  # uri → params
-        self._handshake_id: Id | None = None  # of the replayed initialize that waits for its answer
-        self.asked: set[Id] = set()
-        """The ids of all replayed requests that wait: the host did not send these."""
+        self._state: dict[_Subject, Params] = {}  # the host's last word, in the order of these
+        self._changes: dict[Id, _Change] = {}
+        self._opener: Id | None = (
+            None  # the replayed initialize or discover that waits for its answer
+        )
+        self._asked: dict[Id, _Subject | None] = {}  # all replayed requests that do
+        self._waiting: set[Id] = set()  # the host's requests that these answer
 
     @property
     def needed(self) -> bool:
+        """Whether a fresh server has to answer what opens a connection before anything else."""
+        return self.has_handshake or self._modern
+
+    @property
+    def has_handshake(self) -> bool:
         """Whether the host has been through a handshake that a fresh server has to repeat."""
         return bool(self._told)
 
     def see_request(self, message: Message) -> None:
         """A request of the host passes."""
+        params = fields(message.params)
         if message.method == "initialize":
-            self._initialize = fields(message.params)
+            self._initialize = _without_token(params)
         elif message.method == "server/discover":
-            self._discover = fields(message.params)
-        elif message.method == "logging/setLevel":
-            self._level = member(fields(message.params), "level")
-        elif message.method in ("resources/subscribe", "resources/unsubscribe"):
-            params = fields(message.params)
-            uri = str(params.get("uri"))
-            self._subscriptions.pop(uri, None)
-            if message.method == "resources/subscribe":
-                self._subscriptions[uri] = params
+            self._discover = _without_token(params)
+        elif message.method in RESTORING and message.id is not None:
+            self._set(message.id, message.method, _without_token(params))
+
+    def see_first(self, message: Message) -> None:
+        """The host's first request passes. In 2026-07-28 it need not be one that opens a connection.
+
+        How it presents itself is what a fresh server is asked with.
+        """
+        meta = member(fields(message.params), "_meta")
+        if message.method != "server/discover" and member(meta, _VERSION) is not None:
+            self._discover = _without_token({"_meta": meta})
+            self._modern = True
 
     def see_initialized(self, frame: Frame) -> None:
         """The host's `notifications/initialized` passes, perhaps within a batch: the rest of that is not repeated."""
@@ -75,55 +107,79 @@ class Replay:
             frame.line if alone else message_line(method="notifications/initialized")
         )
 
-    def see_handshake(self, result: dict[str, Any]) -> None:
-        """The answer to the host's own `initialize` passes."""
-        self._told = result
+    def see_answer(self, method: str, id_: Id, message: Message) -> None:
+        """The answer to the host's own request with this id passes."""
+        if method == "initialize" and message.result:
+            self._told = fields(message.result)
+        elif method == "server/discover" and message.result:
+            self._discovered = fields(message.result)
+            self._modern = True
+        elif method in RESTORING:
+            self.settle(id_, refused=bool(message.error))
 
-    def see_discovery(self, result: dict[str, Any]) -> None:
-        """The answer to the host's own `server/discover` passes."""
-        self._discovered = result
-
-    def inquiry(self) -> list[bytes]:
-        """The question who a fresh server is, for a host that has no handshake and asked that itself."""
-        if self.needed or not self._discovered:
-            return []
-        self.asked.clear()
-        line = self._request("server/discover", self._discover)
-        self._discover_id = next(iter(self.asked))
-        return [line]
+    def settle(self, id_: Id, *, refused: bool = False) -> None:
+        """A request that set something is over; what was refused is as if it had not been said."""
+        change = self._changes.pop(id_, None)
+        if change is None or not refused:
+            return
+        if self._state.get(change.subject) is change.params:
+            self._state.pop(change.subject, None)
+            if change.before is not None:
+                self._state[change.subject] = change.before
+        for later, other in self._changes.items():
+            if other.subject == change.subject and other.before is change.params:
+                self._changes[later] = other._replace(before=change.before)
 
     def begin(self) -> bytes:
-        """The `initialize` for a fresh server; the rest follows when it is answered."""
-        self.asked.clear()
-        line = self._request("initialize", self._initialize)
-        self._handshake_id = next(iter(self.asked))
+        """Return what a fresh server has to answer first; the rest follows."""
+        self._asked.clear()
+        self._waiting.clear()
+        opener = ("initialize", self._initialize)
+        line = self._request(*(opener if self._told else ("server/discover", self._discover)))
+        self._opener = next(iter(self._asked))
         return line
-
-    def answers_handshake(self, message: Message) -> bool:
-        """Take the answer to one of those that were `asked`: whether that is `begin`'s."""
-        if message.id is not None:
-            self.asked.remove(message.id)
-        if message.id == self._discover_id and message.result:
-            self._compare(self._discovered, fields(message.result))
-        return message.id == self._handshake_id
 
     def is_own(self, message: Message) -> bool:
         """Whether a message towards the remote is a part of the replay and not the host's."""
-        return message.id in self.asked or (
-            self.needed and message.method == "notifications/initialized"
+        return message.id in self._asked or (
+            self.has_handshake and message.method == "notifications/initialized"
         )
 
-    def rest(self, result: dict[str, Any]) -> list[bytes]:
-        """What follows on the fresh server's answer to `begin`: the state behind the handshake."""
-        self._handshake_id = None
-        self._compare(self._told, result)
+    def asked(self, id_: Id | None) -> bool:
+        """Whether the host did not send the request with this id, as it is a replayed one."""
+        return id_ in self._asked
+
+    def is_opener(self, message: Message) -> bool:
+        """Whether a message answers `begin`'s request."""
+        return message.id == self._opener
+
+    def refuses(self, message: Message) -> bool:
+        """Whether the answer to `begin`'s request leaves no way on."""
+        return self.has_handshake and not message.result
+
+    def rest(self, opener: Message, waiting: Iterable[Id | None]) -> tuple[list[bytes], list[Id]]:
+        """Take the answer to `begin`'s request. What follows it; and of the requests that wait, those that are done."""
+        self._opener = None
+        self._asked.clear()
+        self._compare(self._told or self._discovered, fields(opener.result))
+        if not self.has_handshake:
+            return [], []
         lines = [self._initialized] if self._initialized else []
-        if self._level is not None:
-            lines.append(self._request("logging/setLevel", {"level": self._level}))
         lines += [
-            self._request("resources/subscribe", params) for params in self._subscriptions.values()
+            self._request(subject[0], params, subject)
+            for subject, params in sorted(self._state.items(), key=lambda item: item[0] != _LEVEL)
         ]
-        return lines
+        self._waiting.update(id_ for id_ in waiting if id_ is not None)
+        # A fresh server has no subscriptions, which is what an `unsubscribe` wants.
+        done = [id_ for id_ in self._waiting if self._subject_of(id_) not in self._state]
+        return lines, done
+
+    def answered(self, message: Message) -> list[Id]:
+        """Take the answer to a replayed request. The host's requests that it answers too."""
+        subject = None if message.id is None else self._asked.pop(message.id)
+        if subject is None:
+            return []
+        return [id_ for id_ in self._waiting if self._subject_of(id_) == subject]
 
     def announcements(self) -> list[bytes]:
         """What the host is to know of the change, as far as the server it knows may say such things."""
@@ -142,18 +198,41 @@ class Replay:
             lines.append(message_line(method="notifications/message", params=params))
         return lines
 
-    def _shows(self, level: str) -> bool:
-        return self._level not in _LEVELS or _LEVELS.index(self._level) <= _LEVELS.index(level)
+    def _set(self, id_: Id, method: str, params: Params) -> None:
+        subject = _LEVEL
+        if method != _LEVEL[0]:
+            subject = "resources/subscribe", str(params.get("uri"))
+        before = self._state.pop(subject, None)
+        said = None if method == "resources/unsubscribe" else params
+        if said is not None:
+            self._state[subject] = said
+        self._changes[id_] = _Change(subject, said, before)
 
-    def _request(self, method: str, params: dict[str, Any]) -> bytes:
+    def _subject_of(self, id_: Id) -> _Subject | None:
+        change = self._changes.get(id_)
+        return change.subject if change is not None else None
+
+    def _shows(self, level: str) -> bool:
+        shown_from = member(self._state.get(_LEVEL), "level")
+        return shown_from not in _LEVELS or _LEVELS.index(shown_from) <= _LEVELS.index(level)
+
+    def _request(self, method: str, params: Params, subject: _Subject | None = None) -> bytes:
         self._count += 1
         id_ = f"{self._prefix}{self._count}"
-        self.asked.add(id_)
+        self._asked[id_] = subject
         return message_line(id=id_, method=method, params=params)
 
-    def _compare(self, told: dict[str, Any], result: dict[str, Any]) -> None:
+    def _compare(self, told: Params, result: Params) -> None:
         for path in _IDENTITY:
             before, now = member(told, *path), member(result, *path)
-            if before != now:
+            if told and result and before != now:
                 text = f"the remote server's {path[-1]} was {before}, and is {now} now"
                 logger.warning("%s", shortened(printable(text), 400))
+
+
+def _without_token(params: Params) -> Params:
+    """A progress token is for one request, and that is over when this is said again."""
+    meta = params.get("_meta")
+    if not isinstance(meta, dict) or "progressToken" not in meta:
+        return params
+    return {**params, "_meta": {name: meta[name] for name in meta if name != "progressToken"}}

@@ -25,9 +25,9 @@ import anyio
 
 from m2m_ssh_client.bridge import Bridge
 from m2m_ssh_client.errors import (
-    ConnectionLostError,
     NotMCPError,
     RemoteExitError,
+    SilentConnectionError,
     SSHClientError,
     UnreachableError,
 )
@@ -35,7 +35,7 @@ from m2m_ssh_client.proxy.cut_through import CutThrough, LongLines
 from m2m_ssh_client.proxy.opening import Opening
 from m2m_ssh_client.proxy.recovery import Recovery
 from m2m_ssh_client.proxy.session import Output, Session, State
-from m2m_ssh_client.proxy.shell import shell_complains, shell_error
+from m2m_ssh_client.proxy.shell import shell_complains, shell_error, silence_warning
 from m2m_ssh_client.proxy.stdio import HostStreams
 from m2m_ssh_client.text import shortened, shown
 from m2m_ssh_client.threads import Lines, ToThread
@@ -104,6 +104,7 @@ class Proxy:
         # The host sent something while there is no connection.
         self._asked = anyio.Event()
         self._trouble = ""
+        self._patience = settings.answer_timeout
 
     async def run(self) -> SSHClientError | None:
         """Relay until one side ends: what failed, or None if it was the host's end.
@@ -159,21 +160,21 @@ class Proxy:
                 delay,
             )
             if self._session.state is not State.CONNECTING:
-                await self._step(partial(self._lose, failure, bridge))
+                self._step(partial(self._lose, failure, bridge))
             self._changed()
-            await self._pause(delay)
+            await self._pause(delay, may_hurry=recovery.may_hurry)
             if self._stopping.is_set():
                 return None
 
-    async def _pause(self, delay: float) -> None:
-        """Wait for the next attempt, and not for long where somebody waits for it."""
+    async def _pause(self, delay: float, *, may_hurry: bool) -> None:
+        """Wait for the next attempt, and if it may be hurried, not for long where somebody waits for it."""
         awaited = self._session.state is State.CONNECTING or self._session.next_expiry < float(
             "inf"
         )
         self._asked = anyio.Event()
-        with anyio.move_on_after(min(delay, _SHORT_PAUSE)):
+        with anyio.move_on_after(min(delay, _SHORT_PAUSE) if may_hurry else delay):
             await self._stopping.wait()
-        if not awaited:
+        if may_hurry and not awaited:
             with anyio.move_on_after(delay - _SHORT_PAUSE):
                 await _first_of(self._stopping, self._asked)
 
@@ -201,7 +202,9 @@ class Proxy:
         return failure, bridge
 
     def _lose(self, failure: SSHClientError, bridge: Bridge | None) -> Output:
-        return self._lines.lost(failure.message, self._take_unsent(bridge), self._now())
+        ended = isinstance(failure, (RemoteExitError, SilentConnectionError))
+        unsent = self._take_unsent(bridge)
+        return self._lines.lost(failure.message, unsent, self._now(), ended=ended)
 
     def _take_unsent(self, bridge: Bridge | None) -> Lines:
         """What never left for a remote that is gone; a part of a step."""
@@ -221,7 +224,8 @@ class Proxy:
         ended = anyio.Event()
         verdict = _Verdict()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._send_held)
+            self._step(self._session.connected)
+            self._changed()
             tasks.start_soon(self._carry_from_remote, bridge, recovery, ended)
             tasks.start_soon(self._watch_opening, bridge, verdict)
             await _first_of(ended, verdict.spoken, self._stopping)
@@ -236,31 +240,45 @@ class Proxy:
     async def _watch_opening(self, bridge: Bridge, verdict: _Verdict) -> None:
         """Judge a far side that has not shown yet that it is an MCP server fit to go on with."""
         asked_at = float("inf")
+        told = False
         while self._session.state in (State.GUARDED, State.REPLAYING):
             now = anyio.current_time()
-            if asked_at > now and (self._session.state is State.REPLAYING or self._session.pending):
+            replaying = self._session.state is State.REPLAYING
+            if asked_at > now and (replaying or self._session.pending):
                 asked_at = now
-            late = now > asked_at + self._settings.answer_timeout
+            late = now > asked_at + self._patience
+            printed = late and bool(self._session.noise.last)
             if self._session.refused_replay:
                 verdict.speak(
                     NotMCPError(self._session.refused_replay, "Start the host's session anew.")
                 )
-            elif self._settings.may_be_shell and (late or shell_complains(bridge.stderr_tail)):
+            elif self._settings.may_be_shell and (printed or shell_complains(bridge.stderr_tail)):
                 verdict.speak(shell_error())
-            elif late:
+            elif late and replaying:
                 verdict.speak(
-                    ConnectionLostError("The remote server does not answer after the reconnect")
+                    SilentConnectionError("The remote server does not answer after the reconnect")
                 )
+            elif late and not told:
+                # Silence is no shell: a server may take its time, and its host decides for how long.
+                told = True
+                logger.warning("%s", silence_warning(self._patience))
             await anyio.sleep(_GUARD_POLL)
+        if self._session.process_answered and asked_at <= anyio.current_time():
+            # What started slowly once will do so again.
+            self._patience = max(self._patience, 2 * (anyio.current_time() - asked_at))
 
-    async def _send_held(self) -> None:
-        await self._step(self._session.connected)
-        self._changed()
+    # The back pressure of a direction stops the source of that direction and nothing else: whoever waits here for room
+    # is not read from meanwhile, and what one side does not read must not keep the other side from being read.
 
     async def _carry_from_host(self) -> None:
         async for lines in self._host.inbound:
-            await self._step(partial(self._from_host, lines))
-            del lines  # they may be long, and the next ones long in coming
+            output = self._step(partial(self._from_host, lines))
+            remote = self._to_remote
+            if output.to_remote and remote is not None:
+                await remote.room()
+            if output.to_host:  # refusals, of which it is the source itself
+                await self._host.outbound.room()
+            del lines, output  # they may be long, and the next ones long in coming
             if self._session.state is not State.OPEN:
                 self._asked.set()
                 self._changed()
@@ -276,12 +294,15 @@ class Proxy:
             bridge.splitter.begin = partial(self._begin_answer, bridge)
         async for lines in bridge.inbound:
             state = self._session.state
-            await self._step(partial(self._lines.from_remote, lines))
-            del lines  # as above
+            output = self._step(partial(self._lines.from_remote, lines))
+            if output.to_host:
+                await self._host.outbound.room()
+            del lines, output  # as above
             if self._session.process_answered:
                 recovery.answered()
             if self._session.state is not state:
                 self._changed()
+        self._step(partial(self._session.last_words, bridge.begun_line()))
         ended.set()
 
     def _take_from_host(self, lines: Lines) -> bool:
@@ -346,22 +367,19 @@ class Proxy:
             with anyio.CancelScope(deadline=self._session.next_expiry):
                 await changed.wait()
                 continue
-            await self._step(partial(self._session.expire, self._now(), self._trouble))
+            self._step(partial(self._session.expire, self._now(), self._trouble))
+            self._changed()
 
     async def _watch_host(self) -> None:
         await self._host.gone.wait()
         self.stop()
 
-    async def _step(self, step: Callable[[], Output]) -> None:
-        """Let the session take a step and hand on what it gives out; wait while whoever gets it is behind."""
+    def _step(self, step: Callable[[], Output]) -> Output:
+        """Let the session take a step, and hand on what it gives out."""
         with self._stepping:
             output = step()
             self._hand_on(output)
-            remote = self._to_remote
-        if output.to_remote and remote is not None:
-            await remote.room()
-        if output.to_host:
-            await self._host.outbound.room()
+        return output
 
     def _hand_on(self, output: Output) -> None:
         if output.to_remote:
@@ -398,7 +416,8 @@ class Proxy:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._leave_after_stop, tasks.cancel_scope)
             with anyio.move_on_after(_LINGER_TIME):
-                await self._step(partial(self._lines.failed, reason))
+                self._step(partial(self._lines.failed, reason))
+                await self._host.outbound.room()
                 self._changed()
                 if failure is not None and not self._session.process_answered:
                     await self._stopping.wait()

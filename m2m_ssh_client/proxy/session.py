@@ -12,8 +12,6 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import msgspec
-
 from m2m_ssh_client.proxy.frames import (
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
@@ -24,63 +22,34 @@ from m2m_ssh_client.proxy.frames import (
     Message,
     NotJSONError,
     NotJSONRPCError,
+    answer_line,
+    as_id,
     error_line,
     fields,
-    id_of_broken_answer,
-    is_id,
+    message_line,
     only,
     parse,
-    shell_safe,
-    without_unicode_line_breaks,
+    unusable_ids,
 )
-from m2m_ssh_client.proxy.holding import FOR_EVER, Holding
+from m2m_ssh_client.proxy.holding import FOR_EVER, Held, Holding
 from m2m_ssh_client.proxy.noise import Noise
+from m2m_ssh_client.proxy.open_requests import MAY_HAVE_RUN, NOT_SENT, SENT_BEFORE, OpenRequests
 from m2m_ssh_client.proxy.questions import Questions
-from m2m_ssh_client.proxy.replay import Replay
+from m2m_ssh_client.proxy.replay import RESTORING, Replay
+from m2m_ssh_client.proxy.salvage import id_of_broken_request, salvage
+from m2m_ssh_client.proxy.spelling import shell_safe, without_unicode_line_breaks
 from m2m_ssh_client.proxy.subscriptions import Subscriptions
 from m2m_ssh_client.proxy.tools import HarmlessTools
 
 logger = logging.getLogger(__name__)
 
-# The requests that open a connection, one for each era. Towards what may be a login shell only the first request and
-# these go out before an answer has come: a host may try both, if the server says nothing to the first.
-_OPENERS = frozenset({"initialize", "server/discover"})
-
-# Requests that read, or set what they set again: a second time does no harm. So does every `…/list`.
-_REPEATABLE = frozenset(
-    {
-        "completion/complete",
-        "initialize",
-        "logging/setLevel",
-        "ping",
-        "prompts/get",
-        "resources/read",
-        "resources/subscribe",
-        "resources/unsubscribe",
-        "server/discover",
-        "subscriptions/listen",
-    }
-)
-
 # Requests that say, or whose answers say, what a later connection depends on. Most are none, and need no closer look.
-_REMEMBERED = frozenset(
-    {
-        "initialize",
-        "logging/setLevel",
-        "resources/subscribe",
-        "resources/unsubscribe",
-        "server/discover",
-        "subscriptions/listen",
-        "tools/list",
-    }
-)
-
-_MAY_HAVE_RUN = (
-    "This request had been sent and is not repeated: it may or may not have run on the remote server. "
-    "Check before you ask again."
-)
-_SENT_BEFORE = "This request had been sent before, so it may have run; it is one that can be made again without harm."
-_NOT_SENT = "This request was not sent; it can be made again without harm."
+_REMEMBERED = RESTORING | {
+    "initialize",
+    "server/discover",
+    "subscriptions/listen",
+    "tools/list",
+}
 
 HOLD_LIMIT = 16 * 1024 * 1024
 """Above this many bytes of held frames the host should not be read (`Session.full`)."""
@@ -92,9 +61,10 @@ class State(enum.Enum):
     CONNECTING = "connecting"
     """No connection yet: frames of the host are held."""
     GUARDED = "guarded"
-    """Connected to what may be a shell: only what opens passes, spelt safely, until it answers."""
+    """Connected to what may be a shell: every frame passes, spelt safely, until it answers."""
     REPLAYING = "replaying"
-    """Connected to a fresh server, which is being told what the one before knew: frames are held."""
+    """Connected to a fresh server, which has to answer what opens a connection and is told what the one before knew:
+    frames are held until then."""
     OPEN = "open"
     """Every frame passes."""
     LOST = "lost"
@@ -112,11 +82,6 @@ class Output:
 
     def __add__(self, later: Output) -> Output:
         return Output(self.to_host + later.to_host, self.to_remote + later.to_remote)
-
-
-class _Pending(msgspec.Struct, gc=False):
-    method: str
-    frame: Frame | None  # kept only where it may be repeated
 
 
 class Session:
@@ -144,7 +109,6 @@ class Session:
         """Why a fresh server cannot take the place of the one before, if so."""
         self.noise = Noise()
         self._may_be_shell = may_be_shell
-        self._pending: dict[Id, _Pending] = {}  # sent, and not answered yet
         self._held = Holding(hold_time)
         self._failure = ""
         self._reconnecting = False
@@ -152,12 +116,14 @@ class Session:
         self._questions = Questions(prefix)
         self._subscriptions = Subscriptions()
         self._harmless_tools = HarmlessTools(believed=retry_tool_calls)
+        self._open_requests = OpenRequests(self._harmless_tools)
+        self._first = True  # no request has gone out yet
 
     @property
     def pending(self) -> int:
         """How many requests of the host wait for an answer, held ones included."""
         held = sum(message.is_request for item in self._held for message in item.frame.messages)
-        return len(self._pending) + held
+        return len(self._open_requests) + held
 
     @property
     def full(self) -> bool:
@@ -177,12 +143,17 @@ class Session:
                 frame = parse(line)
             except NotJSONError as exc:
                 if line.strip():
-                    output.to_host.append(error_line(None, PARSE_ERROR, f"Parse error: {exc}"))
+                    self._refuse_line(line, PARSE_ERROR, f"Parse error: {exc}", output)
                 continue
             except NotJSONRPCError as exc:
                 text = f"Invalid Request: not JSON-RPC 2.0: {exc}"
-                output.to_host.append(error_line(None, INVALID_REQUEST, text))
+                self._refuse_line(line, INVALID_REQUEST, text, output)
                 continue
+            if len(frame.messages) > 1 or frame.messages[0].id is None:
+                answerable = self._answerable(frame, output)
+                if answerable is None:
+                    continue
+                frame = answerable
             self._take(frame, now, output)
         return output
 
@@ -212,19 +183,19 @@ class Session:
             try:
                 frame = parse(line)
             except (NotJSONError, NotJSONRPCError) as exc:
-                self.noise.take(line)
-                self._answer_broken(line, exc, output)
-                continue
-            self.answered = self.process_answered = True
-            if self._is_plain_answer(frame):
-                output.to_host.append(line)
+                self._take_broken(line, exc, output)
             else:
-                wanted = self._part_for_host(frame, output)
-                if wanted is not None:
-                    output.to_host.append(self._questions.from_remote(wanted))
-            if self._may_be_shell and self.state is State.GUARDED:
-                self._open(output)
+                self._take_from_remote(frame, output)
         return output
+
+    def last_words(self, line: bytes) -> Output:
+        """Take what the remote printed before its end without ending the line."""
+        try:
+            parse(line)
+        except (NotJSONError, NotJSONRPCError):
+            self.noise.take(line)  # whatever waits for it is answered as the end demands
+            return Output()
+        return self.from_remote([line])
 
     def may_cut_request(self, message: Message) -> bool:
         """Whether this request of the host may go on before all of it is known: none of it is wanted again."""
@@ -236,56 +207,58 @@ class Session:
         """The same for an answer of the remote: the host could not be spared to see that it was broken off."""
         if message.id is None or message.method is not None or self.state is not State.OPEN:
             return False
-        request = self._pending.get(message.id)
+        request = self._open_requests.get(message.id)
         return request is not None and request.method == "tools/call" and request.frame is None
 
     def break_off(self, id_: Id, reason: str) -> str:
         """The answer to this request is ended before its end. What the host is to read then."""
-        self._pending.pop(id_, None)
-        return f"{reason.rstrip('.')}. {_MAY_HAVE_RUN}"
+        self._close(id_)
+        return f"{reason.rstrip('.')}. {MAY_HAVE_RUN}"
 
-    def lost(self, reason: str, unsent: Iterable[bytes], now: float) -> Output:
+    def lost(
+        self, reason: str, unsent: Iterable[bytes], now: float, *, ended: bool = False
+    ) -> Output:
         """The connection is gone, and another one is to come.
 
         `unsent` are the lines of `to_remote` of which not a byte left this machine. Requests among them, and those
-        that are repeatable, are held; other requests that were sent are answered with `reason`.
+        that are repeatable, are held; other requests that were sent are answered with `reason`. `ended`: the server
+        ended or fell silent, for which a request that was open may be to blame.
         """
         output = Output(to_host=self._questions.lost())
         self.state = State.LOST
         self.process_answered = False
         self._reconnecting = True
-        frames = [self._unanswered(frame) for frame in map(parse, unsent)]
-        unsent_frames = [frame for frame in frames if frame and self._is_the_hosts(frame)]
+        unsent_frames = [
+            left
+            for frame in map(parse, unsent)
+            if (left := only(frame, list(map(self._still_wanted, frame.messages)))) is not None
+            and not _is_about_a_question(left)
+        ]
         kept = {m.id for frame in unsent_frames for m in frame.messages if m.is_request}
-        again: list[Frame] = []
-        for id_, request in self._pending.items():
+        before = self._held.take_all()
+        for id_, request in self._open_requests.take_all(ended=ended).items():
             if id_ in kept:
                 continue
-            if request.frame is None:
-                text = f"{reason.rstrip('.')}. {_MAY_HAVE_RUN}"
-                output.to_host.append(error_line(id_, PROXY_ERROR, text))
-            else:
-                again.append(request.frame)
-        self._pending.clear()
-        held = self._held.take_all()
-        for frame in again:
-            self._hold_back(frame, now, sent=True)
+            text = request.outcome(reason)
+            if text:
+                self._answer_error(id_, text, output)
+            elif request.frame is not None:
+                self._hold_back(self._again(request.frame, now, sent=True, ends=request.ends))
         for frame in unsent_frames:
-            self._hold_back(frame, now)
-        for item in held:
+            self._hold_back(self._again(frame, now))
+        for item in before:
             if not _is_about_a_question(item.frame):
-                self._hold_back(item.frame, min(item.since, now), sent=item.sent)
+                self._hold_back(item._replace(since=min(item.since, now)))
         return output
 
     def expire(self, now: float, reason: str) -> Output:
         """Answer the requests that have been held for too long: `reason` says what is going on."""
         output = Output()
         for item in self._held.take_expired(now):
-            said = _SENT_BEFORE if item.sent else _NOT_SENT
+            said = SENT_BEFORE if item.sent else NOT_SENT
             for message in item.frame.messages:
                 if message.id is not None and message.is_request:
-                    text = f"{reason.rstrip('.')}. {said}"
-                    output.to_host.append(error_line(message.id, PROXY_ERROR, text))
+                    self._answer_error(message.id, f"{reason.rstrip('.')}. {said}", output)
         return output
 
     def failed(self, reason: str) -> Output:
@@ -293,11 +266,10 @@ class Session:
         output = Output(to_host=self._questions.lost())
         self.state = State.FAILED
         self._failure = reason
-        for id_, request in self._pending.items():
+        for id_, request in self._open_requests.take_all().items():
             harmless = request.frame is not None and request.method != "tools/call"
-            text = reason if harmless else f"{reason.rstrip('.')}. {_MAY_HAVE_RUN}"
-            output.to_host.append(error_line(id_, PROXY_ERROR, text))
-        self._pending.clear()
+            text = reason if harmless else f"{reason.rstrip('.')}. {MAY_HAVE_RUN}"
+            self._answer_error(id_, text, output)
         for item in self._held.take_all():
             self._answer_failed(item.frame, output)
         return output
@@ -308,79 +280,85 @@ class Session:
         Some servers of the older era end when they get a request before `initialize`; the host falls back to that on
         the error, and a fresh process can take it. None if it was for another reason.
         """
-        probes = [
-            id_ for id_, request in self._pending.items() if request.method == "server/discover"
-        ]
-        if not probes or len(probes) < len(self._pending):
+        methods = [request.method for _, request in self._open_requests]
+        if not methods or set(methods) != {"server/discover"}:
             return None
-        self._pending.clear()
         self.state = State.CONNECTING
         text = "Method not found: server/discover (the remote server ended when it was asked)"
+        probes = self._open_requests.take_all()
         return Output([error_line(id_, METHOD_NOT_FOUND, text) for id_ in probes])
 
     def _take(self, frame: Frame, now: float, output: Output) -> None:
         kept = self._questions.from_host(frame)
+        if kept is not None and self.state not in (State.OPEN, State.GUARDED):
+            kept = only(kept, [not self._settles(message, kept) for message in kept.messages])
         if kept is None:
             return
-        frame = kept
-        if self.state is State.OPEN:
-            self._send(frame, output)
-        elif self.state is State.FAILED:
-            self._answer_failed(frame, output)
-        elif self.state is State.GUARDED and self._may_pass_guard(frame):
-            self._send(frame, output)
-        elif not self._settle_while_held(frame, output):
-            self._hold_back(frame, now)
+        if self.state is State.FAILED:
+            self._answer_failed(kept, output)
+        elif self.state in (State.OPEN, State.GUARDED):
+            self._send(Held(kept, now), output)
+        else:
+            self._hold_back(Held(kept, now))
 
-    def _may_pass_guard(self, frame: Frame) -> bool:
-        first, *more = frame.messages
-        return first.is_request and not more and (first.method in _OPENERS or not self._pending)
+    def _answerable(self, frame: Frame, output: Output) -> Frame | None:
+        """Refuse the requests of a frame that have an id under which nobody could be answered; return the rest."""
+        unusable = unusable_ids(frame)
+        for _ in filter(None, unusable):
+            text = "Invalid Request: an id is an integer or a text"
+            output.to_host.append(error_line(None, INVALID_REQUEST, text))
+        return only(frame, [not each for each in unusable])
 
-    def _settle_while_held(self, frame: Frame, output: Output) -> bool:
-        """Whether the frame needs no sending: the replay says it, or it calls back what is still here."""
-        message, *more = frame.messages
-        if more or message.is_request:
+    def _refuse_line(self, line: bytes, code: int, text: str, output: Output) -> None:
+        """Refuse what the host said under its id, if that is known and not another request's."""
+        id_ = id_of_broken_request(line)
+        taken = id_ in self._open_requests or any(
+            id_ == message.id for item in self._held for message in item.frame.messages
+        )
+        output.to_host.append(error_line(None if taken else id_, code, text))
+
+    def _settles(self, message: Message, frame: Frame) -> bool:
+        """Whether a message needs no sending, now that there is nobody to send it to.
+
+        The replay says it to the next server; or it calls back what is held here, or what ended with the last server.
+        """
+        if message.is_request:
             return False
-        if self._replay.needed and message.method == "notifications/initialized":
+        if message.method == "notifications/cancelled":
+            return self._see_cancelled(message)
+        if message.method == "notifications/initialized" and self._replay.has_handshake:
             self._replay.see_initialized(frame)
             return True
-        if message.method != "notifications/cancelled":
-            return False
-        id_ = fields(message.params).get("requestId")
-        if not is_id(id_) or not self._held.take_request(id_):
-            return False
-        output.to_host.append(error_line(id_, PROXY_ERROR, "Cancelled before it was sent"))
-        return True
+        return False
 
     def _open(self, output: Output) -> None:
         self.state = State.OPEN
         self._release(output)
         if self._reconnecting:
             self._reconnecting = False
-            output.to_remote += self._replay.inquiry()
             output.to_host += [*self._replay.announcements(), *self._subscriptions.announcements()]
 
     def _release(self, output: Output) -> None:
         for item in self._held.take_all():
-            if self.state is State.OPEN or self._may_pass_guard(item.frame):
-                self._send(item.frame, output)
-            else:
-                self._hold_back(item.frame, item.since, sent=item.sent)
+            self._send(item, output)
 
-    def _hold_back(self, frame: Frame, since: float, *, sent: bool = False) -> None:
+    def _hold_back(self, item: Held) -> None:
         # Only requests wait for an answer, and only during a reconnect does the wait have a bound of its own. A
         # `subscriptions/listen` stays open: nobody waits for its answer.
         waits = self._reconnecting and any(
             message.is_request and message.method != "subscriptions/listen"
-            for message in frame.messages
+            for message in item.frame.messages
         )
-        self._held.add(frame, since if waits else FOR_EVER, sent=sent)
+        self._held.add(item if waits else item._replace(since=FOR_EVER))
 
-    def _send(self, frame: Frame, output: Output) -> None:
+    def _send(self, item: Held, output: Output) -> None:
+        frame = item.frame
         for message in frame.messages:
             if message.id is not None and message.method is not None:
-                repeat = len(frame.messages) == 1 and self._is_repeatable(message)
-                self._pending[message.id] = _Pending(message.method, frame if repeat else None)
+                self._open_requests.add(message, frame, item.ends)
+                if self._first:
+                    self._first = False
+                    self._replay.see_first(message)
                 if message.method in _REMEMBERED:
                     self._replay.see_request(message)
                     self._subscriptions.see_request(message)
@@ -394,32 +372,68 @@ class Session:
             line = spell(line)
         output.to_remote.append(line)
 
-    def _see_cancelled(self, message: Message) -> None:
-        id_ = fields(message.params).get("requestId")
-        request = self._pending.get(id_) if is_id(id_) else None
-        if is_id(id_) and request is not None and request.method == "subscriptions/listen":
-            del self._pending[id_]  # it ends so, without an answer
-            self._subscriptions.ended(id_)
+    def _see_cancelled(self, message: Message) -> bool:
+        """Forget the request that the host calls back: it has no answer, and is not sent again.
 
-    def _is_repeatable(self, message: Message) -> bool:
-        if message.method == "tools/call":
-            return self._harmless_tools.include(message)
-        return message.method in _REPEATABLE or str(message.method).endswith("/list")
+        (modelcontextprotocol.io, "Cancellation".) Whether it is one that can be: `initialize` cannot.
+        """
+        id_ = as_id(fields(message.params).get("requestId"))
+        if id_ is None:
+            return True
+        request = self._open_requests.get(id_)
+        if request is not None and request.method == "initialize":
+            return False
+        self._held.cancel(id_)
+        self._close(id_)
+        return True
 
-    def _unanswered(self, frame: Frame) -> Frame | None:
-        """Without the requests that were answered although they never left: a server may guess their ids."""
-        return only(
-            frame,
-            [
-                not m.is_request or m.id in self._pending or self._replay.is_own(m)
-                for m in frame.messages
-            ],
-        )
+    def _close(self, id_: Id, *, refused: bool = False) -> None:
+        """Forget an open request, which is over; `refused` by the server."""
+        self._open_requests.pop(id_)
+        self._replay.settle(id_, refused=refused)
+        self._subscriptions.ended(id_)
 
-    def _is_the_hosts(self, frame: Frame) -> bool:
-        return not _is_about_a_question(frame) and not any(
-            self._replay.is_own(message) for message in frame.messages
-        )
+    def _again(self, frame: Frame, now: float, *, sent: bool = False, ends: int = 0) -> Held:
+        """What went out towards a server that is gone, and is for the next one."""
+        first, *more = frame.messages
+        restored = self._replay.has_handshake and not more and first.method in RESTORING
+        return Held(frame, now, sent, ends, restored)
+
+    def _still_wanted(self, message: Message) -> bool:
+        """Whether a message that never left is to be sent to the next server.
+
+        Not a request that was answered all the same, as a server may guess its id; nor what is about one that is gone.
+        """
+        if message.is_request:
+            return message.id in self._open_requests
+        return message.method != "notifications/cancelled" and not self._replay.is_own(message)
+
+    def _take_from_remote(self, frame: Frame, output: Output) -> None:
+        self.answered = self.process_answered = True
+        if self._is_plain_answer(frame):
+            output.to_host.append(frame.line)
+        else:
+            wanted = self._part_for_host(frame, output)
+            if wanted is not None:
+                output.to_host.append(self._questions.from_remote(wanted))
+        if self._may_be_shell and self.state is State.GUARDED:
+            self._open(output)
+
+    def _take_broken(self, line: bytes, why: ValueError, output: Output) -> None:
+        """Take a line that is no frame: hand on what is certain, and answer for what is not."""
+        self.noise.take(line)
+        frames, broken = salvage(line, why, self._is_awaited)
+        for frame in frames:
+            self._take_from_remote(frame, output)
+        for id_ in broken:
+            # Whoever waits for it would wait for ever.
+            asked = self._open_requests.answered_by(id_)
+            if asked is not None:
+                text = f"The remote server's answer is not valid JSON-RPC and was dropped: {why}"
+                self._answer_error(asked, text, output)
+
+    def _is_awaited(self, id_: Id) -> bool:
+        return self._replay.asked(id_) or self._open_requests.answered_by(id_) is not None
 
     def _is_plain_answer(self, frame: Frame) -> bool:
         """Whether it answers a request of which nothing is to be remembered, as nearly all do: then it is done with.
@@ -430,10 +444,10 @@ class Session:
         id_ = message.id
         if id_ is None or message.method is not None or len(frame.messages) > 1:
             return False
-        request = self._pending.get(id_)
+        request = self._open_requests.get(id_)
         if request is None or request.method in _REMEMBERED:
             return False
-        del self._pending[id_]
+        self._open_requests.pop(id_)
         return True
 
     def _part_for_host(self, frame: Frame, output: Output) -> Frame | None:
@@ -448,57 +462,57 @@ class Session:
         return not self._subscriptions.repeats(message)
 
     def _is_answer_for_host(self, message: Message, output: Output) -> bool:
-        if message.id in self._replay.asked:
+        if self._replay.asked(message.id):
             self._take_replayed(message, output)
             return False
         if message.id is None:
             return True
-        id_ = message.id if message.id in self._pending else _number(message.id)
-        request = self._pending.pop(id_, None)
-        if request is None:
-            logger.info("skipped an answer to a request that nobody made, or that was answered")
+        id_ = self._open_requests.answered_by(message.id)
+        if id_ is None:
+            logger.info("skipped an answer to a request that is not open")
             return False
-        if request.method not in _REMEMBERED:
-            return True
-        if request.method == "initialize" and message.result:
-            self._replay.see_handshake(fields(message.result))
-        elif request.method == "server/discover" and message.result:
-            self._replay.see_discovery(fields(message.result))
-        elif request.method == "tools/list":
+        request = self._open_requests.pop(id_)
+        method = request.method if request is not None else ""
+        if method == "tools/list":
             self._harmless_tools.learn(message)
-        elif request.method == "subscriptions/listen":
+        elif method == "subscriptions/listen":
             self._subscriptions.ended(id_)
+        elif method in _REMEMBERED:
+            self._replay.see_answer(method, id_, message)
         return True
 
     def _take_replayed(self, message: Message, output: Output) -> None:
-        if not self._replay.answers_handshake(message):
+        """Take an answer that is not the host's own; it may answer what the host asked before."""
+        if not self._replay.is_opener(message):
+            for id_ in self._replay.answered(message):
+                if id_ in self._open_requests:
+                    self._close(id_, refused=bool(message.error))
+                    output.to_host.append(answer_line(id_, message))
             return
-        if not message.result:
+        if self._replay.refuses(message):
             self.refused_replay = (
                 "After the connection was made again, the remote server refused the initialize that the one before "
                 "had accepted"
             )
             return
-        output.to_remote += self._replay.rest(fields(message.result))
+        waiting = [(item, item.frame.messages[0]) for item in self._held.take_restored()]
+        for item, request in waiting:
+            self._open_requests.add(request, item.frame, item.ends)
+        lines, done = self._replay.rest(message, [request.id for _, request in waiting])
+        output.to_remote += lines
+        for id_ in done:
+            self._close(id_)
+            output.to_host.append(message_line(id=id_, result={}))
         self._open(output)
 
     def _answer_failed(self, frame: Frame, output: Output) -> None:
         for message in frame.messages:
             if message.id is not None and message.method is not None:
-                output.to_host.append(error_line(message.id, PROXY_ERROR, self._failure))
+                self._answer_error(message.id, self._failure, output)
 
-    def _answer_broken(self, line: bytes, why: ValueError, output: Output) -> None:
-        # Whoever waits for it would wait for ever if it was an answer that JSON has no words for, such as NaN.
-        id_ = id_of_broken_answer(line)
-        if id_ is not None and self._pending.pop(id_, None) is not None:
-            text = f"The remote server's answer is not valid JSON-RPC and was dropped: {why}"
-            output.to_host.append(error_line(id_, PROXY_ERROR, text))
-
-
-def _number(id_: Id) -> Id:
-    """The id of which a server made text, if it was a number: the SDKs for Python let that pass."""
-    as_text = isinstance(id_, str) and id_.isascii() and id_.isdecimal() and len(id_) < 20
-    return int(id_) if as_text else id_
+    def _answer_error(self, id_: Id, text: str, output: Output) -> None:
+        self._close(id_)
+        output.to_host.append(error_line(id_, PROXY_ERROR, text))
 
 
 def _is_about_a_question(frame: Frame) -> bool:

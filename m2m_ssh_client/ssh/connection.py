@@ -21,6 +21,7 @@ import paramiko
 from m2m_ssh_client.errors import (
     ChannelRefusedError,
     ConnectionLostError,
+    SilentConnectionError,
     SSHClientError,
     UnreachableError,
 )
@@ -157,7 +158,7 @@ class Connection:
         host = self._settings.address.host
         if self._silence:
             text = f"The SSH connection was lost: no sign of life from {host} for {self._silence:.0f} s"
-            return ConnectionLostError(text)
+            return SilentConnectionError(text)
         cause = self._transport.get_exception() if self._transport is not None else None
         why = self._said_by_proxy_command() or printable(str(cause or ""))
         return ConnectionLostError(f"The SSH connection to {host} was lost{why and ': '}{why}")

@@ -47,8 +47,10 @@ def test_a_server_that_crashes_in_mid_answer_is_started_again_on_the_same_connec
     stage.end()
 
 
-def test_a_server_that_ends_four_times_in_a_minute_is_reported(play: StartPlay) -> None:
-    stage = play()
+def test_a_server_that_ends_four_times_in_a_minute_has_to_wait_and_the_session_stays(
+    play: StartPlay,
+) -> None:
+    stage = play("--hold-timeout", "1")
     stage.begin()
     for number in range(4):
         key = stage.host.ask_tool("crash", f"crash-{number}")
@@ -56,9 +58,12 @@ def test_a_server_that_ends_four_times_in_a_minute_is_reported(play: StartPlay) 
         assert "exit status 3" in answer["error"]["message"]
         if number < 3:
             stage.assert_usable()
+    (answer,) = stage.host.answers_to([stage.host.ask("held", "tools/list")])
+    assert "exit status 3" in answer["error"]["message"]
+    assert "not sent" in answer["error"]["message"]
     assert len(stage.books.pids) == 4
     assert stage.network.connections == 1
-    stage.end(status=1)
+    stage.end()
 
 
 def test_a_server_that_exits_on_discover_is_there_for_initialize(play: StartPlay) -> None:

@@ -14,15 +14,15 @@ from m2m_ssh_client.proxy.frames import (
     LineSplitter,
     NotJSONError,
     NotJSONRPCError,
+    as_id,
     error_line,
     fields,
-    id_of_broken_answer,
     is_id,
     parse,
     rewritten,
-    shell_safe,
-    without_unicode_line_breaks,
 )
+from m2m_ssh_client.proxy.salvage import id_of_broken_request, salvage
+from m2m_ssh_client.proxy.spelling import shell_safe, without_unicode_line_breaks
 
 # Nothing of this does anything in a shell, within double quotes or without.
 SAFE = re.compile(rb'[A-Za-z0-9 _.,:@+"\\{}\[\]-]*')
@@ -61,34 +61,40 @@ def check_splitter(data: bytes) -> None:
 def check_line(line: bytes) -> None:
     """One line, whoever sent it."""
     line = line.replace(b"\n", b" ")
-    id_ = id_of_broken_answer(line)
-    assert id_ is None or is_id(id_)
     assert isinstance(fields(line), dict)
-    assert strict(error_line(id_, 0, repr(line)))
+    assert strict(error_line(None, 0, repr(line)))
     try:
         frame = parse(line)
-    except NotJSONError:
+    except NotJSONError as exc:
+        _salvage(line, exc)
         frame = None
-    except NotJSONRPCError:
-        strict(line)  # it is JSON
+    except NotJSONRPCError as exc:
+        _salvage(line, exc)
+        strict(line.removeprefix(b"\xef\xbb\xbf"))  # it is JSON
         frame = None
     nested = line.count(b"[") + line.count(b"{") > _MOST_NESTED
     if not nested and not re.search(rb"[0-9]{4000}", line):
         assert (frame is not None) == _is_json_rpc(line)
     if frame is not None and not nested:
-        _compare(frame, strict(line))
-        _spell(line)
+        _compare(frame, strict(frame.line))
+        _spell(frame.line)
+
+
+def _salvage(line: bytes, why: ValueError) -> None:
+    id_ = id_of_broken_request(line)
+    assert id_ is None or is_id(id_)
+    found, broken = salvage(line, why, lambda _: True)
+    for frame in found:
+        assert parse(frame.line).messages
+    assert all(map(is_id, broken))
 
 
 def _compare(frame: Frame, value: Any) -> None:
     items = value if isinstance(value, list) else [value]
     assert len(frame.messages) == len(items) > 0
     for message, item in zip(frame.messages, items, strict=True):
-        if is_id(item.get("id")):
-            assert message.id == item["id"]
-            assert type(message.id) is type(item["id"])
-        elif not isinstance(item.get("id"), float):
-            assert message.id is None
+        assert message.id == as_id(item.get("id"))
+        assert is_id(message.id) or message.id is None
         method = item.get("method")
         assert message.method == (method if isinstance(method, str) else None)
         if isinstance(method, str) and "params" in item:

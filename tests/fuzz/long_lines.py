@@ -99,7 +99,7 @@ def check_requests(data: bytes) -> None:
     with replaced((cut_through, "_LONG", 40)):
         for number, piece in enumerate(pieces):
             if remote is first and number == last and last:
-                lines.lost("gone", [], 0.0)
+                lines.lost("gone", [], 0.0, ended=False)
                 remote = second
                 remote.put(session.connected().to_remote)
             try:

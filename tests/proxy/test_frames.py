@@ -24,8 +24,6 @@ from m2m_ssh_client.proxy.frames import (
     parse,
     raw_json,
     rewritten,
-    shell_safe,
-    without_unicode_line_breaks,
 )
 
 ENVELOPES = [
@@ -69,8 +67,17 @@ def test_a_batch_of_messages_is_one_frame() -> None:
 
 
 NOT_JSON = [b"", b"Welcome!", b"{", b'{"jsonrpc":"2.0","id":1,"result":NaN}', b'{"a":"\xff"}']
-NOT_JSON += [b'{"jsonrpc":"2.0","id":1,"result":"\xff"}', b"[" * 100_000, b"\xef\xbb\xbf{}"]
-NOT_JSON_RPC = [b"null", b"42", b'"text"', b"[]", b"[1]", b"{}", b'{"id":1,"method":"a"}']
+NOT_JSON += [b'{"jsonrpc":"2.0","id":1,"result":"\xff"}', b"[" * 100_000, b"\xef\xbb\xbf"]
+NOT_JSON_RPC = [
+    b"null",
+    b"42",
+    b'"text"',
+    b"[]",
+    b"[1]",
+    b"{}",
+    b"\xef\xbb\xbf{}",
+    b'{"id":1,"method":"a"}',
+]
 NOT_JSON_RPC += [
     b'{"jsonrpc":"1.0","id":1,"method":"a"}',
     b'{"jsonrpc":2.0,"id":1,"method":"a"}',
@@ -240,32 +247,6 @@ def test_a_line_of_just_the_limit_passes() -> None:
     splitter = LineSplitter(10)
     assert splitter.feed(b"x" * 10) == []
     assert splitter.feed(b"\n") == [b"x" * 10]
-
-
-@given(st.dictionaries(st.text(), st.text()))
-def test_the_shell_safe_form_means_the_same_json(params: dict[str, str]) -> None:
-    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
-    for ascii_only in (True, False):
-        try:
-            line = json.dumps(message, ensure_ascii=ascii_only).encode()
-        except UnicodeEncodeError:
-            continue  # a lone surrogate has no UTF-8
-        safe = shell_safe(line)
-        assert json.loads(safe) == message
-        # Outside of a string's plain letters nothing is left that any shell acts upon.
-        assert not set(safe) & set(b"$`;&|<>()!*?#~'%^/\n\t\r\0")
-
-
-def test_the_shell_safe_form_has_no_blank_between_words() -> None:
-    assert shell_safe(b'{ "reboot" : 1 ,\t"a b" : [ ] }') == b'{"reboot":1,"a b":[]}'
-
-
-def test_line_breaks_of_unicode_are_escaped_and_nothing_else() -> None:
-    line = '{"t":"a\u2028b\u2029c\u0085d\u00e9\\n"}'.encode()
-    escaped = without_unicode_line_breaks(line)
-    assert escaped == '{"t":"a\\u2028b\\u2029c\\u0085d\u00e9\\n"}'.encode()
-    assert json.loads(escaped) == json.loads(line)
-    assert len(escaped.decode().splitlines()) == 1
 
 
 def test_an_error_line_is_one_ascii_line() -> None:

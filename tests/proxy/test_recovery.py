@@ -119,13 +119,30 @@ def test_a_process_that_had_answered_is_started_again_three_times_a_minute() -> 
     for now in (0, 10, 20, 30):
         patience.answered()
         results.append(patience.delay(EXITED, now))
-    assert results == [0, 0, 0, None]
+    assert results == [0, 0, 0, 30]
+    assert not patience.may_hurry
     patience.answered()
-    assert patience.delay(EXITED, 61) == 0
+    assert patience.delay(EXITED, 71) == 0
+    assert patience.may_hurry
 
 
 def test_a_process_that_fails_before_its_first_answer_is_reported() -> None:
     assert recovery().delay(EXITED, 0) is None
+
+
+def test_an_early_end_is_passing_for_a_while_after_a_server_that_worked() -> None:
     patience = working()
     assert patience.delay(EXITED, 0) == 0
-    assert patience.delay(EXITED, 1) is None
+    assert [patience.delay(EXITED, now) for now in (1, 2, 3)] == [0, 0.5, 1]
+    patience.answered()
+    assert patience.delay(LOST, 10) == 0
+    assert patience.delay(REFUSED, 1000) == 0.5
+    assert patience.delay(EXITED, 2000) == 1
+    assert patience.delay(EXITED, 2290) == 2
+    assert patience.delay(EXITED, 2301) is None
+
+
+def test_a_reboot_is_waited_for_also_if_the_process_ends_before_the_connection() -> None:
+    patience = working(start_time=25.0)
+    assert patience.delay(EXITED, 100) == 0
+    assert [patience.delay(REFUSED, now) for now in (101, 102, 103)] == [0, 0.5, 1]

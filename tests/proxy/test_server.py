@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -66,7 +66,7 @@ class Case:
         await self.reachable.wait()
         if self.dial_fails_with is not None:
             raise self.dial_fails_with
-        async with opened(next(self._next), 10**6) as bridge:
+        async with opened(next(self._next), 10**8) as bridge:
             yield bridge
 
     async def run(self) -> None:
@@ -274,14 +274,14 @@ async def test_a_remote_that_ends_later_leaves_no_request_unanswered_and_the_pro
     ],
     ids=["bash", "dash", "zsh", "fish", "csh"],
 )
-async def test_a_login_shell_gets_one_harmless_line_and_the_host_is_told_what_to_do(
+async def test_a_login_shell_gets_harmless_lines_and_the_host_is_told_what_to_do(
     complaint: bytes,
 ) -> None:
     async with running(may_be_shell=True) as case:
         await case.say(NOTE, INITIALIZE, CALL)
-        (line,) = await case.remote_heard()
-        assert json.loads(line) == json.loads(INITIALIZE)
-        assert b"$" not in line
+        lines = await case.remote_heard(3)
+        assert list(map(json.loads, lines)) == list(map(json.loads, [NOTE, INITIALIZE, CALL]))
+        assert b"$" not in b"".join(lines)
         case.carrier.complain(complaint)
         replies = [json.loads(line) for line in await case.hear(2)]
         assert [reply["id"] for reply in replies] == [0, 1]
@@ -290,12 +290,26 @@ async def test_a_login_shell_gets_one_harmless_line_and_the_host_is_told_what_to
         assert isinstance(await ended(case, 3), NotMCPError)
 
 
-async def test_a_shell_that_says_nothing_is_given_up_in_time() -> None:
+async def test_a_shell_that_greets_and_does_not_answer_is_given_up_in_time() -> None:
     async with running(may_be_shell=True, answer_timeout=0.3) as case:
+        case.carrier.say(b"Welcome to the router\n> \n")
         await case.say(INITIALIZE)
         assert "after `--`" in (await case.hear_error())[1]
         case.to_proxy.end()
         assert isinstance(await ended(case, 3), NotMCPError)
+
+
+async def test_silence_is_no_shell_and_a_slow_server_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "_GUARD_POLL", 0.02)
+    async with running(may_be_shell=True, answer_timeout=0.05) as case:
+        await case.say(INITIALIZE)
+        await case.remote_heard()
+        await anyio.sleep(0.2)  # more than the answer may take
+        assert "no answer of the remote server within 0.05 s" in caplog.text
+        case.carrier.say(ANSWER + b"\n")
+        assert await case.hear() == [ANSWER]
 
 
 async def test_a_host_that_has_not_asked_yet_has_all_the_time(
@@ -434,7 +448,10 @@ async def test_a_remote_process_that_ends_is_started_again() -> None:
         assert await take_over(case, 1) == [NOTE]
 
 
-async def test_a_process_that_cannot_be_started_again_is_reported_to_whoever_asks() -> None:
+async def test_a_process_that_cannot_be_started_again_is_reported_to_whoever_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recovery, "_EARLY_END_TIME", 0.0)
     async with running(carriers=2, reconnect=True) as case:
         await handshake(case)
         case.carriers[1].reason = RemoteExitError(
@@ -566,6 +583,68 @@ async def test_a_connection_that_fails_after_the_hosts_end_of_file_is_still_told
         case.reachable.set()
         assert (await case.hear_error())[1] == "[Errno 111] Connection refused"
         assert await ended(case, 2) is case.dial_fails_with
+
+
+# Every buffer full, in both directions at once
+
+LONG = b"x" * 3_000_000
+LONG_CALL = b'{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"x":"%s"}}' % (LONG * 2)
+
+
+class Flooding:
+    """A far side that writes long answers before it reads what is sent to it, as a server with one thread does."""
+
+    def __init__(self, carrier: PipeCarrier) -> None:
+        self.carrier = carrier
+
+    def serve(self) -> None:
+        rest = b""
+        with suppress(OSError):  # the test is over
+            while data := self.carrier.heard():
+                *lines, rest = (rest + data).split(b"\n")
+                for value in map(json.loads, lines):
+                    if "id" in value:
+                        text = LONG.decode() if value["method"] == "resources/read" else ""
+                        result = {"protocolVersion": "2025-11-25", "text": text}
+                        self.say({"jsonrpc": "2.0", "id": value["id"], "result": result})
+
+    def say(self, value: Any) -> None:
+        data = json.dumps(value).encode() + b"\n"
+        for at in range(0, len(data), 65536):
+            self.carrier.say(data[at : at + 65536])
+
+
+def read(id_: int) -> bytes:
+    return b'{"jsonrpc":"2.0","id":%d,"method":"resources/read"}' % id_
+
+
+@pytest.mark.parametrize("state", ["connecting", "shell", "open", "lost", "lost to a shell"])
+async def test_whatever_waits_on_both_sides_nothing_is_stuck(state: str) -> None:
+    shell = "shell" in state
+    first = [b'{"jsonrpc":"2.0","id":0,"method":"server/discover"}'] if shell else [INITIALIZE]
+    async with running(
+        carriers=2, reconnect=True, may_be_shell=shell, reachable=state == "open"
+    ) as case:
+        flooding = [Flooding(carrier) for carrier in case.carriers]
+        for each in flooding:
+            threads.start_thread("test-far", each.serve)
+        if "lost" in state:
+            case.carrier.reason = ConnectionLostError("lost")
+            case.reachable.set()
+            await case.say(*first)
+            await case.hear()
+            case.reachable = anyio.Event()
+            await die(case)
+        elif state == "open":
+            await case.say(*first)
+            await case.hear()
+        questions = [read(id_) for id_ in (1, 2, 3)] + [LONG_CALL]
+        await case.say(*(questions if "lost" in state or state == "open" else first + questions))
+        case.reachable.set()
+        ids: set[Any] = set()
+        with anyio.fail_after(20):
+            while not {1, 2, 3, 9} <= ids:
+                ids |= {json.loads(line).get("id") for line in await case.hear()}
 
 
 # Straight through, without the loop

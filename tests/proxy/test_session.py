@@ -76,6 +76,9 @@ BAD_HOST_LINES = [
     (b"[]", -32600),
     (b"null", -32600),
     (b'{"id":1,"method":"x"}', -32600),
+    (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"caf\xe9"}}', -32700),
+    (b'{"jsonrpc":"2.0","id":1.5,"method":"x"}', -32600),
+    (b'{"jsonrpc":"2.0","id":null,"method":"x"}', -32600),
 ]
 
 
@@ -85,9 +88,10 @@ def test_a_bad_line_of_the_host_is_answered_and_the_rest_goes_on(
     line: bytes, code: int, connected: bool
 ) -> None:
     session = open_session() if connected else Session()
-    output = session.from_host([line, request(1)], 0)
-    assert [error_of(reply)[:2] for reply in output.to_host] == [(None, code)]
-    assert output.to_remote == ([request(1)] if connected else [])
+    output = session.from_host([line, request(2)], 0)
+    named = 1 if b'"id":1,' in line else None
+    assert [error_of(reply)[:2] for reply in output.to_host] == [(named, code)]
+    assert output.to_remote == ([request(2)] if connected else [])
 
 
 def test_blank_lines_are_nobodys_business(caplog: pytest.LogCaptureFixture) -> None:
@@ -206,29 +210,31 @@ def test_too_many_held_bytes_are_told() -> None:
 INITIALIZE = request(0, "initialize", clientInfo={"name": "$(touch /x); `rm`"})
 
 
-def test_towards_a_shell_only_an_opener_passes_and_in_safe_spelling() -> None:
+CANCEL = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}'
+
+
+def test_towards_a_shell_every_line_passes_in_safe_spelling() -> None:
     session = Session(may_be_shell=True)
-    session.from_host([NOTE, INITIALIZE, request(1)], 0)
-    output = session.connected()
-    assert len(output.to_remote) == 1
-    assert (
-        not set(output.to_remote[0]) & set(b"$`;() ")
-        or b" " not in output.to_remote[0].split(b'"')[0]
-    )
-    assert json.loads(output.to_remote[0]) == json.loads(INITIALIZE)
+    call = request(1, text="$(reboot); `rm` & > <")
+    session.from_host([NOTE, INITIALIZE], 0)
+    sent = session.connected().to_remote
+    sent += session.from_host([call, CANCEL, b"[" + call + b"]"], 0).to_remote
     assert session.state is State.GUARDED
-    assert session.from_host([request(2)], 0).to_remote == []
+    said = [NOTE, INITIALIZE, call, CANCEL, b"[" + call + b"]"]
+    assert list(map(json.loads, sent)) == list(map(json.loads, said))
+    assert not set(b"".join(sent)) & set(b"$`;()<>&/*?!'#~|")
+    assert all(b" " not in b"".join(line.split(b'"')[0::2]) for line in sent)
 
 
 def test_a_shell_that_turns_out_to_be_a_server_gets_everything_in_order() -> None:
     session = Session(may_be_shell=True)
     session.connected()
-    session.from_host([INITIALIZE, NOTE, request(1)], 0)
+    session.from_host([INITIALIZE], 0)
     assert session.from_remote([b"Welcome to the jungle"]).to_remote == []
     output = session.from_remote([answer(0)])
-    assert output.to_remote == [NOTE, request(1)]
     assert output.to_host == [answer(0)]
     assert session.state is State.OPEN
+    assert session.from_host([NOTE, request(1)], 0).to_remote == [NOTE, request(1)]
 
 
 def test_a_server_silent_on_discover_still_gets_the_initialize_behind_a_shell_request() -> None:
@@ -236,15 +242,6 @@ def test_a_server_silent_on_discover_still_gets_the_initialize_behind_a_shell_re
     session.connected()
     assert len(session.from_host([request(0, "server/discover")], 0).to_remote) == 1
     assert len(session.from_host([request(1, "initialize")], 0).to_remote) == 1
-
-
-def test_a_host_that_needs_no_opening_gets_its_first_request_through_to_a_shell_and_no_second() -> (
-    None
-):
-    session = Session(may_be_shell=True)
-    session.connected()
-    assert len(session.from_host([request(1, "tools/list"), request(2)], 0).to_remote) == 1
-    assert session.from_remote([answer(1)]).to_remote == [request(2)]
 
 
 def test_behind_a_shell_request_unicode_line_breaks_are_escaped_for_the_peer_server() -> None:
