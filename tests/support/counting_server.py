@@ -1,11 +1,12 @@
 """An MCP server that keeps books which outlive it: what each of its processes was told, and what it executed.
 
-    counting_server.py FOLDER [--hold METHOD@N] [--discover exit]
+    counting_server.py FOLDER [--hold METHOD@N] [--discover exit] [--early FROM-TO]
 
 Standard library only. The books are files in FOLDER, one JSON value a line: `told` has each message that came, with
 the number of the process (counted from 1), `executions` the `key` of each tool call that ran. `Books` reads them. With
 `--hold`, process number N waits before it answers METHOD until somebody opens the gate, and so does every call of the
-tool `hold`.
+tool `hold`. With `--early`, processes of these numbers end at once, as on a machine that boots. What reads the resource
+`fatal` ends the process, what reads `slow` is never answered.
 """
 
 from __future__ import annotations
@@ -95,6 +96,10 @@ class CountingServer:
         self._held = held if number == str(self._number) else ""
         self._asked: dict[Any, Any] = {}  # our request's id → the call that waits for its answer
         self._late: list[Message] = []
+        first, _, last = str(options.early).partition("-")
+        if last and int(first) <= self._number <= int(last):
+            os.write(1, b"System is booting up")
+            os._exit(254)
 
     def serve(self) -> None:
         with open(0, "rb", buffering=1 << 20) as source:
@@ -140,6 +145,12 @@ class CountingServer:
         }
         method = "notifications/subscriptions/acknowledged"
         self._send({"jsonrpc": "2.0", "method": method, "params": params})
+
+    def read(self, request: Message) -> Message | None:
+        uri = request["params"]["uri"]
+        if uri == "fatal":
+            os._exit(9)
+        return None if uri == "slow" else {"contents": [{"uri": uri, "text": ""}]}
 
     def call(self, request: Message) -> Message | None:
         arguments = request["params"].get("arguments") or {}
@@ -250,9 +261,7 @@ _METHODS: dict[str, Callable[[CountingServer, Message], Message | None]] = {
     "ping": lambda _server, _request: {},
     "logging/setLevel": lambda _server, _request: {},
     "resources/list": lambda _server, _request: {"resources": []},
-    "resources/read": lambda _server, request: {
-        "contents": [{"uri": request["params"]["uri"], "text": ""}]
-    },
+    "resources/read": CountingServer.read,
     "resources/subscribe": lambda _server, _request: {},
     "resources/unsubscribe": lambda _server, _request: {},
 }
@@ -262,6 +271,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--hold", help="METHOD@N: process N waits at the gate before it answers")
+    parser.add_argument("--early", metavar="FROM-TO")
     parser.add_argument("--discover", choices=["modern", "exit"], default="modern")
     CountingServer(parser.parse_args(arguments)).serve()
 
