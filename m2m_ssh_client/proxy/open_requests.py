@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from m2m_ssh_client.proxy.frames import Frame, Id, Message
@@ -56,55 +54,40 @@ class Request(msgspec.Struct, gc=False):
         return ""
 
 
-class OpenRequests:
+class OpenRequests(dict[Id, Request]):
     """The open requests by their ids, in the order in which they were sent."""
 
     def __init__(self, harmless: HarmlessTools) -> None:
+        super().__init__()
         self._harmless = harmless
-        self._requests: dict[Id, Request] = {}
-
-    def __len__(self) -> int:
-        return len(self._requests)
-
-    def __contains__(self, id_: Id | None) -> bool:
-        return id_ in self._requests
-
-    def __iter__(self) -> Iterator[tuple[Id, Request]]:
-        return iter(self._requests.items())
-
-    def get(self, id_: Id | None) -> Request | None:
-        return None if id_ is None else self._requests.get(id_)
 
     def add(self, message: Message, frame: Frame, ends: int = 0) -> None:
         """Note that this request goes out, in this frame."""
-        if message.id is None:
+        if message.id is None or message.method is None:
             return
-        repeat = len(frame.messages) == 1 and self._is_repeatable(message)
-        self._requests[message.id] = Request(message.method or "", frame if repeat else None, ends)
-
-    def pop(self, id_: Id) -> Request | None:
-        """Close the request."""
-        return self._requests.pop(id_, None)
+        repeat = len(frame.messages) == 1 and self._is_repeatable(message.method, message)
+        self[message.id] = Request(message.method, frame if repeat else None, ends)
 
     def answered_by(self, id_: Id) -> Id | None:
         """Return the id of the request that an answer under this id is for, if one is open.
 
         A server may make text of a number: the SDKs for Python let that pass.
         """
-        if id_ in self._requests:
+        if id_ in self:
             return id_
         as_text = isinstance(id_, str) and id_.isascii() and id_.isdecimal() and len(id_) < 20
         number = int(id_) if as_text else None
-        return number if number in self._requests else None
+        return number if number in self else None
 
     def take_all(self, *, ended: bool = False) -> dict[Id, Request]:
         """Close all of them, because their server is gone. `ended`: they may have to do with that."""
-        taken, self._requests = self._requests, {}
+        taken = dict(self)
+        self.clear()
         for request in taken.values():
             request.ends += ended
         return taken
 
-    def _is_repeatable(self, message: Message) -> bool:
-        if message.method == "tools/call":
+    def _is_repeatable(self, method: str, message: Message) -> bool:
+        if method == "tools/call":
             return self._harmless.include(message)
-        return message.method in _REPEATABLE or str(message.method).endswith("/list")
+        return method in _REPEATABLE or method.endswith("/list")

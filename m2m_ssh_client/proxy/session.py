@@ -149,7 +149,7 @@ class Session:
                 text = f"Invalid Request: not JSON-RPC 2.0: {exc}"
                 self._refuse_line(line, INVALID_REQUEST, text, output)
                 continue
-            if len(frame.messages) > 1 or frame.messages[0].id is None:
+            if b'"id"' in line if frame.messages[0].id is None else len(frame.messages) > 1:
                 answerable = self._answerable(frame, output)
                 if answerable is None:
                     continue
@@ -280,8 +280,7 @@ class Session:
         Some servers of the older era end when they get a request before `initialize`; the host falls back to that on
         the error, and a fresh process can take it. None if it was for another reason.
         """
-        methods = [request.method for _, request in self._open_requests]
-        if not methods or set(methods) != {"server/discover"}:
+        if {request.method for request in self._open_requests.values()} != {"server/discover"}:
             return None
         self.state = State.CONNECTING
         text = "Method not found: server/discover (the remote server ended when it was asked)"
@@ -290,16 +289,18 @@ class Session:
 
     def _take(self, frame: Frame, now: float, output: Output) -> None:
         kept = self._questions.from_host(frame)
-        if kept is not None and self.state not in (State.OPEN, State.GUARDED):
-            kept = only(kept, [not self._settles(message, kept) for message in kept.messages])
         if kept is None:
             return
+        if self.state is State.OPEN or self.state is State.GUARDED:
+            self._send(kept, output)
+            return
+        left = only(kept, [not self._settles(message, kept) for message in kept.messages])
+        if left is None:
+            return
         if self.state is State.FAILED:
-            self._answer_failed(kept, output)
-        elif self.state in (State.OPEN, State.GUARDED):
-            self._send(Held(kept, now), output)
+            self._answer_failed(left, output)
         else:
-            self._hold_back(Held(kept, now))
+            self._hold_back(Held(left, now))
 
     def _answerable(self, frame: Frame, output: Output) -> Frame | None:
         """Refuse the requests of a frame that have an id under which nobody could be answered; return the rest."""
@@ -340,7 +341,7 @@ class Session:
 
     def _release(self, output: Output) -> None:
         for item in self._held.take_all():
-            self._send(item, output)
+            self._send(item.frame, output, item.ends)
 
     def _hold_back(self, item: Held) -> None:
         # Only requests wait for an answer, and only during a reconnect does the wait have a bound of its own. A
@@ -351,11 +352,10 @@ class Session:
         )
         self._held.add(item if waits else item._replace(since=FOR_EVER))
 
-    def _send(self, item: Held, output: Output) -> None:
-        frame = item.frame
+    def _send(self, frame: Frame, output: Output, ends: int = 0) -> None:
         for message in frame.messages:
             if message.id is not None and message.method is not None:
-                self._open_requests.add(message, frame, item.ends)
+                self._open_requests.add(message, frame, ends)
                 if self._first:
                     self._first = False
                     self._replay.see_first(message)
@@ -389,7 +389,7 @@ class Session:
 
     def _close(self, id_: Id, *, refused: bool = False) -> None:
         """Forget an open request, which is over; `refused` by the server."""
-        self._open_requests.pop(id_)
+        self._open_requests.pop(id_, None)
         self._replay.settle(id_, refused=refused)
         self._subscriptions.ended(id_)
 
@@ -447,7 +447,7 @@ class Session:
         request = self._open_requests.get(id_)
         if request is None or request.method in _REMEMBERED:
             return False
-        self._open_requests.pop(id_)
+        del self._open_requests[id_]
         return True
 
     def _part_for_host(self, frame: Frame, output: Output) -> Frame | None:
@@ -471,8 +471,7 @@ class Session:
         if id_ is None:
             logger.info("skipped an answer to a request that is not open")
             return False
-        request = self._open_requests.pop(id_)
-        method = request.method if request is not None else ""
+        method = self._open_requests.pop(id_).method
         if method == "tools/list":
             self._harmless_tools.learn(message)
         elif method == "subscriptions/listen":

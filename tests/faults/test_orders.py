@@ -20,9 +20,7 @@ def begin(stage: Play, era: str) -> None:
 
 def test_a_reboot_is_waited_for_whichever_end_comes_first(play: StartPlay) -> None:
     """The process ends, then the connection; by then the session is older than a first connection may take."""
-    stage = play(
-        "--connect-timeout", "2", "--log-level", "INFO", server=("--hold", "initialize@2")
-    )
+    stage = play("--connect-timeout", "2", "--log-level", "INFO", server=("--hold", "initialize@2"))
     stage.begin()
     stage.network.refuse(3)
     kill(stage.books.pids[0])
