@@ -230,7 +230,7 @@ def add_survival(group: argparse._ArgumentGroup) -> None:
         "--keepalive-count",
         type=int,
         metavar="N",
-        help="the connection is lost when N times as long nothing was heard (default: 3)",
+        help="the connection is lost when N of these in a row went unanswered (default: 3)",
     )
     group.add_argument(
         "--no-reconnect",

@@ -60,9 +60,10 @@ class Parameters:
     `connect_timeout` is in seconds and covers everything up to the open channel (default: 25).
     `max_message_size` is in bytes, for one JSON-RPC line in either direction.
 
-    A link on which nothing was heard for `keepalive` × `keepalive_count` seconds (default: 15 × 3) is lost
-    (ssh_config(5), ServerAliveInterval; 0 switches it off). A lost link is made again, for `reconnect_timeout`
-    seconds (None: for ever) unless `reconnect` is off; requests wait for it for `hold_timeout` seconds.
+    After `keepalive` seconds (default: 15; 0: never) without anything heard, the server is asked for a sign of life.
+    When `keepalive_count` of these (default: 3) in a row went unanswered, each for as long, the link is lost, as in ssh
+    (ssh_config(5), ServerAliveCountMax). A lost link is made again, for `reconnect_timeout` seconds (None: for ever)
+    unless `reconnect` is off; requests wait for it for `hold_timeout` seconds.
 
     Raises ParametersError.
     """

@@ -258,21 +258,19 @@ class Connection:
 
     def _watch(self) -> None:
         """Keep an eye on the whole chain: what the last machine sends passes all of it."""
-        transport, link = self._transport, self._link
+        transport = self._transport
         assert transport is not None  # noqa: S101 - it is open
-        assert link is not None  # noqa: S101
 
         def probe() -> None:
-            # Every server answers, most of them with a refusal, and that is sign enough.
             with suppress(paramiko.SSHException, OSError, EOFError):
-                transport.global_request("keepalive@openssh.com", wait=True)
+                transport.probe()
 
         def dead(silence: float) -> None:
             self._silence = silence
             self.close()
 
         self._liveness = Liveness(
-            self._keepalive, self._keepalive_count, lambda: link.last_received, probe, dead
+            self._keepalive, self._keepalive_count, lambda: transport.last_received, probe, dead
         )
         self._liveness.start()
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import paramiko
+from paramiko.common import cMSG_GLOBAL_REQUEST
 
 from m2m_ssh_client.ssh import algorithms
 from m2m_ssh_client.ssh.authentication import LoginTransport
@@ -71,6 +72,25 @@ class Transport(LoginTransport):
         if cause is None or isinstance(cause, (paramiko.SSHException, OSError, EOFError)):
             return cause
         return paramiko.SSHException(f"The server broke the protocol ({cause})")
+
+    @property
+    def last_received(self) -> float:
+        """When the link brought something last, on the monotonic clock."""
+        link: Any = self.sock
+        return link.last_received  # type: ignore[no-any-return]
+
+    def probe(self) -> None:
+        """Ask for a sign of life, which is whatever comes back. Does not wait for it; to send it may block.
+
+        What a server does not know it refuses (RFC 4254 section 4), or calls unimplemented (RFC 4253 section 11.4).
+        paramiko's `global_request` waits for a success or a failure, and the latter is neither.
+        """
+        self.packets.asked_unknown = True
+        message = paramiko.Message()
+        message.add_byte(cMSG_GLOBAL_REQUEST)
+        message.add_string("keepalive@openssh.com")
+        message.add_boolean(True)
+        self._send_user_message(message)
 
     def exchange_keys(self, host_key_algorithms: Sequence[str], deadline: float) -> None:
         """Raises paramiko's SSHException, OSError or EOFError. `deadline` is on the monotonic clock."""

@@ -1,8 +1,9 @@
 """Noticing that a connection is dead although nobody said so: a frozen peer, a forgotten NAT entry, a sleep.
 
 OpenSSH's ServerAlive rules (ssh_config(5), ServerAliveInterval): after an interval without anything received, a
-request that wants a reply is sent through the encrypted channel; whatever comes back counts as life. paramiko's own
-set_keepalive sends too, and never looks for an answer.
+request that wants a reply is sent through the encrypted channel, and another one after each further interval;
+whatever comes back counts as life. An interval after the last of ServerAliveCountMax requests the connection is dead,
+so after interval × (count + 1) of silence. paramiko's own set_keepalive sends too, and never looks for an answer.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Liveness:
     """Watches a connection in a thread of its own, from `start()` to `stop()`.
 
     `heard` tells when something was last received (`time.monotonic`); `probe` asks for a sign of life, and may block
-    for as long as it likes; `dead` is called once, with the seconds of silence. Intervals in seconds.
+    for as long as it likes; `dead` is called once, with the seconds of silence. `interval` is in seconds.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class Liveness:
         dead: Callable[[float], None],
     ) -> None:
         self._interval = interval
-        self._limit = interval * count
+        self._count = count
         self._heard = heard
         self._probe = probe
         self._dead = dead
@@ -49,29 +50,28 @@ class Liveness:
         self._stopped.set()
 
     def _watch(self) -> None:
-        asked = self._heard()  # when a sign of life was last asked for, or last came
-        woke: float | None = None
+        heard = self._heard()
+        unanswered, due = 0, heard + self._interval
+        awake_until = float("inf")  # unless something is heard
         drift = time.time() - time.monotonic()
-        while not self._stopped.wait(self._step(asked)):
-            now, heard = time.monotonic(), self._heard()
-            asked = max(asked, heard)
+        while not self._stopped.wait(self._step(due)):
+            now = time.monotonic()
+            if self._heard() > heard:
+                heard = self._heard()
+                unanswered, due, awake_until = 0, heard + self._interval, float("inf")
             if time.time() - now - drift > _SLEEP:
-                woke = now
-                self._ask()
+                unanswered, due, awake_until = 0, now, now + _AFTER_SLEEP
             drift = time.time() - now
-            if woke is not None and heard > woke:
-                woke = None
-            if now - heard >= self._limit or (woke is not None and now - woke >= _AFTER_SLEEP):
+            if now >= awake_until or (now >= due and unanswered == self._count):
                 self._dead(now - heard)
                 return
-            if now - asked >= self._interval:
-                asked = now
+            if now >= due:
+                unanswered, due = unanswered + 1, now + self._interval
                 self._ask()
 
-    def _step(self, asked: float) -> float:
-        now = time.monotonic()
-        due = min(asked + self._interval, self._heard() + self._limit)
-        return min(max(due - now, 0.01), _LONGEST_STEP)
+    @staticmethod
+    def _step(due: float) -> float:
+        return min(max(due - time.monotonic(), 0.01), _LONGEST_STEP)
 
     def _ask(self) -> None:
         # In a thread: where the socket's buffer is full, sending waits for just the peer that may be dead.

@@ -15,7 +15,12 @@ from typing import Any
 import paramiko
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_WINDOW_ADJUST, cMSG_CHANNEL_DATA
+from paramiko.common import (
+    MSG_CHANNEL_DATA,
+    MSG_CHANNEL_WINDOW_ADJUST,
+    MSG_UNIMPLEMENTED,
+    cMSG_CHANNEL_DATA,
+)
 from paramiko.packet import NeedRekeyException, Packetizer
 
 _READ_AHEAD = 96 * 1024  # bytes
@@ -56,6 +61,8 @@ class Packets(Packetizer):
     """The lines before the first packet: RFC 4253 section 4.2."""
     before_waiting: tuple[Callable[[], None], ...] = ()
     """Called by the thread that receives, when it has dealt with all that it has read ahead."""
+    asked_unknown = False
+    """Whether the server was asked what it need not know. It may say so at any time, to paramiko's surprise."""
     deadline = float("inf")
     """On the monotonic clock: when the key exchange that is under way has to be over."""
     take_data: Callable[[int, bytes], bool] = staticmethod(lambda _channel, _data: False)
@@ -106,6 +113,12 @@ class Packets(Packetizer):
 
         Raises SSHException for what is no packet, EOFError at the end, NeedRekeyException.
         """
+        while True:
+            number, message = self._next_message()
+            if number != MSG_UNIMPLEMENTED or not self.asked_unknown:
+                return number, message
+
+    def _next_message(self) -> tuple[int, paramiko.Message]:
         while self._inbound is not None:
             packet = self._next_packet(self._inbound)
             end = len(packet) - packet[0]

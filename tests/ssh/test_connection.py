@@ -17,7 +17,7 @@ from typing import Any
 
 import paramiko
 import pytest
-from paramiko.common import AUTH_PARTIALLY_SUCCESSFUL
+from paramiko.common import AUTH_PARTIALLY_SUCCESSFUL, MSG_GLOBAL_REQUEST, cMSG_UNIMPLEMENTED
 from support.host import PACKAGE_PARENT
 from support.odd_ssh import (
     CAT,
@@ -79,6 +79,8 @@ class Link(Connection):
             ),
             UnlockedKeys(),
             connect_timeout=destination.connect_timeout,
+            keepalive=destination.keepalive,
+            keepalive_count=destination.keepalive_count,
         )
         self._wish = destination.request
 
@@ -319,6 +321,70 @@ def test_a_refused_request_says_what_else_to_try(
     text = refusal(far.connection(**options), ChannelRefusedError)
     assert all(word in text for word in words)
     assert len(text) < 500
+
+
+# Signs of life
+
+
+class Unimplemented(Odd):
+    """Says to each global request that it does not know such messages, as old libssh and appliances do."""
+
+    def __init__(self, *, rekeying: bool = False) -> None:
+        super().__init__()
+        self.asked = 0
+        self._rekeying = rekeying
+
+    def configure(self, transport: paramiko.Transport) -> None:
+        its: Any = transport
+
+        def refuse(message: paramiko.Message) -> None:
+            self.asked += 1
+            if self._rekeying:
+                its._send_kex_init()
+            answer = paramiko.Message()
+            answer.add_byte(cMSG_UNIMPLEMENTED)
+            answer.add_int(message.seqno)
+            its._send_message(answer)
+
+        its._handler_table = {**its._handler_table, MSG_GLOBAL_REQUEST: refuse}
+
+
+@pytest.mark.parametrize("rekeying", [False, True], ids=["at once", "within a key exchange"])
+def test_a_server_that_does_not_implement_keepalives_lives(rekeying: bool, keys: Keys) -> None:
+    server = Unimplemented(rekeying=rekeying)
+    with odd_server(server, keys["ed25519 host"]) as port:
+        pin = public(keys["ed25519 host"]).fingerprint
+        key = keys.path(keys["ed25519"])
+        link = connection(port, key, host_key=pin, keepalive=0.2, keepalive_count=2)
+        with opened(link) as carrier:
+            wait_until(lambda: server.asked >= 6 or not link.alive)
+            assert link.alive, link.lost()
+            received = Received(carrier)
+            assert server.channel is not None
+            server.channel.sendall(b"still there")
+            server.channel.close()
+            assert received.to_the_end() == (b"still there", b"")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_server_that_falls_silent_is_dead_when_its_probes_have_gone_unanswered(
+    count: int, keys: Keys
+) -> None:
+    server = Odd()
+    with odd_server(server, keys["ed25519 host"]) as port:
+        pin = public(keys["ed25519 host"]).fingerprint
+        key = keys.path(keys["ed25519"])
+        link = connection(port, key, host_key=pin, keepalive=0.3, keepalive_count=count)
+        with opened(link):
+            assert server.transport is not None
+            its: Any = server.transport
+            asked: list[float] = []
+            its._handler_table[MSG_GLOBAL_REQUEST] = lambda _: asked.append(time.monotonic())
+            begun = time.monotonic()
+            wait_until(lambda: not link.alive)
+            assert time.monotonic() - begun >= 0.3 * count
+            assert len(asked) == count
+            assert "no sign of life" in str(link.lost())
 
 
 # How far it came

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from support.waiting import wait_until
 
 from m2m_ssh_client.ssh import liveness
 from m2m_ssh_client.ssh.liveness import Liveness
@@ -36,15 +37,50 @@ class Link:
         return watch
 
 
-def test_a_silent_link_is_dead_after_interval_times_count() -> None:
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_silent_link_is_dead_an_interval_after_the_last_probe(count: int) -> None:
     link = Link(answers=False)
     begun = time.monotonic()
-    link.watch(0.2, 3)
+    link.watch(0.2, count)
     assert link.dead.wait(5)
-    assert 0.6 <= time.monotonic() - begun < 1.6
-    assert link.probes == 2
+    silence = 0.2 * (count + 1)
+    assert silence <= time.monotonic() - begun < silence + 1
+    assert link.probes == count
     assert link.silence is not None
-    assert link.silence >= 0.6
+    assert link.silence >= silence
+
+
+def test_one_unanswered_probe_allowed_is_enough_for_a_link_that_answers() -> None:
+    link = Link(answers=True)
+    watch = link.watch(0.1, 1)
+    assert not link.dead.wait(1)
+    watch.stop()
+    assert link.probes >= 3
+
+
+def test_an_answer_begins_the_count_anew() -> None:
+    link = Link(answers=False)
+    watch = link.watch(0.2, 2)
+    for asked in (1, 2, 3):
+        wait_until(lambda: link.probes >= asked)  # noqa: B023 - called in this turn
+        link.heard = time.monotonic()
+    assert not link.dead.wait(0.3)
+    watch.stop()
+
+
+def test_a_process_that_was_stopped_asks_before_it_gives_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    link = Link(answers=True)
+    stopped = 0.0
+    monotonic = time.monotonic
+    wall = time.time
+    watch = link.watch(0.2, 1)
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + stopped)
+    monkeypatch.setattr(time, "time", lambda: wall() + stopped)
+    stopped = 3600.0
+    assert not link.dead.wait(1)
+    watch.stop()
 
 
 def test_a_link_that_answers_lives() -> None:
