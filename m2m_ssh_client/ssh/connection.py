@@ -315,9 +315,17 @@ class Connection:
         while at._transport is None and at._via is not None:  # it did not get that far
             at = at._via
         return UnreachableError(
-            f"Timed out after {self._connect_timeout:g} s while {at._phase} ({at._place})",
+            f"Timed out after {self._connect_timeout:g} s while {at._phase} ({at._place}){at._said_instead}",
             "Is the machine up, is --port an SSH server's? More time: --connect-timeout SECONDS.",
         )
+
+    @property
+    def _said_instead(self) -> str:
+        """What it said instead of the version of an SSH server, as the end of a sentence."""
+        transport = self._transport
+        if transport is None or transport.remote_version or not transport.greeting:
+            return ""
+        return f'; it said "{shortened(printable(transport.greeting[0]), 80)}"'
 
     def _said_by_proxy_command(self) -> str | None:
         return self._link.explain() if isinstance(self._link, proxy_command.ProxySocket) else None
@@ -344,7 +352,7 @@ class Connection:
                 "sshd_config (Ciphers, MACs, KexAlgorithms, HostKeyAlgorithms).",
             )
         return UnreachableError(
-            f"{self._place} ended the connection while {self._phase}: {text}",
+            f"{self._place} ended the connection while {self._phase}: {text}{self._said_instead}",
             "Is that an SSH server (--port)? If it is, its log says why it hung up.",
         )
 

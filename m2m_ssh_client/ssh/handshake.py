@@ -56,7 +56,7 @@ class Transport(LoginTransport):
 
     @property
     def greeting(self) -> Sequence[str]:
-        """The lines that the server sent before the first packet; the last one should be its version."""
+        """The lines that the server sent before its version, or instead of it; of many the first."""
         return self.packets.greeting
 
     @property

@@ -26,7 +26,11 @@ from paramiko.packet import NeedRekeyException, Packetizer
 _READ_AHEAD = 96 * 1024  # bytes
 
 _LONGEST_PACKET = 256 * 1024  # bytes
-_LONGEST_GREETING = 64 * 1024  # bytes: 255 of a version, and the lines before it
+
+# OpenSSH's limits for the version and the lines before it (its SSH_MAX_BANNER_LEN, SSH_MAX_PRE_BANNER_LINES).
+_LONGEST_LINE = 8192  # bytes
+_MOST_LINES = 1024
+_LINES_KEPT = 100  # of these, to be shown
 
 _TAG = 16  # bytes
 _BLOCK = 16  # bytes, of which what is encrypted is a multiple
@@ -58,7 +62,7 @@ class Packets(Packetizer):
     """
 
     greeting: tuple[str, ...] = ()
-    """The lines before the first packet: RFC 4253 section 4.2."""
+    """The lines before the version, or the first of many: RFC 4253 section 4.2."""
     before_waiting: tuple[Callable[[], None], ...] = ()
     """Called by the thread that receives, when it has dealt with all that it has read ahead."""
     asked_unknown = False
@@ -76,7 +80,6 @@ class Packets(Packetizer):
         self._link = link
         self._ahead = b""  # what the link brought, of which the first bytes
         self._used = 0  # were used
-        self._greeted = 0  # bytes
         self._sending = threading.RLock()
         self._inbound: _AESGCM | None = None
         self._outbound: _AESGCM | None = None
@@ -88,19 +91,34 @@ class Packets(Packetizer):
         self.complete_handshake()  # or a thread would wait for that, as long as it might have taken
 
     def readline(self, timeout: float) -> str:
-        """A line of the greeting, or the version. `timeout` in seconds; raises TimeoutError, SSHException, EOFError."""
+        """The version. `timeout` in seconds; raises TimeoutError, SSHException, UnicodeDecodeError, EOFError.
+
+        The lines before it need be no text of any encoding (RFC 4253 section 4.2); paramiko takes only UTF-8, and a
+        hundred of them.
+        """
         deadline = time.monotonic() + timeout
-        while (end := self._ahead.find(b"\n", self._used)) < 0:
-            if self._greeted + len(self._ahead) - self._used > _LONGEST_GREETING:
-                raise paramiko.SSHException(f": more than {_LONGEST_GREETING} bytes")
+        for _ in range(_MOST_LINES + 1):
+            line = self._line(deadline)
+            if line.startswith(b"SSH-"):
+                return line.decode()
+            if len(self.greeting) < _LINES_KEPT:
+                self.greeting += (line.decode("utf-8", "backslashreplace"),)
+        raise paramiko.SSHException(f": more than {_MOST_LINES} lines before a version")
+
+    def _line(self, deadline: float) -> bytes:
+        while True:
+            end = self._ahead.find(b"\n", self._used)
+            line = self._ahead[self._used : end if end >= 0 else None].removesuffix(b"\r")
+            if len(line) > _LONGEST_LINE:
+                raise paramiko.SSHException(f": a line of more than {_LONGEST_LINE} bytes")
+            if b"\0" in line:  # which even these lines must not have
+                raise paramiko.SSHException(": that is no text")
+            if end >= 0:
+                self._used = end + 1
+                return line
             if time.monotonic() > deadline:
                 raise TimeoutError
             self._receive()
-        line = self._ahead[self._used : end].removesuffix(b"\r").decode()
-        self._greeted += end + 1 - self._used
-        self._used = end + 1
-        self.greeting += (line,)
-        return line
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
         _check_size(n, least=0)

@@ -112,10 +112,11 @@ GREETED = VERSION + packet(kexinit())
 CASES = [
     # Instead of a version
     Case("garbage instead of a version", sends(bytes(range(256)) * 20), ENDED),
-    Case("lines without end before the version", floods(b"", b"Welcome!\r\n"), ENDED),
+    Case("lines without end before the version", floods(b"", b"Welcome!\r\n"), "1024 lines"),
     Case("lines of escapes before the version", floods(b"", ESCAPES.encode() + b"\n"), ENDED),
-    Case("a megabyte without a line feed", closes_behind(b"x" * MiB), "more than 65536 bytes"),
-    Case("a version without end", floods(b"SSH-2.0-", b"x"), "more than 65536 bytes"),
+    Case("a megabyte without a line feed", closes_behind(b"x" * MiB), "more than 8192 bytes"),
+    Case("lines as long as may be without end", floods(b"", b"x" * 8192 + b"\n"), "1024 lines"),
+    Case("a version without end", floods(b"SSH-2.0-", b"x"), "more than 8192 bytes"),
     Case("a version with escapes", closes_behind(b"SSH-2.0-" + ESCAPES.encode()), ENDED),
     Case("a version that is not UTF-8", closes_behind(b"SSH-2.0-\xff\xfe\xed\xa0\x80\r\n"), ENDED),
     Case("a version with a NUL", closes_behind(b"SSH-2.0-a\0b\r\n"), ENDED),

@@ -397,7 +397,7 @@ def test_the_trail_tells_what_was_agreed_and_who_was_let_in(start: StartFar) -> 
         (stage,) = link.trail()
         assert stage.transport is not None
         assert stage.transport.key_exchange in ALL_KEX
-        assert stage.transport.greeting == (stage.transport.remote_version,)
+        assert stage.transport.greeting == ()
         assert stage.login is not None
         assert stage.login.succeeded
         assert [str(each.path) for each in stage.login.tried] == [str(far.client)]
@@ -604,6 +604,48 @@ def test_a_server_that_never_gets_to_the_point_is_given_up_in_time(
     assert "Timed out after 0.6 s while negotiating the encryption" in text
     assert f"127.0.0.1 port {port}" in text
     assert "--connect-timeout" in text
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Zugriff nur für Befugte".encode("cp1252"),
+        "未经授权禁止访问".encode("gbk"),
+        b"\r\n".join(b"line %d of the house rules" % n for n in range(1024)),
+        b"x" * 8192,
+        b"SSH",
+        b"",
+    ],
+    ids=["cp1252", "GBK", "1024 lines", "a long line", "nearly a version", "an empty line"],
+)
+def test_lines_before_the_version_are_skipped(lines: bytes, keys: Keys) -> None:
+    class Verbose(Odd):
+        def serve(self, sock: socket.socket, *host_keys: paramiko.PKey) -> None:
+            sock.sendall(lines + b"\r\n")
+            super().serve(sock, *host_keys)
+
+    with odd_server(Verbose(), keys["ed25519 host"]) as port:
+        pin = public(keys["ed25519 host"]).fingerprint
+        link = connection(port, keys.path(keys["ed25519"]), host_key=pin)
+        with opened(link):
+            (stage,) = link.trail()
+            assert stage.transport is not None
+            first, *_ = stage.transport.greeting
+            assert first == lines.split(b"\r\n")[0].decode("utf-8", "backslashreplace")
+            assert len(stage.transport.greeting) <= 100
+
+
+def test_a_server_of_another_kind_that_waits_for_us_is_quoted(keys: Keys) -> None:
+    def speaks_smtp(sock: socket.socket) -> None:
+        sock.sendall(b"220 mail.example \x1b[2J ESMTP\r\n")
+        while sock.recv(1 << 16):
+            pass
+
+    with listening(speaks_smtp) as port:
+        link = connection(port, keys.path(keys["ed25519"]), connect_timeout=0.6)
+        text = refusal(link, UnreachableError)
+    assert "Timed out after 0.6 s while negotiating the encryption" in text
+    assert 'it said "220 mail.example \\x1b[2J ESMTP"' in text
 
 
 @pytest.mark.parametrize(
