@@ -14,8 +14,10 @@ import paramiko
 from paramiko.buffered_pipe import BufferedPipe
 
 from m2m_ssh_client.errors import RemoteExitError, SSHClientError
+from m2m_ssh_client.ssh.aftermath import Aftermath
 from m2m_ssh_client.ssh.marker import BehindMarker
 from m2m_ssh_client.ssh.packets import ChannelData
+from m2m_ssh_client.text import shortened
 
 if TYPE_CHECKING:
     from m2m_ssh_client.carrier import Receiver
@@ -64,6 +66,11 @@ class ChannelCarrier:
         self._granted = 0  # bytes that the far side was not told of yet
         self._granting = threading.Condition()
         self._ended = False
+        self._signal: str | None = (
+            None  # that ended the process; empty for none; None before word of its end
+        )
+        self._aftermath = Aftermath(transport)
+        transport.on_exit[channel.chanid] = self._exited
 
     def start(self, receiver: Receiver) -> None:
         threading.Thread(target=self._tell_grants, name="m2m-ssh-granter", daemon=True).start()
@@ -87,15 +94,14 @@ class ChannelCarrier:
         def ended() -> None:
             if threading.current_thread() is self._transport:
                 pass_on()
-            self._packets.before_waiting = tuple(
-                call for call in self._packets.before_waiting if call is not pass_on
-            )
+            self._packets.call_no_more(pass_on)
+            self._packets.call_no_more(self._end_when_quiet)
             with self._granting:
                 self._ended = True
                 self._granting.notify()
             receiver.ended()
 
-        self._packets.before_waiting += (pass_on,)
+        self._packets.call_before_waiting(pass_on)
         self._stdout.start(stdout, gather, ended)
         self._stderr.start(receiver.stderr, receiver.stderr, lambda: None)
 
@@ -150,12 +156,13 @@ class ChannelCarrier:
     def ending(self) -> SSHClientError:
         self._channel.status_event.wait(_STATUS_TIMEOUT)
         status = self._channel.exit_status
-        if status == -1 and not self._connection.alive:
+        if status == -1 and not self._signal and not self._connection.alive:
             return self._connection.lost()
-        return _exit_error(None if status == -1 else status)
+        return _exit_error(None if status == -1 else status, self._signal)
 
     def close(self) -> None:
         """End this process's channel; the connection stays for the next one."""
+        self._transport.on_exit.pop(self._channel.chanid, None)
         with suppress(paramiko.SSHException, OSError, EOFError):
             self._channel.close()
 
@@ -164,6 +171,22 @@ class ChannelCarrier:
         self._received += size
         if self._received > self._allowed:
             raise paramiko.SSHException("The server sent more than its window has room for")
+
+    def _exited(self, signal: str) -> None:
+        """The process has ended; its output may have, too. In the transport's thread."""
+        if self._signal is not None:
+            return
+        self._signal = signal
+        self._channel.status_event.set()
+        if not self._channel.eof_received:
+            self._packets.call_before_waiting(self._end_when_quiet)
+
+    def _end_when_quiet(self) -> None:
+        waits_for_us = self._allowed - self._received < _PACKET
+        if self._aftermath.is_over(self._received, waits_for_us=waits_for_us):
+            self._packets.call_no_more(self._end_when_quiet)
+            self._stdout.close()
+            self._stderr.close()
 
     def _tell_grants(self) -> None:
         """In a thread of its own, where sending could block: that must not block the transport's."""
@@ -267,6 +290,8 @@ class _Inlet(BufferedPipe):  # type: ignore[type-arg]  # generic in the stubs al
 
     def feed(self, data: bytes) -> None:
         self._count(len(data))
+        if self._ended:  # whoever still writes is not the process
+            return
         if self._pass_on is None:
             with self._starting:
                 if self._pass_on is None:
@@ -309,8 +334,10 @@ def _as_os_error() -> Iterator[None]:
         raise OSError("the SSH connection is closed") from exc
 
 
-def _exit_error(status: int | None) -> RemoteExitError:
+def _exit_error(status: int | None, signal: str | None) -> RemoteExitError:
     if status is None:
+        if signal:
+            return RemoteExitError(f"The remote server was ended by SIG{shortened(signal, 40)}")
         return RemoteExitError("The remote server closed its output without an exit status")
     if status == _COMMAND_NOT_FOUND:
         return RemoteExitError(

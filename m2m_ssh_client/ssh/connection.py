@@ -261,16 +261,16 @@ class Connection:
         transport = self._transport
         assert transport is not None  # noqa: S101 - it is open
 
-        def probe() -> None:
-            with suppress(paramiko.SSHException, OSError, EOFError):
-                transport.probe()
-
         def dead(silence: float) -> None:
             self._silence = silence
             self.close()
 
         self._liveness = Liveness(
-            self._keepalive, self._keepalive_count, lambda: transport.last_received, probe, dead
+            self._keepalive,
+            self._keepalive_count,
+            lambda: transport.last_received,
+            transport.probe,
+            dead,
         )
         self._liveness.start()
 

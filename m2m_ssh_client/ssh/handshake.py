@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import paramiko
-from paramiko.common import cMSG_GLOBAL_REQUEST
+from paramiko.common import MSG_CHANNEL_REQUEST, cMSG_GLOBAL_REQUEST
 
 from m2m_ssh_client.ssh import algorithms
 from m2m_ssh_client.ssh.authentication import LoginTransport
 from m2m_ssh_client.ssh.packets import Packets
 from m2m_ssh_client.ssh.settings import Algorithms
+from m2m_ssh_client.text import printable
 
 # Where nobody has set up logging, or no longer, Python would print paramiko's last words, a traceback, on stderr.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -42,6 +44,12 @@ class Transport(LoginTransport):
         self._postponed: list[paramiko.Message] = []  # until new keys are there
         self.packets.take_data = self._take_data
         self.packets.take_room = self._take_room
+        self.on_exit: dict[int, Callable[[str], None]] = {}  # by the number of the channel
+        its: Any = self  # the stubs leave its tables out
+        its._channel_handler_table = {
+            **its._channel_handler_table,
+            MSG_CHANNEL_REQUEST: self._take_request,
+        }
         algorithms.apply(self, wanted)
 
     @property
@@ -82,6 +90,8 @@ class Transport(LoginTransport):
     def probe(self) -> None:
         """Ask for a sign of life, which is whatever comes back. Does not wait for it; to send it may block.
 
+        Nothing happens where the connection is closed.
+
         What a server does not know it refuses (RFC 4254 section 4), or calls unimplemented (RFC 4253 section 11.4).
         paramiko's `global_request` waits for a success or a failure, and the latter is neither.
         """
@@ -90,7 +100,8 @@ class Transport(LoginTransport):
         message.add_byte(cMSG_GLOBAL_REQUEST)
         message.add_string("keepalive@openssh.com")
         message.add_boolean(True)
-        self._send_user_message(message)
+        with suppress(paramiko.SSHException, OSError, EOFError):
+            self._send_user_message(message)
 
     def exchange_keys(self, host_key_algorithms: Sequence[str], deadline: float) -> None:
         """Raises paramiko's SSHException, OSError or EOFError. `deadline` is on the monotonic clock."""
@@ -117,6 +128,20 @@ class Transport(LoginTransport):
             channel.out_window_size += size
             channel.out_buffer_cv.notify_all()
         return True
+
+    def _take_request(self, channel: Any, message: paramiko.Message) -> None:
+        """What paramiko does with a channel's request; then `on_exit` is told of the end of the process.
+
+        RFC 4254 section 6.10. It gets the name of the signal that ended the process, which paramiko does not know; an
+        empty one with an exit status.
+        """
+        channel._handle_request(message)
+        request = paramiko.Message(message.asbytes()[4:])  # behind the number of the channel
+        kind = request.get_string()
+        told = self.on_exit.get(channel.chanid)
+        if told is not None and kind in (b"exit-status", b"exit-signal"):
+            request.get_boolean()  # whether a reply is wanted, which paramiko has sent
+            told("" if kind == b"exit-status" else printable(request.get_string()))
 
     def _open_channel(self, number: int) -> Any:
         its: Any = self  # the stubs leave its tables out

@@ -63,8 +63,6 @@ class Packets(Packetizer):
 
     greeting: tuple[str, ...] = ()
     """The lines before the version, or the first of many: RFC 4253 section 4.2."""
-    before_waiting: tuple[Callable[[], None], ...] = ()
-    """Called by the thread that receives, when it has dealt with all that it has read ahead."""
     asked_unknown = False
     """Whether the server was asked what it need not know. It may say so at any time, to paramiko's surprise."""
     deadline = float("inf")
@@ -80,6 +78,8 @@ class Packets(Packetizer):
         self._link = link
         self._ahead = b""  # what the link brought, of which the first bytes
         self._used = 0  # were used
+        self._before_waiting: tuple[Callable[[], None], ...] = ()
+        self._changing = threading.Lock()
         self._sending = threading.RLock()
         self._inbound: _AESGCM | None = None
         self._outbound: _AESGCM | None = None
@@ -89,6 +89,15 @@ class Packets(Packetizer):
     def close(self) -> None:
         super().close()
         self.complete_handshake()  # or a thread would wait for that, as long as it might have taken
+
+    def call_before_waiting(self, call: Callable[[], None]) -> None:
+        """By the thread that receives, whenever it has dealt with all that it has read ahead; ten times a second."""
+        with self._changing:
+            self._before_waiting += (call,)
+
+    def call_no_more(self, call: Callable[[], None]) -> None:
+        with self._changing:
+            self._before_waiting = tuple(each for each in self._before_waiting if each != call)
 
     def readline(self, timeout: float) -> str:
         """The version. `timeout` in seconds; raises TimeoutError, SSHException, UnicodeDecodeError, EOFError.
@@ -246,7 +255,7 @@ class Packets(Packetizer):
             raise EOFError
         if time.monotonic() > self.deadline:
             raise paramiko.SSHException("The server does not finish the key exchange")
-        for call in self.before_waiting:
+        for call in self._before_waiting:
             call()
         try:
             data = self._link.recv(_READ_AHEAD)

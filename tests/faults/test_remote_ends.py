@@ -8,11 +8,15 @@ from collections.abc import Callable
 
 import pytest
 from faults.conftest import StartPlay
-from faults.play import EXIT_WITHIN, PATIENT, SLACK, Play, assert_gone, kill
+from faults.play import EXIT_WITHIN, PATIENT, SLACK, Play, assert_gone, kill, text_of
 
 pytestmark = pytest.mark.interop
 
 NOTICE_KILL_WITHIN = 2.5  # seconds
+NOTICE_EXIT_WITHIN = (
+    1.0  # of a process whose output stays open: half a second of quiet, and an answer
+)
+CHILD_LIVES = 30  # seconds, which is for ever here
 
 # A host which dies without a word: what it was between lives on. It only passes on what it is told.
 HOST_BETWEEN = """
@@ -63,6 +67,37 @@ def test_a_server_that_ends_four_times_in_a_minute_has_to_wait_and_the_session_s
     assert "not sent" in answer["error"]["message"]
     assert len(stage.books.pids) == 4
     assert stage.network.connections == 1
+    stage.end()
+
+
+@pytest.mark.parametrize(
+    ("how", "why"), [({"status": 3}, "exit status 3"), ({"signal": 9}, "ended by SIGKILL")]
+)
+def test_a_server_that_leaves_a_child_with_its_output_is_started_again(
+    how: dict[str, int], why: str, play: StartPlay
+) -> None:
+    stage = play()
+    stage.begin()
+    began = time.monotonic()
+    stage.host.ask_tool("crash", "crash", child=CHILD_LIVES, **how)
+    (answer,) = stage.host.answers_to(["crash"])
+    assert time.monotonic() - began < NOTICE_EXIT_WITHIN + SLACK
+    assert why in answer["error"]["message"]
+    assert "may or may not have run" in answer["error"]["message"]
+    stage.assert_usable()
+    assert stage.network.connections == 1
+    stage.end()
+
+
+def test_what_a_server_wrote_last_comes_although_a_child_holds_its_output(play: StartPlay) -> None:
+    stage = play()
+    stage.begin()
+    stage.host.ask_tool("crash", "crash", child=CHILD_LIVES, bytes=5_000_000)
+    (answer,) = stage.host.answers_to(["crash"])
+    assert len(text_of(answer)) == 5_000_000
+    stage.books.wait_until_told(2, "notifications/initialized")
+    stage.assert_usable()
+    assert len(stage.books.pids) == 2
     stage.end()
 
 

@@ -11,20 +11,36 @@ from typing import cast
 
 import paramiko
 import pytest
-from paramiko.common import AUTH_SUCCESSFUL, DEFAULT_WINDOW_SIZE, OPEN_SUCCEEDED
+from paramiko.common import (
+    AUTH_SUCCESSFUL,
+    DEFAULT_WINDOW_SIZE,
+    OPEN_SUCCEEDED,
+    cMSG_CHANNEL_REQUEST,
+)
 from support.received import Received
 
+from m2m_ssh_client.ssh import aftermath
 from m2m_ssh_client.ssh.channel import ChannelCarrier
 from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.handshake import Transport
 from m2m_ssh_client.ssh.packets import ChannelData, Packets
 from m2m_ssh_client.ssh.settings import Algorithms
+from m2m_ssh_client.ssh.sockets import LiveSocket
 
 ENOUGH = 10.0  # seconds
 HOST_KEYS = ["ecdsa-sha2-nistp256"]
 
 
 class Generous(paramiko.ServerInterface):
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+        """Whether requests that are no channel's are answered, and what comes behind them read."""
+        self.answers.set()
+
+    def check_global_request(self, kind: str, msg: paramiko.Message) -> bool:  # noqa: ARG002
+        self.answers.wait(ENOUGH)
+        return False
+
     def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002 - inherited
         return "none"
 
@@ -40,9 +56,11 @@ class Session:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        self._near, self._far = Transport(ours, Algorithms()), paramiko.Transport(theirs)
+        link = LiveSocket(fileno=ours.detach())
+        self._near, self._far = Transport(link, Algorithms()), paramiko.Transport(theirs)
         self._far.add_server_key(paramiko.ECDSAKey.generate())
-        self._far.start_server(event=threading.Event(), server=Generous())
+        self.server = Generous()
+        self._far.start_server(event=threading.Event(), server=self.server)
         self._near.exchange_keys(HOST_KEYS, time.monotonic() + ENOUGH)
         self._near.auth_none("user")
         # The connection is asked only how it ended.
@@ -55,6 +73,22 @@ class Session:
     def sync(self) -> None:
         """Until the near side has looked at everything that was sent."""
         self._far.global_request("are-you-there@test", wait=True)
+
+    def ends_by(self, signal: str) -> None:
+        """RFC 4254 section 6.10: the end of the process. paramiko has no call for it."""
+        message = paramiko.Message()
+        message.add_byte(cMSG_CHANNEL_REQUEST)
+        message.add_int(self.channel.remote_chanid)
+        message.add_string("exit-signal")
+        message.add_boolean(False)
+        message.add_string(signal)
+        message.add_boolean(False)  # no core dumped
+        message.add_string("")
+        message.add_string("")
+        self._far._send_user_message(message)  # type: ignore[attr-defined]  # not in the stubs
+
+    def exchange_keys(self) -> None:
+        self._far.renegotiate_keys()
 
     def far_side_takes(self, size: int) -> None:
         self._near_channel.out_max_packet_size = size
@@ -160,6 +194,91 @@ def test_what_is_given_back_keeps_a_long_answer_going(session: Session) -> None:
     session.channel.sendall(bytes(10 * DEFAULT_WINDOW_SIZE))
     session.channel.close()
     assert len(received.to_the_end()[0]) == 10 * DEFAULT_WINDOW_SIZE
+
+
+# The process has ended, and its output stays open
+
+
+def test_the_exit_status_is_the_end_although_the_output_stays_open(session: Session) -> None:
+    received = Received(session.carrier)
+    session.channel.sendall(b"last words")
+    session.channel.sendall_stderr(b"an error")
+    session.channel.send_exit_status(3)
+    assert received.to_the_end() == (b"last words", b"an error")
+    assert "exit status 3" in str(session.carrier.ending())
+    session.channel.sendall(b"a child of it goes on")
+    session.channel.sendall_stderr(b"a child of it goes on")
+    session.sync()
+    assert received.to_the_end() == (b"last words", b"an error")
+
+
+def test_a_signal_that_ended_the_process_is_the_end_too(session: Session) -> None:
+    received = Received(session.carrier)
+    session.channel.sendall(b"last words")
+    session.ends_by("SEGV")
+    assert received.to_the_end() == (b"last words", b"")
+    assert "was ended by SIGSEGV" in str(session.carrier.ending())
+
+
+def test_an_exit_status_before_anybody_listened_is_the_end(session: Session) -> None:
+    session.channel.sendall(b"short")
+    session.channel.send_exit_status(0)
+    session.sync()
+    assert Received(session.carrier).to_the_end() == (b"short", b"")
+
+
+def test_a_new_exchange_of_keys_does_not_hide_the_end(session: Session) -> None:
+    received = Received(session.carrier)
+    session.channel.send_exit_status(3)
+    session.exchange_keys()
+    session.channel.sendall(b"last words")
+    assert received.to_the_end() == (b"last words", b"")
+
+
+def test_what_still_streams_in_behind_the_exit_status_comes_all(session: Session) -> None:
+    received = Received(session.carrier)
+    session.channel.send_exit_status(0)
+    for _ in range(4):
+        session.channel.sendall(bytes(DEFAULT_WINDOW_SIZE))
+        time.sleep(aftermath._QUIET / 2)  # this is the behaviour, not a wait for something
+    assert len(received.to_the_end()[0]) == 4 * DEFAULT_WINDOW_SIZE
+
+
+def test_what_waits_for_our_window_behind_the_exit_status_comes_all(session: Session) -> None:
+    slow = Slow(session.carrier)
+    slow.go_on.set()
+    sending = threading.Thread(
+        target=session.channel.sendall, args=(bytes(2 * DEFAULT_WINDOW_SIZE),)
+    )
+    sending.start()
+    assert slow.window_is_used_up.wait(ENOUGH)
+    session.channel.send_exit_status(0)
+    assert not slow.has_ended(aftermath._QUIET * 3)
+    session.carrier.grant(2 * DEFAULT_WINDOW_SIZE)
+    slow.to_the_end()
+    assert slow.size == 2 * DEFAULT_WINDOW_SIZE
+
+
+def test_a_network_that_stands_still_is_no_quiet(session: Session) -> None:
+    received = Received(session.carrier)
+    session.server.answers.clear()
+    session.channel.send_exit_status(0)
+    assert not received.has_ended(aftermath._QUIET * 3)
+    session.channel.sendall(b"last words")
+    session.server.answers.set()
+    assert received.to_the_end() == (b"last words", b"")
+
+
+def test_a_server_that_never_answers_is_not_waited_for(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aftermath, "_QUIET_WITHOUT_AN_ANSWER", 1.0)
+    received = Received(session.carrier)
+    session.server.answers.clear()
+    session.channel.sendall(b"last words")
+    session.channel.send_exit_status(0)
+    assert received.to_the_end() == (b"last words", b"")
+    session.server.answers.set()
 
 
 def test_nothing_is_written_at_once_while_keys_are_exchanged(session: Session) -> None:

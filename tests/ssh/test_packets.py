@@ -260,7 +260,7 @@ def test_before_it_waits_for_more_it_says_so_also_within_a_packet() -> None:
     pipe = Pipe()
     theirs, ours = encrypted(oracle(pipe)), encrypted(Packets(pipe))
     read_by_then: list[int] = []
-    ours.before_waiting += (lambda: read_by_then.append(pipe._at),)
+    ours.call_before_waiting(lambda: read_by_then.append(pipe._at))
     for content in (b"first", b"second"):
         theirs.send_message(message(content))
     whole, pipe.bytes = pipe.bytes, pipe.bytes[:-1]
@@ -270,7 +270,7 @@ def test_before_it_waits_for_more_it_says_so_also_within_a_packet() -> None:
     def bring_the_rest() -> None:
         pipe.bytes = whole
 
-    ours.before_waiting += (bring_the_rest,)
+    ours.call_before_waiting(bring_the_rest)
     assert read(ours, 1) == [b"second"]
     assert read_by_then == [0, len(whole) - 1]
 

@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import select
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -165,8 +166,7 @@ class CountingServer:
         elif tool == "big":
             return _text("x" * int(arguments["bytes"]))
         elif tool == "crash":
-            self._raw(b'{"jsonrpc":"2.0","id":')
-            os._exit(int(arguments.get("status", 3)))
+            self._crash(request["id"], arguments)
         elif tool == "ask":
             self._ask(request)
             return None
@@ -174,6 +174,18 @@ class CountingServer:
             self._late.append({"jsonrpc": "2.0", "id": request["id"], "result": _text("late")})
             return None
         return _text(f"{tool} {self._number}")
+
+    def _crash(self, id_: object, arguments: Message) -> None:
+        """End within an answer, or behind one of so many `bytes`. A `child` holds our output for so many seconds."""
+        if "child" in arguments:
+            subprocess.Popen(["sleep", str(arguments["child"])], stdin=subprocess.DEVNULL)
+        if "bytes" in arguments:
+            self._respond(id_, _text("x" * int(arguments["bytes"])))
+        else:
+            self._raw(b'{"jsonrpc":"2.0","id":')
+        if "signal" in arguments:
+            os.kill(os.getpid(), int(arguments["signal"]))
+        os._exit(int(arguments.get("status", 3)))
 
     def _ask(self, request: Message) -> None:
         id_ = len(self._asked) + 1  # as most servers do: each process counts from the start

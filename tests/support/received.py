@@ -30,6 +30,9 @@ class Received:
     def ended(self) -> None:
         self._ended.set()
 
+    def has_ended(self, within: float) -> bool:
+        return self._ended.wait(within)
+
     def to_the_end(self) -> tuple[bytes, bytes]:
         """All of stdout and all of stderr, once neither brings more."""
         assert self._ended.wait(_PATIENCE), f"no end after {len(self._stdout)} bytes"
