@@ -6,11 +6,8 @@ The same proxy as the command's, with memory streams for its host, so that a pro
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from importlib import import_module
-from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -21,23 +18,8 @@ from m2m_ssh_client.proxy.server import Proxy
 from m2m_ssh_client.proxy.stdio import HostStreams
 from m2m_ssh_client.relay import proxy_for
 from m2m_ssh_client.remote import Remote
+from m2m_ssh_client.sdk_lines import Received, from_line, to_line
 from m2m_ssh_client.threads import FromThread
-
-# How each line of the SDK's own stdio transport writes and reads messages. (Imported by name: only one of the two
-# modules exists, and types can be checked against only one.)
-_from_json: Callable[[bytes], Any]
-_leave_out: dict[str, Any]
-try:
-    _from_json = import_module("mcp_types").jsonrpc_message_adapter.validate_json
-    _leave_out = {"exclude_unset": True}
-except ModuleNotFoundError:  # mcp 1.x
-    _from_json = import_module("mcp.types").JSONRPCMessage.model_validate_json
-    _leave_out = {"exclude_none": True}
-
-logger = logging.getLogger(__name__)
-
-Received = SessionMessage | Exception
-"""What the SDK reads: a message, or the reason why a line is none."""
 
 
 @asynccontextmanager
@@ -61,7 +43,7 @@ async def ssh_client(
     async def carry_to_proxy() -> None:
         with from_program:
             async for message in from_program:
-                to_proxy.put([_to_line(message)])
+                to_proxy.put([to_line(message)])
                 await to_proxy.room()
         to_proxy.end()
 
@@ -69,7 +51,11 @@ async def ssh_client(
         with to_program, suppress(anyio.BrokenResourceError):
             async for lines in from_proxy:
                 for line in lines:
-                    await to_program.send(_from_line(line))
+                    received, refused = from_line(line)
+                    if refused:
+                        to_proxy.put(refused)
+                    for each in received:
+                        await to_program.send(each)
         from_proxy.close()
 
     async def relay(proxy: Proxy) -> None:
@@ -96,18 +82,3 @@ async def ssh_client(
                 await relayed.wait()  # bounded: the proxy's own shutdown is
             from_proxy.close()
             tasks.cancel_scope.cancel()
-
-
-def _to_line(message: SessionMessage) -> bytes:
-    text: str = message.message.model_dump_json(by_alias=True, **_leave_out)
-    return text.encode()
-
-
-def _from_line(line: bytes) -> Received:
-    try:
-        return SessionMessage(_from_json(line))
-    except ValueError as exc:
-        logger.warning(
-            "a message of the remote is not what the SDK expects: %s", type(exc).__name__
-        )
-        return exc

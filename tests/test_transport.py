@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import importlib.metadata
 import os
@@ -198,6 +199,66 @@ async def test_cancelling_the_program_ends_the_remote_process_too(far: Far) -> N
             await anyio.sleep_forever()
     assert scope.cancelled_caught
     assert far.ended.wait(2.0)
+
+
+async def test_half_a_character_in_an_answer_is_replaced(far: Far) -> None:
+    far.run = echo_server.command()
+    content = r'{"type":"text","text":"cut \ud83d, whole \ud83d\ude00, spelt \\ud83d"}'
+    rest = f'"result":{{"resultType":"complete","content":[{content}]}}'
+    with anyio.fail_after(ENOUGH):
+        async with session(far.params) as client:
+            result = await client.call_tool("spell", {"rest": rest})
+            assert result.content[0].text == "cut \ufffd, whole \U0001f600, spelt \\ud83d"
+
+
+async def test_half_a_character_in_a_request_is_replaced(far: Far) -> None:
+    far.run = echo_server.command()
+    with anyio.fail_after(ENOUGH):
+        async with session(far.params) as client:
+            result = await client.call_tool("echo", {"text": "cut \ud83d"})
+            assert result.content[0].text == '{"text": "cut \ufffd"}'
+
+
+@pytest.mark.parametrize(
+    ("rest", "reason"),
+    [
+        ('"error":"gone"', 'error: Input should be an object ("gone")'),
+        ('"result":[]', "result: Input should be an object"),
+        ('"result":' + '{"a":' * 300 + "0" + "}" * 300, "recursion limit exceeded"),
+    ],
+    ids=["an error that is a text", "a result that is a list", "deep nesting"],
+)
+async def test_an_answer_that_the_sdk_cannot_read_is_an_error(
+    far: Far, rest: str, reason: str
+) -> None:
+    far.run = echo_server.command()
+
+    async def call() -> None:
+        async with session(far.params) as client:
+            await client.call_tool("spell", {"rest": rest})
+
+    told = await told_by(call)
+    assert "answer cannot be read" in told
+    assert reason in told
+
+
+async def test_a_request_that_the_sdk_cannot_read_is_answered(far: Far) -> None:
+    far.run = echo_server.command()
+    request = b'{"jsonrpc":"2.0","id":"q","method":"ping","params":[]}'
+    told: list[Any] = []
+    heard = anyio.Event()
+
+    async def on_log(params: Any) -> None:
+        told.append(params.data)
+        heard.set()
+
+    with anyio.fail_after(ENOUGH):
+        async with session(far.params, logging_callback=on_log) as client:
+            await client.call_tool("raw", {"lines": [base64.b64encode(request).decode()]})
+            await heard.wait()
+    (answer,) = told
+    assert (answer["id"], answer["error"]["code"]) == ("q", -32600)
+    assert answer["error"]["message"] == "params: Input should be an object"
 
 
 def flat(error: BaseException) -> str:

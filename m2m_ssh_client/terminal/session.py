@@ -25,10 +25,11 @@ from m2m_ssh_client._version import __version__
 from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.relay import ending_signals
+from m2m_ssh_client.sdk_lines import Received
 from m2m_ssh_client.terminal.questions import Questions
 from m2m_ssh_client.terminal.reports import Reports
 from m2m_ssh_client.text import printable, shortened
-from m2m_ssh_client.transport import Received, ssh_client
+from m2m_ssh_client.transport import ssh_client
 
 Result = dict[str, Any]
 OnProgress = Callable[[float, "float | None", "str | None"], Awaitable[None]]

@@ -299,6 +299,19 @@ def test_a_remote_that_ends_is_told_with_its_last_words(far: Far) -> None:
     assert "no such module" in done.stderr.splitlines()[-1]
 
 
+def test_half_a_character_in_an_answer_is_shown_as_most_hosts_read_it(far: Far) -> None:
+    content = r'{"type":"text","text":"cut \ud83d"}'
+    rest = f'rest="result":{{"resultType":"complete","content":[{content}]}}'
+    done = far("call", "spell", rest, server=("echo",))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "cut \ufffd\n", "")
+
+
+def test_an_answer_that_cannot_be_read_is_told_at_once(far: Far) -> None:
+    done = far("call", "spell", 'rest="error":"gone"', server=("echo",))
+    assert done.returncode == 1
+    assert 'error: Input should be an object ("gone")' in done.stderr
+
+
 def test_no_answer_in_time_ends_the_call_and_cancels_it_at_the_server(
     far: Far, server: tuple[str, ...], tmp_path: Path
 ) -> None:

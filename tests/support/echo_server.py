@@ -144,6 +144,11 @@ class EchoServer:
             self._write(base64.b64decode(line) + b"\n")
         return _text("written")
 
+    def _spell(self, request: dict[str, Any], arguments: dict[str, Any]) -> None:
+        """Answers with `rest`, JSON text, behind the id."""
+        head = f'{{"jsonrpc":"2.0","id":{json.dumps(request["id"])},'
+        self._write(head.encode() + arguments["rest"].encode() + b"}\n")
+
     def _exit(self, _request: dict[str, Any], arguments: dict[str, Any]) -> None:
         sys.stderr.write("last words\n")
         sys.stderr.flush()
@@ -243,6 +248,7 @@ _TOOLS: dict[str, _Tool] = {
     "echo": EchoServer._echo,
     "big": EchoServer._big,
     "raw": EchoServer._raw,
+    "spell": EchoServer._spell,
     "exit": EchoServer._exit,
     "stderr": EchoServer._stderr,
     "progress": EchoServer._progress,

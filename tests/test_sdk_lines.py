@@ -1,0 +1,62 @@
+"""Lines of a remote as the SDK's messages, in either of its lines."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from m2m_ssh_client.sdk_lines import from_line, whole_characters
+
+pytestmark = pytest.mark.sdk
+
+# Halves of characters, backslashes and what looks like escapes, in all orders.
+TEXTS = st.text(st.sampled_from('\ud83d\ude00\\"u d8☂\n') | st.characters(), max_size=20)
+
+
+def dumped(message: Any) -> Any:
+    root = getattr(message.message, "root", message.message)
+    return root.model_dump(by_alias=True, exclude_none=True)
+
+
+@given(st.dictionaries(TEXTS, TEXTS))
+def test_only_halves_of_characters_are_replaced(value: dict[str, str]) -> None:
+    def whole(text: str) -> str:
+        pairs = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        return "".join("\ufffd" if "\ud800" <= each <= "\udfff" else each for each in pairs)
+
+    expected = {whole(name): whole(text) for name, text in value.items()}
+    assert json.loads(whole_characters(json.dumps(value).encode())) == expected
+
+
+def test_what_has_no_halves_stays_as_it_is() -> None:
+    line = rb'{"a":"\\ud83d \ud83d\ude00 \u00fc \n","b":["\\\\",1.50]}'
+    assert whole_characters(line) == line
+
+
+def test_the_messages_of_a_batch_come_one_by_one() -> None:
+    line = (
+        b'[{"jsonrpc":"2.0","id":1,"result":{"a":"\\ud83d"}},{"jsonrpc":"2.0","id":2,"result":[]}, '
+    )
+    line += (
+        b'{"jsonrpc":"2.0","id":"q","method":"ping","params":[]},{"jsonrpc":"2.0","method":"n"}]'
+    )
+    received, refused = from_line(line)
+    first, second, third = map(dumped, received)
+    assert first == {"jsonrpc": "2.0", "id": 1, "result": {"a": "\ufffd"}}
+    assert (second["id"], second["error"]["code"]) == (2, -32000)
+    assert third == {"jsonrpc": "2.0", "method": "n"}
+    (answer,) = map(json.loads, refused)
+    assert (answer["id"], answer["error"]["code"]) == ("q", -32600)
+
+
+@pytest.mark.parametrize(
+    "line", [b"no JSON", b"[1]", b"[]", b"{}", b'{"jsonrpc":"2.0","method":1}']
+)
+def test_what_names_no_request_is_told_as_it_is(line: bytes) -> None:
+    received, refused = from_line(line)
+    assert all(isinstance(each, ValueError) for each in received)
+    assert not refused
