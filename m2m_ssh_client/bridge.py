@@ -35,6 +35,7 @@ _STDERR_LINE_LIMIT = 8 * 1024
 _TERM_BEFORE = 0.4  # seconds before the deadline of a shutdown
 _KILL_BEFORE = 0.15
 _CLOSE_TIME = 0.3  # paramiko's close joins its thread; it is done in a moment or not at all
+_CLOSE_TIME_AT_END = 0.1  # the far side has had its time
 
 
 class Bridge:
@@ -43,6 +44,7 @@ class Bridge:
     def __init__(self, carrier: Carrier, max_line: int) -> None:
         self._carrier = carrier
         self._too_long: MessageTooLongError | None = None
+        self._close_time = _CLOSE_TIME
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._stderr_rest = b""
         self._owed = 0  # bytes that came and were not granted yet; guarded by the lock
@@ -84,6 +86,7 @@ class Bridge:
         clock), with SIGTERM 0.4 s and SIGKILL 0.15 s before it. Answers that still come are for that reader.
         """
         self.outbound.end()
+        self._close_time = _CLOSE_TIME_AT_END
         for before, name in ((_TERM_BEFORE, "TERM"), (_KILL_BEFORE, "KILL"), (0.0, None)):
             with anyio.CancelScope(deadline=deadline - before):
                 await ended.wait()
@@ -95,7 +98,7 @@ class Bridge:
     async def aclose(self) -> None:
         self.inbound.close()
         self.outbound.close()
-        with anyio.move_on_after(_CLOSE_TIME, shield=True):
+        with anyio.move_on_after(self._close_time, shield=True):
             await run_in_thread("ssh-close", self._carrier.close)
             await self.outbound.finished.wait()
 

@@ -35,7 +35,7 @@ _files: list[Path] = []  # of the `configured` that lasts
 _NOWHERE = logging.NullHandler()
 _MOST_WAITING = 10_000  # records
 _MOST_TEXT = 4_000_000  # characters in them
-_FLUSH_TIME = 0.3
+_FLUSH_TIME = 0.2
 
 
 @contextmanager
@@ -193,7 +193,7 @@ class _BackgroundHandler(logging.Handler):
     def close(self) -> None:
         """Write what waits, as far as stderr takes it in a moment."""
         try:
-            self._queue.put(None, timeout=_FLUSH_TIME)
+            self._queue.put_nowait(None)
         except Full:
             with suppress(Empty):  # one makes room for the end
                 self._queue.get_nowait()

@@ -23,7 +23,7 @@ from m2m_ssh_client.remote import Remote
 from m2m_ssh_client.text import printable, shortened
 from m2m_ssh_client.threads import loop_caller, run_in_thread
 
-_CLOSE_TIME = 0.3
+_CLOSE_TIME = 0.1  # as the bridge's at its end
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,8 @@ async def _relay_stdio(remote: Remote) -> int:
                 failure = await proxy.run()
     if received:
         return 128 + received[0]
+    if host.cut_off:
+        return 1
     return 0 if failure is None else failure.exit_status
 
 
@@ -129,12 +131,22 @@ def ending_signals(end: Callable[[], None], received: list[int]) -> Iterator[Non
         call_soon(end)
 
     # signal.signal and not the loop's own handlers: those do not exist on Windows.
-    previous = {number: signal.signal(number, stop) for number in _ending_signals()}
+    previous = {
+        number: signal.signal(number, stop) for number in _ending_signals() if _is_heeded(number)
+    }
     try:
         yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _is_heeded(number: signal.Signals) -> bool:
+    """Not one that whoever started us has us ignore: `nohup`, or a script that puts us in its background.
+
+    (POSIX, Shell Command Language, 2.11 and 2.9.3.1; nohup.)
+    """
+    return signal.getsignal(number) is not signal.SIG_IGN
 
 
 def _ending_signals() -> list[signal.Signals]:

@@ -26,7 +26,7 @@ READ_SIZE = 256 * 1024
 """The most bytes taken in one read: large enough that long lines need few, small enough to bound a batch."""
 
 _LONG_LINE = 256 * 1024
-"""A line of more bytes than this is written by itself."""
+"""A line of more bytes than this is written by itself, and no more of it at once."""
 
 _SHORT = 16 * 1024
 """Bytes up to which it is worth asking whether they can be written at once."""
@@ -124,11 +124,14 @@ class FromThread:
         self._put += _size(lines)
         self._call_soon(self._deliver, lines)
 
-    def wait_for_room(self) -> bool:
-        """Wait while too much waits for the loop; False if nobody wants any more. The putting thread."""
+    def wait_for_room(self, timeout: float | None = None) -> bool:
+        """Wait while too much waits for the loop. The putting thread.
+
+        False if that still does at the end of the time, or if nobody wants any more.
+        """
         with self._moved:
-            self._moved.wait_for(lambda: self._closed or self.has_room)
-        return not self._closed
+            self._moved.wait_for(lambda: self._closed or self.has_room, timeout)
+        return self.has_room and not self._closed
 
     async def room(self) -> None:
         """The same for a task that puts."""
@@ -189,8 +192,8 @@ class ToThread:
     `write` gets bytes with their line feeds; `finish` is called in the thread after the last write before an `end`.
     `write_now` is tried first, in the putting thread, for what is short while the writing thread has nothing to do: it
     writes all at once and returns True, or nothing where that could block. `write_some` writes as many bytes as it can
-    without blocking, and returns their number. If one of these raises OSError, nothing more is written and `failed`
-    is set.
+    without blocking, and returns their number. If one of these raises OSError, nothing more is written, `failure` is
+    that, and `failed` is set.
 
     A line that is not complete yet can be written in parts: `begin`, `more` as often as one likes, `complete`.
     """
@@ -205,6 +208,9 @@ class ToThread:
     ) -> None:
         self.finished = anyio.Event()
         self.failed = anyio.Event()
+        self.failure: OSError | None = None
+        self.progress = 0
+        """Grows while the thread can write: that is, while whoever reads it does so."""
         self._call_soon = loop_caller()
         self._write = write
         self._write_now = write_now
@@ -264,8 +270,8 @@ class ToThread:
                 return 0
             try:
                 return self._write_some(data)
-            except OSError:
-                self._fail()
+            except OSError as exc:
+                self._fail(exc)
                 return 0
 
     def complete(self, rest: Lines) -> None:
@@ -297,8 +303,8 @@ class ToThread:
         # To wake a thread, and to wait until it runs, costs more than most messages do.
         try:
             return self._write_now(b"\n".join([*lines, b""]))
-        except OSError:
-            self._fail()
+        except OSError as exc:
+            self._fail(exc)
             return True
 
     def _work(self) -> None:
@@ -315,21 +321,26 @@ class ToThread:
                     break
             if not self._over:
                 self._finish()
-        except OSError:
-            self._fail()
+        except OSError as exc:
+            self._fail(exc)
         self._unbegun = _whole_lines(waiting)
         self._call_soon(self.finished.set)
 
     def _write_group(self, lines: Lines) -> None:
         if isinstance(lines, _Rest):
             for part in lines[:-1]:
-                self._write(part)
-            self._write(lines[-1] + b"\n")
+                self._write_part(part)
+            self._write_part(lines[-1] + b"\n")
         elif len(lines[0]) > _LONG_LINE:  # a copy, only to append one byte, is not worth it
-            self._write(lines[0])
+            self._write_part(lines[0])
             self._write(b"\n")
         else:
-            self._write(b"\n".join([*lines, b""]))
+            self._write_part(b"\n".join([*lines, b""]))
+
+    def _write_part(self, data: bytes) -> None:
+        for at in range(0, len(data), _LONG_LINE):
+            self._write(data[at : at + _LONG_LINE])  # no copy, where it is all
+            self.progress += 1
 
     def _written(self, size: int) -> None:
         with self._lock:
@@ -342,8 +353,9 @@ class ToThread:
     def _make_room(self) -> None:
         self._room.set()
 
-    def _fail(self) -> None:
+    def _fail(self, failure: OSError) -> None:
         self._over = True
+        self.failure = failure
         self._queue.put(None)
         self._call_soon(self.failed.set)
         self._call_soon(self._make_room)

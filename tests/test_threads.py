@@ -44,15 +44,17 @@ def test_short_lines_are_written_together_and_long_ones_alone(
     assert list(threads.groups(lines)) == expected
 
 
-async def test_a_long_line_is_not_copied_to_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_line_is_written_in_pieces_and_not_copied_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(threads, "_LONG_LINE", 100)
     written: list[bytes] = []
     line = b"x" * 1000
     sink = ToThread("test", written.append)
     async with finishing(sink):
         sink.put([b"a", line, b"b"])
-    assert written == [b"a\n", line, b"\n", b"b\n"]
-    assert written[1] is line
+    assert written == [b"a\n", *[b"x" * 100] * 10, b"\n", b"b\n"]
+    assert sink.progress == 12
 
 
 async def test_what_was_put_and_not_begun_to_be_written_is_told(

@@ -45,13 +45,18 @@ logger = logging.getLogger(__name__)
 Dial = Callable[[], AbstractAsyncContextManager[Bridge]]
 """Opens a connection to a fresh remote server; raises SSHClientError, and may be cancelled while it does."""
 
-# Everything is to be gone two seconds after the host's end; what these leave over is for closing the streams.
-_SHUTDOWN_TIME = 1.4
+# Everything is to be gone two seconds after the host's end, on a slow machine too: half a second is kept in reserve.
+# So much of the rest is the remote server's; then both sides are closed, and a host that has not read all has a moment.
+_SHUTDOWN_TIME = 1.1
+_LEAVE_TIME = 1.3
 _LATE_CONNECT_TIME = 0.7  # of which a connection that is still being made gets this much
+# A remote that has read nothing for so long behind the host's end, though there is more for it, will not see that end.
+_STALL_TIME = 0.6
+_STALL_POLL = 0.05
+_SIGNAL_TIME = 0.4  # left for SIGTERM and SIGKILL then
 # How long a proxy that could not connect stays to say so: a host of both eras sends `server/discover`, and
 # `initialize` after the error; a person is told by the answer to the last request, not by a closed pipe.
 _LINGER_TIME = 4.0
-_LAST_WORDS_TIME = 0.2
 _GUARD_POLL = 0.2
 _LATE_VERDICT_TIME = 0.5  # a connection attempt has the same time limit, and better words for it
 _SHORT_PAUSE = 0.3  # between attempts while a request waits for one of them
@@ -118,16 +123,18 @@ class Proxy:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._carry_from_host)
             tasks.start_soon(self._watch_host)
+            tasks.start_soon(self._watch_stall)
             tasks.start_soon(self._answer_late)
             failure = await self._supervise()
             await self._tell(failure)
             tasks.cancel_scope.cancel()
         return failure
 
-    def stop(self) -> None:
+    def stop(self, time_left: float = _SHUTDOWN_TIME) -> None:
         """End orderly: the remote server gets its end of file and a moment to finish."""
         if not self._stopping.is_set():
-            self._stop_deadline = anyio.current_time() + _SHUTDOWN_TIME
+            self._stop_deadline = anyio.current_time() + time_left
+            self._host.leave_by = self._stop_deadline + _LEAVE_TIME - _SHUTDOWN_TIME
             self._stopping.set()
 
     async def _supervise(self) -> SSHClientError | None:
@@ -215,7 +222,7 @@ class Proxy:
     async def _give_up_connecting(self, connecting: anyio.CancelScope, deadline: float) -> None:
         with anyio.CancelScope(deadline=deadline):
             await self._stopping.wait()
-            await anyio.sleep(_LATE_CONNECT_TIME)
+            await anyio.sleep_until(self._stop_deadline - _SHUTDOWN_TIME + _LATE_CONNECT_TIME)
         if self._to_remote is None:
             connecting.cancel()
 
@@ -374,6 +381,22 @@ class Proxy:
         await self._host.gone.wait()
         self.stop()
 
+    async def _watch_stall(self) -> None:
+        """Stop if the host has closed its end, and the remote does not take what was sent before.
+
+        All of it is for the remote, as long as that reads: the end of file comes behind it.
+        """
+        await self._host.closed.wait()
+        with anyio.move_on_after(_STALL_TIME) as stall:
+            before: tuple[ToThread | None, int] | None = None
+            while True:
+                remote = self._to_remote
+                now = (remote, 0 if remote is None else remote.progress)
+                if now != before:
+                    before, stall.deadline = now, anyio.current_time() + _STALL_TIME
+                await anyio.sleep(_STALL_POLL)
+        self.stop(_SIGNAL_TIME)
+
     def _step(self, step: Callable[[], Output]) -> Output:
         """Let the session take a step, and hand on what it gives out."""
         with self._stepping:
@@ -425,7 +448,7 @@ class Proxy:
 
     async def _leave_after_stop(self, telling: anyio.CancelScope) -> None:
         await self._stopping.wait()
-        await anyio.sleep(_LAST_WORDS_TIME)  # the host may not read any more
+        await anyio.sleep_until(self._stop_deadline)  # the host may not read any more
         telling.cancel()
 
     def _with_last_words(self, reason: SSHClientError, bridge: Bridge) -> SSHClientError:

@@ -13,42 +13,63 @@ import select
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 
+from m2m_ssh_client import descriptors
 from m2m_ssh_client.errors import MessageTooLongError
 from m2m_ssh_client.proxy.cut_through import LongLineSplitter
-from m2m_ssh_client.threads import READ_SIZE, FromThread, ToThread, start_thread
+from m2m_ssh_client.threads import (
+    READ_SIZE,
+    FromThread,
+    Lines,
+    ToThread,
+    loop_caller,
+    start_thread,
+)
 
 logger = logging.getLogger(__name__)
 
-# Seconds for a host that still reads to take the last answers.
-_FLUSH_TIME = 0.25
+# Seconds for a host that does not read just now to take the last answers, if it was not the host who ended the session.
+_FLUSH_TIME = 1.3
 _WATCH_INTERVAL = 1.0
+_LOOK_INTERVAL = 0.1  # while the host is not read, and so its end of file neither
 _AT_ONCE = 100  # lines
+
+# Of a file in the host's place; anything else means that nobody reads any more.
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # The pipe is full; or the kernel cannot write without waiting, to this or at all.
 _NOT_NOW = (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
-@dataclass(frozen=True)
+@dataclass
 class HostStreams:
-    """A host: lines it sent, lines to send it. `gone` is set once it takes no more."""
+    """A host: lines it sent, lines to send it.
+
+    `gone` is set once it takes no more, `closed` once it sends no more, though what it sent may still wait.
+    """
 
     inbound: FromThread
     outbound: FromThread | ToThread
     gone: anyio.Event
     splitter: LongLineSplitter | None = None
     """What makes lines of what the host sends, unless it sends lines."""
+    closed: anyio.Event = field(default_factory=anyio.Event)
+    leave_by: float = float("inf")
+    """When the streams are to be gone, on the loop's clock, once the host has ended."""
+    cut_off: bool = False
+    """Afterwards: whether the host, or the file in its place, has not got all that was sent and would have taken it."""
 
 
 @asynccontextmanager
 async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator[HostStreams]:
     """The streams of the process that started us, on these file descriptors.
 
-    `inbound` ends with the host's end of file, or with a line longer than `max_line` bytes. On leaving, what was
-    sent is still written if the host takes it at once.
+    `inbound` ends with the host's end of file. On leaving, what was sent is still written, if the host takes it in a
+    moment.
     """
     if sys.platform == "win32":
         import msvcrt
@@ -62,55 +83,83 @@ async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator
         from_host = FromThread()
         to_host = ToThread(
             "host-writer",
-            lambda data: _write(stdout, data),
+            lambda data: descriptors.write(stdout, data),
             write_now=lambda data: _write_now(stdout, data),
             write_some=_some_writer(stdout),
         )
         splitter = LongLineSplitter(max_line, from_host)
         gone = anyio.Event()
-        start_thread("host-reader", lambda: _read(stdin, splitter, from_host))
+        host = HostStreams(from_host, to_host, gone, splitter)
+        closed = partial(loop_caller(), host.closed.set)
+        start_thread("host-reader", lambda: _read(stdin, splitter, from_host, closed))
         tasks.start_soon(_watch, stdout, to_host.failed, gone)
         try:
-            yield HostStreams(from_host, to_host, gone, splitter)
+            yield host
         finally:
-            to_host.end()
-            if not gone.is_set():
-                with anyio.move_on_after(_FLUSH_TIME, shield=True):
-                    await to_host.finished.wait()
+            await _flush(host, to_host)
             from_host.close()
             tasks.cancel_scope.cancel()
             sys.stdout = python_stdout
 
 
-def _read(stdin: int, splitter: LongLineSplitter, from_host: FromThread) -> None:
+async def _flush(host: HostStreams, to_host: ToThread) -> None:
+    """Wait for the host to take the last of what was sent, and note whether it did."""
+    to_host.end()
+    if not host.gone.is_set():
+        deadline = min(host.leave_by, anyio.current_time() + _FLUSH_TIME)
+        with anyio.CancelScope(deadline=deadline, shield=True):
+            await to_host.finished.wait()
+        if not to_host.finished.is_set():
+            logger.warning("the host did not read the end of what was sent to it")
+            host.cut_off = True
+    if to_host.failure is not None and to_host.failure.errno in _NO_SPACE:
+        logger.error("stdout cannot be written: %s", to_host.failure.strerror)
+        host.cut_off = True
+
+
+def _read(
+    stdin: int, splitter: LongLineSplitter, from_host: FromThread, closed: Callable[[], None]
+) -> None:
     try:
-        while chunk := os.read(stdin, READ_SIZE):
-            lines = splitter.feed(chunk)
-            while lines:  # the first ones on their way while the next ones are looked at: the remote can begin
-                from_host.put(lines[:_AT_ONCE])
-                del lines[:_AT_ONCE]  # they may be long, and the next ones long in coming
-                if not from_host.wait_for_room():
-                    return
+        while chunk := descriptors.read(stdin, READ_SIZE):
+            if not _put(splitter.feed(chunk), stdin, from_host, closed):
+                return
+        closed()
+        if (
+            splitter.pending
+        ):  # a host that writes a last line and leaves may spare itself the line feed
+            _put(splitter.feed(b"\n"), stdin, from_host, closed)
     except MessageTooLongError as exc:
         logger.error("from the host: %s", exc)  # noqa: TRY400 - the message says it all
     except OSError as exc:
         logger.warning("stdin cannot be read: %s", exc)
-    else:
-        if splitter.pending:
-            logger.warning("dropped half a line at the end of stdin (%d bytes)", splitter.pending)
+    closed()
     from_host.end()
 
 
-def _write(stdout: int, data: bytes) -> None:
-    written = os.write(stdout, data)
-    while written < len(data):
-        written += os.write(stdout, memoryview(data)[written:])
+def _put(lines: Lines, stdin: int, from_host: FromThread, closed: Callable[[], None]) -> bool:
+    """Hand over the lines; False if nobody wants any more. `closed` is called if the host closes its end meanwhile."""
+    while (
+        lines
+    ):  # the first ones on their way while the next ones are looked at: the remote can begin
+        from_host.put(lines[:_AT_ONCE])
+        del lines[:_AT_ONCE]  # they may be long, and the next ones long in coming
+        while not from_host.wait_for_room(_LOOK_INTERVAL):
+            if not from_host.is_open:
+                return False
+            if descriptors.has_no_writer(stdin):
+                closed()
+    return True
 
 
 async def _watch(stdout: int, failed: anyio.Event, gone: anyio.Event) -> None:
-    """Set `gone` once the host takes no more, or has died though another process holds our stdin open."""
-    parent = os.getppid()
-    while not failed.is_set() and os.getppid() == parent and not _has_no_reader(stdout):
+    """Set `gone` once the host takes no more, though another process may hold our stdin open.
+
+    A pipe whose other end is closed is the end. That our parent has changed is none: what started us may have left,
+    and the host hold both pipes (a launcher). If a sibling of ours has inherited both from a host that died, the two
+    cases are the same, and that sibling's end is ours.
+    """
+    while not failed.is_set() and not descriptors.has_no_reader(stdout):
         with anyio.move_on_after(_WATCH_INTERVAL):
             await failed.wait()
     logger.info("the host is gone")
@@ -119,26 +168,27 @@ async def _watch(stdout: int, failed: anyio.Event, gone: anyio.Event) -> None:
 
 if sys.platform == "win32":
 
-    def _has_no_reader(_stdout: int) -> bool:
-        return False  # a pipe cannot be asked; the next write will tell
-
     def _write_now(_stdout: int, _data: bytes) -> bool:
         return False
 
 else:
 
-    def _has_no_reader(stdout: int) -> bool:
-        poll = select.poll()
-        poll.register(stdout, 0)  # POLLERR is always reported: the reading end of a pipe was closed
-        return any(event & select.POLLERR for _, event in poll.poll(0))
-
     def _write_now(stdout: int, data: bytes) -> bool:
-        """Write all of it if a pipe takes it at once (POSIX, write: a pipe that is writable has room for PIPE_BUF)."""
+        """Write all of it if a pipe takes it at once (POSIX, write: a pipe that is writable has room for PIPE_BUF).
+
+        A socket takes it, too: Linux calls it writable while it has room for much more (socket(7), SO_SNDBUF).
+        """
         poll = select.poll()
         poll.register(stdout, select.POLLOUT)
         if len(data) > select.PIPE_BUF or not any(e & select.POLLOUT for _, e in poll.poll(0)):
             return False
-        _write(stdout, data)
+        try:
+            written = os.write(stdout, data)
+        except (
+            BlockingIOError
+        ):  # it does not block, and another process that writes to it was faster
+            return False
+        descriptors.write(stdout, data[written:])
         return True
 
 

@@ -479,13 +479,15 @@ def test_an_answer_in_flight_when_stdin_closes_still_arrives(sshd: Sshd) -> None
         assert host.wait() == 0
 
 
-def test_half_a_line_before_the_end_is_dropped(sshd: Sshd, tmp_path: Path) -> None:
+def test_half_a_line_before_the_end_is_answered_as_what_it_is(sshd: Sshd, tmp_path: Path) -> None:
     received = tmp_path / "received"
     command = echo_server.command("--record", str(received))
     with Host(through_ssh(sshd, *command)) as host:
         host.request("ping")
         host.send(b'{"jsonrpc":"2.0","id":2,"met')
         host.close_stdin()
+        answer = host.receive()
+        assert (answer["id"], answer["error"]["code"]) == (None, -32700)
         assert host.wait() == 0
     assert received.read_bytes().count(b"\n") == 1
     assert b'"met' not in received.read_bytes().splitlines()[-1][-6:]
