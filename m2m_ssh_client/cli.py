@@ -15,7 +15,7 @@ from importlib import import_module
 
 from m2m_ssh_client import logs, options
 from m2m_ssh_client._version import __version__
-from m2m_ssh_client.errors import SSHClientError
+from m2m_ssh_client.errors import SSHClientError, unexpected
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _proxy(arguments: list[str]) -> int:
+    try:
+        return _relay(arguments)
+    except SSHClientError:
+        raise
+    except Exception as exc:  # noqa: BLE001 - it is told, and logged where it happened
+        # A fault of ours, or a machine short of something: before there was a proxy that would have told the host.
+        failure = unexpected(exc)
+        sys.stderr.write(f"Error running MCP SSH client: {failure}\n")
+        from m2m_ssh_client.refusal import refuse
+
+        refuse(str(failure))
+        return failure.exit_status
+
+
+def _relay(arguments: list[str]) -> int:
     given, command = options.split_command(arguments)
     args = options.parsed(parser(), given)
     with logs.configured(args.log_level, args.log_file, payloads=args.log_payloads):
@@ -86,13 +101,10 @@ def _proxy(arguments: list[str]) -> int:
             from m2m_ssh_client.relay import relay_stdio  # while the connection is being made
 
             return relay_stdio(remote)
-        except KeyboardInterrupt:
+        except BaseException as exc:
+            logger.info("details", exc_info=exc)
             remote.give_up()
             raise
-        except Exception as exc:
-            logger.error("Error running MCP SSH client: unexpected %s: %s", type(exc).__name__, exc)  # noqa: TRY400
-            logger.debug("details", exc_info=exc)
-            return 1
 
 
 def parser() -> argparse.ArgumentParser:

@@ -78,6 +78,7 @@ def resolve(params: Parameters) -> Destination:
     Blocks: for files, and for the commands of `Match exec`. These may tell one network from another, so it is to be
     asked again before each connection.
     """
+    _require_home()
     found = config.resolve(
         params.host,
         files=_files(params),
@@ -100,6 +101,17 @@ def resolve(params: Parameters) -> Destination:
         warnings=found.warnings,
         log_level=_LOG_LEVELS.get(found.log_level or ""),
     )
+
+
+def _require_home() -> None:
+    """Keys, known_hosts and configuration are there; ssh(1) refuses a user without an account, too."""
+    try:
+        Path.home()
+    except RuntimeError as exc:
+        raise ConfigError(
+            "Your home folder is not known: HOME is not set, and your user id has no account",
+            "Set HOME (on Windows: USERPROFILE) in the environment that the host starts this program with.",
+        ) from exc
 
 
 def _files(params: Parameters) -> tuple[Path, ...] | None:

@@ -8,6 +8,8 @@ system are mapped onto these where the foreign call is made, with the cause chai
 
 from __future__ import annotations
 
+_MOST_SAID = 300  # characters of an exception that is none of these
+
 
 class SSHClientError(Exception):
     """The base: a failure meant for the user, shown without a traceback.
@@ -108,3 +110,15 @@ class NotMCPError(SSHClientError):
 
 class MessageTooLongError(SSHClientError):
     """A line without an end exceeded the agreed maximum (`--max-message-size`)."""
+
+
+def unexpected(exc: BaseException) -> SSHClientError:
+    """Even a fault of ours, or a library's, is told to whoever waits for an answer."""
+    while grouped := getattr(
+        exc, "exceptions", ()
+    ):  # of an ExceptionGroup, which Python 3.10 has not
+        exc = grouped[0]
+    return SSHClientError(
+        f"Unexpected failure: {repr(exc)[:_MOST_SAID]}",  # which escapes what a terminal would act on
+        "Unless this machine is short of memory, this is a bug: please report it, with what the log says.",
+    )

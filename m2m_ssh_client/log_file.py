@@ -9,18 +9,21 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
 
-from m2m_ssh_client import private
+from m2m_ssh_client import descriptors, private
 
 _NAME = "m2m-mcp-server-ssh-client"
 _MOST = 5_000_000  # bytes, and as many again in the file before it
 
 
 def default_path() -> Path:
-    """By the XDG Base Directory Specification, or where the platform's own programs keep theirs."""
+    """By the XDG Base Directory Specification, or where the platform's own programs keep theirs.
+
+    Raises RuntimeError where nobody knows the user's home folder.
+    """
     if sys.platform == "win32":
         folder = Path(os.environ.get("LOCALAPPDATA") or Path("~/AppData/Local").expanduser())
         return folder / _NAME / "client.log"
@@ -30,51 +33,69 @@ def default_path() -> Path:
     return folder / _NAME / "client.log"
 
 
-def opened(path: Path) -> TextIO:
-    """To append to. Private from the first byte: it may hold host names, commands and what the remote says."""
-    descriptor = private.opened(path, os.O_WRONLY | os.O_APPEND)
-    try:
-        private.refuse_others(descriptor)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+class AppendedFile(logging.Handler):
+    """Appends to a file, each record at once. What cannot be written is lost; `failed` is told why, the first time."""
 
-
-class RotatingFile(logging.Handler):
-    """Appends to the file, and begins a new one when it is large. What cannot be written is nobody's trouble."""
-
-    def __init__(self, path: Path, most: int = _MOST) -> None:
+    def __init__(self, path: Path, failed: Callable[[OSError], None] = lambda _: None) -> None:
         super().__init__()
         self._path = path
-        self._most = most
-        self._stream: TextIO | None = None
+        self._failed: Callable[[OSError], None] | None = failed
+        self._descriptor: int | None = None
+
+    def open(self) -> int:
+        """Private from the first byte: it may hold host names, commands and what the remote says. Raises OSError."""
+        descriptor = private.opened(self._path, os.O_WRONLY | os.O_APPEND)
+        try:
+            private.refuse_others(descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+        return descriptor
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError):
-            self._stream = self._stream or self._open()
-            self._stream.write(self.format(record) + "\n")
-            self._stream.flush()
-            if self._stream.tell() > self._most:
-                self._rotate()
+        try:
+            descriptor = self.open() if self._descriptor is None else self._descriptor
+            line = self.format(record) + "\n"
+            descriptors.write(descriptor, line.encode("utf-8", "backslashreplace"))
+        except OSError as exc:  # the disk may be full, and have room again
+            failed, self._failed = self._failed, None
+            if failed is not None:
+                failed(exc)
 
     def close(self) -> None:
-        if self._stream is not None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
             with suppress(OSError):
-                self._stream.close()
+                os.close(descriptor)
         super().close()
 
-    def _open(self) -> TextIO:
-        private.make_folder(self._path.parent)
-        stream = opened(self._path)
-        private.set_mode(stream.fileno(), 0o600)  # it may have been there
-        return stream
 
-    def _rotate(self) -> None:
-        assert self._stream is not None  # noqa: S101 - it was just written to
+class RotatingFile(AppendedFile):
+    """Begins a new file when it is large. What cannot be written is nobody's trouble."""
+
+    def __init__(self, path: Path, most: int = _MOST) -> None:
+        super().__init__(path)
+        self._most = most
+
+    def open(self) -> int:
+        private.make_folder(self._path.parent)
+        descriptor = super().open()
+        private.set_mode(descriptor, 0o600)  # it may have been there
+        return descriptor
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        descriptor = self._descriptor
+        if descriptor is not None:
+            with suppress(OSError):
+                if os.lseek(descriptor, 0, os.SEEK_CUR) > self._most:
+                    self._rotate(descriptor)
+
+    def _rotate(self, descriptor: int) -> None:
         # Unless another process has done so already: then ours is the old one.
         with suppress(OSError):  # Windows moves no file that another process has open
-            if os.path.samestat(os.fstat(self._stream.fileno()), self._path.stat()):
+            if os.path.samestat(os.fstat(descriptor), self._path.stat()):
                 self._path.replace(self._path.with_suffix(".log.1"))
-        self._stream.close()
-        self._stream = None
+        self._descriptor = None
+        os.close(descriptor)

@@ -7,7 +7,6 @@ too many wait, the newest are dropped and counted.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,8 +15,9 @@ from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import TextIO
 
+from m2m_ssh_client import descriptors
 from m2m_ssh_client.errors import UsageError
-from m2m_ssh_client.log_file import RotatingFile, default_path, opened
+from m2m_ssh_client.log_file import AppendedFile, RotatingFile, default_path
 from m2m_ssh_client.text import printable
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -53,9 +53,9 @@ def configured(
     stderr.setLevel(level or "WARNING")
     stderr.setFormatter(_StderrFormatter())
     handlers: list[logging.Handler] = [stderr]
-    path = file or default_path()
-    if str(file) != NO_FILE:
-        handlers.append(RotatingFile(path) if file is None else _file_handler(path))
+    path = file or default_file()
+    if path is not None and str(path) != NO_FILE:
+        handlers.append(RotatingFile(path) if file is None else _named_file(path, stderr))
         handlers[-1].setLevel(level or DEFAULT_LEVEL)
         handlers[-1].setFormatter(_OneLineFormatter(_FILE_FORMAT))
         _files.append(path)
@@ -104,11 +104,25 @@ def file() -> Path | None:
     return _files[-1] if _files else None
 
 
-def _file_handler(file: Path) -> logging.Handler:
+def default_file() -> Path | None:
+    """Where records go unless another file is named; None where nobody knows the user's home folder."""
+    with suppress(RuntimeError):
+        return default_path()
+    return None
+
+
+def _named_file(path: Path, stderr: logging.Handler) -> AppendedFile:
+    def tell(why: OSError) -> None:
+        text = f"The log file {path} cannot be written any more: {why.strerror}"
+        stderr.emit(logging.makeLogRecord({"levelno": 30, "levelname": "WARNING", "msg": text}))
+
     try:
-        return _ClosingStreamHandler(opened(file.expanduser()))
-    except OSError as exc:
-        raise UsageError(f"The log file {file} cannot be written: {exc.strerror}") from exc
+        file = AppendedFile(path.expanduser(), tell)
+        file.open()
+    except (OSError, RuntimeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise UsageError(f"The log file {path} cannot be written: {why}") from exc
+    return file
 
 
 class _StderrHandler(logging.Handler):
@@ -133,15 +147,7 @@ class _StderrHandler(logging.Handler):
                 if self._stream is not None:
                     self._stream.write(line)
                 return
-            data = line.encode(self._stream.encoding, "backslashreplace")
-            while data:
-                data = data[os.write(descriptor, data) :]
-
-
-class _ClosingStreamHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic only in the stubs
-    def close(self) -> None:
-        self.stream.close()
-        super().close()
+            descriptors.write(descriptor, line.encode(self._stream.encoding, "backslashreplace"))
 
 
 class _OneLineFormatter(logging.Formatter):
@@ -199,7 +205,8 @@ class _BackgroundHandler(logging.Handler):
                 self._queue.get_nowait()
                 self._dropped += 1
             self._queue.put_nowait(None)
-        self._thread.join(timeout=_FLUSH_TIME)
+        if self._thread.ident is not None:  # there may have been no memory for it
+            self._thread.join(timeout=_FLUSH_TIME)
         super().close()
 
     def _work(self) -> None:
@@ -212,7 +219,7 @@ class _BackgroundHandler(logging.Handler):
         if self._dropped:
             self._tell_dropped()
         for handler in self._handlers:
-            if isinstance(handler, (_ClosingStreamHandler, RotatingFile)):
+            if isinstance(handler, AppendedFile):
                 handler.close()
 
     @property

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from m2m_ssh_client import logs
 from m2m_ssh_client.errors import UsageError
-from m2m_ssh_client.log_file import default_path
 from m2m_ssh_client.parameters import Parameters, ParametersError
 from m2m_ssh_client.private import PASSPHRASE_VARIABLE
 from m2m_ssh_client.text import shown
@@ -23,7 +22,7 @@ logger = logging.getLogger(__name__)
 FILES = ("-F", "--ssh-config", "--log-file", "--client-key", "--passphrase-file", "--known-hosts")
 """The options whose value is the path of a file; `none` is none for the first three."""
 
-_DEFAULT_LOG_FILE = shown(default_path()).replace("%", "%%")
+_DEFAULT_LOG_FILE = shown(logs.default_file() or Path(logs.NO_FILE)).replace("%", "%%")
 
 
 def split_command(arguments: list[str]) -> tuple[list[str], tuple[str, ...] | None]:

@@ -14,13 +14,12 @@ import anyio
 
 from m2m_ssh_client import logs
 from m2m_ssh_client.bridge import Bridge, opened
-from m2m_ssh_client.destination import resolve
-from m2m_ssh_client.errors import SSHClientError
-from m2m_ssh_client.parameters import DEFAULT_CONNECT_TIMEOUT
+from m2m_ssh_client.destination import Destination, resolve
+from m2m_ssh_client.errors import SSHClientError, unexpected
+from m2m_ssh_client.parameters import DEFAULT_CONNECT_TIMEOUT, Parameters
 from m2m_ssh_client.proxy.server import Proxy, Settings
 from m2m_ssh_client.proxy.stdio import HostStreams, stdio
 from m2m_ssh_client.remote import Remote
-from m2m_ssh_client.text import printable, shortened
 from m2m_ssh_client.threads import loop_caller, run_in_thread
 
 _CLOSE_TIME = 0.1  # as the bridge's at its end
@@ -62,7 +61,7 @@ async def _relay_stdio(remote: Remote) -> int:
 @asynccontextmanager
 async def proxy_for(remote: Remote, host: HostStreams) -> AsyncIterator[Proxy]:
     """The proxy between this host and this remote server; connections end with the context."""
-    settings = await run_in_thread("ssh-config", partial(_settings, remote))
+    settings = _settings(remote.params, await _destination(remote))
     try:
         yield _proxy_class()(host, partial(_dial, remote, remote.params.max_message_size), settings)
     finally:
@@ -78,13 +77,20 @@ def _proxy_class() -> type[Proxy]:
     return LoggingProxy
 
 
-def _settings(remote: Remote) -> Settings:
+async def _destination(remote: Remote) -> Destination | None:
+    """As it was resolved last. None if it cannot be: the first connection says so again, where the host reads it."""
+    with suppress(Exception):
+        return await run_in_thread(
+            "ssh-config", lambda: remote.destination or resolve(remote.params)
+        )
+    return None
+
+
+def _settings(params: Parameters, destination: Destination | None) -> Settings:
     """How the proxy is to behave, by the parameters and the OpenSSH configuration."""
-    params = remote.params
     answer_timeout = params.connect_timeout or DEFAULT_CONNECT_TIMEOUT
     may_be_shell = not params.command and params.subsystem is None
-    with suppress(SSHClientError):  # which the first connection says again, where the host reads it
-        destination = remote.destination or resolve(params)
+    if destination is not None:
         for warning in destination.warnings:
             logger.warning("%s", warning)
         logs.set_default_level(destination.log_level)
@@ -108,17 +114,10 @@ async def _dial(remote: Remote, max_line: int) -> AsyncIterator[Bridge]:
     except SSHClientError:
         raise
     except Exception as exc:
-        raise _unexpected(exc) from exc
+        logger.info("details", exc_info=exc)
+        raise unexpected(exc) from exc
     async with opened(carrier, max_line) as bridge:
         yield bridge
-
-
-def _unexpected(exc: Exception) -> SSHClientError:
-    """Even a fault of ours (or a library's) is told to the host instead of leaving it without an answer."""
-    return SSHClientError(
-        f"Unexpected failure while connecting: {type(exc).__name__}: {shortened(printable(str(exc)))}",
-        "This is a bug: please report it, with what --log-level DEBUG shows.",
-    )
 
 
 @contextmanager

@@ -118,11 +118,17 @@ class FromThread:
 
     def put(self, lines: Lines) -> None:
         """Hand over a batch, without waiting. One thread at a time."""
-        if self._put == self._taken and self.take(lines):
+        if self._put == self._taken and self._dealt_with(lines):
             self._on_taken()
             return
         self._put += _size(lines)
         self._call_soon(self._deliver, lines)
+
+    def _dealt_with(self, lines: Lines) -> bool:
+        try:
+            return self.take(lines)
+        except Exception:  # noqa: BLE001 - the loop does the same again, and there it is told
+            return False
 
     def wait_for_room(self, timeout: float | None = None) -> bool:
         """Wait while too much waits for the loop. The putting thread.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 
@@ -9,12 +10,14 @@ from m2m_ssh_client.destination import Destination, resolve
 from m2m_ssh_client.doctor import configuration, machine, reaching, server
 from m2m_ssh_client.doctor.configuration import machines, place
 from m2m_ssh_client.doctor.steps import Status, Step, failed, not_reached
-from m2m_ssh_client.errors import SSHClientError
+from m2m_ssh_client.errors import SSHClientError, unexpected
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.ssh.connection import Connection, Stage, judge
 from m2m_ssh_client.ssh.identities import UnlockedKeys
 from m2m_ssh_client.ssh.settings import HostSettings
 from m2m_ssh_client.ssh.sockets import LiveSocket
+
+logger = logging.getLogger(__name__)
 
 _ON_THE_WAY = ("banner", "key_exchange", "host_key", "authentication")
 _BEHIND_IT = ("request", "noise", "mcp", "round_trip")
@@ -33,7 +36,7 @@ def examine(params: Parameters) -> Generator[Step, None, None]:
     walk = _Walk(params)
     seen = set()
     try:
-        for step in walk.steps():
+        for step in _told(walk):
             seen.add((step.machine, step.name))
             yield step
             if step.status is Status.FAILED:
@@ -48,6 +51,15 @@ def examine(params: Parameters) -> Generator[Step, None, None]:
     for where, name in walk.plan:
         if (where, name) not in seen:
             yield not_reached(name, where)
+
+
+def _told(walk: _Walk) -> Iterator[Step]:
+    """The steps, up to a fault of ours or a library's."""
+    try:
+        yield from walk.steps()
+    except Exception as exc:
+        logger.info("details", exc_info=exc)
+        walk.failure = unexpected(exc)
 
 
 class _Walk:

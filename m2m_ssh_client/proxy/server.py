@@ -15,7 +15,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +30,7 @@ from m2m_ssh_client.errors import (
     SilentConnectionError,
     SSHClientError,
     UnreachableError,
+    unexpected,
 )
 from m2m_ssh_client.proxy.cut_through import CutThrough, LongLines
 from m2m_ssh_client.proxy.opening import Opening
@@ -120,12 +121,27 @@ class Proxy:
         self._host.inbound.take = self._take_from_host
         if self.cuts_through and self._host.splitter is not None:
             self._host.splitter.begin = self._begin_request
+        try:
+            return await self._run(self._supervise)
+        except Exception as exc:
+            # A fault of ours, which has ended the tasks too. Whoever asked is told nevertheless.
+            logger.info("details", exc_info=exc)
+            failure = unexpected(exc)
+
+        async def failed() -> SSHClientError:
+            return failure
+
+        return await self._run(failed)
+
+    async def _run(
+        self, supervise: Callable[[], Awaitable[SSHClientError | None]]
+    ) -> SSHClientError | None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._carry_from_host)
             tasks.start_soon(self._watch_host)
             tasks.start_soon(self._watch_stall)
             tasks.start_soon(self._answer_late)
-            failure = await self._supervise()
+            failure = await supervise()
             await self._tell(failure)
             tasks.cancel_scope.cancel()
         return failure
