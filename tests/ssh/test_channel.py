@@ -220,6 +220,24 @@ def test_a_signal_that_ended_the_process_is_the_end_too(session: Session) -> Non
     assert "was ended by SIGSEGV" in str(session.carrier.ending())
 
 
+def test_word_of_the_end_counts_once(session: Session) -> None:
+    received = Received(session.carrier)
+    session.channel.send_exit_status(3)
+    for _ in range(1000):
+        session.ends_by("TERM")
+    assert received.to_the_end() == (b"", b"")
+    assert "exit status 3" in str(session.carrier.ending())
+
+
+def test_an_exit_status_may_follow_the_end_of_the_output(session: Session) -> None:
+    received = Received(session.carrier)
+    session.channel.sendall(b"last words")
+    session.channel.shutdown_write()
+    assert received.to_the_end() == (b"last words", b"")
+    session.channel.send_exit_status(3)
+    assert "exit status 3" in str(session.carrier.ending())
+
+
 def test_an_exit_status_before_anybody_listened_is_the_end(session: Session) -> None:
     session.channel.sendall(b"short")
     session.channel.send_exit_status(0)
