@@ -15,6 +15,8 @@ from m2m_ssh_client.ssh.handshake import Transport
 # Seconds. A server only has to read a pipe; what holds up the network holds up the answer as well.
 _QUIET = 0.5
 _QUIET_WITHOUT_AN_ANSWER = 10.0  # some never give one
+# The child may go on writing for ever. What the process itself left fits into a pipe and a window, two mebibytes.
+_LONGEST = 30.0
 
 
 class Aftermath:
@@ -23,17 +25,22 @@ class Aftermath:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._received = -1
-        self._quiet_since = 0.0
+        self._open_since = self._quiet_since = 0.0
         self._asked: float | None = None
 
     def is_over(self, received: int, *, waits_for_us: bool) -> bool:
-        """Whether nothing has come for a while, and the server has then given a sign of life. To be asked repeatedly.
+        """Whether nothing has come for a while, and the server has then given a sign of life; or it takes too long.
 
-        `received` bytes have come so far; `waits_for_us` tells that more could not, as our window is full.
+        To be asked repeatedly. `received` bytes have come so far; `waits_for_us` tells that more could not, as our
+        window is full.
         """
         now = time.monotonic()
-        if received != self._received or waits_for_us:
+        if waits_for_us or self._received < 0:
+            self._open_since = now
+        if waits_for_us or received != self._received:
             self._received, self._quiet_since, self._asked = received, now, None
+        if now - self._open_since >= _LONGEST:
+            return True
         quiet = now - self._quiet_since
         if quiet < _QUIET:
             return False

@@ -262,6 +262,20 @@ def test_what_still_streams_in_behind_the_exit_status_comes_all(session: Session
     assert len(received.to_the_end()[0]) == 4 * DEFAULT_WINDOW_SIZE
 
 
+def test_a_child_that_goes_on_writing_is_cut_off(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aftermath, "_LONGEST", 1.0)
+    received = Received(session.carrier)
+    session.channel.sendall(b"last words. ")
+    session.channel.send_exit_status(0)
+    deadline = time.monotonic() + ENOUGH
+    while not received.has_ended(aftermath._QUIET / 5):
+        assert time.monotonic() < deadline
+        session.channel.sendall(b"tick ")
+    assert received.to_the_end()[0].startswith(b"last words. tick tick ")
+
+
 def test_what_waits_for_our_window_behind_the_exit_status_comes_all(session: Session) -> None:
     slow = Slow(session.carrier)
     slow.go_on.set()
