@@ -174,8 +174,6 @@ class ChannelCarrier:
 
     def _exited(self, signal: str) -> None:
         """The process has ended; its output may have, too. In the transport's thread."""
-        if self._signal is not None:
-            return
         self._signal = signal
         self._channel.status_event.set()
         if not self._channel.eof_received:

@@ -136,10 +136,13 @@ class Transport(LoginTransport):
         empty one with an exit status.
         """
         channel._handle_request(message)
+        told = self.on_exit.get(channel.chanid)
+        if told is None:
+            return
         request = paramiko.Message(message.asbytes()[4:])  # behind the number of the channel
         kind = request.get_string()
-        told = self.on_exit.get(channel.chanid)
-        if told is not None and kind in (b"exit-status", b"exit-signal"):
+        if kind in (b"exit-status", b"exit-signal"):
+            self.on_exit.pop(channel.chanid, None)  # it counts once
             request.get_boolean()  # whether a reply is wanted, which paramiko has sent
             told("" if kind == b"exit-status" else printable(request.get_string()))
 

@@ -283,6 +283,7 @@ CHANNELS = [
         "ten thousand exit statuses",
         CHANNEL_DATA,
         sends(CHANNEL_REQUEST, 0, "exit-status", False, 0, times=10_000),
+        "ended with exit status 0",
     ),
     Case(
         "requests on the channel without end",
