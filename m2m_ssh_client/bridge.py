@@ -50,7 +50,7 @@ class Bridge:
         self._owed = 0  # bytes that came and were not granted yet; guarded by the lock
         self._owing = threading.Lock()
         self.inbound = FromThread(on_taken=self._grant)
-        self.splitter = LongLineSplitter(max_line, self.inbound)
+        self.splitter = LongLineSplitter(max_line, self.inbound, from_host=False)
         self.outbound = ToThread(
             "ssh-writer",
             carrier.write,

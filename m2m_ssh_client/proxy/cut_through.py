@@ -15,6 +15,7 @@ from collections.abc import Callable
 from m2m_ssh_client.proxy.frames import LineSplitter, NotJSONError, NotJSONRPCError, parse
 from m2m_ssh_client.proxy.opening import Opening, StringReader, read_opening
 from m2m_ssh_client.proxy.session import Output, Session
+from m2m_ssh_client.proxy.too_long import Excess, StandIn
 from m2m_ssh_client.threads import FromThread, Lines, ToThread
 
 _LONG = 64 * 1024
@@ -80,37 +81,54 @@ Begin = Callable[[Opening], CutThrough | None]
 
 
 class LongLineSplitter:
-    """A `LineSplitter` that passes on early what `begin` lets: of such a line only the end is left, behind a quote."""
+    """A `LineSplitter` that passes on early what `begin` lets: of such a line only the end is left, behind a quote.
 
-    def __init__(self, limit: int, lines: FromThread) -> None:
+    Where a line is longer than `limit` bytes, there is a stand-in (`too_long.py`), which may come before its end.
+    """
+
+    def __init__(self, limit: int, lines: FromThread, *, from_host: bool) -> None:
         """`lines` is what the lines are put to."""
         self.begin: Begin = lambda _: None
+        self._limit = limit
+        self._from_host = from_host
         self._splitter = LineSplitter(limit)
         self._lines = lines
         self._through: CutThrough | None = None
         self._asked = False  # about this line
         self._passed = 0  # bytes of this line
+        self._begun = b""  # with which a line begins that is passed on
+        self._excess: Excess | None = None  # of this line, which is skipped to its end
 
     @property
     def pending(self) -> int:
-        """Bytes of a line whose end has not come yet."""
-        return self._passed + self._splitter.pending
+        """Bytes of a line whose end has not come yet; of one that is skipped, one."""
+        return self._passed + self._splitter.pending + (self._excess is not None)
 
     def feed(self, chunk: bytes) -> Lines:
-        """The lines that are complete. Raises MessageTooLongError as `LineSplitter` does."""
+        """The lines that are complete. Raises MessageTooLongError where nothing can stand in the place of one."""
+        if self._excess is not None:
+            skipped, end, chunk = chunk.partition(b"\n")
+            self._excess.take(skipped)
+            lines = self._excess.look(ended=bool(end))
+            if end:
+                self._excess = None
+            return lines + self.feed(chunk) if chunk else lines
         if self._through is not None:
             rest = self._through.take(chunk)
             self._passed += len(chunk) - len(rest)
-            self._splitter.check(self._passed)
             if not rest:
-                return []
-            self._through = None
+                return self._skip(chunk) if self._passed > self._limit else []
             self._passed -= 1
             chunk = b'"' + rest  # no line is empty, then, and none is left out
-        lines = self._splitter.feed(chunk)
-        if self._passed:
-            self._splitter.check(self._passed + len(lines[0]) if lines else self.pending)
-        if lines:
+            self._through = None
+        lines = self._splitter.cut(chunk)
+        ended = bool(lines)
+        if (
+            self._passed + max(self._splitter.pending, max(map(len, lines), default=0))
+            > self._limit
+        ):
+            lines = self._without_long(lines)
+        if ended:
             self._asked = False
             self._passed = 0
         elif not self._asked and self._splitter.pending >= _LONG and self._lines.is_idle():
@@ -122,6 +140,36 @@ class LongLineSplitter:
         """Take the line whose end has not come, unless some of it has gone on."""
         return b"" if self._passed else self._splitter.take_begun()
 
+    def _without_long(self, lines: Lines) -> Lines:
+        """With stand-ins for those that are too long, and for the one that goes on if that is."""
+        kept: Lines = []
+        passed = self._passed
+        for line in lines:
+            if passed + len(line) <= self._limit:
+                kept.append(line)
+            else:
+                excess = self._too_long(line, passed)
+                kept += excess.look(ended=True)
+            passed = 0
+        if passed + self._splitter.pending > self._limit:
+            self._passed = passed
+            kept += self._skip(self._splitter.take_begun())
+        return kept
+
+    def _skip(self, data: bytes) -> Lines:
+        """From here on, to the end of the line."""
+        self._excess = self._too_long(data, self._passed)
+        self._through = None
+        self._asked = False
+        self._passed = 0
+        return self._excess.look(ended=False)
+
+    def _too_long(self, data: bytes, passed: int) -> Excess:
+        begun = self._begun if passed else data
+        excess = Excess(self._limit, begun, from_host=self._from_host, owed=bool(passed))
+        excess.take(data)
+        return excess
+
     def _ask(self) -> None:
         begun = self._splitter.take_begun()
         found = read_opening(begun)
@@ -131,6 +179,7 @@ class LongLineSplitter:
             return
         through.take(found[1])
         self._through = through
+        self._begun = through.opening.line
         self._passed = len(begun)
 
 
@@ -162,6 +211,10 @@ class LongLines:
         through, self._request = self._request, None
         if through is None:
             return self._session.from_host(lines, now)
+        if isinstance(lines[0], StandIn):
+            if through.to is remote:
+                through.complete(b"")  # within a string: no server can take it for a message
+            return self._session.from_host(lines, now)
         end, others = lines[0][1:], lines[1:]
         if through.to is not remote:
             return self._session.from_host([through.whole_line(end), *others], now)
@@ -175,6 +228,9 @@ class LongLines:
         through = self._answer
         if through is None:
             return self._session.from_remote(lines)
+        if isinstance(lines[0], StandIn):
+            self._break_off(lines[0].why)
+            return self._session.from_remote(lines[1:])
         end, others = lines[0][1:], lines[1:]
         line = through.opening.line + end
         self._session.from_remote([line])

@@ -350,6 +350,13 @@ class LineSplitter:
         return self._begun.tell()
 
     def feed(self, chunk: bytes) -> list[bytes]:
+        lines = self.cut(chunk)
+        if max(self.pending, max(map(len, lines), default=0)) > self._limit:
+            raise too_long(self._limit)
+        return lines
+
+    def cut(self, chunk: bytes) -> list[bytes]:
+        """The same, however long they are."""
         lines = chunk.split(b"\n")
         rest = lines.pop()
         if lines and self.pending:
@@ -360,16 +367,7 @@ class LineSplitter:
             lines = [line for line in lines if line]
         if rest:
             self._begun.write(rest)
-        self.check(max(self.pending, max(map(len, lines), default=0)))
         return lines
-
-    def check(self, size: int) -> None:
-        """Raise MessageTooLongError if a line so long is."""
-        if size > self._limit:
-            raise MessageTooLongError(
-                f"A message is longer than {self._limit} bytes",
-                "If that is right, allow more with --max-message-size.",
-            )
 
     def take_begun(self) -> bytes:
         """Take away the line whose end has not come yet."""
@@ -381,6 +379,13 @@ def answer_line(id_: Id, answer: Message) -> bytes:
     """Write the same answer under another id."""
     name, value = (b"result", answer.result) if answer.result else (b"error", answer.error)
     return b'{"jsonrpc":"2.0","id":%b,"%b":%b}' % (bytes(raw_json(id_)), name, bytes(value))
+
+
+def too_long(limit: int) -> MessageTooLongError:
+    return MessageTooLongError(
+        f"A message is longer than {limit} bytes",
+        "If that is right, allow more with --max-message-size.",
+    )
 
 
 def message_line(**members: object) -> bytes:

@@ -39,6 +39,7 @@ from m2m_ssh_client.proxy.replay import RESTORING, Replay
 from m2m_ssh_client.proxy.salvage import id_of_broken_request, salvage
 from m2m_ssh_client.proxy.spelling import shell_safe, without_unicode_line_breaks
 from m2m_ssh_client.proxy.subscriptions import Subscriptions
+from m2m_ssh_client.proxy.too_long import Reply
 from m2m_ssh_client.proxy.tools import HarmlessTools
 
 logger = logging.getLogger(__name__)
@@ -139,6 +140,9 @@ class Session:
         """Take lines of the host: forward, hold or answer each."""
         output = Output()
         for line in lines:
+            if isinstance(line, Reply):
+                output.to_host.append(line)
+                continue
             try:
                 frame = parse(line)
             except NotJSONError as exc:
@@ -179,6 +183,9 @@ class Session:
         for line in lines:
             if b"{" not in line:  # sooner than a parser knows it
                 self.noise.take(line)
+                continue
+            if isinstance(line, Reply):
+                output.to_remote.append(line)
                 continue
             try:
                 frame = parse(line)

@@ -19,7 +19,6 @@ from functools import partial
 import anyio
 
 from m2m_ssh_client import descriptors
-from m2m_ssh_client.errors import MessageTooLongError
 from m2m_ssh_client.proxy.cut_through import LongLineSplitter
 from m2m_ssh_client.threads import (
     READ_SIZE,
@@ -87,7 +86,7 @@ async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator
             write_now=lambda data: _write_now(stdout, data),
             write_some=_some_writer(stdout),
         )
-        splitter = LongLineSplitter(max_line, from_host)
+        splitter = LongLineSplitter(max_line, from_host, from_host=True)
         gone = anyio.Event()
         host = HostStreams(from_host, to_host, gone, splitter)
         closed = partial(loop_caller(), host.closed.set)
@@ -129,8 +128,6 @@ def _read(
             splitter.pending
         ):  # a host that writes a last line and leaves may spare itself the line feed
             _put(splitter.feed(b"\n"), stdin, from_host, closed)
-    except MessageTooLongError as exc:
-        logger.error("from the host: %s", exc)  # noqa: TRY400 - the message says it all
     except OSError as exc:
         logger.warning("stdin cannot be read: %s", exc)
     closed()

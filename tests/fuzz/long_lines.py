@@ -12,7 +12,6 @@ from fuzz.target import replaced
 from m2m_ssh_client.errors import MessageTooLongError
 from m2m_ssh_client.proxy import cut_through
 from m2m_ssh_client.proxy.cut_through import LongLines, LongLineSplitter
-from m2m_ssh_client.proxy.frames import LineSplitter
 from m2m_ssh_client.proxy.opening import Opening
 from m2m_ssh_client.proxy.session import Session
 from m2m_ssh_client.threads import FromThread, ToThread
@@ -66,7 +65,9 @@ def check_answers(data: bytes) -> None:
     size, most, last, pieces = _pieces(data)
     session = _session()
     lines, host = LongLines(session), _Sink(most)
-    splitter = _splitter(lambda opening: lines.begin_answer(opening, cast(ToThread, host)))
+    splitter = _splitter(
+        lambda opening: lines.begin_answer(opening, cast(ToThread, host)), from_host=False
+    )
     broken = False
     with replaced((cut_through, "_LONG", 40)):
         for piece in pieces[: last or None]:
@@ -94,7 +95,8 @@ def check_requests(data: bytes) -> None:
     splitter = _splitter(
         lambda opening: (
             lines.begin_request(opening, cast(ToThread, first)) if remote is first else None
-        )
+        ),
+        from_host=True,
     )
     with replaced((cut_through, "_LONG", 40)):
         for number, piece in enumerate(pieces):
@@ -102,16 +104,13 @@ def check_requests(data: bytes) -> None:
                 lines.lost("gone", [], 0.0, ended=False)
                 remote = second
                 remote.put(session.connected().to_remote)
-            try:
-                whole = splitter.feed(piece)
-            except MessageTooLongError:
-                return
+            whole = splitter.feed(piece)
             if whole:
                 remote.put(lines.from_host(whole, 0.0, cast(ToThread, remote)).to_remote)
     if not last:
         # What is none is passed on as it came, if it was begun.
         left = iter(first.written.split(b"\n"))
-        for line in _session().from_host(LineSplitter(_LIMIT).feed(data[3:]), 0.0).to_remote:
+        for line in _session().from_host(_uncut(data[3:], from_host=True), 0.0).to_remote:
             assert line in left, (size, line)
     assert all(map(_is_message, second.written.split(b"\n")[:-1]))
 
@@ -130,16 +129,21 @@ def _session() -> Session:
     return session
 
 
-def _splitter(begin: Callable[[Opening], Any]) -> LongLineSplitter:
-    splitter = LongLineSplitter(_LIMIT, cast(FromThread, _Idle()))
+def _splitter(begin: Callable[[Opening], Any], *, from_host: bool) -> LongLineSplitter:
+    splitter = LongLineSplitter(_LIMIT, cast(FromThread, _Idle()), from_host=from_host)
     splitter.begin = begin
     return splitter
+
+
+def _uncut(stream: bytes, *, from_host: bool) -> list[bytes]:
+    """The lines, with stand-ins for the long ones, none of which was begun."""
+    return _splitter(lambda _: None, from_host=from_host).feed(stream)
 
 
 def _whole(stream: bytes) -> list[dict[str, Any]]:
     """What the host is told when every line is whole first."""
     session = _session()
-    to_host = session.from_remote(LineSplitter(_LIMIT).feed(stream)).to_host
+    to_host = session.from_remote(_uncut(stream, from_host=False)).to_host
     return _lines(b"".join(line + b"\n" for line in to_host + session.failed("over").to_host))
 
 

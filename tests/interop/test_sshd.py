@@ -502,15 +502,40 @@ def test_a_line_that_is_not_json_is_answered_and_the_connection_goes_on(sshd: Ss
         assert "result" in host.request("ping")
 
 
-def test_a_line_over_the_limit_ends_the_connection_with_an_error(sshd: Sshd) -> None:
-    options = ["--max-message-size", "65536"]
-    with Host(through_ssh(sshd, *echo_server.command(), options=options)) as host:
+LIMITED = ["--max-message-size", "65536"]
+
+
+def test_an_answer_over_the_limit_is_that_requests_error_and_the_session_goes_on(
+    sshd: Sshd,
+) -> None:
+    with Host(through_ssh(sshd, *echo_server.command(), options=LIMITED)) as host:
         host.initialize()
-        answer = host.call("big", {"bytes": 200_000})
-        # On Linux a part of it was with the host by then, and became a failed call.
-        assert "longer than 65536 bytes" in str(answer)
-        assert "error" in answer or answer["result"]["isError"]
-        assert host.wait() == 1
+        for size in (70_000, 200_000, 3_000_000):
+            answer = host.call("big", {"bytes": size})
+            # On Linux a part of it was with the host by then, and became a failed call.
+            assert "longer than 65536 bytes" in str(answer)
+            assert "error" in answer or answer["result"]["isError"]
+            assert "result" in host.request("ping")
+        host.close_stdin()
+        assert host.wait() == 0
+
+
+@pytest.mark.parametrize("names", [["id", "method", "params"], ["method", "params", "id"]])
+@pytest.mark.parametrize("size", [70_000, 3_000_000])
+def test_a_request_over_the_limit_is_answered_with_an_error_and_the_session_goes_on(
+    names: list[str], size: int, sshd: Sshd
+) -> None:
+    long = call("long", "echo", {"text": "x" * size})
+    with Host(through_ssh(sshd, *echo_server.command(), options=LIMITED)) as host:
+        host.initialize()
+        host.send(call("hang", "hang", {}))
+        host.send({"jsonrpc": "2.0", **{name: long[name] for name in names}})
+        answer = host.receive_until(lambda m: m.get("id") == "long")
+        assert "longer than 65536 bytes" in answer["error"]["message"]
+        host.send(call("next", "echo", {"text": "next"}))
+        assert "result" in host.receive_until(lambda m: m.get("id") == "next")
+        host.close_stdin()
+        assert host.wait() == 0
 
 
 def test_openssh_reaches_the_same_server_with_the_same_files(sshd: Sshd) -> None:
