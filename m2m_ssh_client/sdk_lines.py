@@ -20,11 +20,15 @@ from pydantic import ValidationError
 from m2m_ssh_client.proxy.frames import (
     INVALID_REQUEST,
     PROXY_ERROR,
+    Members,
     Message,
     NotJSONError,
     NotJSONRPCError,
+    as_id,
     error_line,
     parse,
+    raw_json,
+    rewritten,
 )
 from m2m_ssh_client.text import printable, shortened
 
@@ -68,7 +72,7 @@ def from_line(line: bytes) -> tuple[list[Received], list[bytes]]:
         received: list[Received] = []
         refused: list[bytes] = []
         for item in _messages(whole_characters(line)):
-            _read(item, received, refused)
+            _read(rewritten(item, _spell_id), received, refused)
         return received, refused
 
 
@@ -96,6 +100,14 @@ def _envelope(item: bytes) -> Message:
     except (NotJSONError, NotJSONRPCError):
         return Message()
     return message
+
+
+def _spell_id(message: Members) -> None:
+    """`1.0` is an integer, which the SDK's parser takes for none."""
+    if "id" in message:
+        id_ = as_id(json.loads(bytes(message["id"])))
+        if id_ is not None:
+            message["id"] = raw_json(id_)
 
 
 def whole_characters(line: bytes) -> bytes:

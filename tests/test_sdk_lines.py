@@ -53,6 +53,13 @@ def test_the_messages_of_a_batch_come_one_by_one() -> None:
     assert (answer["id"], answer["error"]["code"]) == ("q", -32600)
 
 
+@pytest.mark.parametrize("spelt", [b"1.0", b"10e-1"])
+def test_an_integer_with_a_point_is_the_id_that_the_program_gave(spelt: bytes) -> None:
+    (message,), refused = from_line(b'{"jsonrpc":"2.0","id":%s,"result":{}}' % spelt)
+    assert dumped(message) == {"jsonrpc": "2.0", "id": 1, "result": {}}
+    assert refused == []
+
+
 @pytest.mark.parametrize(
     "line", [b"no JSON", b"[1]", b"[]", b"{}", b'{"jsonrpc":"2.0","method":1}']
 )
