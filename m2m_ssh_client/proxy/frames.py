@@ -251,7 +251,7 @@ def rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
     """
     try:
         return _rewritten(line, change)
-    except (NotJSONError, RecursionError):
+    except (NotJSONError, NotJSONRPCError, RecursionError):
         return line
 
 
@@ -263,7 +263,7 @@ def _rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
 
 
 def _members_of(line: bytes) -> Members | list[Members]:
-    """Raises NotJSONError, and RecursionError."""
+    """Raises NotJSONError, NotJSONRPCError, and RecursionError."""
     members: Members | list[Members]
     with suppress(ValueError):  # JSON's rarer forms
         members = _decode_members(line)
@@ -271,10 +271,10 @@ def _members_of(line: bytes) -> Members | list[Members]:
     if len(line) > LONGEST_OBJECTS:
         raise NotJSONError("too long to be read slowly")
     value = _load(line)
-    as_text = [
-        {name: raw_json(item[name]) for name in item}
-        for item in (value if isinstance(value, list) else [value])
-    ]
+    items = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, dict) for item in items):
+        raise NotJSONRPCError("not an object")
+    as_text = [{name: raw_json(item[name]) for name in item} for item in items]
     return as_text if isinstance(value, list) else as_text[0]
 
 
