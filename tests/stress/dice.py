@@ -1,0 +1,267 @@
+"""Makes a story of a seed: the same one each time, on every machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from stress.story import LEGACY, MODERN, Event, Story
+
+_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+_QUESTIONS = ("sampling/createMessage", "elicitation/create", "roots/list", "ping")
+_MOST_DEATHS = 3  # of remote processes, in a minute: more, and the program gives up rightly
+_BIG = (70_000, 300_000, 3_000_000)
+_NOISE = ("a line\n", "Downloading 100%\r", "\x1b]0;title\x07", "Password: ", "\n\n", "{not json}\n")
+_HARMLESS_SPELLINGS = ("text-id", "bom")
+_SPELLINGS = ("latin-1", "nan", "control", "surrogate", "cut-off")
+_GLUED = ("carriage-return", "osc", "prompt", "trailer")
+
+_METHODS = {
+    LEGACY: {
+        "tools/call": 8,
+        "resources/read": 4,
+        "tools/list": 2,
+        "resources/list": 1,
+        "prompts/list": 1,
+        "prompts/get": 1,
+        "completion/complete": 1,
+        "ping": 1,
+        "vendor/do": 1,
+        "logging/setLevel": 3,
+        "resources/subscribe": 4,
+        "resources/unsubscribe": 2,
+    },
+    MODERN: {
+        "tools/call": 8,
+        "resources/read": 4,
+        "tools/list": 2,
+        "prompts/get": 1,
+        "completion/complete": 1,
+        "vendor/do": 1,
+        "server/discover": 1,
+        "subscriptions/listen": 5,
+    },
+}
+
+
+def story(seed: int) -> Story:
+    return _Dice(Random(seed)).story()  # noqa: S311 - only to be the same each time
+
+
+class _Dice:
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._era = random.choice((LEGACY, LEGACY, MODERN))
+        self._ids: list[object] = []
+        self._subscribed: set[str] = set()
+        self._level = ""
+        self._deaths = 0
+        self._losses = True  # there may be some
+        self._keepalive = False
+        self._shell = False
+
+    def story(self) -> Story:
+        options = self._options()
+        length = self._random.randint(2, 14)
+        events = [*self._beginning()]
+        for _ in range(length):
+            events += self._one()
+        if self._chance(0.08):
+            events.append(Event("leave"))
+        may_end = "--no-reconnect" in options and any(map(_loses, events))
+        return Story(self._era, tuple(options), tuple(events), self._shell, may_end)
+
+    def _options(self) -> list[str]:
+        options: list[str] = []
+        if self._chance(0.1):
+            options.append("--no-reconnect")
+        if self._chance(0.35):
+            options += ["--hold-timeout", self._random.choice(("0.3", "0.8", "30"))]
+        if self._chance(0.3):
+            options.append("--retry-tool-calls")
+        if self._chance(0.3) and "--no-reconnect" not in options:
+            self._keepalive = True
+            options += ["--keepalive", "0.4", "--keepalive-count", "2"]
+        if self._chance(0.08):
+            options += ["--max-message-size", "100000"]
+        if self._chance(0.08):
+            options += ["--log-payloads", "--log-level", "DEBUG"]
+        if self._chance(0.1):
+            options += ["--reconnect-timeout", "30"]
+        self._shell = self._chance(0.2)
+        return options
+
+    def _beginning(self) -> list[Event]:
+        hello = Event("hello", {"wait": False} if self._chance(0.3) else {})
+        if self._chance(0.08):
+            sizes = self._random.choice((100, 1500, 2500, 3500))
+            return [Event("cut_after", {"direction": "in", "size": sizes}), hello]
+        if self._chance(0.9):
+            return [hello, *self._ask("tools/list"), Event("wait")]
+        return [hello]
+
+    def _one(self) -> list[Event]:
+        kinds: dict[Callable[[], list[Event]], int] = {
+            self._ask: 30,
+            self._cancel: 6,
+            self._wait: 7,
+            self._break: 8,
+            self._burst: 2,
+            self._remote_does: 5,
+            self._network_does: 3,
+            self._host_does: 5,
+        }
+        return self._pick(kinds)()
+
+    def _ask(self, method: str = "") -> list[Event]:
+        method = method or self._pick(_METHODS[self._era])
+        id_: object = len(self._ids) + 1
+        if self._chance(0.4):
+            id_ = f"id-{id_}"
+        args: dict[str, Any] = {"method": method, "id": id_}
+        if method == "tools/call":
+            args["tool"] = self._random.choice(("plain", "plain", "reader", "setter"))
+        if method.startswith("resources/") and not method.endswith("list"):
+            args["uri"] = self._uri(method)
+            if not args["uri"]:
+                return []
+        if method == "logging/setLevel":
+            self._level = args["level"] = self._random.choice([x for x in _LEVELS if x != self._level])
+        if self._chance(0.25):
+            args["token"] = self._random.choice((id_, f"token-{id_}"))
+        if method in ("tools/call", "prompts/get") and self._chance(0.08):
+            args["size"] = self._random.choice(_BIG)
+            args["fill"] = self._random.choice(("x", "é"))
+        if method != "subscriptions/listen":
+            do = self._instructions(method)
+            args |= {"do": do} if do else {}
+        self._ids.append(id_)
+        return [Event("ask", args)]
+
+    def _uri(self, method: str) -> str:
+        """A host does not subscribe twice, nor end what it has not begun."""
+        uri = self._random.choice(("u", "v", "w"))
+        if method == "resources/subscribe":
+            if uri in self._subscribed:
+                return ""
+            self._subscribed.add(uri)
+        elif method == "resources/unsubscribe":
+            if uri not in self._subscribed:
+                return ""
+            self._subscribed.discard(uri)
+        return uri
+
+    def _instructions(self, method: str) -> list[str]:
+        if self._chance(0.45):
+            return []
+        kinds = {
+            "hold": 10,
+            "hold stubborn": 2,
+            "progress 3": 3,
+            "notify 2": 2,
+            "sleep 30": 2,
+            "error": 1,
+            f"big {self._random.choice(_BIG)}": 2,
+            f"spell {self._random.choice(_HARMLESS_SPELLINGS)}": 1,
+            f"spell {self._random.choice(_SPELLINGS)}": 1,
+            f"spell {self._random.choice(_GLUED)}": 1,
+            f"print {json.dumps(self._random.choice(_NOISE))}": 1,
+        }
+        if method == "tools/call" and self._era == LEGACY:
+            kinds[f"ask {self._random.choice(_QUESTIONS)}"] = 4
+        if self._deaths < _MOST_DEATHS:
+            kinds["die 3 once"] = kinds["tear 20"] = kinds["child"] = 1
+        chosen = self._pick(kinds)
+        if chosen in ("die 3 once", "tear 20", "child"):
+            self._deaths += 1
+        return chosen.split() if chosen == "hold stubborn" else [chosen]
+
+    def _cancel(self) -> list[Event]:
+        return [Event("cancel", {"id": self._random.choice(self._ids)})] if self._ids else []
+
+    def _wait(self) -> list[Event]:
+        if self._ids and self._chance(0.3):
+            return [Event("wait_heard", {"id": self._random.choice(self._ids[-3:]), "seconds": 1.0})]
+        if self._chance(0.5):
+            return [Event("wait", {"seconds": 1.0})]
+        return [Event("sleep", {"ms": self._random.choice((1, 5, 20, 60))})]
+
+    def _break(self) -> list[Event]:
+        kinds = {
+            "cut": 8,
+            "cut_after": 4,
+            "kill_session": 2,
+            "refuse": 3,
+            "freeze": 2 if self._keepalive else 0,
+        }
+        if self._deaths < _MOST_DEATHS:
+            kinds |= {"kill": 2, "die": 2}
+        name = self._pick(kinds)
+        if name in ("kill", "die"):
+            self._deaths += 1
+        if name == "die":
+            return [Event("remote", {"do": "die", "status": self._random.choice((0, 1, 3, 254))})]
+        if name == "cut_after":
+            direction = self._random.choice(("in", "out"))
+            size = self._random.choice((0, 50, 500, 5000, 100_000))
+            return [Event("cut_after", {"direction": direction, "size": size})]
+        if name == "refuse":
+            seconds = self._random.choice((0.1, 0.4, 0.9))
+            return [Event("refuse", {"seconds": seconds}), Event("cut")]
+        if name == "freeze":
+            return [Event("freeze", {"new": self._chance(0.2)}), *self._later("thaw", 1200)]
+        return [Event(name)]
+
+    def _later(self, name: str, most: int) -> list[Event]:
+        return [*self._ask(), Event("sleep", {"ms": self._random.randint(0, most)}), Event(name)]
+
+    def _burst(self) -> list[Event]:
+        asked = [event for _ in range(self._random.randint(2, 6)) for event in self._ask()]
+        return [Event("cork"), *asked, Event("uncork")]
+
+    def _remote_does(self) -> list[Event]:
+        kinds: dict[str, int] = {"notify": 4, "print": 1, "deaf": 1, "release": 6}
+        if self._era == LEGACY:
+            kinds["ask"] = 4
+        name = self._pick(kinds)
+        if name == "release":
+            one = self._ids and self._chance(0.5)
+            return [Event("release", {"id": self._random.choice(self._ids)} if one else {})]
+        more: dict[str, Any] = {
+            "notify": {"count": self._random.randint(1, 5)},
+            "print": {"text": self._random.choice(_NOISE)},
+            "deaf": {"seconds": self._random.choice((0.05, 0.3))},
+            "ask": {"method": self._random.choice(_QUESTIONS)},
+        }[name]
+        return [Event("remote", {"do": name, **more})]
+
+    def _network_does(self) -> list[Event]:
+        name = self._pick({"delay": 2, "trickle": 1})
+        if name == "delay":
+            return [Event("delay", {"seconds": self._random.choice((0.0, 0.01, 0.05))})]
+        return [Event("trickle", {"size": self._random.choice((0, 1000))})]
+
+    def _host_does(self) -> list[Event]:
+        kinds = {"answer": 4 if self._era == LEGACY else 0, "tell": 2, "pause": 1, "pieces": 1}
+        name = self._pick(kinds)
+        if name == "answer":
+            return [Event("answer", {"progress": True} if self._chance(0.3) else {})]
+        if name == "pause":
+            return [Event("pause"), *self._later("resume", 200)]
+        if name == "pieces":
+            return [Event("pieces", {"size": self._random.choice((0, 40, 200))})]
+        return [Event(name)]
+
+    def _chance(self, part: float) -> bool:
+        return self._random.random() < part
+
+    def _pick(self, kinds: dict[Any, int]) -> Any:
+        return self._random.choices(list(kinds), weights=list(kinds.values()))[0]
+
+
+def _loses(event: Event) -> bool:
+    return event.is_fault or any(
+        each.partition(" ")[0] in ("die", "tear", "child") for each in event.args.get("do", ()) if event.name == "ask"
+    )

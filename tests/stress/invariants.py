@@ -1,0 +1,581 @@
+"""What must hold in every story, whatever happened: each rule has a name and says what breaks it.
+
+The rules are those of docs/architecture.md and of MCP's specification; they know nothing of how the program works.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from stress.play import EXIT_WITHIN, SLACK
+from stress.record import Asked, Entry, Message, Record, is_answer, is_request, key_of
+from stress.remote import SUBSCRIPTION
+from stress.story import LEGACY, MODERN
+
+REPEATABLE = re.compile(
+    r"ping|initialize|server/discover|completion/complete|logging/setLevel|prompts/get|.*/list"
+    r"|resources/(read|subscribe|unsubscribe)|subscriptions/listen"
+)
+"""The methods of which a second time does no harm."""
+
+HARMLESS_TOOLS = ("reader", "setter")
+MISSPELT = ("spell", "print")
+"""The instructions after which an answer may be unreadable."""
+
+_NOT_SENT = re.compile(r"(was not|before it was) sent")
+_MAY_HAVE_RUN = "may or may not have run"
+
+
+class Violation(NamedTuple):
+    """A rule that was broken, and by what."""
+
+    rule: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.text}"
+
+
+Rule = Callable[[Record], Iterator[str]]
+RULES: dict[str, Rule] = {}
+
+
+def _rule(name: str) -> Callable[[Rule], Rule]:
+    def add(rule: Rule) -> Rule:
+        RULES[name] = rule
+        return rule
+
+    return add
+
+
+def violations(record: Record) -> list[Violation]:
+    """All that are broken, the first case of each."""
+    found = []
+    for name, rule in RULES.items():
+        text = next(rule(record), None)
+        if text is not None:
+            found.append(Violation(name, text))
+    return found
+
+
+# What the host gets
+
+
+@_rule("whole-lines")
+def _whole_lines(record: Record) -> Iterator[str]:
+    for entry in record.of("got"):
+        message = entry.message
+        if not message:
+            yield f"no message: {entry.line[:120]!r}"
+        elif message.get("jsonrpc") != "2.0":
+            yield f"not JSON-RPC 2.0: {_short(message)}"
+        elif "method" not in message and ("result" in message) == ("error" in message):
+            yield f"neither a result nor an error, or both: {_short(message)}"
+
+
+@_rule("stranger")
+def _stranger(record: Record) -> Iterator[str]:
+    for entry in record.of("got"):
+        if is_answer(entry.message) and record.key_of_answer(entry.message) not in record.asked:
+            yield f"an answer that nobody asked for: {_short(entry.message)}"
+
+
+@_rule("answered-twice")
+def _answered_twice(record: Record) -> Iterator[str]:
+    for request in record.asked.values():
+        if len(request.answers) > 1:
+            yield f"{_name(request)} has {len(request.answers)} answers"
+
+
+@_rule("unanswered")
+def _unanswered(record: Record) -> Iterator[str]:
+    if not record.reading and record.story.has("leave"):
+        return
+    for request in record.asked.values():
+        if request.answers or request.is_cancelled or request.method == "subscriptions/listen":
+            continue
+        if record.ended_by_itself is None or request.time < record.first_fault:
+            yield f"{_name(request)} has no answer"
+
+
+@_rule("stuck")
+def _stuck(record: Record) -> Iterator[str]:
+    """What nothing keeps back is answered, while the host waits for it."""
+    for entry in record.of("stuck"):
+        yield f"no answer to {', '.join(entry.note['open'][:8])}, although nothing keeps it back"
+    for entry in record.of("late"):
+        yield f"no answer to {entry.note['id']!r} within {entry.note['seconds']:g} s"
+
+
+@_rule("listen-ended")
+def _listen_ended(record: Record) -> Iterator[str]:
+    """A subscription stays open until somebody ends it."""
+    for request in record.asked.values():
+        if request.method != "subscriptions/listen" or not request.answers:
+            continue
+        closed = record.first("closed")
+        before = closed is None or request.answers[0].time < closed.time
+        if before and not request.answered and record.ended_by_itself is None:
+            yield f"{_name(request)} was ended by the program: {_short(request.answers[0].message)}"
+
+
+@_rule("answered-after-cancel")
+def _answered_after_cancel(record: Record) -> Iterator[str]:
+    for request in record.asked.values():
+        for answer in request.answers:
+            made = [e.time for e in request.answered if e.time <= answer.time]
+            since = min(made) if made else answer.time
+            answers_cancel = "ancelled" in _text(answer) and answer.time > request.cancelled
+            if answers_cancel or (since > request.cancel_known and (made or record.reading)):
+                late = since - request.cancelled
+                yield f"{_name(request)}, {late:.2f} s after it was cancelled: {_short(answer.message)}"
+
+
+@_rule("content")
+def _content(record: Record) -> Iterator[str]:
+    """What a process said is what the host gets; what the host said is what a process hears."""
+    for request in record.asked.values():
+        for heard in request.heard:
+            if heard.message != request.message:
+                yield f"{_name(request)} was heard as {_short(heard.message)}"
+        said = [entry.message for entry in request.answered]
+        if _is_misspelt(request):
+            continue
+        for answer in request.answers:
+            # Of a long answer that was broken off, the beginning has gone on.
+            if "result" in answer.message and answer.message not in said:
+                if answer.message["result"].get("isError") is not True:
+                    yield f"{_name(request)} got what was not said: {_short(answer.message)}"
+
+
+@_rule("needless-error")
+def _needless_error(record: Record) -> Iterator[str]:
+    if record.story.breaks or record.story.has("leave"):
+        return
+    limit = record.story.option("--max-message-size", float("inf"))
+    closed = record.first("closed")
+    for request in record.asked.values():
+        error = request.own_error()
+        if error is None or _is_misspelt(request) or len(json.dumps(request.message)) > limit:
+            continue
+        if closed is None or error.time < closed.time:
+            yield f"{_name(request)}, although nothing happened: {_short(error.message)}"
+
+
+@_rule("error-too-soon")
+def _error_too_soon(record: Record) -> Iterator[str]:
+    """What was not sent waits for the connection."""
+    patience = record.story.option("--hold-timeout", 20.0)
+    if record.ended_by_itself is not None:
+        return
+    closed = record.first("closed")
+    for request in record.asked.values():
+        error = request.own_error()
+        if error is None or (closed is not None and error.time >= closed.time):
+            continue
+        if request.is_cancelled:
+            continue
+        waited = error.time - request.time
+        if _NOT_SENT.search(_text(error)) and waited < 0.9 * patience:
+            yield f"{_name(request)}, after {waited:.2f} s: {_short(error.message)}"
+
+
+@_rule("notification-twice")
+def _notification_twice(record: Record) -> Iterator[str]:
+    seen: Counter[str] = Counter()
+    for entry in record.of("got"):
+        seq = _seq(entry.message)
+        if seq is not None:
+            seen[seq] += 1
+            if seen[seq] > 1:
+                yield f"the host gets twice: {_short(entry.message)}"
+
+
+@_rule("notification-order")
+def _notification_order(record: Record) -> Iterator[str]:
+    last: dict[Any, int] = {}
+    for entry in record.of("got"):
+        seq = _seq(entry.message)
+        if seq is None or "method" not in entry.message or is_request(entry.message):
+            continue
+        process, number, *_ = json.loads(seq)
+        if number < last.get(process, 0):
+            yield f"out of order: {_short(entry.message)}"
+        last[process] = number
+
+
+@_rule("notification-lost")
+def _notification_lost(record: Record) -> Iterator[str]:
+    """What the last process said reaches the host, if the host was there to hear it."""
+    if not record.last_process or record.story.has("leave"):
+        return
+    settled = record.first("settled")
+    got = {_seq(entry.message) for entry in record.of("got")}
+    cancelled = [r.cancelled for r in record.asked.values()]
+    for entry in record.of("out"):
+        if entry.process != record.last_process or settled is None or entry.time > settled.time:
+            continue
+        meta = entry.message.get("params", {}).get("_meta", {})
+        is_of_listen = SUBSCRIPTION in meta and cancelled
+        if "seq" in meta and _seq(entry.message) not in got and not is_of_listen:
+            yield f"never reached the host: {_short(entry.message)}"
+
+
+@_rule("listen-after-cancel")
+def _listen_after_cancel(record: Record) -> Iterator[str]:
+    for entry in record.of("got"):
+        id_ = entry.message.get("params", {}).get("_meta", {}).get(SUBSCRIPTION)
+        request = record.asked.get(key_of(id_))
+        if request is None or not request.is_cancelled or not record.reading:
+            continue
+        said = [e for e in record.of("out") if e.message == entry.message]
+        since = said[0].time if said else entry.time
+        if since > request.cancel_known:
+            yield f"for {_name(request)}: {_short(entry.message)}"
+
+
+@_rule("acknowledged-twice")
+def _acknowledged_twice(record: Record) -> Iterator[str]:
+    seen: Counter[str] = Counter()
+    for entry in record.of("got"):
+        if entry.message.get("method") == "notifications/subscriptions/acknowledged":
+            key = key_of(entry.message["params"]["_meta"].get(SUBSCRIPTION))
+            seen[key] += 1
+            if seen[key] > 1:
+                yield f"subscription {key}"
+
+
+# What the processes hear
+
+
+@_rule("runs-twice")
+def _runs_twice(record: Record) -> Iterator[str]:
+    for request in record.asked.values():
+        if REPEATABLE.fullmatch(request.method):
+            continue
+        tool = request.params.get("name")
+        if record.story.retries and tool in HARMLESS_TOOLS:
+            continue
+        if len(request.heard) > 1:
+            yield f"{_name(request)} was heard by {[e.process for e in request.heard]}"
+
+
+@_rule("twice-in-a-process")
+def _twice_in_a_process(record: Record) -> Iterator[str]:
+    for request in record.asked.values():
+        for process, count in Counter(e.process for e in request.heard).items():
+            if count > 1:
+                yield f"{_name(request)} was heard {count} times by {process}"
+
+
+@_rule("untrue")
+def _untrue(record: Record) -> Iterator[str]:
+    """What an error says of a request is so."""
+    for request in record.asked.values():
+        error = request.own_error()
+        if error is None or _is_misspelt(request):
+            continue
+        before = [e for e in request.heard if e.time < error.time]
+        if _NOT_SENT.search(_text(error)) and request.heard:
+            processes = [e.process for e in request.heard]
+            yield f"{_name(request)} was heard by {processes}, but: {_short(error.message)}"
+        elif before and _MAY_HAVE_RUN not in _text(error) and request.method == "tools/call":
+            if "may have run" not in _text(error):
+                yield f"{_name(request)} had been heard: {_short(error.message)}"
+
+
+@_rule("cancelled-resent")
+def _cancelled_resent(record: Record) -> Iterator[str]:
+    for request in record.asked.values():
+        for heard in request.heard:
+            if heard.time > request.cancel_known:
+                late = heard.time - request.cancelled
+                yield f"{_name(request)} by process {heard.process}, {late:.2f} s after its cancellation"
+
+
+@_rule("cancel-lost")
+def _cancel_lost(record: Record) -> Iterator[str]:
+    """Whoever works on a request hears that it was called back."""
+    last = record.last_process
+    if not last:
+        return
+    cancelled = {
+        key_of(message["params"].get("requestId"))
+        for message in record.heard_by(last)
+        if message.get("method") == "notifications/cancelled"
+    }
+    settled = record.first("settled")
+    for request in record.asked.values():
+        here = [e.time for e in request.heard if e.process == last]
+        done = [e.time for e in request.answered if e.process == last]
+        if not request.is_cancelled or not here or request.key in cancelled or settled is None:
+            continue
+        if not done or done[0] > request.cancel_known:
+            yield f"{_name(request)} is still at work in process {last}"
+
+
+@_rule("order")
+def _order(record: Record) -> Iterator[str]:
+    place = {key: request.index for key, request in record.asked.items()}
+    told = {
+        _seq(e.message): index for index, e in enumerate(record.entries) if e.kind == "sent" and _seq(e.message)
+    }
+    for process in record.processes:
+        last, before = -1, ""
+        for message in record.heard_by(process):
+            at = place.get(key_of(message["id"])) if is_request(message) else told.get(_seq(message))
+            if at is None:
+                continue
+            if at < last:
+                yield f"process {process} heard {_short(message)} behind {before}"
+            last, before = at, _short(message)
+
+
+@_rule("told-twice")
+def _told_twice(record: Record) -> Iterator[str]:
+    seen: Counter[str] = Counter()
+    for entry in record.of("in"):
+        seq = _seq(entry.message)
+        if seq is not None and "method" in entry.message:
+            seen[seq] += 1
+            if seen[seq] > 1:
+                yield f"a notification was heard twice: {_short(entry.message)}"
+
+
+# What a fresh process is told
+
+
+@_rule("handshake")
+def _handshake(record: Record) -> Iterator[str]:
+    """Each process of the older era is introduced to its host before anything else."""
+    if record.story.era != LEGACY or not record.story.has("hello"):
+        return
+    initialize = record.asked.get('"hello"')
+    for process in record.processes:
+        heard = record.heard_by(process)
+        if not heard or initialize is None:
+            continue
+        first, *more = heard
+        if first.get("method") != "initialize" or first["params"] != initialize.params:
+            yield f"process {process} heard first {_short(first)}"
+        elif more and more[0].get("method") != "notifications/initialized":
+            yield f"process {process} heard behind initialize {_short(more[0])}"
+        methods = Counter(message.get("method") for message in heard)
+        for method in ("initialize", "notifications/initialized"):
+            if methods[method] > 1:
+                yield f"process {process} heard {method} {methods[method]} times"
+
+
+@_rule("level")
+def _level(record: Record) -> Iterator[str]:
+    words = _words(record, ("logging/setLevel",), "level")
+    wanted = _last_words([request for requests in words.values() for request in requests])
+    heard = [
+        m["params"]["level"]
+        for m in record.heard_by(record.last_process)
+        if m.get("method") == "logging/setLevel"
+    ]
+    if record.last_process and wanted is not None:
+        level = wanted.params["level"]
+        if heard[-1:] != [level]:
+            yield f"process {record.last_process} heard {heard}; the host's last word is {level}"
+
+
+@_rule("subscribed")
+def _subscribed(record: Record) -> Iterator[str]:
+    """The last process has exactly the host's subscriptions."""
+    words = _words(record, ("resources/subscribe", "resources/unsubscribe"), "uri")
+    if not record.last_process:
+        return
+    state = {
+        m["params"]["uri"]: m["method"]
+        for m in record.heard_by(record.last_process)
+        if m.get("method") in ("resources/subscribe", "resources/unsubscribe")
+    }
+    for uri, requests in words.items():
+        wanted = _last_words(requests)
+        if wanted is None:
+            continue
+        is_subscribed = state.get(uri) == "resources/subscribe"
+        if is_subscribed != (wanted.method == "resources/subscribe"):
+            yield f"{uri} in process {record.last_process}; the host's last word is {_name(wanted)}"
+
+
+@_rule("restored-twice")
+def _restored_twice(record: Record) -> Iterator[str]:
+    methods = ("resources/subscribe", "resources/unsubscribe")
+    words = _words(record, methods, "uri")
+    for process in record.processes:
+        last: dict[str, str] = {}
+        for message in record.heard_by(process):
+            method = message.get("method", "")
+            if method not in methods:
+                continue
+            uri = message["params"]["uri"]
+            sure = all(request.succeeded for request in words.get(uri, ()))
+            if last.get(uri) == method and sure:
+                yield f"process {process} hears {method} of {uri} twice in a row"
+            last[uri] = method
+
+
+@_rule("stale-token")
+def _stale_token(record: Record) -> Iterator[str]:
+    for entry in record.of("in"):
+        message = entry.message
+        if is_request(message) and key_of(message["id"]) not in record.asked:
+            if "progressToken" in message.get("params", {}).get("_meta", {}):
+                yield f"process {entry.process} hears {_short(message)}"
+
+
+@_rule("listening")
+def _listening(record: Record) -> Iterator[str]:
+    """The last process has exactly the host's open subscriptions."""
+    if record.story.era != MODERN or not record.last_process:
+        return
+    settled = record.first("settled")
+    for request in record.asked.values():
+        if request.method != "subscriptions/listen" or settled is None:
+            continue
+        here = any(e.process == record.last_process for e in request.heard)
+        if not request.is_cancelled and not request.answers and not here:
+            yield f"process {record.last_process} never heard of {_name(request)}"
+
+
+# Questions of the processes
+
+
+@_rule("question-id")
+def _question_id(record: Record) -> Iterator[str]:
+    seen: set[str] = set()
+    for entry in record.of("got"):
+        if is_request(entry.message):
+            key = key_of(entry.message["id"])
+            if key in seen:
+                yield f"the host is asked again under an id that is in use: {_short(entry.message)}"
+            seen.add(key)
+
+
+@_rule("answer-to-stranger")
+def _answer_to_stranger(record: Record) -> Iterator[str]:
+    """A process hears answers to its own questions alone, and each once."""
+    asked = {
+        (e.process, key_of(e.message["id"]))
+        for e in record.of("out")
+        if is_request(e.message)
+    }
+    for entry in record.of("in"):
+        if not is_answer(entry.message):
+            continue
+        place = entry.process, key_of(entry.message["id"])
+        if place not in asked:
+            yield f"process {entry.process} hears {_short(entry.message)}"
+            continue
+        asked.discard(place)
+        question = entry.message.get("result", {}).get("to", {})
+        seq = question.get("params", {}).get("_meta", {}).get("seq")
+        if seq is not None and seq[:2] != [entry.process, entry.message["id"]]:
+            yield f"process {entry.process} hears the answer to {seq}: {_short(entry.message)}"
+
+
+@_rule("answer-lost")
+def _answer_lost(record: Record) -> Iterator[str]:
+    """What the host answers to the last process is heard."""
+    last, settled = record.last_process, record.first("settled")
+    if not last or settled is None:
+        return
+    heard = {key_of(m["id"]) for m in record.heard_by(last) if is_answer(m)}
+    for entry in record.of("sent"):
+        question = entry.message.get("result", {}).get("to", {})
+        seq = question.get("params", {}).get("_meta", {}).get("seq")
+        calm = record.first("calm")
+        if seq and seq[0] == last and key_of(seq[1]) not in heard and calm is not None:
+            yield f"process {last} never heard the answer to its question {seq[1]}"
+
+
+# Ends
+
+
+@_rule("ended")
+def _ended(record: Record) -> Iterator[str]:
+    if record.ended_by_itself is not None and not record.may_end:
+        yield f"stdout ended by itself; {_words_on_stderr(record)}"
+
+
+@_rule("late-exit")
+def _late_exit(record: Record) -> Iterator[str]:
+    left = record.first("left")
+    if left is None or left.note["status"] is None:
+        yield f"still there {EXIT_WITHIN + SLACK:g} s after the host's end"
+
+
+@_rule("exit-status")
+def _exit_status(record: Record) -> Iterator[str]:
+    left = record.first("left")
+    if left is None or left.note["status"] is None or record.may_end:
+        return
+    if left.note["status"] != 0:
+        yield f"status {left.note['status']} at the host's end; {_words_on_stderr(record)}"
+
+
+@_rule("left-behind")
+def _left_behind(record: Record) -> Iterator[str]:
+    over = record.first("over")
+    if over is not None and over.note["alive"] and "child" not in record.story.instructions():
+        yield f"remote processes still run: {over.note['alive']}"
+
+
+@_rule("traceback")
+def _traceback(record: Record) -> Iterator[str]:
+    over = record.first("over")
+    if over is not None and "Traceback" in over.note["stderr"]:
+        yield _words_on_stderr(record)
+
+
+def _words(record: Record, methods: tuple[str, ...], name: str) -> dict[str, list[Asked]]:
+    """The host's requests of these methods, by one of their params, in order."""
+    words: dict[str, list[Asked]] = {}
+    for request in record.asked.values():
+        if request.method in methods:
+            words.setdefault(request.params[name], []).append(request)
+    if methods == ("logging/setLevel",):
+        return {"": [request for each in words.values() for request in each]}
+    return words
+
+
+def _last_words(requests: list[Asked]) -> Asked | None:
+    """The host's last word, if it can be known to be that: it was answered, as were all behind it."""
+    last = max(requests, key=lambda request: request.index, default=None)
+    return last if last is not None and last.succeeded and not last.is_cancelled else None
+
+
+def _is_misspelt(request: Asked) -> bool:
+    instructions = request.params.get("_meta", {}).get("do", [])
+    return any(each.partition(" ")[0] in MISSPELT for each in instructions)
+
+
+def _seq(message: Message) -> str | None:
+    params = message.get("params")
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    return json.dumps(meta["seq"]) if isinstance(meta, dict) and "seq" in meta else None
+
+
+def _text(entry: Entry) -> str:
+    return str(entry.message.get("error", {}).get("message", ""))
+
+
+def _name(request: Asked) -> str:
+    return f"{request.method} {request.key}"
+
+
+def _short(message: Message) -> str:
+    text = json.dumps(message)
+    return text if len(text) <= 260 else f"{text[:200]} … {text[-50:]}"
+
+
+def _words_on_stderr(record: Record) -> str:
+    over = record.first("over")
+    return f"stderr: {over.note['stderr'][-400:]!r}" if over is not None else ""

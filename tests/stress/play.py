@@ -1,0 +1,587 @@
+"""Plays one story: a host and a remote server, the program between them, and whatever goes wrong on the way.
+
+All is done in one thread, which waits for all descriptors at once. Every wait is bounded.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from support.fault_proxy import TO_CLIENT, TO_SERVER, FaultProxy
+from support.host import LEGACY_VERSION, modern_meta
+
+from stress.record import Entry, Message, Record, is_answer, is_request, key_of
+from stress.story import LEGACY, MODERN, Event, Story
+
+EXIT_WITHIN = 2.0  # seconds from the host's end to the program's: what is promised
+SLACK = 2.0  # more, for a machine that does other things too
+PATIENCE = 12.0  # for answers that nothing keeps back any more
+_BIRTH = 20.0  # until the first answer
+_POLL = 0.01
+_CHUNK = 1 << 16
+
+
+class Process:
+    """A remote process, as the driver knows it."""
+
+    def __init__(self, number: int, connection: socket.socket) -> None:
+        self.number = number
+        self.connection = connection
+        self.pid = 0
+        self.buffer = bytearray()
+        self.gone = False
+
+    def told(self, **control: object) -> None:
+        """Have it do something; it may be gone, or not be born yet."""
+        if not self.pid:
+            return
+        with suppress(OSError):
+            self.connection.sendall(json.dumps(control).encode() + b"\n")
+
+
+class Play:
+    """One session. `run()` once, then `record` has all that was seen; a context manager that leaves nothing behind."""
+
+    def __init__(
+        self,
+        story: Story,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        folder: Path,
+        network: FaultProxy | None,
+        *,
+        kill_sessions: Callable[[], None] = lambda: None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.story = story
+        self.record = Record(story)
+        self.stderr = bytearray()
+        self._network = network
+        self._kill_sessions = kill_sessions
+        self._patience = patience
+        self._selector = selectors.DefaultSelector()
+        self._processes: list[Process] = []
+        self._fates: list[Message] = []
+        self._prompt = False
+        self._open: dict[str, Message] = {}  # requests that were not answered yet
+        self._waiting: set[str] = set()  # those of them that the remote holds
+        self._endless: set[str] = set()  # those that need no answer: called back, or subscriptions
+        self._questions: list[Message] = []
+        self._corked = False
+        self._unsent = bytearray()
+        self._unread = False  # by the program
+        self._piece = 0
+        self._got = b""
+        self._count = 0
+        place = folder / "control"
+        place.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(place))
+        self._listener.listen(50)
+        self._on(self._listener, self._accept)
+        self._program = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=dict(env),
+            cwd=folder,
+        )
+        assert self._program.stdin is not None
+        assert self._program.stdout is not None
+        assert self._program.stderr is not None
+        self._stdin = self._program.stdin
+        self._stdout = self._program.stdout
+        self._stderr = self._program.stderr
+        os.set_blocking(self._stdin.fileno(), False)
+        self._on(self._stderr, self._read_stderr)
+        self._on(self._stdout, self._read_stdout)
+        self._reading = True
+
+    def __enter__(self) -> Play:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._program.kill()
+        self._program.wait()
+        for process in self._processes:
+            process.connection.close()
+            if process.pid and not process.gone:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+        for stream in (self._stdin, self._stdout, self._stderr):
+            with suppress(OSError):
+                stream.close()
+        self._listener.close()
+        self._selector.close()
+
+    @property
+    def pid(self) -> int:
+        return self._program.pid
+
+    def run(self) -> Record:
+        """All of it, up to the end of the program."""
+        self.play()
+        if not self.ended and not self.story.has("leave"):
+            self.settle()
+        self.leave()
+        return self.record
+
+    def play(self) -> None:
+        """The events, for as long as the program lives."""
+        for event in self.story.events:
+            self.pump(lambda: False, 0)
+            if self.ended:
+                break
+            self._note("event", name=event.name, text=str(event))
+            getattr(self, f"_do_{event.name}")(**event.args)
+            if event.name == "leave":
+                break
+
+    def settle(self) -> None:
+        """End all faults, and let everybody say what they still have to say; then the session must be of use."""
+        if self._network is not None:
+            self._network.thaw()
+            self._network.delay(0)
+            self._network.trickle(0)
+            self._network.accept()
+        self._do_resume()
+        self._do_uncork()
+        self._do_pieces(0)
+        self._fates.clear()
+        self._prompt = True
+        self._waiting.clear()
+        for process in self._processes:
+            process.told(do="prompt")  # those that are born later hear it then
+        while self._questions:
+            self._do_answer()
+        self._note("calm")
+        last = self._say_last_request()
+        self.pump(lambda: self.ended or self._is_done(), self._patience)
+        if not self.ended and not self._is_done():
+            self._note("stuck", open=sorted(self._open.keys() - self._endless))
+        if self._succeeded(last) and not self.ended:
+            # What belongs to the state of a fresh process goes out before this is answered.
+            process = next((p for p in reversed(self._processes) if not p.gone), None)
+            self._note("settled", process=process.number if process is not None else 0)
+
+    def _succeeded(self, id_: object) -> bool:
+        return any(e.message.get("id") == id_ and "result" in e.message for e in self.record.of("got"))
+
+    def leave(self) -> None:
+        """The host closes stdin, and the program ends."""
+        if not self.ended:
+            self._flush_for_leaving()
+            self._note("closed")
+        began = time.monotonic()
+        with suppress(OSError):
+            self._stdin.close()
+        deadline = began + EXIT_WITHIN + SLACK
+        self.pump(lambda: self.ended and self._program.poll() is not None, deadline - began)
+        status = self._program.poll()
+        self._note("left", status=status, after=time.monotonic() - began)
+        if self._network is not None:
+            self._network.thaw()
+            self._network.delay(0)
+        self.pump(lambda: all(p.gone for p in self._processes), SLACK)
+        alive = [p.number for p in self._processes if not p.gone]
+        self._note("over", alive=alive, stderr=self.stderr.decode(errors="replace"))
+
+    # Waiting
+
+    @property
+    def ended(self) -> bool:
+        """Whether stdout has ended."""
+        return self._stdout.closed
+
+    def pump(self, until: Callable[[], bool], timeout: float) -> bool:
+        """Do what there is to do until something has happened; whether it has."""
+        deadline = time.monotonic() + timeout
+        while True:
+            left = deadline - time.monotonic()
+            for key, _ in self._selector.select(max(0.0, min(left, _POLL))):
+                key.data()
+            self._look_at_pipe()
+            if until():
+                return True
+            if left <= 0:
+                return False
+
+    def _is_done(self) -> bool:
+        """Whether all requests are answered that will be."""
+        if self._unsent:
+            return False
+        return self._open.keys() <= self._waiting | self._endless
+
+    def _on(self, what: Any, call: Callable[[], None]) -> None:
+        self._selector.register(what, selectors.EVENT_READ, call)
+
+    def _note(self, kind: str, **note: Any) -> None:
+        self.record.add(Entry(kind, time.monotonic(), note=note))
+
+    # The host
+
+    def _say(self, message: Message) -> None:
+        """Write it soon, and note at once that it was sent: whoever hears it, does so later."""
+        self.record.add(Entry("sent", time.monotonic(), message=message))
+        if is_request(message):
+            self._open[key_of(message["id"])] = message
+            if message["method"] == "subscriptions/listen":
+                self._endless.add(key_of(message["id"]))
+        self._unsent += json.dumps(message, ensure_ascii=False).encode() + b"\n"
+        self._write()
+
+    def _write(self) -> None:
+        if self._corked or not self._unsent or self._stdin.closed:
+            return
+        try:
+            piece = self._unsent[: self._piece] if self._piece else self._unsent[: 1 << 20]
+            sent = os.write(self._stdin.fileno(), piece)
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            self._unsent.clear()
+            return
+        self._unread = True
+        del self._unsent[:sent]
+
+    def _look_at_pipe(self) -> None:
+        """Write on, and note when the program has read all of it."""
+        while self._unsent and not self._corked and not self._stdin.closed:
+            before = len(self._unsent)
+            self._write()
+            if len(self._unsent) == before:
+                return
+            if self._piece:
+                return
+        if self._unread and not self._stdin.closed and not self._unsent:
+            size = fcntl.ioctl(self._stdin.fileno(), termios.FIONREAD, bytes(4))
+            if struct.unpack("i", size) == (0,):
+                self._unread = False
+                self._note("read")
+
+    def _flush_for_leaving(self) -> None:
+        self._do_uncork()
+        self._piece = 0
+        if self._reading:
+            self.pump(lambda: not self._unsent, 1.0)
+        self._unsent.clear()
+
+    def _read_stdout(self) -> None:
+        data = os.read(self._stdout.fileno(), _CHUNK)
+        if not data:
+            if self._got:
+                self.record.add(Entry("got", time.monotonic(), line=self._got))
+            self._note("ended")
+            self._selector.unregister(self._stdout)
+            self._stdout.close()
+            return
+        if b"\n" not in data:
+            self._got += data
+            return
+        *lines, self._got = (self._got + data).split(b"\n")
+        for line in lines:
+            self._take_line(line)
+
+    def _take_line(self, line: bytes) -> None:
+        message = _parsed(line)
+        if not isinstance(message, dict):
+            self.record.add(Entry("got", time.monotonic(), line=line))
+            return
+        self.record.add(Entry("got", time.monotonic(), message=message))
+        if is_answer(message):
+            self._open.pop(self.record.key_of_answer(message), None)
+        elif is_request(message):
+            self._questions.append(message)
+            if self._prompt:
+                self._do_answer()
+        elif message.get("method") == "notifications/cancelled":
+            gone = message.get("params", {}).get("requestId")
+            self._questions = [each for each in self._questions if each["id"] != gone]
+
+    def _read_stderr(self) -> None:
+        data = os.read(self._stderr.fileno(), _CHUNK)
+        if not data:
+            self._selector.unregister(self._stderr)
+        self.stderr += data
+
+    def _say_last_request(self) -> object:
+        id_ = f"last-{len(self.record.entries)}"
+        method = "tools/call"
+        self._do_ask(method, id_, tool="plain")
+        return id_
+
+    # The remote
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        process = Process(len(self._processes) + 1, connection)
+        self._processes.append(process)
+        self._on(connection, lambda: self._hear(process))
+
+    def _hear(self, process: Process) -> None:
+        try:
+            data = process.connection.recv(1 << 20)
+        except OSError:
+            data = b""
+        if not data:
+            self._selector.unregister(process.connection)
+            process.gone = True
+            self.record.add(Entry("gone", time.monotonic(), process.number))
+            return
+        process.buffer += data
+        while (end := process.buffer.find(b"\n")) >= 0:
+            header = json.loads(process.buffer[:end])
+            size = header.pop("size")
+            if len(process.buffer) < end + 1 + size:
+                return
+            raw = bytes(process.buffer[end + 1 : end + 1 + size])
+            del process.buffer[: end + 1 + size]
+            self._take_told(process, header.pop("kind"), header.pop("time"), header, raw)
+
+    def _take_told(
+        self, process: Process, kind: str, moment: float, note: Message, raw: bytes
+    ) -> None:
+        if kind == "born":
+            process.pid = note["pid"]
+            fate = self._fates.pop(0) if self._fates else {}
+            note["fate"] = fate
+            process.told(number=process.number, prompt=self._prompt, **fate)
+        elif kind == "held" and not self._prompt:
+            self._waiting.add(key_of(note["id"]))
+        message = _parsed(raw) if raw else {}
+        if not isinstance(message, dict):
+            message = {}
+        if kind == "out" and is_answer(message):
+            self._waiting.discard(key_of(message["id"]))
+        self.record.add(Entry(kind, moment, process.number, message, raw if not message else b"", note))
+
+    def _last(self) -> Process | None:
+        return self._processes[-1] if self._processes else None
+
+    # What events do
+
+    def _do_hello(self, wait: bool = True) -> None:
+        """What a host of the era says first."""
+        if self.story.era == MODERN:
+            self._do_ask("server/discover", "hello")
+        else:
+            info = {"name": "host", "version": "1"}
+            capabilities = {"roots": {"listChanged": True}, "sampling": {}, "elicitation": {}}
+            params = {"protocolVersion": LEGACY_VERSION, "capabilities": capabilities, "clientInfo": info}
+            self._say({"jsonrpc": "2.0", "id": "hello", "method": "initialize", "params": params})
+        if wait or self.story.era == LEGACY:
+            self.pump(lambda: self.ended or '"hello"' not in self._open, _BIRTH)
+        if self.story.era == LEGACY:
+            self._say({"jsonrpc": "2.0", "method": "notifications/initialized"})
+
+    def _do_ask(self, method: str, id: object, **more: Any) -> None:  # noqa: A002 - as on the wire
+        self._say(
+            {
+                "jsonrpc": "2.0",
+                "id": id,
+                "method": method,
+                "params": _params(self.story.era, method, **more),
+            }
+        )
+
+    def _do_flood(self, count: int, size: int) -> None:
+        """Many calls, more than the pipes on the way can hold."""
+        for number in range(count):
+            self._do_ask("tools/call", f"flood-{number}", size=size)
+
+    def _do_cancel(self, id: object) -> None:  # noqa: A002
+        """Only what was asked and has no answer: a host has no reason for another."""
+        if key_of(id) in self._open:
+            self._endless.add(key_of(id))
+            params = {"requestId": id, "reason": "because"}
+            self._say({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+
+    def _do_tell(self) -> None:
+        """Notify the remote of something."""
+        self._count += 1
+        params = {"_meta": {"seq": [0, self._count]}}
+        method = "notifications/roots/list_changed"
+        self._say({"jsonrpc": "2.0", "method": method, "params": params})
+
+    def _do_answer(self, progress: bool = False) -> None:
+        """The oldest question, if there is one."""
+        if not self._questions:
+            return
+        question = self._questions.pop(0)
+        token = question.get("params", {}).get("_meta", {}).get("progressToken")
+        if progress and token is not None:
+            params = {"progressToken": token, "progress": 1}
+            self._say({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
+        self._say({"jsonrpc": "2.0", "id": question["id"], "result": {"to": question}})
+
+    def _do_cork(self) -> None:
+        """What is said from here on goes out in one write."""
+        self._corked = True
+
+    def _do_uncork(self) -> None:
+        self._corked = False
+        self._write()
+
+    def _do_pieces(self, size: int) -> None:
+        """Write so many bytes at a time; 0: all at once."""
+        self._piece = size
+
+    def _do_pause(self) -> None:
+        """Stop reading."""
+        if self._reading and not self.ended:
+            self._reading = False
+            self._selector.unregister(self._stdout)
+
+    def _do_resume(self) -> None:
+        if not self._reading and not self.ended:
+            self._reading = True
+            self._on(self._stdout, self._read_stdout)
+
+    def _do_wait(self, seconds: float = 2.0) -> None:
+        """Until everything is answered that nothing holds back."""
+        self.pump(lambda: self.ended or self._is_done(), seconds)
+
+    def _do_wait_heard(self, id: object, seconds: float = 2.0) -> None:  # noqa: A002
+        """Until a process has heard this request."""
+        self.pump(lambda: self.ended or self._was_heard(id), seconds)
+
+    def _was_heard(self, id_: object) -> bool:
+        return any(e.message.get("id") == id_ for e in self.record.of("in"))
+
+    def _do_wait_born(self, count: int, seconds: float = 5.0) -> None:
+        """Until so many processes were started."""
+        self.pump(lambda: self.ended or len(self._processes) >= count, seconds)
+
+    def _do_sleep(self, ms: int) -> None:
+        self.pump(lambda: self.ended, ms / 1000)
+
+    def _do_release(self, id: object = None) -> None:  # noqa: A002
+        """Have the remote answer what it holds."""
+        for process in self._processes:
+            process.told(do="release", id=id)
+
+    def _do_remote(self, do: str, **more: Any) -> None:
+        """Have the present process do something."""
+        process = self._last()
+        if process is not None and not process.gone:
+            process.told(do=do, **more)
+
+    def _do_kill(self) -> None:
+        """SIGKILL for the present process."""
+        process = self._last()
+        if process is not None and process.pid and not process.gone:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+
+    def _do_kill_session(self) -> None:
+        """SIGKILL for the SSH server's own process."""
+        self._kill_sessions()
+
+    def _do_fate(self, count: int = 1, **fate: Any) -> None:
+        """What is to become of the next processes."""
+        self._fates += [fate] * count
+
+    # What the network does
+
+    def _do_cut(self) -> None:
+        if self._network is not None:
+            self._network.cut()
+
+    def _do_cut_after(self, direction: str, size: int) -> None:
+        """As soon as so many bytes more have come this way."""
+        network = self._network
+        if network is None:
+            return
+        name = {"in": TO_CLIENT, "out": TO_SERVER}[direction]
+        start: dict[int, int] = {}
+
+        def reached(link: Any) -> bool:
+            begun = start.setdefault(link.number, link.received(name))
+            return bool(link.received(name) > begun + size)
+
+        network.when(reached, network.cut)
+
+    def _do_freeze(self, new: bool = False) -> None:
+        if self._network is not None:
+            self._network.freeze(new=new)
+
+    def _do_thaw(self) -> None:
+        if self._network is not None:
+            self._network.thaw()
+
+    def _do_refuse(self, seconds: float) -> None:
+        if self._network is not None:
+            self._network.refuse(seconds)
+
+    def _do_delay(self, seconds: float) -> None:
+        if self._network is not None:
+            self._network.delay(seconds)
+
+    def _do_trickle(self, size: int) -> None:
+        if self._network is not None:
+            self._network.trickle(size)
+
+    def _do_must_answer(self, id: object, seconds: float) -> None:  # noqa: A002
+        """Whatever else goes on, this request is answered within this time."""
+        if not self.pump(lambda: self.ended or key_of(id) not in self._open, seconds):
+            self._note("late", id=id, seconds=seconds)
+
+    def _do_leave(self) -> None:
+        """The host has had enough, whatever is open."""
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _params(
+    era: str,
+    method: str,
+    *,
+    do: Sequence[str] = (),
+    token: object = None,
+    size: int = 0,
+    fill: str = "x",
+    level: str | None = None,
+    **more: Any,
+) -> Message:
+    """A request's params, with what the remote is to do in `_meta`."""
+    meta: Message = dict(modern_meta()) if era == MODERN else {}
+    if era == MODERN and level is not None:
+        meta["io.modelcontextprotocol/logLevel"] = level
+    if do:
+        meta["do"] = list(do)
+    if token is not None:
+        meta["progressToken"] = token
+    params: Message = {"_meta": meta} if meta else {}
+    if method == "tools/call":
+        params |= {"name": more.get("tool", "plain"), "arguments": {"text": fill * size}}
+    elif method == "logging/setLevel":
+        params["level"] = level
+    elif method == "subscriptions/listen":
+        params["notifications"] = {"toolsListChanged": True}
+    elif method.startswith("resources/") and "uri" in more:
+        params["uri"] = more["uri"]
+    elif method == "prompts/get":
+        params |= {"name": "p", "arguments": {"text": fill * size}}
+    elif method == "completion/complete":
+        params |= {"ref": {"type": "ref/prompt", "name": "p"}, "argument": {"name": "a", "value": ""}}
+    return params

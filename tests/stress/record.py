@@ -1,0 +1,206 @@
+"""What was seen of one session from both ends, in order: entries, and what they say of each request."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from stress.story import Event, Story
+
+Message = dict[str, Any]
+Key = str
+"""An id as JSON: the number 1 and the text "1" are different ids."""
+
+TAKEN_WITHIN = 0.5  # seconds from when our words have left the pipe until they must have their effect
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that was seen. `process` counts the remote processes from 1; 0 is the host's side.
+
+    Kinds: `sent` and `got` by the host, a message each, or a `line` that is none; `in` and `out` at the remote; `read`,
+    when all that was sent had been read by the program; `born`, `eof`, `exit`, `gone`, `held`, `dropped` of a process;
+    `event` of the story; `closed`, `ended`, `left` of the host's stdin, its stdout and the program.
+    """
+
+    kind: str
+    time: float  # of the steady clock, which is the same for all processes of a machine
+    process: int = 0
+    message: Message = field(default_factory=dict)
+    line: bytes = b""
+    note: Message = field(default_factory=dict)
+
+
+@dataclass
+class Asked:
+    """A request of the host, and what became of it."""
+
+    message: Message
+    index: int
+    time: float
+    answers: list[Entry] = field(default_factory=list)
+    heard: list[Entry] = field(default_factory=list)  # by processes
+    answered: list[Entry] = field(default_factory=list)  # by processes
+    cancelled: float = float("inf")  # when the host did
+    cancel_known: float = float("inf")  # when the program must have known
+
+    @property
+    def method(self) -> str:
+        return str(self.message["method"])
+
+    @property
+    def params(self) -> Message:
+        found: Message = self.message.get("params", {})
+        return found
+
+    @property
+    def key(self) -> Key:
+        return key_of(self.message["id"])
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self.cancelled < float("inf")
+
+    @property
+    def succeeded(self) -> bool:
+        return any("result" in answer.message for answer in self.answers)
+
+    @property
+    def failed(self) -> bool:
+        return any("error" in answer.message for answer in self.answers)
+
+    def own_error(self) -> Entry | None:
+        """The answer, if it is an error that no process has sent."""
+        for answer in self.answers:
+            if "error" in answer.message and not any("error" in e.message for e in self.answered):
+                return answer
+        return None
+
+
+def key_of(id_: object) -> Key:
+    return json.dumps(id_)
+
+
+def is_request(message: Message) -> bool:
+    return "method" in message and "id" in message
+
+
+def is_answer(message: Message) -> bool:
+    return "method" not in message and "id" in message
+
+
+class Record:
+    """The entries of one session, and views of them, which are made when all is over."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.entries: list[Entry] = []
+        self._as_text: set[Key] = set()  # numbers that a process made texts of
+
+    def add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        if entry.note.get("spelt") == "text-id":
+            self._as_text.add(key_of(entry.message["id"]))
+
+    def key_of_answer(self, message: Message) -> Key:
+        """Of the request that is answered. What a process answers to "1" instead of 1 is passed on like that."""
+        id_ = message["id"]
+        return id_ if isinstance(id_, str) and id_ in self._as_text else key_of(id_)
+
+    def of(self, *kinds: str) -> Iterator[Entry]:
+        return (entry for entry in self.entries if entry.kind in kinds)
+
+    def first(self, kind: str) -> Entry | None:
+        return next(self.of(kind), None)
+
+    @cached_property
+    def asked(self) -> dict[Key, Asked]:
+        """The host's requests, by id."""
+        asked: dict[Key, Asked] = {}
+        for index, entry in enumerate(self.entries):
+            message = entry.message
+            if entry.kind == "sent" and is_request(message):
+                asked[key_of(message["id"])] = Asked(message, index, entry.time)
+        for index, entry in enumerate(self.entries):
+            message = entry.message
+            if entry.kind == "got" and is_answer(message):
+                self._note(asked, self.key_of_answer(message), "answers", entry)
+            elif entry.kind == "in" and is_request(message):
+                self._note(asked, key_of(message["id"]), "heard", entry)
+            elif entry.kind == "out" and is_answer(message):
+                self._note(asked, key_of(message["id"]), "answered", entry)
+            elif message.get("method") == "notifications/cancelled":
+                self._note_cancelled(asked, index, entry)
+        return asked
+
+    @staticmethod
+    def _note(asked: dict[Key, Asked], key: Key, what: str, entry: Entry) -> None:
+        request = asked.get(key)
+        if request is not None:
+            getattr(request, what).append(entry)
+
+    def _note_cancelled(self, asked: dict[Key, Asked], index: int, entry: Entry) -> None:
+        request = asked.get(key_of(entry.message.get("params", {}).get("requestId")))
+        if request is None:
+            return
+        if entry.kind == "sent":
+            request.cancelled = entry.time
+            request.cancel_known = min(request.cancel_known, self.known_at(index))
+        elif entry.kind == "in":
+            request.cancel_known = min(request.cancel_known, entry.time)
+
+    @cached_property
+    def _reads(self) -> list[int]:
+        return [index for index, entry in enumerate(self.entries) if entry.kind == "read"]
+
+    def known_at(self, index: int) -> float:
+        """When the program must have taken in what the host said in this entry."""
+        at = bisect_left(self._reads, index)
+        if at == len(self._reads):
+            return float("inf")
+        return self.entries[self._reads[at]].time + TAKEN_WITHIN
+
+    @cached_property
+    def processes(self) -> list[int]:
+        """Those that were let live, in the order of their birth."""
+        return [e.process for e in self.of("born") if "exit" not in e.note["fate"]]
+
+    def heard_by(self, process: int) -> list[Message]:
+        return [e.message for e in self.of("in") if e.process == process]
+
+    @cached_property
+    def last_process(self) -> int:
+        """The one that lived when the story's events were over and all had settled; 0 if none did."""
+        settled = self.first("settled")
+        return settled.note["process"] if settled is not None else 0
+
+    @cached_property
+    def reading(self) -> bool:
+        """Whether the host read all the time."""
+        return not any(entry.note.get("name") == "pause" for entry in self.of("event"))
+
+    @cached_property
+    def first_fault(self) -> float:
+        """When requests may have been lost for the first time."""
+        moments = [e.time for e in self.of("event") if Event.read(e.note["text"]).is_fault]
+        moments += [e.time for e in self.of("exit", "gone")]
+        return min(moments, default=float("inf"))
+
+    @cached_property
+    def may_end(self) -> bool:
+        """Whether it is right that the program ends by itself: the story says so, or nothing ever worked."""
+        hello = self.asked.get('"hello"')
+        worked = min((e.time for e in hello.answers), default=float("inf")) if hello else 0.0
+        return self.story.may_end or self.first_fault <= worked
+
+    @cached_property
+    def ended_by_itself(self) -> float | None:
+        """When the program did, before the host closed its stdin."""
+        ended, closed = self.first("ended"), self.first("closed")
+        if ended is None or (closed is not None and closed.time <= ended.time):
+            return None
+        return ended.time

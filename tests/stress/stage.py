@@ -1,0 +1,105 @@
+"""Where stories are played: an SSH server whose sessions run the remote, and a network before it that can be broken."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+from faults.play import BreakableSshd
+from support.fault_proxy import FaultProxy
+from support.host import PACKAGE_PARENT
+from support.sshd import SshdKeys, make_privilege_separation_folder
+
+from stress import remote
+from stress.play import PATIENCE, Play
+from stress.record import Record
+from stress.story import Story
+
+_GONE_WITHIN = 5.0  # seconds from the end of a story to the end of its sessions
+_PRIVATE = ("SSH_AUTH_SOCK", "SSH_ASKPASS")
+
+
+def remote_command(folder: Path) -> list[str]:
+    return [sys.executable, "-S", "-E", str(Path(remote.__file__)), str(folder / "control")]
+
+
+class Stage:
+    """A context manager; plays one story at a time. `package` is the folder that has the program under test."""
+
+    def __init__(self, package: str = PACKAGE_PARENT) -> None:
+        self._package = package
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Stage:
+        make_privilege_separation_folder()
+        top = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="stress-")))
+        self._folder = top / "story"
+        self._home = top / "home"
+        for folder in (self._folder, self._home, top / "keys"):
+            folder.mkdir()
+        command = shlex.join(remote_command(self._folder))
+        # The same for a shell request as for a command.
+        extra = ["MaxStartups 100", f"ForceCommand exec {command}"]
+        self._sshd = BreakableSshd(SshdKeys.generate(top / "keys"), top / "sshd", extra)
+        self._stack.enter_context(self._sshd)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def play(self, story: Story, *, patience: float = PATIENCE) -> Record:
+        with FaultProxy(self._sshd.port) as network:
+            play = self.begin(story, network, patience)
+            try:
+                with play:
+                    return play.run()
+            finally:
+                self._clear()
+
+    def begin(self, story: Story, network: FaultProxy, patience: float = PATIENCE) -> Play:
+        """A program that has been started for this story."""
+        known_hosts = self._folder / "known_hosts"
+        lines = self._sshd.known_hosts.read_text()
+        known_hosts.write_text(lines.replace(f":{self._sshd.port} ", f":{network.port} "))
+        connection = [*self._sshd.client_options(), "--port", str(network.port)]
+        connection += ["-F", "none", "--known-hosts", str(known_hosts)]
+        argv = [sys.executable, "-m", "m2m_ssh_client", *connection, *story.options]
+        if not story.shell:
+            argv += ["--", "remote"]
+        return Play(
+            story,
+            argv,
+            self._environment(),
+            self._folder,
+            network,
+            kill_sessions=self._sshd.kill_sessions,
+            patience=patience,
+        )
+
+    def _environment(self) -> Mapping[str, str]:
+        own = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
+        folders = {f"XDG_{name}_HOME": str(self._home) for name in ("CACHE", "CONFIG", "DATA", "STATE")}
+        return {**own, "HOME": str(self._home), "PYTHONPATH": self._package, **folders}
+
+    def _clear(self) -> None:
+        """No session of this story may show up in the next one."""
+        deadline = time.monotonic() + _GONE_WITHIN
+        while sessions := self._sshd.sessions():
+            if time.monotonic() > deadline - _GONE_WITHIN / 2:
+                self._sshd.kill_sessions()
+            assert time.monotonic() < deadline, f"sessions that do not end: {sessions}"
+            time.sleep(0.01)
+        for path in self._folder.iterdir():
+            path.unlink()

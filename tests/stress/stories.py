@@ -1,0 +1,344 @@
+"""Orders of events in which a promise did not hold once, by name."""
+
+from __future__ import annotations
+
+from stress.story import Story
+
+_TEXTS = {
+    # Where something stood still.
+    "both-directions-full": """
+        legacy
+        hello
+        cork
+        ask method="resources/read" id=1 uri="u" do=["big 3000000"]
+        ask method="resources/read" id=2 uri="v" do=["big 3000000"]
+        ask method="resources/read" id=3 uri="w" do=["big 3000000"]
+        ask method="tools/call" id=4 size=5000000
+        uncork
+    """,
+    "both-directions-full-after-a-cut": """
+        legacy
+        hello
+        refuse seconds=0.8
+        cut
+        sleep ms=100
+        ask method="resources/read" id=1 uri="u" do=["big 3000000"]
+        ask method="resources/read" id=2 uri="v" do=["big 3000000"]
+        ask method="resources/read" id=3 uri="w" do=["big 3000000"]
+        ask method="tools/call" id=4 size=5000000
+    """,
+    "both-directions-full-behind-a-shell-request": """
+        modern shell
+        ask method="resources/read" id=1 uri="u" do=["big 3000000"]
+        ask method="resources/read" id=2 uri="v" do=["big 3000000"]
+        ask method="resources/read" id=3 uri="w" do=["big 3000000"]
+        ask method="tools/call" id=4 size=5000000
+    """,
+    "both-directions-full-while-the-host-pauses": """
+        legacy
+        hello
+        pause
+        ask method="resources/read" id=1 uri="u" do=["big 3000000"]
+        ask method="resources/read" id=2 uri="v" do=["big 3000000"]
+        ask method="tools/call" id=3 size=5000000
+        sleep ms=500
+    """,
+    "a-child-keeps-stdout": """
+        legacy
+        hello
+        ask method="tools/call" id=1 do=["child"]
+        ask method="resources/read" id=2 uri="u"
+        must_answer id=1 seconds=3
+        must_answer id=2 seconds=3
+    """,
+    "a-child-keeps-stdout-of-a-server-that-is-killed": """
+        modern
+        hello
+        ask method="subscriptions/listen" id=1
+        ask method="resources/read" id=2 uri="u" do=["child"]
+    """,
+    "a-progress-bar-before-an-answer": """
+        legacy
+        hello
+        ask method="tools/call" id=1 do=["spell carriage-return"]
+        ask method="resources/read" id=2 uri="u" do=["spell osc"]
+        ask method="tools/call" id=3 do=["spell prompt"]
+        ask method="tools/call" id=4 do=["spell trailer"]
+    """,
+    "answers-that-are-no-json": """
+        legacy
+        hello
+        ask method="tools/call" id=1 do=["spell latin-1"]
+        ask method="tools/call" id=2 do=["spell bom"]
+        ask method="tools/call" id=3 do=["spell nan"]
+        ask method="tools/call" id=4 do=["spell control"]
+        ask method="tools/call" id=5 do=["spell surrogate"]
+        ask method="tools/call" id=6 do=["spell cut-off"]
+        ask method="tools/call" id=7 do=["spell text-id"]
+    """,
+    "the-host-leaves-while-the-remote-does-not-read": """
+        legacy
+        hello
+        remote do="deaf" seconds=2.8
+        flood count=60 size=200000
+        leave
+    """,
+    "the-host-leaves-while-it-does-not-read": """
+        legacy
+        hello
+        ask method="resources/read" id=1 uri="u" do=["big 12000000"]
+        pause
+        sleep ms=300
+        leave
+    """,
+    "a-request-longer-than-the-limit": """
+        legacy --max-message-size 100000
+        hello
+        ask method="tools/call" id=1 do=["hold"]
+        ask method="tools/call" id=2 size=200000
+        ask method="resources/read" id=3 uri="u"
+    """,
+    "a-long-first-request-after-a-reconnect-to-a-shell": """
+        modern shell
+        hello
+        cut
+        ask method="tools/call" id=1 size=2000000 fill="é"
+        ask method="resources/read" id=2 uri="u"
+    """,
+    "concurrent-calls-behind-a-shell-request": """
+        modern shell
+        ask method="tools/call" id=1 do=["hold"]
+        ask method="tools/call" id=2
+        must_answer id=2 seconds=5
+    """,
+    "a-first-call-behind-a-shell-request-is-called-back": """
+        modern shell
+        ask method="tools/call" id=1 do=["hold"]
+        wait_heard id=1 seconds=5
+        cancel id=1
+        ask method="tools/call" id=2
+        must_answer id=2 seconds=3
+    """,
+    # Called back.
+    "called-back-while-held": """
+        legacy
+        hello
+        refuse seconds=0.8
+        cut
+        sleep ms=100
+        ask method="tools/call" id=1
+        ask method="resources/read" id=2 uri="u"
+        cancel id=1
+        cancel id=2
+    """,
+    "called-back-and-then-the-connection-is-lost": """
+        legacy
+        hello
+        ask method="tools/call" id=1 do=["hold"]
+        ask method="resources/read" id=2 uri="u" do=["hold"]
+        wait_heard id=2
+        cancel id=1
+        cancel id=2
+        ask method="ping" id=3
+        wait
+        cut
+    """,
+    "called-back-and-then-the-connection-is-lost-with-retries": """
+        legacy --retry-tool-calls
+        hello
+        ask method="tools/list" id=1
+        wait
+        ask method="tools/call" id=2 tool="reader" do=["hold"]
+        wait_heard id=2
+        cancel id=2
+        ask method="ping" id=3
+        wait
+        cut
+    """,
+    "called-back-while-the-connection-is-away": """
+        legacy
+        hello
+        ask method="tools/call" id=1 do=["hold"]
+        ask method="resources/read" id=2 uri="u" do=["hold"]
+        wait_heard id=2
+        refuse seconds=0.8
+        cut
+        sleep ms=200
+        cancel id=2
+        sleep ms=100
+    """,
+    "called-back-and-answered-all-the-same": """
+        legacy
+        hello
+        ask method="tools/call" id=1 do=["hold", "stubborn"]
+        ask method="resources/read" id=2 uri="u" do=["hold", "stubborn"]
+        wait_heard id=2
+        cancel id=1
+        cancel id=2
+    """,
+    "a-subscription-ends-while-the-connection-is-away": """
+        modern
+        hello
+        ask method="subscriptions/listen" id=1
+        ask method="resources/read" id=2 uri="u"
+        wait
+        refuse seconds=0.8
+        cut
+        sleep ms=200
+        cancel id=1
+        sleep ms=200
+    """,
+    "a-subscription-waits-longer-than-requests-do": """
+        modern --hold-timeout 0.3
+        hello
+        ask method="subscriptions/listen" id=1
+        wait_heard id=1
+        refuse seconds=0.9
+        cut
+        sleep ms=1000
+    """,
+    "a-subscription-is-begun-while-the-connection-is-away": """
+        modern --hold-timeout 30
+        hello
+        refuse seconds=0.8
+        cut
+        sleep ms=200
+        ask method="subscriptions/listen" id=1
+        cancel id=1
+        ask method="subscriptions/listen" id=2
+    """,
+    # Restored.
+    "a-subscribe-in-flight-at-a-cut": """
+        legacy
+        hello
+        ask method="resources/subscribe" id=1 uri="u" token="t" do=["hold"]
+        wait_heard id=1
+        cut
+    """,
+    "an-answered-subscribe-with-a-progress-token": """
+        legacy
+        hello
+        ask method="resources/subscribe" id=1 uri="u" token="t"
+        wait
+        cut
+    """,
+    "a-level-that-was-answered-behind-one-that-was-not": """
+        legacy
+        hello
+        ask method="logging/setLevel" id=1 level="warning" do=["hold"]
+        ask method="logging/setLevel" id=2 level="debug"
+        wait
+        cut
+    """,
+    "an-unsubscribe-that-was-answered-before-its-subscribe": """
+        legacy
+        hello
+        ask method="resources/subscribe" id=1 uri="u" do=["hold"]
+        ask method="resources/unsubscribe" id=2 uri="u"
+        wait
+        cut
+    """,
+    "a-level-that-is-set-while-the-connection-is-away": """
+        legacy
+        hello
+        ask method="logging/setLevel" id=1 level="warning"
+        wait
+        refuse seconds=0.8
+        cut
+        sleep ms=100
+        ask method="logging/setLevel" id=2 level="debug"
+        ask method="resources/subscribe" id=3 uri="u"
+    """,
+    "a-discover-with-a-progress-token": """
+        modern
+        ask method="server/discover" id="hello" token="t"
+        wait seconds=10
+        cut
+    """,
+    "two-cuts-while-the-state-is-restored": """
+        legacy
+        hello
+        ask method="resources/subscribe" id=1 uri="u"
+        ask method="logging/setLevel" id=2 level="debug"
+        wait
+        cut
+        wait_born count=2
+        cut
+        ask method="resources/read" id=3 uri="u"
+    """,
+    # Given up too soon, or never.
+    "a-reboot": """
+        legacy --connect-timeout 1
+        hello
+        sleep ms=1600
+        remote do="die" status=255
+        sleep ms=40
+        refuse seconds=1.2
+        cut
+        ask method="resources/read" id=1 uri="u"
+    """,
+    "the-server-is-not-up-yet-after-a-reconnect": """
+        legacy
+        hello
+        fate count=3 exit=254 print="System is booting up\\n"
+        cut
+        ask method="resources/read" id=1 uri="u"
+        wait_born count=5
+    """,
+    "the-command-is-not-there-yet-after-a-restart": """
+        modern
+        hello
+        fate count=2 exit=127
+        kill
+        ask method="resources/read" id=1 uri="u"
+        wait_born count=4
+    """,
+    "a-read-that-ends-the-remote-each-time": """
+        legacy
+        hello
+        ask method="resources/read" id=1 uri="u" do=["die 3"]
+        wait seconds=5
+        ask method="tools/call" id=2
+        wait seconds=5
+    """,
+    "a-read-that-ends-the-remote-each-time-in-the-newer-era": """
+        modern
+        hello
+        ask method="subscriptions/listen" id=1
+        ask method="resources/read" id=2 uri="u" do=["die 3"]
+        wait seconds=5
+        ask method="tools/call" id=3
+        wait seconds=5
+    """,
+    "one-probe-may-be-unanswered": """
+        legacy --no-reconnect --keepalive 1 --keepalive-count 1
+        hello
+        sleep ms=2500
+        ask method="tools/call" id=1
+    """,
+    "frozen-and-noticed": """
+        legacy --keepalive 0.4 --keepalive-count 2
+        hello
+        ask method="tools/call" id=1 do=["hold"]
+        ask method="resources/read" id=2 uri="u" do=["hold"]
+        wait_heard id=2
+        freeze
+        wait_born count=2
+    """,
+    "a-remote-that-is-slow-to-begin": """
+        legacy
+        fate delay=2.5
+        hello
+    """,
+    "the-remote-ends-between-two-messages": """
+        legacy
+        hello
+        remote do="die" status=0
+        ask method="tools/call" id=1
+        wait
+        kill
+        ask method="resources/read" id=2 uri="u"
+    """,
+}
+
+STORIES = {name: Story.read(text) for name, text in _TEXTS.items()}
