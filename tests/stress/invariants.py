@@ -111,6 +111,16 @@ def _stuck(record: Record) -> Iterator[str]:
         yield f"no answer to {entry.note['id']!r} within {entry.note['seconds']:g} s"
 
 
+@_rule("useless")
+def _useless(record: Record) -> Iterator[str]:
+    """When all faults are over, the session works."""
+    calm = record.first("calm")
+    if calm is None or record.first("settled") is not None or record.may_end:
+        return
+    if record.ended_by_itself is None:
+        yield "nothing is answered any more by a process, although nothing keeps it back"
+
+
 @_rule("listen-ended")
 def _listen_ended(record: Record) -> Iterator[str]:
     """A subscription stays open until somebody ends it."""

@@ -170,17 +170,23 @@ class Play:
         while self._questions:
             self._do_answer()
         self._note("calm")
-        last = self._say_last_request()
-        self.pump(lambda: self.ended or self._is_done(), self._patience)
+        deadline = time.monotonic() + self._patience
+        while not self._is_of_use(deadline) and not self.ended and time.monotonic() < deadline:
+            pass
+        self.pump(lambda: self.ended or self._is_done(), deadline - time.monotonic())
         if not self.ended and not self._is_done():
             self._note("stuck", open=sorted(self._open.keys() - self._endless))
-        if self._succeeded(last) and not self.ended:
-            # What belongs to the state of a fresh process goes out before this is answered.
-            process = next((p for p in reversed(self._processes) if not p.gone), None)
-            self._note("settled", process=process.number if process is not None else 0)
 
-    def _succeeded(self, id_: object) -> bool:
-        return any(e.message.get("id") == id_ and "result" in e.message for e in self.record.of("got"))
+    def _is_of_use(self, deadline: float) -> bool:
+        """Whether a process answers. What belongs to its state has gone out before it does."""
+        id_ = f"last-{len(self.record.entries)}"
+        self._do_ask("resources/read", id_, uri="last")
+        self.pump(lambda: self.ended or key_of(id_) not in self._open, deadline - time.monotonic())
+        said = next((e for e in self.record.of("out") if e.message.get("id") == id_), None)
+        if said is None or self.ended or key_of(id_) in self._open:
+            return False
+        self._note("settled", process=said.process)
+        return True
 
     def leave(self) -> None:
         """The host closes stdin, and the program ends."""
@@ -318,12 +324,6 @@ class Play:
         if not data:
             self._selector.unregister(self._stderr)
         self.stderr += data
-
-    def _say_last_request(self) -> object:
-        id_ = f"last-{len(self.record.entries)}"
-        method = "tools/call"
-        self._do_ask(method, id_, tool="plain")
-        return id_
 
     # The remote
 
