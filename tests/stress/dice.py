@@ -58,9 +58,9 @@ class _Dice:
         self._subscribed: set[str] = set()
         self._level = ""
         self._deaths = 0
-        self._losses = True  # there may be some
         self._keepalive = False
         self._shell = False
+        self._odd = self._chance(0.15)  # the remote says what is no message
 
     def story(self) -> Story:
         options = self._options()
@@ -165,10 +165,11 @@ class _Dice:
             "error": 1,
             f"big {self._random.choice(_BIG)}": 2,
             f"spell {self._random.choice(_HARMLESS_SPELLINGS)}": 1,
-            f"spell {self._random.choice(_SPELLINGS)}": 1,
-            f"spell {self._random.choice(_GLUED)}": 1,
-            f"print {json.dumps(self._random.choice(_NOISE))}": 1,
         }
+        if self._odd:
+            kinds[f"spell {self._random.choice(_SPELLINGS)}"] = 3
+            kinds[f"spell {self._random.choice(_GLUED)}"] = 3
+            kinds[f"print {json.dumps(self._random.choice(_NOISE))}"] = 3
         if method == "tools/call" and self._era == LEGACY:
             kinds[f"ask {self._random.choice(_QUESTIONS)}"] = 4
         if self._deaths < _MOST_DEATHS:
@@ -222,7 +223,7 @@ class _Dice:
         return [Event("cork"), *asked, Event("uncork")]
 
     def _remote_does(self) -> list[Event]:
-        kinds: dict[str, int] = {"notify": 4, "print": 1, "deaf": 1, "release": 6}
+        kinds: dict[str, int] = {"notify": 4, "print": 3 * self._odd, "deaf": 1, "release": 6}
         if self._era == LEGACY:
             kinds["ask"] = 4
         name = self._pick(kinds)

@@ -98,7 +98,7 @@ def _unanswered(record: Record) -> Iterator[str]:
     for request in record.asked.values():
         if request.answers or request.is_cancelled or request.method == "subscriptions/listen":
             continue
-        if record.ended_by_itself is None or request.time < record.first_fault:
+        if record.ended_by_itself is None or record.known_at(request.index) < record.first_fault:
             yield f"{_name(request)} has no answer"
 
 
@@ -541,7 +541,8 @@ def _left_behind(record: Record) -> Iterator[str]:
 @_rule("traceback")
 def _traceback(record: Record) -> Iterator[str]:
     over = record.first("over")
-    if over is not None and "Traceback" in over.note["stderr"]:
+    wanted = "DEBUG" in record.story.options
+    if over is not None and "Traceback" in over.note["stderr"] and not wanted:
         yield _words_on_stderr(record)
 
 

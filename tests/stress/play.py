@@ -31,6 +31,7 @@ SLACK = 2.0  # more, for a machine that does other things too
 PATIENCE = 12.0  # for answers that nothing keeps back any more
 _BIRTH = 20.0  # until the first answer
 _POLL = 0.01
+_PAUSE = 0.05
 _CHUNK = 1 << 16
 
 
@@ -172,7 +173,7 @@ class Play:
         self._note("calm")
         deadline = time.monotonic() + self._patience
         while not self._is_of_use(deadline) and not self.ended and time.monotonic() < deadline:
-            pass
+            self.pump(lambda: self.ended, _PAUSE)
         self.pump(lambda: self.ended or self._is_done(), deadline - time.monotonic())
         if not self.ended and not self._is_done():
             self._note("stuck", open=sorted(self._open.keys() - self._endless))

@@ -11,7 +11,7 @@ import multiprocessing
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -30,6 +30,7 @@ from stress.stage import Stage  # noqa: E402
 from stress.stories import STORIES  # noqa: E402
 from stress.story import Event, Story  # noqa: E402
 
+_DRIVER = "driver"  # the name of the rule that the driver itself works
 _SHRINKING = 60.0  # seconds for one story
 _SHORT_PATIENCE = 5.0  # while it is made shorter
 _SHRUNK_EACH = 2  # stories for each rule that are made shorter
@@ -38,13 +39,18 @@ _TRIES = 2  # a story depends on time: it breaks a rule if it does so in one of 
 
 @dataclass(frozen=True)
 class Job:
+    """A story to play; with a rule that it breaks, one to make shorter."""
+
     name: str
     story: Story
+    rule: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    name: str
+    """What became of a job. `problem`: why it could not be done."""
+
+    job: Job
     story: Story
     broken: list[Violation]
     counts: Counter[str]
@@ -53,23 +59,25 @@ class Outcome:
 
 def main() -> int:
     options = _options()
+    if options.list:
+        _say("\n".join(STORIES))
+        return 0
     began = time.monotonic()
     counts: Counter[str] = Counter()
-    kinds: dict[str, list[Outcome]] = {}
-    for outcome in _outcomes(options):
-        counts += outcome.counts
-        for violation in outcome.broken:
-            kinds.setdefault(violation.rule, []).append(outcome)
-            _say(f"{outcome.name} breaks {violation}")
-        if outcome.problem:
-            kinds.setdefault("driver", []).append(outcome)
-            _say(f"{outcome.name} could not be played: {outcome.problem}")
-    seconds = time.monotonic() - began
-    _say(", ".join(f"{count} {what}" for what, count in counts.items()) + f" in {seconds:.0f} s")
-    if kinds and options.shrink:
-        _show_shortest(kinds, options)
-    for rule, outcomes in sorted(kinds.items()):
-        names = [outcome.name for outcome in outcomes]
+    kinds: dict[str, list[Job]] = {}
+    with Crew(options) as crew:
+        for outcome in crew.outcomes(_jobs(options), began + options.seconds):
+            counts += outcome.counts
+            for violation in outcome.broken:
+                kinds.setdefault(violation.rule, []).append(outcome.job)
+                _say(f"{outcome.job.name} breaks {violation}")
+        seconds = time.monotonic() - began
+        _say(", ".join(f"{count} {what}" for what, count in counts.items()) + f" in {seconds:.0f} s")
+        if options.shrink:
+            for outcome in crew.outcomes(_longest(kinds)):
+                _show_short(outcome)
+    for rule, jobs in sorted(kinds.items()):
+        names = [job.name for job in jobs]
         _say(f"{rule}: {len(names)} stories: {' '.join(names[:12])}{' …' if len(names) > 12 else ''}")
     return 1 if kinds else 0
 
@@ -107,56 +115,82 @@ def _jobs(options: argparse.Namespace) -> Iterator[Job]:
                 yield Job(f"seed-{seed}", dice.story(seed))
 
 
-def _outcomes(options: argparse.Namespace) -> Iterator[Outcome]:
-    """What becomes of all jobs, as it comes."""
-    context = multiprocessing.get_context("fork")
-    jobs: Queue[Job | None] = context.Queue(2 * options.workers)
-    outcomes: Queue[Outcome | None] = context.Queue()
-    workers = [
-        context.Process(target=_work, args=(jobs, outcomes, options), daemon=True)
-        for _ in range(options.workers)
-    ]
-    for worker in workers:
-        worker.start()
-    deadline = time.monotonic() + options.seconds
-    given = taken = 0
-    for job in _jobs(options):
-        if time.monotonic() > deadline:
-            break
-        jobs.put(job)
-        given += 1
-        while not outcomes.empty():
-            outcome = outcomes.get()
-            taken += 1
-            if outcome is not None:
-                yield outcome
-    for _ in workers:
-        jobs.put(None)
-    while taken < given:
-        outcome = outcomes.get()
-        taken += 1
-        if outcome is not None:
-            yield outcome
-    for worker in workers:
-        worker.join()
+def _longest(kinds: dict[str, list[Job]]) -> Iterator[Job]:
+    """Some stories of each kind, to be made shorter. Those with a name are short."""
+    for rule, jobs in sorted(kinds.items()):
+        unnamed = [job for job in jobs if job.name not in STORIES and rule != _DRIVER]
+        for job in unnamed[:_SHRUNK_EACH]:
+            yield Job(job.name, job.story, rule)
 
 
-def _work(
-    jobs: Queue[Job | None], outcomes: Queue[Outcome | None], options: argparse.Namespace
-) -> None:
+class Crew:
+    """Processes that play stories, each on a stage of its own. A context manager."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        context = multiprocessing.get_context("fork")
+        self._jobs: Queue[Job | None] = context.Queue(2 * options.workers)
+        self._outcomes: Queue[Outcome] = context.Queue()
+        self._workers = [
+            context.Process(target=_work, args=(self._jobs, self._outcomes, options))
+            for _ in range(options.workers)
+        ]
+
+    def __enter__(self) -> Crew:
+        for worker in self._workers:
+            worker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for _worker in self._workers:
+            self._jobs.put(None)
+        for worker in self._workers:
+            worker.join()
+
+    def outcomes(self, jobs: Iterable[Job], deadline: float = float("inf")) -> Iterator[Outcome]:
+        """What becomes of all jobs, as it comes; none is begun after the deadline."""
+        waiting = 0
+        for job in jobs:
+            if time.monotonic() > deadline:
+                break
+            self._jobs.put(job)
+            waiting += 1
+            while not self._outcomes.empty():
+                waiting -= 1
+                yield self._outcomes.get()
+        for _ in range(waiting):
+            yield self._outcomes.get()
+
+
+def _work(jobs: Queue[Job | None], outcomes: Queue[Outcome], options: argparse.Namespace) -> None:
     with Stage(options.package_root) as stage:
         while (job := jobs.get()) is not None:
-            outcomes.put(_outcome(stage, job, options))
+            outcomes.put(_shortened(stage, job) if job.rule else _played(stage, job, options))
 
 
-def _outcome(stage: Stage, job: Job, options: argparse.Namespace) -> Outcome:
+def _played(stage: Stage, job: Job, options: argparse.Namespace) -> Outcome:
     try:
         record = stage.play(job.story)
     except (AssertionError, OSError) as exc:
-        return Outcome(job.name, job.story, [], Counter(episodes=1), repr(exc))
+        return Outcome(job, job.story, [Violation(_DRIVER, repr(exc))], Counter(episodes=1))
     if options.show:
         _show(job, record)
-    return Outcome(job.name, job.story, violations(record), _counts(record))
+    return Outcome(job, job.story, violations(record), _counts(record))
+
+
+def _shortened(stage: Stage, job: Job) -> Outcome:
+    seen: list[Violation] = []
+
+    def breaks(story: Story) -> bool:
+        for _ in range(_TRIES):
+            broken = violations(stage.play(story, patience=_SHORT_PATIENCE))
+            found = [violation for violation in broken if violation.rule == job.rule]
+            if found:
+                seen[:] = found
+                return True
+        return False
+
+    story = shrunk(job.story, breaks, _SHRINKING) if breaks(job.story) else job.story
+    return Outcome(job, story, seen, Counter())
 
 
 def _counts(record: Record) -> Counter[str]:
@@ -168,31 +202,11 @@ def _counts(record: Record) -> Counter[str]:
     )
 
 
-def _show_shortest(kinds: dict[str, list[Outcome]], options: argparse.Namespace) -> None:
-    with Stage(options.package_root) as stage:
-        for rule, outcomes in sorted(kinds.items()):
-            for outcome in outcomes[:_SHRUNK_EACH]:
-                if rule != "driver":
-                    _show_one(stage, rule, outcome)
-
-
-def _show_one(stage: Stage, rule: str, outcome: Outcome) -> None:
-    seen: list[Violation] = []
-
-    def breaks(story: Story) -> bool:
-        for _ in range(_TRIES):
-            found = [v for v in violations(stage.play(story, patience=_SHORT_PATIENCE)) if v.rule == rule]
-            if found:
-                seen[:] = found
-                return True
-        return False
-
-    if not breaks(outcome.story):
-        first = next(v for v in outcome.broken if v.rule == rule)
-        _say(f"\n# {outcome.name}, not seen again: {first}\n{outcome.story}\n")
-        return
-    story = shrunk(outcome.story, breaks, _SHRINKING)
-    _say(f"\n# {outcome.name}: {seen[0]}\n{story}\n")
+def _show_short(outcome: Outcome) -> None:
+    """The story, short; what it did when it was made so."""
+    job = outcome.job
+    what = str(outcome.broken[0]) if outcome.broken else f"{job.rule}, which was not seen again"
+    _say(f"\n# {job.name} breaks {what}\n{outcome.story}\n")
 
 
 def _show(job: Job, record: Record) -> None:
