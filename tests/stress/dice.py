@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -13,7 +14,14 @@ _LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "
 _QUESTIONS = ("sampling/createMessage", "elicitation/create", "roots/list", "ping")
 _MOST_DEATHS = 3  # of remote processes, in a minute: more, and the program gives up rightly
 _BIG = (70_000, 300_000, 3_000_000)
-_NOISE = ("a line\n", "Downloading 100%\r", "\x1b]0;title\x07", "Password: ", "\n\n", "{not json}\n")
+_NOISE = (
+    "a line\n",
+    "Downloading 100%\r",
+    "\x1b]0;title\x07",
+    "Password: ",
+    "\n\n",
+    "{not json}\n",
+)
 _HARMLESS_SPELLINGS = ("text-id", "bom")
 _SPELLINGS = ("latin-1", "nan", "control", "surrogate", "cut-off")
 _GLUED = ("carriage-return", "osc", "prompt", "trailer")
@@ -70,8 +78,8 @@ class _Dice:
             events += self._one()
         if self._chance(0.08):
             events.append(Event("leave"))
-        may_end = "--no-reconnect" in options and any(map(_loses, events))
-        return Story(self._era, tuple(options), tuple(events), self._shell, may_end)
+        story = Story(self._era, tuple(options), tuple(events), self._shell)
+        return replace(story, may_end="--no-reconnect" in options and story.breaks)
 
     def _options(self) -> list[str]:
         options: list[str] = []
@@ -113,7 +121,8 @@ class _Dice:
             self._network_does: 3,
             self._host_does: 5,
         }
-        return self._pick(kinds)()
+        events: list[Event] = self._pick(kinds)()
+        return events
 
     def _ask(self, method: str = "") -> list[Event]:
         method = method or self._pick(_METHODS[self._era])
@@ -128,7 +137,9 @@ class _Dice:
             if not args["uri"]:
                 return []
         if method == "logging/setLevel":
-            self._level = args["level"] = self._random.choice([x for x in _LEVELS if x != self._level])
+            self._level = args["level"] = self._random.choice(
+                [x for x in _LEVELS if x != self._level]
+            )
         if self._chance(0.25):
             args["token"] = self._random.choice((id_, f"token-{id_}"))
         if method in ("tools/call", "prompts/get") and self._chance(0.08):
@@ -184,7 +195,9 @@ class _Dice:
 
     def _wait(self) -> list[Event]:
         if self._ids and self._chance(0.3):
-            return [Event("wait_heard", {"id": self._random.choice(self._ids[-3:]), "seconds": 1.0})]
+            return [
+                Event("wait_heard", {"id": self._random.choice(self._ids[-3:]), "seconds": 1.0})
+            ]
         if self._chance(0.5):
             return [Event("wait", {"seconds": 1.0})]
         return [Event("sleep", {"ms": self._random.choice((1, 5, 20, 60))})]
@@ -230,13 +243,13 @@ class _Dice:
         if name == "release":
             one = self._ids and self._chance(0.5)
             return [Event("release", {"id": self._random.choice(self._ids)} if one else {})]
-        more: dict[str, Any] = {
+        arguments: dict[str, dict[str, Any]] = {
             "notify": {"count": self._random.randint(1, 5)},
             "print": {"text": self._random.choice(_NOISE)},
             "deaf": {"seconds": self._random.choice((0.05, 0.3))},
             "ask": {"method": self._random.choice(_QUESTIONS)},
-        }[name]
-        return [Event("remote", {"do": name, **more})]
+        }
+        return [Event("remote", {"do": name, **arguments[name]})]
 
     def _network_does(self) -> list[Event]:
         name = self._pick({"delay": 2, "trickle": 1})
@@ -260,9 +273,3 @@ class _Dice:
 
     def _pick(self, kinds: dict[Any, int]) -> Any:
         return self._random.choices(list(kinds), weights=list(kinds.values()))[0]
-
-
-def _loses(event: Event) -> bool:
-    return event.is_fault or any(
-        each.partition(" ")[0] in ("die", "tear", "child") for each in event.args.get("do", ()) if event.name == "ask"
-    )

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from stress.play import EXIT_WITHIN, SLACK
+from faults.play import EXIT_WITHIN, SLACK
 from stress.record import Asked, Entry, Message, Record, is_answer, is_request, key_of
 from stress.remote import SUBSCRIPTION
 from stress.story import LEGACY, MODERN
@@ -27,7 +27,7 @@ MISSPELT = ("spell", "print")
 """The instructions after which an answer may be unreadable."""
 
 _NOT_SENT = re.compile(r"(was not|before it was) sent")
-_MAY_HAVE_RUN = "may or may not have run"
+_MAY_HAVE_RUN = re.compile("may (or may not )?have run")
 
 
 class Violation(NamedTuple):
@@ -157,9 +157,9 @@ def _content(record: Record) -> Iterator[str]:
             continue
         for answer in request.answers:
             # Of a long answer that was broken off, the beginning has gone on.
-            if "result" in answer.message and answer.message not in said:
-                if answer.message["result"].get("isError") is not True:
-                    yield f"{_name(request)} got what was not said: {_short(answer.message)}"
+            result = answer.message.get("result", {"isError": True})
+            if answer.message not in said and result.get("isError") is not True:
+                yield f"{_name(request)} got what was not said: {_short(answer.message)}"
 
 
 @_rule("needless-error")
@@ -293,9 +293,8 @@ def _untrue(record: Record) -> Iterator[str]:
         if _NOT_SENT.search(_text(error)) and request.heard:
             processes = [e.process for e in request.heard]
             yield f"{_name(request)} was heard by {processes}, but: {_short(error.message)}"
-        elif before and _MAY_HAVE_RUN not in _text(error) and request.method == "tools/call":
-            if "may have run" not in _text(error):
-                yield f"{_name(request)} had been heard: {_short(error.message)}"
+        elif before and request.method == "tools/call" and not _MAY_HAVE_RUN.search(_text(error)):
+            yield f"{_name(request)} had been heard: {_short(error.message)}"
 
 
 @_rule("cancelled-resent")
@@ -332,12 +331,16 @@ def _cancel_lost(record: Record) -> Iterator[str]:
 def _order(record: Record) -> Iterator[str]:
     place = {key: request.index for key, request in record.asked.items()}
     told = {
-        _seq(e.message): index for index, e in enumerate(record.entries) if e.kind == "sent" and _seq(e.message)
+        _seq(e.message): index
+        for index, e in enumerate(record.entries)
+        if e.kind == "sent" and _seq(e.message)
     }
     for process in record.processes:
         last, before = -1, ""
         for message in record.heard_by(process):
-            at = place.get(key_of(message["id"])) if is_request(message) else told.get(_seq(message))
+            at = (
+                place.get(key_of(message["id"])) if is_request(message) else told.get(_seq(message))
+            )
             if at is None:
                 continue
             if at < last:
@@ -436,9 +439,9 @@ def _restored_twice(record: Record) -> Iterator[str]:
 def _stale_token(record: Record) -> Iterator[str]:
     for entry in record.of("in"):
         message = entry.message
-        if is_request(message) and key_of(message["id"]) not in record.asked:
-            if "progressToken" in message.get("params", {}).get("_meta", {}):
-                yield f"process {entry.process} hears {_short(message)}"
+        own = is_request(message) and key_of(message["id"]) not in record.asked
+        if own and "progressToken" in message.get("params", {}).get("_meta", {}):
+            yield f"process {entry.process} hears {_short(message)}"
 
 
 @_rule("listening")
@@ -473,9 +476,7 @@ def _question_id(record: Record) -> Iterator[str]:
 def _answer_to_stranger(record: Record) -> Iterator[str]:
     """A process hears answers to its own questions alone, and each once."""
     asked = {
-        (e.process, key_of(e.message["id"]))
-        for e in record.of("out")
-        if is_request(e.message)
+        (e.process, key_of(e.message["id"])) for e in record.of("out") if is_request(e.message)
     }
     for entry in record.of("in"):
         if not is_answer(entry.message):

@@ -9,10 +9,10 @@ import fcntl
 import json
 import os
 import selectors
-import signal
 import socket
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,15 +20,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from faults.play import EXIT_WITHIN, SLACK, kill
+from stress.record import Entry, Message, Record, is_answer, is_request, key_of
+from stress.story import LEGACY, MODERN, Story
 from support.fault_proxy import TO_CLIENT, TO_SERVER, FaultProxy
 from support.host import LEGACY_VERSION, modern_meta
 
-from stress.record import Entry, Message, Record, is_answer, is_request, key_of
-from stress.story import LEGACY, MODERN, Event, Story
-
-EXIT_WITHIN = 2.0  # seconds from the host's end to the program's: what is promised
-SLACK = 2.0  # more, for a machine that does other things too
-PATIENCE = 12.0  # for answers that nothing keeps back any more
+PATIENCE = 12.0  # seconds for answers that nothing keeps back any more
 _BIRTH = 20.0  # until the first answer
 _POLL = 0.01
 _PAUSE = 0.05
@@ -87,11 +85,7 @@ class Play:
         self._piece = 0
         self._got = b""
         self._count = 0
-        place = folder / "control"
-        place.unlink(missing_ok=True)
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(place))
-        self._listener.listen(50)
+        self._listener = _listener(folder / "control")
         self._on(self._listener, self._accept)
         self._program = subprocess.Popen(
             list(argv),
@@ -108,7 +102,7 @@ class Play:
         self._stdin = self._program.stdin
         self._stdout = self._program.stdout
         self._stderr = self._program.stderr
-        os.set_blocking(self._stdin.fileno(), False)
+        _unblock(self._stdin.fileno())
         self._on(self._stderr, self._read_stderr)
         self._on(self._stdout, self._read_stdout)
         self._reading = True
@@ -122,8 +116,7 @@ class Play:
         for process in self._processes:
             process.connection.close()
             if process.pid and not process.gone:
-                with suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGKILL)
+                kill(process.pid)
         for stream in (self._stdin, self._stdout, self._stderr):
             with suppress(OSError):
                 stream.close()
@@ -275,11 +268,10 @@ class Play:
                 return
             if self._piece:
                 return
-        if self._unread and not self._stdin.closed and not self._unsent:
-            size = fcntl.ioctl(self._stdin.fileno(), termios.FIONREAD, bytes(4))
-            if struct.unpack("i", size) == (0,):
-                self._unread = False
-                self._note("read")
+        done = self._unread and not self._unsent and not self._stdin.closed
+        if done and _is_empty(self._stdin.fileno()):
+            self._unread = False
+            self._note("read")
 
     def _flush_for_leaving(self) -> None:
         self._do_uncork()
@@ -369,7 +361,9 @@ class Play:
             message = {}
         if kind == "out" and is_answer(message):
             self._waiting.discard(key_of(message["id"]))
-        self.record.add(Entry(kind, moment, process.number, message, raw if not message else b"", note))
+        self.record.add(
+            Entry(kind, moment, process.number, message, raw if not message else b"", note)
+        )
 
     def _last(self) -> Process | None:
         return self._processes[-1] if self._processes else None
@@ -383,7 +377,11 @@ class Play:
         else:
             info = {"name": "host", "version": "1"}
             capabilities = {"roots": {"listChanged": True}, "sampling": {}, "elicitation": {}}
-            params = {"protocolVersion": LEGACY_VERSION, "capabilities": capabilities, "clientInfo": info}
+            params = {
+                "protocolVersion": LEGACY_VERSION,
+                "capabilities": capabilities,
+                "clientInfo": info,
+            }
             self._say({"jsonrpc": "2.0", "id": "hello", "method": "initialize", "params": params})
         if wait or self.story.era == LEGACY:
             self.pump(lambda: self.ended or '"hello"' not in self._open, _BIRTH)
@@ -396,7 +394,7 @@ class Play:
                 "jsonrpc": "2.0",
                 "id": id,
                 "method": method,
-                "params": _params(self.story.era, method, **more),
+                "params": _params(self.story.era, method, key=id, **more),
             }
         )
 
@@ -486,8 +484,7 @@ class Play:
         """SIGKILL for the present process."""
         process = self._last()
         if process is not None and process.pid and not process.gone:
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+            kill(process.pid)
 
     def _do_kill_session(self) -> None:
         """SIGKILL for the SSH server's own process."""
@@ -546,6 +543,34 @@ class Play:
         """The host has had enough, whatever is open."""
 
 
+if sys.platform == "win32":  # which has no sshd to play with
+
+    def _listener(_place: Path) -> socket.socket:
+        raise NotImplementedError
+
+    def _unblock(_pipe: int) -> None:
+        raise NotImplementedError
+
+    def _is_empty(_pipe: int) -> bool:
+        raise NotImplementedError
+
+else:
+
+    def _listener(place: Path) -> socket.socket:
+        place.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(place))
+        listener.listen(50)
+        return listener
+
+    def _unblock(pipe: int) -> None:
+        os.set_blocking(pipe, False)
+
+    def _is_empty(pipe: int) -> bool:
+        """Whether the other end has read all that was written."""
+        return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))) == (0,)
+
+
 def _parsed(line: bytes) -> Any:
     try:
         return json.loads(line)
@@ -557,6 +582,7 @@ def _params(
     era: str,
     method: str,
     *,
+    key: object,
     do: Sequence[str] = (),
     token: object = None,
     size: int = 0,
@@ -569,7 +595,7 @@ def _params(
     if era == MODERN and level is not None:
         meta["io.modelcontextprotocol/logLevel"] = level
     if do:
-        meta["do"] = list(do)
+        meta |= {"do": list(do), "key": key}
     if token is not None:
         meta["progressToken"] = token
     params: Message = {"_meta": meta} if meta else {}
@@ -584,5 +610,8 @@ def _params(
     elif method == "prompts/get":
         params |= {"name": "p", "arguments": {"text": fill * size}}
     elif method == "completion/complete":
-        params |= {"ref": {"type": "ref/prompt", "name": "p"}, "argument": {"name": "a", "value": ""}}
+        params |= {
+            "ref": {"type": "ref/prompt", "name": "p"},
+            "argument": {"name": "a", "value": ""},
+        }
     return params

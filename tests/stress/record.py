@@ -15,7 +15,9 @@ Message = dict[str, Any]
 Key = str
 """An id as JSON: the number 1 and the text "1" are different ids."""
 
-TAKEN_WITHIN = 0.5  # seconds from when our words have left the pipe until they must have their effect
+TAKEN_WITHIN = (
+    0.5  # seconds from when our words have left the pipe until they must have their effect
+)
 
 
 @dataclass(frozen=True)

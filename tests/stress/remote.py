@@ -33,7 +33,9 @@ class Remote:
         self._prompt = False  # answers at once, whatever it was told to wait for
         self._number = 0
         self._count = 0  # of notifications
-        self._asked: dict[int, Message | None] = {}  # question → the request that waits for its answer
+        self._asked: dict[
+            int, Message | None
+        ] = {}  # question → the request that waits for its answer
         self._held: dict[str, Message] = {}
         self._listening: dict[str, Message] = {}
         self._subscribed: dict[str, None] = {}
@@ -55,8 +57,9 @@ class Remote:
     def _serve(self) -> None:
         while True:
             self._take_controls()
-            readable, _, _ = select.select([0, self._driver], [], [])
-            if self._driver in readable:
+            driver = self._driver.fileno()
+            readable, _, _ = select.select([0, driver], [], [])
+            if driver in readable:
                 self._read_control()
             if 0 in readable:
                 data = os.read(0, _CHUNK)
@@ -216,6 +219,8 @@ class Remote:
 
     def leave_child(self, request: Message) -> None:
         """Die, once, while a child keeps stdout open."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         if self._is_first(request):
             if os.fork() == 0:
                 self._driver.close()
@@ -241,9 +246,10 @@ class Remote:
         self._raw(json.loads(" ".join(text)).encode())
 
     def _is_first(self, request: Message) -> bool:
-        """Whether no process has been here before with this request."""
+        """Whether no process has been here before with this request, whatever its id is now."""
         try:
-            os.close(os.open(f"once-{json.dumps(request['id'])}", os.O_CREAT | os.O_EXCL))
+            key = json.dumps(request["params"]["_meta"]["key"])
+            os.close(os.open(f"once-{key}", os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             return False
         return True
@@ -294,7 +300,10 @@ class Remote:
 
     def _notify(self, method: str, params: Message) -> None:
         self._count += 1
-        params = {**params, "_meta": {**params.get("_meta", {}), "seq": [self._number, self._count]}}
+        params = {
+            **params,
+            "_meta": {**params.get("_meta", {}), "seq": [self._number, self._count]},
+        }
         self._say({"jsonrpc": "2.0", "method": method, "params": params})
 
     def _say(self, message: Message) -> None:
@@ -308,7 +317,9 @@ class Remote:
             while view and self._writable:
                 view = view[os.write(1, view) :]
         except OSError:
-            self._writable = False  # what waits on stdin is done all the same: the worst that a server can do
+            self._writable = (
+                False  # what waits on stdin is done all the same: the worst that a server can do
+            )
 
 
 def _instructions(request: Message) -> list[str]:
@@ -380,6 +391,8 @@ _CONTROLS: dict[str, Callable[..., None]] = {
 
 
 def main() -> None:
+    if sys.platform == "win32":
+        raise NotImplementedError
     place = sys.argv[1]
     os.chdir(os.path.dirname(place))  # noqa: PTH120 - pathlib takes a third of the time that starting takes
     with socket.socket(socket.AF_UNIX) as driver:

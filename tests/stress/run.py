@@ -7,7 +7,7 @@ breaks a rule is printed as short as it goes; `--story FILE` plays it again.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import multiprocessing as processes
 import sys
 import time
 from collections import Counter
@@ -19,16 +19,14 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 
-from support.host import PACKAGE_PARENT  # noqa: E402
-
 from stress import dice  # noqa: E402
 from stress.invariants import Violation, violations  # noqa: E402
-from stress.play import PATIENCE  # noqa: E402
 from stress.record import Record  # noqa: E402
 from stress.shrink import shrunk  # noqa: E402
 from stress.stage import Stage  # noqa: E402
 from stress.stories import STORIES  # noqa: E402
 from stress.story import Event, Story  # noqa: E402
+from support.host import PACKAGE_PARENT  # noqa: E402
 
 _DRIVER = "driver"  # the name of the rule that the driver itself works
 _SHRINKING = 60.0  # seconds for one story
@@ -72,13 +70,17 @@ def main() -> int:
                 kinds.setdefault(violation.rule, []).append(outcome.job)
                 _say(f"{outcome.job.name} breaks {violation}")
         seconds = time.monotonic() - began
-        _say(", ".join(f"{count} {what}" for what, count in counts.items()) + f" in {seconds:.0f} s")
+        _say(
+            ", ".join(f"{count} {what}" for what, count in counts.items()) + f" in {seconds:.0f} s"
+        )
         if options.shrink:
             for outcome in crew.outcomes(_longest(kinds)):
                 _show_short(outcome)
     for rule, jobs in sorted(kinds.items()):
         names = [job.name for job in jobs]
-        _say(f"{rule}: {len(names)} stories: {' '.join(names[:12])}{' …' if len(names) > 12 else ''}")
+        _say(
+            f"{rule}: {len(names)} stories: {' '.join(names[:12])}{' …' if len(names) > 12 else ''}"
+        )
     return 1 if kinds else 0
 
 
@@ -88,13 +90,21 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="the names of stories")
     parser.add_argument("--episodes", type=int, default=300, help="how many seeds (default: 300)")
     parser.add_argument("--seed", type=int, default=1, help="the first of them (default: 1)")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin none after this time")
+    parser.add_argument(
+        "--seconds", type=float, default=float("inf"), help="begin none after this time"
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--story", type=Path, help="play the story in this file only")
     parser.add_argument("--repeat", type=int, default=1, help="play each so many times")
-    parser.add_argument("--show", action="store_true", help="print the stories, and all that was seen")
-    parser.add_argument("--no-shrink", dest="shrink", action="store_false", help="do not make them shorter")
-    parser.add_argument("--package-root", default=PACKAGE_PARENT, help="the folder that has m2m_ssh_client")
+    parser.add_argument(
+        "--show", action="store_true", help="print the stories, and all that was seen"
+    )
+    parser.add_argument(
+        "--no-shrink", dest="shrink", action="store_false", help="do not make them shorter"
+    )
+    parser.add_argument(
+        "--package-root", default=PACKAGE_PARENT, help="the folder that has m2m_ssh_client"
+    )
     options = parser.parse_args()
     unknown = set(options.names) - set(STORIES)
     if unknown:
@@ -127,11 +137,10 @@ class Crew:
     """Processes that play stories, each on a stage of its own. A context manager."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        context = multiprocessing.get_context("fork")
-        self._jobs: Queue[Job | None] = context.Queue(2 * options.workers)
-        self._outcomes: Queue[Outcome] = context.Queue()
+        self._jobs: Queue[Job | None] = processes.Queue(2 * options.workers)
+        self._outcomes: Queue[Outcome] = processes.Queue()
         self._workers = [
-            context.Process(target=_work, args=(self._jobs, self._outcomes, options))
+            processes.Process(target=_work, args=(self._jobs, self._outcomes, options))
             for _ in range(options.workers)
         ]
 

@@ -38,7 +38,11 @@ def _without_one_part(
     """The events without some of them, if the rule is broken so; from the end, where less depends on them."""
     for end in range(len(events), 0, -size):
         part = events[max(0, end - size) : end]
-        kept = [*events[: max(0, end - size)], *(e for e in part if e.name in PINNED), *events[end:]]
+        kept = [
+            *events[: max(0, end - size)],
+            *(e for e in part if e.name in PINNED),
+            *events[end:],
+        ]
         if len(kept) == len(events) or time.monotonic() > deadline:
             continue
         if breaks(story.told(kept)):
@@ -53,7 +57,11 @@ def _without_options(story: Story, breaks: Callable[[Story], bool], deadline: fl
         while end < len(story.options) and not story.options[end].startswith("--"):
             end += 1
         shorter = Story(
-            story.era, story.options[:at] + story.options[end:], story.events, story.shell, story.may_end
+            story.era,
+            story.options[:at] + story.options[end:],
+            story.events,
+            story.shell,
+            story.may_end,
         )
         if time.monotonic() < deadline and breaks(shorter):
             story = shorter

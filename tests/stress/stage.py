@@ -13,14 +13,13 @@ from pathlib import Path
 from types import TracebackType
 
 from faults.play import BreakableSshd
-from support.fault_proxy import FaultProxy
-from support.host import PACKAGE_PARENT
-from support.sshd import SshdKeys, make_privilege_separation_folder
-
 from stress import remote
 from stress.play import PATIENCE, Play
 from stress.record import Record
 from stress.story import Story
+from support.fault_proxy import FaultProxy
+from support.host import PACKAGE_PARENT
+from support.sshd import SshdKeys, make_privilege_separation_folder
 
 _GONE_WITHIN = 5.0  # seconds from the end of a story to the end of its sessions
 _PRIVATE = ("SSH_AUTH_SOCK", "SSH_ASKPASS")
@@ -90,7 +89,9 @@ class Stage:
 
     def _environment(self) -> Mapping[str, str]:
         own = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
-        folders = {f"XDG_{name}_HOME": str(self._home) for name in ("CACHE", "CONFIG", "DATA", "STATE")}
+        folders = {
+            f"XDG_{name}_HOME": str(self._home) for name in ("CACHE", "CONFIG", "DATA", "STATE")
+        }
         return {**own, "HOME": str(self._home), "PYTHONPATH": self._package, **folders}
 
     def _clear(self) -> None:

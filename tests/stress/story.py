@@ -88,7 +88,9 @@ class Story:
     @property
     def breaks(self) -> bool:
         """Whether requests may be lost in it."""
-        return any(event.is_fault for event in self.events) or bool(_BREAKING & set(self.instructions()))
+        return any(event.is_fault for event in self.events) or bool(
+            _BREAKING & set(self.instructions())
+        )
 
     @property
     def retries(self) -> bool:
@@ -97,7 +99,9 @@ class Story:
 
     def option(self, name: str, default: float) -> float:
         """The value of an option that takes a number."""
-        return float(self.options[self.options.index(name) + 1]) if name in self.options else default
+        return (
+            float(self.options[self.options.index(name) + 1]) if name in self.options else default
+        )
 
     def instructions(self) -> Iterator[str]:
         """What the requests ask the remote server to do, one word each."""
