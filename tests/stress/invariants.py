@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from faults.play import EXIT_WITHIN, SLACK
-from stress.record import Asked, Entry, Message, Record, is_answer, is_request, key_of
+from stress.record import TAKEN_WITHIN, Asked, Entry, Message, Record, is_answer, is_request, key_of
 from stress.remote import SUBSCRIPTION
 from stress.story import LEGACY, MODERN
 
@@ -22,6 +22,8 @@ REPEATABLE = re.compile(
 )
 """The methods of which a second time does no harm."""
 
+_SUBSCRIBING = ("resources/subscribe", "resources/unsubscribe")
+_SETTING = ("logging/setLevel", *_SUBSCRIBING)
 HARMLESS_TOOLS = ("reader", "setter")
 MISSPELT = ("spell", "print")
 """The instructions after which an answer may be unreadable."""
@@ -95,10 +97,14 @@ def _answered_twice(record: Record) -> Iterator[str]:
 def _unanswered(record: Record) -> Iterator[str]:
     if not record.reading and record.story.has("leave"):
         return
+    closed = record.first("closed")
+    over = closed.time + TAKEN_WITHIN if closed is not None else float("inf")
     for request in record.asked.values():
         if request.answers or request.is_cancelled or request.method == "subscriptions/listen":
             continue
-        if record.ended_by_itself is None or record.known_at(request.index) < record.first_fault:
+        known = record.known_at(request.index)
+        # Nobody has to answer what stayed in the pipe.
+        if known <= (over if record.ended_by_itself is None else record.first_fault):
             yield f"{_name(request)} has no answer"
 
 
@@ -145,20 +151,27 @@ def _answered_after_cancel(record: Record) -> Iterator[str]:
                 yield f"{_name(request)}, {late:.2f} s after it was cancelled: {_short(answer.message)}"
 
 
-@_rule("content")
-def _content(record: Record) -> Iterator[str]:
-    """What a process said is what the host gets; what the host said is what a process hears."""
+@_rule("heard-otherwise")
+def _heard_otherwise(record: Record) -> Iterator[str]:
+    """What the host said is what a process hears."""
     for request in record.asked.values():
         for heard in request.heard:
             if heard.message != request.message:
                 yield f"{_name(request)} was heard as {_short(heard.message)}"
-        said = [entry.message for entry in request.answered]
-        if _is_misspelt(request):
+
+
+@_rule("answered-otherwise")
+def _answered_otherwise(record: Record) -> Iterator[str]:
+    """What a process said is what the host gets."""
+    for request in record.asked.values():
+        said = [entry.message.get("result") for entry in request.answered]
+        # The answer to the last word on a state may be that to its repetition.
+        if _is_misspelt(request) or request.method in _SETTING:
             continue
         for answer in request.answers:
             # Of a long answer that was broken off, the beginning has gone on.
             result = answer.message.get("result", {"isError": True})
-            if answer.message not in said and result.get("isError") is not True:
+            if result not in said and result.get("isError") is not True:
                 yield f"{_name(request)} got what was not said: {_short(answer.message)}"
 
 
@@ -401,13 +414,13 @@ def _level(record: Record) -> Iterator[str]:
 @_rule("subscribed")
 def _subscribed(record: Record) -> Iterator[str]:
     """The last process has exactly the host's subscriptions."""
-    words = _words(record, ("resources/subscribe", "resources/unsubscribe"), "uri")
+    words = _words(record, _SUBSCRIBING, "uri")
     if not record.last_process:
         return
     state = {
         m["params"]["uri"]: m["method"]
         for m in record.heard_by(record.last_process)
-        if m.get("method") in ("resources/subscribe", "resources/unsubscribe")
+        if m.get("method") in _SUBSCRIBING
     }
     for uri, requests in words.items():
         wanted = _last_words(requests)
@@ -420,13 +433,12 @@ def _subscribed(record: Record) -> Iterator[str]:
 
 @_rule("restored-twice")
 def _restored_twice(record: Record) -> Iterator[str]:
-    methods = ("resources/subscribe", "resources/unsubscribe")
-    words = _words(record, methods, "uri")
+    words = _words(record, _SUBSCRIBING, "uri")
     for process in record.processes:
         last: dict[str, str] = {}
         for message in record.heard_by(process):
             method = message.get("method", "")
-            if method not in methods:
+            if method not in _SUBSCRIBING:
                 continue
             uri = message["params"]["uri"]
             sure = all(request.succeeded for request in words.get(uri, ()))
@@ -528,7 +540,8 @@ def _exit_status(record: Record) -> Iterator[str]:
     left = record.first("left")
     if left is None or left.note["status"] is None or record.may_end:
         return
-    if left.note["status"] != 0:
+    torn = not record.reading and record.story.has("leave")  # what the host did not read
+    if left.note["status"] not in ((0, 1) if torn else (0,)):
         yield f"status {left.note['status']} at the host's end; {_words_on_stderr(record)}"
 
 
