@@ -459,14 +459,15 @@ def _stale_token(record: Record) -> Iterator[str]:
 @_rule("listening")
 def _listening(record: Record) -> Iterator[str]:
     """The last process has exactly the host's open subscriptions."""
-    if record.story.era != MODERN or not record.last_process:
-        return
     settled = record.first("settled")
+    if record.story.era != MODERN or not record.last_process or settled is None:
+        return
     for request in record.asked.values():
-        if request.method != "subscriptions/listen" or settled is None:
+        if request.method != "subscriptions/listen" or request.is_cancelled:
             continue
-        here = any(e.process == record.last_process for e in request.heard)
-        if not request.is_cancelled and not request.answers and not here:
+        here = any(entry.process == record.last_process for entry in request.heard)
+        is_open = all(answer.time > settled.time for answer in request.answers)
+        if is_open and not here:
             yield f"process {record.last_process} never heard of {_name(request)}"
 
 

@@ -176,10 +176,10 @@ class Play:
         id_ = f"last-{len(self.record.entries)}"
         self._do_ask("resources/read", id_, uri="last")
         self.pump(lambda: self.ended or key_of(id_) not in self._open, deadline - time.monotonic())
-        said = next((e for e in self.record.of("out") if e.message.get("id") == id_), None)
-        if said is None or self.ended or key_of(id_) in self._open:
+        said = [e for e in self.record.of("out") if e.message.get("id") == id_]
+        if not said or self.ended or key_of(id_) in self._open:
             return False
-        self._note("settled", process=said.process)
+        self._note("settled", process=said[-1].process)
         return True
 
     def leave(self) -> None:
