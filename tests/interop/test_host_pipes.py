@@ -118,7 +118,7 @@ class Client:
     def fill(self) -> None:
         """Write what the other end takes in the time that it needs to stop taking."""
         os.set_blocking(self.to, False)
-        line = json.dumps(call("fill", text="x" * 50_000)).encode() + b"\n"
+        line = json.dumps(call("echo", "fill", text="x" * 50_000)).encode() + b"\n"
         rest = line
         while select.select([], [self.to], [], 1.0)[1]:
             with suppress(BlockingIOError):
