@@ -27,7 +27,7 @@ class Carrier(Protocol):
     def grant(self, size: int) -> None:
         """So many of the bytes that were brought have found a place: as many more may come. Never blocks."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write everything to its stdin; OSError if that cannot be."""
 
     def write_now(self, data: bytes) -> bool:

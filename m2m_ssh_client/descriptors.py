@@ -23,7 +23,7 @@ def read(descriptor: int, size: int) -> bytes:
             _wait(descriptor, to_write=False)
 
 
-def write(descriptor: int, data: bytes) -> None:
+def write(descriptor: int, data: bytes | memoryview) -> None:
     """All of it, however long that takes. Raises OSError."""
     rest = memoryview(data)
     while rest:

@@ -26,7 +26,10 @@ READ_SIZE = 256 * 1024
 """The most bytes taken in one read: large enough that long lines need few, small enough to bound a batch."""
 
 _LONG_LINE = 256 * 1024
-"""A line of more bytes than this is written by itself, and no more of it at once."""
+"""A line of more bytes than this is written by itself."""
+
+_PIECE = 64 * 1024
+"""How many bytes are written at once: on a slow link, each is a sign that whoever reads them does so."""
 
 _SHORT = 16 * 1024
 """Bytes up to which it is worth asking whether they can be written at once."""
@@ -207,7 +210,7 @@ class ToThread:
     def __init__(
         self,
         name: str,
-        write: Callable[[bytes], None],
+        write: Callable[[bytes | memoryview], object],
         finish: Callable[[], None] = lambda: None,
         write_now: Callable[[bytes], bool] = lambda _: False,
         write_some: Callable[[bytes], int] | None = None,
@@ -344,8 +347,13 @@ class ToThread:
             self._write_part(b"\n".join([*lines, b""]))
 
     def _write_part(self, data: bytes) -> None:
-        for at in range(0, len(data), _LONG_LINE):
-            self._write(data[at : at + _LONG_LINE])  # no copy, where it is all
+        if len(data) <= _PIECE:
+            self._write(data)
+            self.progress += 1
+            return
+        view = memoryview(data)
+        for at in range(0, len(view), _PIECE):
+            self._write(view[at : at + _PIECE])
             self.progress += 1
 
     def _written(self, size: int) -> None:

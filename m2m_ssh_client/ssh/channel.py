@@ -117,7 +117,7 @@ class ChannelCarrier:
             size, self._granted = self._granted, 0
         self._tell_grant(size)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         rest = memoryview(data)
         while rest:
             self._wait_for_window()

@@ -34,10 +34,10 @@ class Far:
         if self._flood and self.receiver is not None:
             self.receiver.stdout(self._flood)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         assert self.receiver is not None
-        self.raw.append(data)
-        message = json.loads(data)
+        self.raw.append(bytes(data))
+        message = json.loads(bytes(data))
         self.written.append(message)
         for piece in self._answer(message):
             self.receiver.stdout(piece)

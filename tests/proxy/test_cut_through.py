@@ -420,7 +420,7 @@ async def test_a_long_line_behind_others_that_wait_goes_on_whole() -> None:
 async def test_nothing_of_a_line_goes_on_behind_its_end() -> None:
     found = read_opening(line(answer())[:5000])
     assert found is not None
-    written: list[bytes] = []
+    written: list[bytes | memoryview] = []
 
     def write_some(data: bytes) -> int:
         written.append(data)

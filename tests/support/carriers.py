@@ -78,7 +78,7 @@ class PipeCarrier:
                 with self._granted:
                     self._granted.wait_for(lambda: self._window > 0 or self.closed.is_set())
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(self._stdin_write, rest) :]
