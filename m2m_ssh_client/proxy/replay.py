@@ -174,12 +174,12 @@ class Replay:
         done = [id_ for id_ in self._waiting if self._subject_of(id_) not in self._state]
         return lines, done
 
-    def answered(self, message: Message) -> list[Id]:
-        """Take the answer to a replayed request. The host's requests that it answers too."""
-        subject = None if message.id is None else self._asked.pop(message.id)
+    def answered(self, id_: Id) -> list[Id]:
+        """Note that a replayed request has its answer. The host's requests that it answers too."""
+        subject = self._asked.pop(id_)
         if subject is None:
             return []
-        return [id_ for id_ in self._waiting if self._subject_of(id_) == subject]
+        return [each for each in self._waiting if self._subject_of(each) == subject]
 
     def announcements(self) -> list[bytes]:
         """What the host is to know of the change, as far as the server it knows may say such things."""

@@ -432,12 +432,18 @@ class Session:
         frames, broken = salvage(line, why, self._is_awaited)
         for frame in frames:
             self._take_from_remote(frame, output)
+        text = f"The remote server's answer is not valid JSON-RPC and was dropped: {why}"
         for id_ in broken:
             # Whoever waits for it would wait for ever.
-            asked = self._open_requests.answered_by(id_)
-            if asked is not None:
-                text = f"The remote server's answer is not valid JSON-RPC and was dropped: {why}"
+            for asked in self._waiting_for(id_):
                 self._answer_error(asked, text, output)
+
+    def _waiting_for(self, id_: Id) -> list[Id]:
+        """Return the open requests that an answer under this id is for: one, or what the replay answers."""
+        if self._replay.asked(id_):
+            return [each for each in self._replay.answered(id_) if each in self._open_requests]
+        asked = self._open_requests.answered_by(id_)
+        return [] if asked is None else [asked]
 
     def _is_awaited(self, id_: Id) -> bool:
         return self._replay.asked(id_) or self._open_requests.answered_by(id_) is not None
@@ -489,11 +495,10 @@ class Session:
 
     def _take_replayed(self, message: Message, output: Output) -> None:
         """Take an answer that is not the host's own; it may answer what the host asked before."""
-        if not self._replay.is_opener(message):
-            for id_ in self._replay.answered(message):
-                if id_ in self._open_requests:
-                    self._close(id_, refused=bool(message.error))
-                    output.to_host.append(answer_line(id_, message))
+        if message.id is not None and not self._replay.is_opener(message):
+            for id_ in self._waiting_for(message.id):
+                self._close(id_, refused=bool(message.error))
+                output.to_host.append(answer_line(id_, message))
             return
         if self._replay.refuses(message):
             self.refused_replay = (

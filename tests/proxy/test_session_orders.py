@@ -184,6 +184,17 @@ def test_a_fresh_servers_refusal_is_the_answer_to_what_waited() -> None:
     assert restored(reconnect(session)) == [("logging/setLevel", "info")]
 
 
+def test_a_broken_answer_to_the_replay_is_an_error_for_what_waited() -> None:
+    session = legacy_session()
+    session.from_host([set_level(1, "info")], 0)
+    session.lost("gone", [], 1)
+    (own,) = [value["id"] for value in decoded(reconnect(session).to_remote) if "id" in value]
+    (reply,) = decoded(session.from_remote([answer(own, {"x": "y"})[:-3]]).to_host)
+    assert reply["id"] == 1
+    assert "not valid JSON-RPC" in reply["error"]["message"]
+    assert session.pending == 0
+
+
 def test_what_the_server_refused_is_not_restored() -> None:
     session = legacy_session()
     session.from_host([set_level(1, "info"), set_level(2, "bad"), set_level(3, "worse")], 0)
