@@ -25,7 +25,6 @@ import anyio
 
 from m2m_ssh_client.bridge import Bridge
 from m2m_ssh_client.errors import (
-    NotMCPError,
     RemoteExitError,
     SilentConnectionError,
     SSHClientError,
@@ -33,10 +32,10 @@ from m2m_ssh_client.errors import (
     unexpected,
 )
 from m2m_ssh_client.proxy.cut_through import CutThrough, LongLines
+from m2m_ssh_client.proxy.first_answer import FirstAnswer
 from m2m_ssh_client.proxy.opening import Opening
 from m2m_ssh_client.proxy.recovery import Recovery
 from m2m_ssh_client.proxy.session import Output, Session, State
-from m2m_ssh_client.proxy.shell import shell_complains, shell_error, silence_warning
 from m2m_ssh_client.proxy.stdio import HostStreams
 from m2m_ssh_client.text import shortened, shown
 from m2m_ssh_client.threads import Lines, ToThread
@@ -58,7 +57,6 @@ _SIGNAL_TIME = 0.4  # left for SIGTERM and SIGKILL then
 # How long a proxy that could not connect stays to say so: a host of both eras sends `server/discover`, and
 # `initialize` after the error; a person is told by the answer to the last request, not by a closed pipe.
 _LINGER_TIME = 4.0
-_GUARD_POLL = 0.2
 _LATE_VERDICT_TIME = 0.5  # a connection attempt has the same time limit, and better words for it
 _SHORT_PAUSE = 0.3  # between attempts while a request waits for one of them
 _COMMAND_NOT_FOUND = 127
@@ -110,7 +108,9 @@ class Proxy:
         # The host sent something while there is no connection.
         self._asked = anyio.Event()
         self._trouble = ""
-        self._patience = settings.answer_timeout
+        self._first_answer = FirstAnswer(
+            self._session, settings.answer_timeout, may_be_shell=settings.may_be_shell
+        )
 
     async def run(self) -> SSHClientError | None:
         """Relay until one side ends: what failed, or None if it was the host's end.
@@ -245,50 +245,28 @@ class Proxy:
     async def _relay(self, bridge: Bridge, recovery: Recovery) -> SSHClientError | None:
         """Carry what the remote sends, until one side ends. The reason, if it was not the host's end."""
         ended = anyio.Event()
-        verdict = _Verdict()
+        judged = anyio.Event()
+        verdict: SSHClientError | None = None
+
+        async def judge() -> None:
+            nonlocal verdict
+            verdict = await self._first_answer.judge(lambda: bridge.stderr_tail)
+            if verdict is not None:
+                judged.set()
+
         async with anyio.create_task_group() as tasks:
             self._step(self._session.connected)
             self._changed()
             tasks.start_soon(self._carry_from_remote, bridge, recovery, ended)
-            tasks.start_soon(self._watch_opening, bridge, verdict)
-            await _first_of(ended, verdict.spoken, self._stopping)
+            tasks.start_soon(judge)
+            await _first_of(ended, judged, self._stopping)
             if not ended.is_set():
                 deadline = min(self._stop_deadline, anyio.current_time() + _SHUTDOWN_TIME)
                 await bridge.shut_down(ended, deadline)
             tasks.cancel_scope.cancel()
         if self._stopping.is_set():
             return None
-        return verdict.failure or self._with_last_words(await bridge.ending(), bridge)
-
-    async def _watch_opening(self, bridge: Bridge, verdict: _Verdict) -> None:
-        """Judge a far side that has not shown yet that it is an MCP server fit to go on with."""
-        asked_at = float("inf")
-        told = False
-        while self._session.state in (State.GUARDED, State.REPLAYING):
-            now = anyio.current_time()
-            replaying = self._session.state is State.REPLAYING
-            if asked_at > now and (replaying or self._session.pending):
-                asked_at = now
-            late = now > asked_at + self._patience
-            printed = late and bool(self._session.noise.last)
-            if self._session.refused_replay:
-                verdict.speak(
-                    NotMCPError(self._session.refused_replay, "Start the host's session anew.")
-                )
-            elif self._settings.may_be_shell and (printed or shell_complains(bridge.stderr_tail)):
-                verdict.speak(shell_error())
-            elif late and replaying:
-                verdict.speak(
-                    SilentConnectionError("The remote server does not answer after the reconnect")
-                )
-            elif late and not told:
-                # Silence is no shell: a server may take its time, and its host decides for how long.
-                told = True
-                logger.warning("%s", silence_warning(self._patience))
-            await anyio.sleep(_GUARD_POLL)
-        if self._session.process_answered and asked_at <= anyio.current_time():
-            # What started slowly once will do so again.
-            self._patience = max(self._patience, 2 * (anyio.current_time() - asked_at))
+        return verdict or self._with_last_words(await bridge.ending(), bridge)
 
     # The back pressure of a direction stops the source of that direction and nothing else: whoever waits here for room
     # is not read from meanwhile, and what one side does not read must not keep the other side from being read.
@@ -479,18 +457,6 @@ class Proxy:
         if bridge.stderr_tail:
             message += "; its stderr: " + " | ".join(map(shortened, bridge.stderr_tail))
         return RemoteExitError(message, reason.hint, reason.status)
-
-
-class _Verdict:
-    """A reason to end a connection that is open."""
-
-    def __init__(self) -> None:
-        self.failure: SSHClientError | None = None
-        self.spoken = anyio.Event()
-
-    def speak(self, failure: SSHClientError) -> None:
-        self.failure = self.failure or failure
-        self.spoken.set()
 
 
 async def _first_of(*events: anyio.Event) -> None:

@@ -13,13 +13,6 @@ def shell_complains(stderr: list[str]) -> bool:
     )
 
 
-def silence_warning(seconds: float) -> str:
-    return (
-        f"no answer of the remote server within {seconds:g} s; still waiting. If it is a login shell, pass the "
-        "command that starts the MCP server after `--`"
-    )
-
-
 def shell_error() -> NotMCPError:
     return NotMCPError(
         "The far side does not answer as an MCP server: it looks like a login shell",

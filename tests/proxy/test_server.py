@@ -23,7 +23,7 @@ from m2m_ssh_client.errors import (
     SSHClientError,
     UnreachableError,
 )
-from m2m_ssh_client.proxy import recovery, server
+from m2m_ssh_client.proxy import first_answer, recovery, server
 from m2m_ssh_client.proxy.server import Proxy, Settings
 from m2m_ssh_client.proxy.session import State
 from m2m_ssh_client.proxy.stdio import HostStreams
@@ -302,7 +302,7 @@ async def test_a_shell_that_greets_and_does_not_answer_is_given_up_in_time() -> 
 async def test_silence_is_no_shell_and_a_slow_server_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(server, "_GUARD_POLL", 0.02)
+    monkeypatch.setattr(first_answer, "_POLL", 0.02)
     async with running(may_be_shell=True, answer_timeout=0.05) as case:
         await case.say(INITIALIZE)
         await case.remote_heard()
@@ -312,10 +312,30 @@ async def test_silence_is_no_shell_and_a_slow_server_is_waited_for(
         assert await case.hear() == [ANSWER]
 
 
+async def test_a_server_that_started_slowly_may_do_so_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(first_answer, "_POLL", 0.02)
+    async with running(carriers=2, reconnect=True, answer_timeout=0.05) as case:
+        case.carrier.reason = ConnectionLostError("lost")
+        await case.say(INITIALIZE)
+        await case.remote_heard()
+        await anyio.sleep(0.5)  # as long as it takes to start
+        case.carrier.say(HELLO % b"0" + b"\n")
+        await case.hear()
+        await anyio.sleep(0.1)  # the wait for it is over, too
+        await die(case)
+        case.carrier = case.carriers[1]
+        await case.remote_heard()
+        with pytest.raises(TimeoutError):
+            await ended(case, 0.3)
+        assert not case.carrier.closed.is_set()
+
+
 async def test_a_host_that_has_not_asked_yet_has_all_the_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server, "_GUARD_POLL", 0.02)
+    monkeypatch.setattr(first_answer, "_POLL", 0.02)
     async with running(may_be_shell=True, answer_timeout=0.05) as case:
         with pytest.raises(TimeoutError):
             await ended(case, 0.4)
