@@ -199,10 +199,10 @@ def test_afterwards_everything_is_as_before(stderr: io.StringIO) -> None:
 
 def test_what_was_logged_last_is_written_before_the_end(stderr: io.StringIO) -> None:
     with configured(stderr, None):
-        for number in range(2000):
+        for number in range(500):
             ours.warning("number %d", number)
     numbers = re.findall(r"number (\d+)$", stderr.getvalue(), re.MULTILINE)
-    assert numbers == [str(number) for number in range(2000)]
+    assert numbers == [str(number) for number in range(500)]
 
 
 def test_a_passphrase_among_the_parameters_is_left_out(stderr: io.StringIO) -> None:
