@@ -250,14 +250,13 @@ def _notification_lost(record: Record) -> Iterator[str]:
 
 @_rule("listen-after-cancel")
 def _listen_after_cancel(record: Record) -> Iterator[str]:
+    """The program itself says nothing any more to who does not listen; a process may not have heard of it yet."""
     for entry in record.of("got"):
         id_ = entry.message.get("params", {}).get("_meta", {}).get(SUBSCRIPTION)
         request = record.asked.get(key_of(id_))
-        if request is None or not request.is_cancelled or not record.reading:
+        if request is None or not record.reading or entry.time <= request.cancel_known:
             continue
-        said = [e for e in record.of("out") if e.message == entry.message]
-        since = said[0].time if said else entry.time
-        if since > request.cancel_known:
+        if not any(said.message == entry.message for said in record.of("out")):
             yield f"for {_name(request)}: {_short(entry.message)}"
 
 
@@ -312,9 +311,11 @@ def _untrue(record: Record) -> Iterator[str]:
 
 @_rule("cancelled-resent")
 def _cancelled_resent(record: Record) -> Iterator[str]:
+    """What was called back is for no later process; the present one may have been on its way to it."""
+    born = {entry.process: entry.time for entry in record.of("born")}
     for request in record.asked.values():
         for heard in request.heard:
-            if heard.time > request.cancel_known:
+            if born.get(heard.process, 0.0) > request.cancel_known:
                 late = heard.time - request.cancelled
                 yield f"{_name(request)} by process {heard.process}, {late:.2f} s after its cancellation"
 

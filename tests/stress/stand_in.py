@@ -194,7 +194,7 @@ class StandIn:
         if self._flaw == "listen-after-cancel":
             meta = {_SUBSCRIPTION: json.loads(key), "seq": [9, 9]}
             params = {"_meta": meta}
-            time.sleep(0.1)
+            time.sleep(1.1)
             method = "notifications/tools/list_changed"
             self._to_host({"jsonrpc": "2.0", "method": method, "params": params})
 

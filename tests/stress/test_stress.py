@@ -43,7 +43,7 @@ CALLED_BACK = """
     cancel id=1
     ask method="ping" id=2
     wait
-    sleep ms=600
+    sleep ms=1100
     kill
     wait_born count=2
 """
@@ -80,7 +80,7 @@ A_LISTEN_IS_CALLED_BACK = """
     ask method="subscriptions/listen" id=1
     wait_heard id=1
     cancel id=1
-    sleep ms=700
+    sleep ms=1200
 """
 A_QUESTION = """
     legacy
