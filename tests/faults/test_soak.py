@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-import re
-from pathlib import Path
 
 import pytest
 from faults.conftest import StartPlay
 from faults.play import Play
+from support.usage import descriptors, memory, threads
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.interop
@@ -19,21 +18,6 @@ WINDOW = 50  # calls in flight at most
 SEED = 20261128
 
 MOST_GROWTH = 24 << 10  # KiB; twenty dead connections that were kept would need more
-
-
-def memory(pid: int) -> int:
-    """In KiB, what is resident."""
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    assert found
-    return int(found[1])
-
-
-def threads(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/task").iterdir()))
-
-
-def descriptors(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def test_two_thousand_calls_with_twenty_cuts_are_all_answered(play: StartPlay) -> None:

@@ -13,6 +13,7 @@ from stress.story import LEGACY, MODERN, Event, Story
 _LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 _QUESTIONS = ("sampling/createMessage", "elicitation/create", "roots/list", "ping")
 _MOST_DEATHS = 3  # of remote processes, in a minute: more, and the program gives up rightly
+_MOST_LISTENING = 4
 _BIG = (70_000, 300_000, 3_000_000)
 _NOISE = (
     "a line\n",
@@ -58,11 +59,32 @@ def story(seed: int) -> Story:
     return _Dice(Random(seed)).story()  # noqa: S311 - only to be the same each time
 
 
+class Rounds:
+    """What happens in a session that goes on for long, in rounds."""
+
+    def __init__(self, seed: int, era: str) -> None:
+        self._dice = _Dice(Random(seed))  # noqa: S311 - as above
+        self._dice.begin_rounds(era)
+        self._listening: list[object] = []
+
+    def next(self) -> list[Event]:
+        """The next round. A host does not listen more and more."""
+        ended = self._listening[:-_MOST_LISTENING]
+        events = [Event("cancel", {"id": id_}) for id_ in ended] + self._dice.some(12)
+        self._listening = self._listening[-_MOST_LISTENING:] + [
+            event.args["id"]
+            for event in events
+            if event.args.get("method") == "subscriptions/listen"
+        ]
+        return events
+
+
 class _Dice:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._era = random.choice((LEGACY, LEGACY, MODERN))
-        self._ids: list[object] = []
+        self._count = 0  # of requests
+        self._ids: list[object] = []  # of the last of them
         self._subscribed: set[str] = set()
         self._level = ""
         self._deaths = 0
@@ -73,13 +95,20 @@ class _Dice:
     def story(self) -> Story:
         options = self._options()
         length = self._random.randint(2, 14)
-        events = [*self._beginning()]
-        for _ in range(length):
-            events += self._one()
+        events = [*self._beginning(), *self.some(length)]
         if self._chance(0.08):
             events.append(Event("leave"))
         story = Story(self._era, tuple(options), tuple(events), self._shell)
         return replace(story, may_end="--no-reconnect" in options and story.breaks)
+
+    def begin_rounds(self, era: str) -> None:
+        self._era = era
+        self._keepalive = True
+        self._deaths = _MOST_DEATHS
+        self._odd = False
+
+    def some(self, count: int) -> list[Event]:
+        return [event for _ in range(count) for event in self._one()]
 
     def _options(self) -> list[str]:
         options: list[str] = []
@@ -126,7 +155,8 @@ class _Dice:
 
     def _ask(self, method: str = "") -> list[Event]:
         method = method or self._pick(_METHODS[self._era])
-        id_: object = len(self._ids) + 1
+        self._count += 1
+        id_: object = self._count
         if self._chance(0.4):
             id_ = f"id-{id_}"
         args: dict[str, Any] = {"method": method, "id": id_}
@@ -148,7 +178,7 @@ class _Dice:
         if method != "subscriptions/listen":
             do = self._instructions(method)
             args |= {"do": do} if do else {}
-        self._ids.append(id_)
+        self._ids = [*self._ids[-15:], id_]
         return [Event("ask", args)]
 
     def _uri(self, method: str) -> str:

@@ -12,8 +12,19 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from faults.play import EXIT_WITHIN, SLACK
-from stress.record import TAKEN_WITHIN, Asked, Entry, Message, Record, is_answer, is_request, key_of
-from stress.remote import SUBSCRIPTION
+from stress.record import (
+    SETTING,
+    SUBSCRIBING,
+    SUBSCRIPTION,
+    TAKEN_WITHIN,
+    Asked,
+    Entry,
+    Message,
+    Record,
+    is_answer,
+    is_request,
+    key_of,
+)
 from stress.story import LEGACY, MODERN
 
 REPEATABLE = re.compile(
@@ -22,14 +33,12 @@ REPEATABLE = re.compile(
 )
 """The methods of which a second time does no harm."""
 
-_SUBSCRIBING = ("resources/subscribe", "resources/unsubscribe")
-_SETTING = ("logging/setLevel", *_SUBSCRIBING)
 HARMLESS_TOOLS = ("reader", "setter")
 MISSPELT = ("spell", "print")
 """The instructions after which an answer may be unreadable."""
 
 _NOT_SENT = re.compile(r"(was not|before it was) sent")
-_MAY_HAVE_RUN = re.compile("may (or may not )?have run")
+_MAY_HAVE_RUN = re.compile("may (or may not )?have run|was open both times")
 
 
 class Violation(NamedTuple):
@@ -104,7 +113,7 @@ def _unanswered(record: Record) -> Iterator[str]:
             continue
         known = record.known_at(request.index)
         # Nobody has to answer what stayed in the pipe.
-        if known <= (over if record.ended_by_itself is None else record.first_fault):
+        if known <= (record.first_fault if record.may_end else over):
             yield f"{_name(request)} has no answer"
 
 
@@ -135,7 +144,7 @@ def _listen_ended(record: Record) -> Iterator[str]:
             continue
         closed = record.first("closed")
         before = closed is None or request.answers[0].time < closed.time
-        if before and not request.answered and record.ended_by_itself is None:
+        if before and not request.answered and not record.may_end:
             yield f"{_name(request)} was ended by the program: {_short(request.answers[0].message)}"
 
 
@@ -166,7 +175,7 @@ def _answered_otherwise(record: Record) -> Iterator[str]:
     for request in record.asked.values():
         said = [entry.message.get("result") for entry in request.answered]
         # The answer to the last word on a state may be that to its repetition.
-        if _is_misspelt(request) or request.method in _SETTING:
+        if _is_misspelt(request) or request.method in SETTING:
             continue
         for answer in request.answers:
             # Of a long answer that was broken off, the beginning has gone on.
@@ -415,13 +424,13 @@ def _level(record: Record) -> Iterator[str]:
 @_rule("subscribed")
 def _subscribed(record: Record) -> Iterator[str]:
     """The last process has exactly the host's subscriptions."""
-    words = _words(record, _SUBSCRIBING, "uri")
+    words = _words(record, SUBSCRIBING, "uri")
     if not record.last_process:
         return
     state = {
         m["params"]["uri"]: m["method"]
         for m in record.heard_by(record.last_process)
-        if m.get("method") in _SUBSCRIBING
+        if m.get("method") in SUBSCRIBING
     }
     for uri, requests in words.items():
         wanted = _last_words(requests)
@@ -434,12 +443,12 @@ def _subscribed(record: Record) -> Iterator[str]:
 
 @_rule("restored-twice")
 def _restored_twice(record: Record) -> Iterator[str]:
-    words = _words(record, _SUBSCRIBING, "uri")
+    words = _words(record, SUBSCRIBING, "uri")
     for process in record.processes:
         last: dict[str, str] = {}
         for message in record.heard_by(process):
             method = message.get("method", "")
-            if method not in _SUBSCRIBING:
+            if method not in SUBSCRIBING:
                 continue
             uri = message["params"]["uri"]
             sure = all(request.succeeded for request in words.get(uri, ()))
@@ -533,7 +542,7 @@ def _ended(record: Record) -> Iterator[str]:
 @_rule("late-exit")
 def _late_exit(record: Record) -> Iterator[str]:
     left = record.first("left")
-    if left is None or left.note["status"] is None:
+    if left is not None and left.note["status"] is None:
         yield f"still there {EXIT_WITHIN + SLACK:g} s after the host's end"
 
 

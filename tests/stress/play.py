@@ -15,14 +15,14 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from faults.play import EXIT_WITHIN, SLACK, kill
 from stress.record import Entry, Message, Record, is_answer, is_request, key_of
-from stress.story import LEGACY, MODERN, Story
+from stress.story import LEGACY, MODERN, Event, Story
 from support.fault_proxy import TO_CLIENT, TO_SERVER, FaultProxy
 from support.host import LEGACY_VERSION, modern_meta
 
@@ -73,6 +73,7 @@ class Play:
         self._patience = patience
         self._selector = selectors.DefaultSelector()
         self._processes: list[Process] = []
+        self._born = 0
         self._fates: list[Message] = []
         self._prompt = False
         self._open: dict[str, Message] = {}  # requests that were not answered yet
@@ -129,15 +130,15 @@ class Play:
 
     def run(self) -> Record:
         """All of it, up to the end of the program."""
-        self.play()
+        self.play(self.story.events)
         if not self.ended and not self.story.has("leave"):
             self.settle()
         self.leave()
         return self.record
 
-    def play(self) -> None:
-        """The events, for as long as the program lives."""
-        for event in self.story.events:
+    def play(self, events: Iterable[Event]) -> None:
+        """What happens, for as long as the program lives."""
+        for event in events:
             self.pump(lambda: False, 0)
             if self.ended:
                 break
@@ -149,6 +150,7 @@ class Play:
     def settle(self) -> None:
         """End all faults, and let everybody say what they still have to say; then the session must be of use."""
         if self._network is not None:
+            self._network.forget()
             self._network.thaw()
             self._network.delay(0)
             self._network.trickle(0)
@@ -173,7 +175,7 @@ class Play:
 
     def _is_of_use(self, deadline: float) -> bool:
         """Whether a process answers. What belongs to its state has gone out before it does."""
-        id_ = f"last-{len(self.record.entries)}"
+        id_ = f"last-{self._born}-{len(self.record.entries)}-{time.monotonic():.3f}"
         self._do_ask("resources/read", id_, uri="last")
         self.pump(lambda: self.ended or key_of(id_) not in self._open, deadline - time.monotonic())
         said = [e for e in self.record.of("out") if e.message.get("id") == id_]
@@ -181,6 +183,17 @@ class Play:
             return False
         self._note("settled", process=said[-1].process)
         return True
+
+    def go_on(self, events: Sequence[Event]) -> None:
+        """After `settle`, with a record that has only what is needed yet."""
+        self._open = {key: self._open[key] for key in self._open.keys() & self.record.lasting}
+        self._endless &= self._open.keys()
+        self.record = self.record.rest(self.story.told(events))
+        self._prompt = False
+        for process in self._processes:
+            process.told(do="prompt", on=False)
+        self._processes = [process for process in self._processes if not process.gone]
+        self.play(events)
 
     def leave(self) -> None:
         """The host closes stdin, and the program ends."""
@@ -322,7 +335,8 @@ class Play:
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
-        process = Process(len(self._processes) + 1, connection)
+        self._born += 1
+        process = Process(self._born, connection)
         self._processes.append(process)
         self._on(connection, lambda: self._hear(process))
 

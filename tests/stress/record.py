@@ -15,6 +15,11 @@ Message = dict[str, Any]
 Key = str
 """An id as JSON: the number 1 and the text "1" are different ids."""
 
+SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
+SUBSCRIBING = ("resources/subscribe", "resources/unsubscribe")
+SETTING = ("logging/setLevel", *SUBSCRIBING)
+"""The methods that change the state of a session of the older era."""
+
 TAKEN_WITHIN = (
     0.5  # seconds from when our words have left the pipe until they must have their effect
 )
@@ -87,6 +92,17 @@ def key_of(id_: object) -> Key:
     return json.dumps(id_)
 
 
+def _about(message: Message) -> object:
+    """The id of the request that a message is, answers, cancels or acknowledges; None if it is another."""
+    params = message.get("params", {})
+    method = message.get("method")
+    if method == "notifications/cancelled":
+        return params.get("requestId")
+    if method == "notifications/subscriptions/acknowledged":
+        return params.get("_meta", {}).get(SUBSCRIPTION)
+    return message.get("id")
+
+
 def is_request(message: Message) -> bool:
     return "method" in message and "id" in message
 
@@ -118,6 +134,57 @@ class Record:
 
     def first(self, kind: str) -> Entry | None:
         return next(self.of(kind), None)
+
+    @cached_property
+    def lasting(self) -> set[Key]:
+        """The requests that matter when the session goes on."""
+        return {key for key, request in self.asked.items() if self._lasts(request)}
+
+    def rest(self, story: Story) -> Record:
+        """What must be known when the session goes on with this story: its state, and how that came about."""
+        rest = Record(story)
+        last = self.last_process
+        for entry in self.entries:
+            about = _about(entry.message)
+            if about is not None:
+                keep = key_of(about) in self.lasting and (
+                    entry.kind != "in" or entry.process == last
+                )
+                # A repetition by the program itself has an id of its own.
+                keep |= (
+                    entry.kind == "in"
+                    and entry.process == last
+                    and self._is_of_state(entry.message)
+                )
+            else:
+                told = entry.message.get("method") == "notifications/initialized"
+                keep = entry.process == last != 0 and (told or entry.kind == "born")
+            if keep:
+                rest.add(entry)
+        return rest
+
+    def _is_of_state(self, message: Message) -> bool:
+        """Whether the program itself restores a state with this request."""
+        restores = message.get("method") in (*SETTING, "initialize")
+        return restores and key_of(message["id"]) not in self.asked
+
+    def _lasts(self, request: Asked) -> bool:
+        if request.method == "subscriptions/listen":
+            return not request.answers and not request.is_cancelled
+        if request.method not in SETTING:
+            return request.key == '"hello"'
+        born = next((e for e in self.of("born") if e.process == self.last_process), None)
+        if born is not None and request.time > born.time:
+            return True
+        if any(entry.process == self.last_process for entry in request.heard):
+            return True
+        # Of the level as of each resource, the last word.
+        return not any(
+            other.method in SETTING
+            and other.index > request.index
+            and other.params.get("uri") == request.params.get("uri")
+            for other in self.asked.values()
+        )
 
     @cached_property
     def asked(self) -> dict[Key, Asked]:

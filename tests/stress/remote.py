@@ -55,12 +55,13 @@ class Remote:
         self._serve()
 
     def _serve(self) -> None:
+        self._take_controls()
         while True:
-            self._take_controls()
             driver = self._driver.fileno()
             readable, _, _ = select.select([0, driver], [], [])
-            if driver in readable:
+            if driver in readable:  # first: the driver may have said it before the client did
                 self._read_control()
+                self._take_controls()
             if 0 in readable:
                 data = os.read(0, _CHUNK)
                 if not data:
@@ -98,9 +99,11 @@ class Remote:
             if request is not None:
                 self._respond(request)
 
-    def be_prompt(self) -> None:
-        """Answer all that waits, and from now on at once."""
-        self._prompt = True
+    def be_prompt(self, on: bool = True) -> None:
+        """Answer all that waits, and from now on at once; or not any more."""
+        self._prompt = on
+        if not on:
+            return
         self.release()
         for question in list(self._asked):
             self._answered(question)

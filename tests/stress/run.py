@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing as processes
+import os
 import sys
 import time
 from collections import Counter
@@ -23,9 +24,11 @@ from stress import dice  # noqa: E402
 from stress.invariants import Violation, violations  # noqa: E402
 from stress.record import Record  # noqa: E402
 from stress.shrink import shrunk  # noqa: E402
+from stress.soak import soak  # noqa: E402
 from stress.stage import Stage  # noqa: E402
 from stress.stories import STORIES  # noqa: E402
-from stress.story import Event, Story  # noqa: E402
+from stress.story import LEGACY, MODERN, Event, Story  # noqa: E402
+from support import programs  # noqa: E402
 from support.host import PACKAGE_PARENT  # noqa: E402
 
 _DRIVER = "driver"  # the name of the rule that the driver itself works
@@ -60,6 +63,11 @@ def main() -> int:
     if options.list:
         _say("\n".join(STORIES))
         return 0
+    if programs.find("sshd") is None:
+        _say("Nothing was played: sshd is not installed")
+        return 1 if "CI" in os.environ else 0
+    if options.soak:
+        return _soak(options)
     began = time.monotonic()
     counts: Counter[str] = Counter()
     kinds: dict[str, list[Job]] = {}
@@ -101,6 +109,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--no-shrink", dest="shrink", action="store_false", help="do not make them shorter"
+    )
+    parser.add_argument(
+        "--soak", type=float, metavar="SECONDS", help="one program of each era, for so long"
     )
     parser.add_argument(
         "--package-root", default=PACKAGE_PARENT, help="the folder that has m2m_ssh_client"
@@ -200,6 +211,31 @@ def _shortened(stage: Stage, job: Job) -> Outcome:
 
     story = shrunk(job.story, breaks, _SHRINKING) if breaks(job.story) else job.story
     return Outcome(job, story, seen, Counter())
+
+
+def _soak(options: argparse.Namespace) -> int:
+    """One program of each era at a time."""
+    outcomes: Queue[list[str]] = processes.Queue()
+    soaks = [
+        processes.Process(target=_soak_one, args=(era, options, outcomes))
+        for era in (LEGACY, MODERN)
+    ]
+    for each in soaks:
+        each.start()
+    broken = [problem for _ in soaks for problem in outcomes.get()]
+    for each in soaks:
+        each.join()
+    for problem in broken:
+        _say(problem)
+    return 1 if broken else 0
+
+
+def _soak_one(era: str, options: argparse.Namespace, outcomes: Queue[list[str]]) -> None:
+    try:
+        with Stage(options.package_root) as stage:
+            outcomes.put(soak(stage, era, options.seed, options.soak, _say))
+    except (AssertionError, OSError) as exc:
+        outcomes.put([f"{era}: {exc!r}"])
 
 
 def _counts(record: Record) -> Counter[str]:

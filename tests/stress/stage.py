@@ -58,6 +58,10 @@ class Stage:
     ) -> None:
         self._stack.close()
 
+    @property
+    def port(self) -> int:
+        return self._sshd.port
+
     def play(self, story: Story, *, patience: float = PATIENCE) -> Record:
         with FaultProxy(self._sshd.port) as network:
             play = self.begin(story, network, patience)

@@ -249,6 +249,12 @@ _TEXTS = {
         ask method="logging/setLevel" id=2 level="debug"
         ask method="resources/subscribe" id=3 uri="u"
     """,
+    "a-level-is-restored-and-the-answer-is-broken": """
+        legacy
+        hello
+        ask method="logging/setLevel" id=1 level="alert" do=["spell cut-off"]
+        remote do="die" status=1
+    """,
     "a-discover-with-a-progress-token": """
         modern
         ask method="server/discover" id="hello" token="t"

@@ -126,7 +126,7 @@ BREAKING = {
     "answered-twice": A_CALL,
     "unanswered": A_CALL,
     "stuck": A_CALL,
-    "useless": A_LOST_READ,
+    "useless": A_LOST_READ.replace("wait_born count=2", ""),
     "listen-ended": LISTENING,
     "answered-after-cancel": CALLED_BACK_AND_ANSWERED,
     "heard-otherwise": A_CALL.replace("id=1", "id=1 size=10"),

@@ -196,6 +196,10 @@ class FaultProxy:
         self._call(lambda: self._hooks.append((reached, action, done)))
         return done
 
+    def forget(self) -> None:
+        """Wait for nothing of `when` any more."""
+        self._call(self._hooks.clear)
+
     def wait_for_connection(self, count: int, timeout: float = _PATIENCE) -> None:
         """Until so many connections were accepted, since the beginning."""
         with self._accepted:

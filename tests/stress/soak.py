@@ -1,0 +1,86 @@
+"""One program under rounds of events for as long as wanted: what it uses must not grow."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from stress.dice import Rounds
+from stress.invariants import violations
+from stress.stage import Stage
+from stress.story import Event, Story
+from support.fault_proxy import FaultProxy
+from support.usage import descriptors, memory, threads
+
+OPTIONS = (
+    "--retry-tool-calls",
+    "--hold-timeout",
+    "2",
+    "--keepalive",
+    "0.4",
+    "--keepalive-count",
+    "2",
+)
+
+_WARM_UP = 0.2  # of the time: what is made once is there then
+_MOST_GROWTH = 12 << 10  # KiB: what the allocator keeps of the longest messages varies as much
+_TELL_EACH = 60.0  # seconds
+
+
+class Sample(NamedTuple):
+    memory: int  # KiB
+    threads: int
+    descriptors: int
+
+    def __str__(self) -> str:
+        return f"{self.memory} KiB, {self.threads} threads, {self.descriptors} descriptors"
+
+
+def soak(
+    stage: Stage, era: str, seed: int, seconds: float, say: Callable[[str], object]
+) -> list[str]:
+    """What broke, in words."""
+    with FaultProxy(stage.port) as network, stage.begin(Story(era, OPTIONS, ()), network) as play:
+        rounds = Rounds(seed, era)
+        samples: list[Sample] = []
+        broken: list[str] = []
+        began = told = time.monotonic()
+        play.play([Event("hello")])
+        play.settle()
+        while time.monotonic() < began + seconds and not play.ended:
+            events = rounds.next()
+            play.go_on(events)
+            play.settle()
+            found = violations(play.record)
+            if found:
+                story = "\n".join(map(str, events))
+                broken.append(f"round {len(samples)} of seed {seed}: {found[0]}\n{story}")
+            if play.ended:
+                break
+            samples.append(Sample(memory(play.pid), threads(play.pid), descriptors(play.pid)))
+            if time.monotonic() > told + _TELL_EACH:
+                told = time.monotonic()
+                say(f"{era}: {len(samples)} rounds in {told - began:.0f} s: {samples[-1]}")
+        play.leave()
+        broken += map(str, violations(play.record))
+    say(f"{era}: {len(samples)} rounds, {samples[0]} in the beginning, {samples[-1]} in the end")
+    return broken + growth(samples)
+
+
+def growth(samples: list[Sample]) -> list[str]:
+    """What is more in the last third than in the first one after the warm-up, as it usually is there."""
+    warm = samples[int(len(samples) * _WARM_UP) :]
+    third = len(warm) // 3
+    if not third:
+        return []
+    found = []
+    for name, most in (("memory", _MOST_GROWTH), ("threads", 0), ("descriptors", 0)):
+        before, after = (
+            statistics.median(getattr(sample, name) for sample in part)
+            for part in (warm[:third], warm[-third:])
+        )
+        if after > before + most:
+            found.append(f"{name} grew from {before:g} to {after:g}")
+    return found
