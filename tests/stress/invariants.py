@@ -192,7 +192,9 @@ def _needless_error(record: Record) -> Iterator[str]:
     closed = record.first("closed")
     for request in record.asked.values():
         error = request.own_error()
-        if error is None or _is_misspelt(request) or len(json.dumps(request.message)) > limit:
+        lines = [request.message, *(entry.message for entry in request.answered)]
+        too_long = any(len(json.dumps(line)) > limit for line in lines)
+        if error is None or _is_misspelt(request) or too_long:
             continue
         if closed is None or error.time < closed.time:
             yield f"{_name(request)}, although nothing happened: {_short(error.message)}"

@@ -32,6 +32,7 @@ from support import programs  # noqa: E402
 from support.host import PACKAGE_PARENT  # noqa: E402
 
 _DRIVER = "driver"  # the name of the rule that the driver itself works
+_TELL_EACH = 500  # episodes
 _SHRINKING = 60.0  # seconds for one story
 _SHORT_PATIENCE = 5.0  # while it is made shorter
 _SHRUNK_EACH = 2  # stories for each rule that are made shorter
@@ -74,13 +75,12 @@ def main() -> int:
     with Crew(options) as crew:
         for outcome in crew.outcomes(_jobs(options), began + options.seconds):
             counts += outcome.counts
+            if counts["episodes"] % _TELL_EACH == 0:
+                _say(_told(counts, began))
             for violation in outcome.broken:
                 kinds.setdefault(violation.rule, []).append(outcome.job)
                 _say(f"{outcome.job.name} breaks {violation}")
-        seconds = time.monotonic() - began
-        _say(
-            ", ".join(f"{count} {what}" for what, count in counts.items()) + f" in {seconds:.0f} s"
-        )
+        _say(_told(counts, began))
         if options.shrink:
             for outcome in crew.outcomes(_longest(kinds)):
                 _show_short(outcome)
@@ -90,6 +90,11 @@ def main() -> int:
             f"{rule}: {len(names)} stories: {' '.join(names[:12])}{' …' if len(names) > 12 else ''}"
         )
     return 1 if kinds else 0
+
+
+def _told(counts: Counter[str], began: float) -> str:
+    what = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return f"{what} in {time.monotonic() - began:.0f} s"
 
 
 def _options() -> argparse.Namespace:
