@@ -170,6 +170,8 @@ class _Dice:
             self._level = args["level"] = self._random.choice(
                 [x for x in _LEVELS if x != self._level]
             )
+        if self._era == MODERN and self._chance(0.1):
+            args["level"] = self._random.choice(_LEVELS)
         if self._chance(0.25):
             args["token"] = self._random.choice((id_, f"token-{id_}"))
         if method in ("tools/call", "prompts/get") and self._chance(0.08):
@@ -241,10 +243,17 @@ class _Dice:
             "freeze": 2 if self._keepalive else 0,
         }
         if self._deaths < _MOST_DEATHS:
-            kinds |= {"kill": 2, "die": 2}
+            kinds |= {"kill": 2, "die": 2, "reboot": 1, "not-up": 1}
         name = self._pick(kinds)
-        if name in ("kill", "die"):
+        if name in ("kill", "die", "reboot", "not-up"):
             self._deaths += 1
+        if name == "reboot":
+            refuse = Event("refuse", {"seconds": self._random.choice((0.2, 0.8))})
+            die = Event("remote", {"do": "die", "status": 255})
+            return [die, Event("sleep", {"ms": self._random.randint(0, 80)}), refuse, Event("cut")]
+        if name == "not-up":
+            fate = {"count": self._random.randint(1, 2), "exit": self._random.choice((1, 127, 254))}
+            return [Event("fate", fate), Event(self._random.choice(("cut", "kill")))]
         if name == "die":
             return [Event("remote", {"do": "die", "status": self._random.choice((0, 1, 3, 254))})]
         if name == "cut_after":
@@ -268,7 +277,7 @@ class _Dice:
     def _remote_does(self) -> list[Event]:
         kinds: dict[str, int] = {"notify": 4, "print": 3 * self._odd, "deaf": 1, "release": 6}
         if self._era == LEGACY:
-            kinds["ask"] = 4
+            kinds |= {"ask": 4, "retract": 1}
         name = self._pick(kinds)
         if name == "release":
             one = self._ids and self._chance(0.5)
@@ -278,6 +287,7 @@ class _Dice:
             "print": {"text": self._random.choice(_NOISE)},
             "deaf": {"seconds": self._random.choice((0.05, 0.3))},
             "ask": {"method": self._random.choice(_QUESTIONS)},
+            "retract": {},
         }
         return [Event("remote", {"do": name, **arguments[name]})]
 

@@ -497,13 +497,30 @@ def _question_id(record: Record) -> Iterator[str]:
             seen.add(key)
 
 
+@_rule("retracted-otherwise")
+def _retracted_otherwise(record: Record) -> Iterator[str]:
+    """What is called back is a question that the host was asked."""
+    asked: set[object] = set()
+    for entry in record.of("got"):
+        if is_request(entry.message):
+            asked.add(entry.message["id"])
+        cancels = entry.message.get("method") == "notifications/cancelled"
+        if cancels and entry.message["params"].get("requestId") not in asked:
+            yield f"the host was not asked what is called back: {_short(entry.message)}"
+
+
 @_rule("answer-to-stranger")
 def _answer_to_stranger(record: Record) -> Iterator[str]:
-    """A process hears answers to its own questions alone, and each once."""
+    """A process hears answers to its own questions alone, each once, and of the progress of those alone."""
     asked = {
         (e.process, key_of(e.message["id"])) for e in record.of("out") if is_request(e.message)
     }
+    ever = set(asked)
     for entry in record.of("in"):
+        if entry.message.get("method") == "notifications/progress":
+            token = key_of(entry.message["params"].get("progressToken"))
+            if (entry.process, token) not in ever:
+                yield f"process {entry.process} hears {_short(entry.message)}"
         if not is_answer(entry.message):
             continue
         place = entry.process, key_of(entry.message["id"])

@@ -33,6 +33,7 @@ class Remote:
         self._prompt = False  # answers at once, whatever it was told to wait for
         self._number = 0
         self._count = 0  # of notifications
+        self._questions = 0
         self._asked: dict[
             int, Message | None
         ] = {}  # question → the request that waits for its answer
@@ -121,12 +122,19 @@ class Remote:
 
     def ask(self, method: str, request: Message | None = None) -> None:
         """Ask the host something, with a progress token as long requests have it."""
-        id_ = len(self._asked) + 1  # as most servers do: each process counts from the start
-        while id_ in self._asked:
-            id_ += 1
+        self._questions += 1  # as most servers do: each process counts from the start
+        id_ = self._questions
         self._asked[id_] = request
         params = {"_meta": {"progressToken": id_, "seq": [self._number, id_, "question"]}}
         self._say({"jsonrpc": "2.0", "id": id_, "method": method, "params": params})
+
+    def retract(self) -> None:
+        """Call the last question back, if nobody's answer depends on it."""
+        for id_ in reversed(list(self._asked)):
+            if self._asked[id_] is None:
+                del self._asked[id_]
+                self._notify("notifications/cancelled", {"requestId": id_})
+                return
 
     def print(self, text: str) -> None:
         """Write what is no message."""
@@ -387,6 +395,7 @@ _CONTROLS: dict[str, Callable[..., None]] = {
     "prompt": Remote.be_prompt,
     "notify": Remote.notify,
     "ask": Remote.ask,
+    "retract": Remote.retract,
     "print": Remote.print,
     "die": Remote.die,
     "deaf": Remote.deaf,

@@ -225,6 +225,10 @@ class StandIn:
             if key in self._acknowledged and self._flaw != "acknowledged-twice":
                 return
             self._acknowledged.add(key)
+        if message["method"] == "notifications/cancelled":
+            id_ = message["params"]["requestId"]
+            known = id_ if self._flaw == "retracted-otherwise" else f"{self._generation}-{id_}"
+            message = {**message, "params": {**message["params"], "requestId": known}}
         if self._flaw == "notification-lost":
             return
         if self._flaw == "notification-order" and self._delayed is None:

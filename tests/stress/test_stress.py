@@ -152,6 +152,7 @@ BREAKING = {
     "stale-token": STATE,
     "listening": LISTENING,
     "question-id": QUESTIONS_OF_TWO,
+    "retracted-otherwise": A_QUESTION.replace("answer", 'remote do="retract"\n    sleep ms=100'),
     "answer-to-stranger": QUESTIONS_OF_TWO,
     "answer-lost": A_QUESTION,
     "ended": A_LOST_READ,
