@@ -92,15 +92,9 @@ def key_of(id_: object) -> Key:
     return json.dumps(id_)
 
 
-def _about(message: Message) -> object:
-    """The id of the request that a message is, answers, cancels or acknowledges; None if it is another."""
-    params = message.get("params", {})
-    method = message.get("method")
-    if method == "notifications/cancelled":
-        return params.get("requestId")
-    if method == "notifications/subscriptions/acknowledged":
-        return params.get("_meta", {}).get(SUBSCRIPTION)
-    return message.get("id")
+def _instructions(message: Message) -> list[str]:
+    found: list[str] = message.get("params", {}).get("_meta", {}).get("do", [])
+    return found
 
 
 def is_request(message: Message) -> bool:
@@ -121,7 +115,7 @@ class Record:
 
     def add(self, entry: Entry) -> None:
         self.entries.append(entry)
-        if entry.note.get("spelt") == "text-id":
+        if entry.kind == "sent" and "spell text-id" in _instructions(entry.message):
             self._as_text.add(key_of(entry.message["id"]))
 
     def key_of_answer(self, message: Message) -> Key:
@@ -145,11 +139,9 @@ class Record:
         rest = Record(story)
         last = self.last_process
         for entry in self.entries:
-            about = _about(entry.message)
+            about = self._about(entry.message)
             if about is not None:
-                keep = key_of(about) in self.lasting and (
-                    entry.kind != "in" or entry.process == last
-                )
+                keep = about in self.lasting and (entry.kind != "in" or entry.process == last)
                 # A repetition by the program itself has an id of its own.
                 keep |= (
                     entry.kind == "in"
@@ -162,6 +154,18 @@ class Record:
             if keep:
                 rest.add(entry)
         return rest
+
+    def _about(self, message: Message) -> Key | None:
+        """The request that a message is, answers, cancels or acknowledges; None if it is another."""
+        params = message.get("params", {})
+        method = message.get("method")
+        if method == "notifications/cancelled":
+            return key_of(params.get("requestId"))
+        if method == "notifications/subscriptions/acknowledged":
+            return key_of(params.get("_meta", {}).get(SUBSCRIPTION))
+        if is_answer(message):
+            return self.key_of_answer(message)
+        return key_of(message["id"]) if "id" in message else None
 
     def _is_of_state(self, message: Message) -> bool:
         """Whether the program itself restores a state with this request."""

@@ -64,14 +64,21 @@ class Stage:
 
     def play(self, story: Story, *, patience: float = PATIENCE) -> Record:
         with FaultProxy(self._sshd.port) as network:
-            play = self.begin(story, network, patience)
+            play = self.begin(story, network, patience=patience)
             try:
                 with play:
                     return play.run()
             finally:
                 self._clear()
 
-    def begin(self, story: Story, network: FaultProxy, patience: float = PATIENCE) -> Play:
+    def begin(
+        self,
+        story: Story,
+        network: FaultProxy,
+        *,
+        patience: float = PATIENCE,
+        env: Mapping[str, str] | None = None,
+    ) -> Play:
         """A program that has been started for this story."""
         known_hosts = self._folder / "known_hosts"
         lines = self._sshd.known_hosts.read_text()
@@ -84,7 +91,7 @@ class Stage:
         return Play(
             story,
             argv,
-            self._environment(),
+            {**self._environment(), **(env or {})},
             self._folder,
             network,
             kill_sessions=self._sshd.kill_sessions,
