@@ -224,7 +224,7 @@ def test_the_facts_are_there_for_programs(start: StartFar, examined: Doctor) -> 
     mcp = told.found("mcp")
     assert (mcp["era"], mcp["server"], mcp["server_version"]) == ("legacy", "echo", "9.8.7")
     assert mcp["capabilities"] == ["experimental", "logging", "tools"]
-    assert (mcp["tools"], mcp["prompts"], mcp["resources"]) == (9, 0, 0)
+    assert (mcp["tools"], mcp["prompts"], mcp["resources"]) == (10, 0, 0)
     trip = told.found("round_trip")
     assert trip["samples"] == 20
     assert 0 < trip["min_ms"] <= trip["median_ms"] <= trip["max_ms"]
@@ -235,7 +235,7 @@ def test_a_server_of_the_modern_era_is_recognized(start: StartFar, examined: Doc
     told = examined(*far.options(), command=["serve"])
     assert told.status == 0
     mcp = told.found("mcp")
-    assert (mcp["era"], mcp["protocol_version"], mcp["tools"]) == ("modern", "2026-07-28", 9)
+    assert (mcp["era"], mcp["protocol_version"], mcp["tools"]) == ("modern", "2026-07-28", 10)
     assert mcp["server"] == "echo"
     assert told.found("round_trip")["method"] == "server/discover"
     assert "✓ MCP              modern era, 2026-07-28, echo 9.8.7" in told.text
