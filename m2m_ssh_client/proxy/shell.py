@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from m2m_ssh_client.errors import NotMCPError
 
+_UNKNOWN_COMMAND = ("not found", "unknown command", "not recognized")
+_WITHOUT_QUOTES = "jsonrpc:2.0"
+
 
 def shell_complains(stderr: list[str]) -> bool:
-    """Whether a shell tried to run the first request: it names it as a command that it does not know."""
-    return any(
-        "jsonrpc" in line and ("not found" in line.lower() or "unknown command" in line.lower())
-        for line in stderr
-    )
+    """Tell whether a shell tried to run a request.
+
+    It names it as a command that it does not know; or in whatever other words (dash finds a long one "too long"), but
+    without the quotes, which a shell has removed.
+    """
+    return any(_WITHOUT_QUOTES in line or _is_unknown_command(line.lower()) for line in stderr)
+
+
+def _is_unknown_command(line: str) -> bool:
+    return "jsonrpc" in line and any(words in line for words in _UNKNOWN_COMMAND)
 
 
 def shell_error() -> NotMCPError:

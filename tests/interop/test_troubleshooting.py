@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import echo_server, programs
+from support import counting_server, echo_server, programs
 from support.fault_proxy import FaultProxy
 from support.host import Host, client_argv
 from support.sshd import Sshd, free_port
@@ -121,6 +121,21 @@ def cut_in_a_call(scene: Scene) -> str:
             return str(host.receive_until(lambda m: m.get("id") == "x")["error"]["message"])
 
 
+def late_answer(scene: Scene) -> str:
+    late = " ".join(["sleep 5; exec", *SERVER])
+    options = [*scene.options(), "--connect-timeout", "2"]
+    return stderr(*options, "--", late, words="still waiting")
+
+
+def ends_twice(scene: Scene) -> str:
+    books = scene.folder / "books"
+    books.mkdir()
+    with Host(client_argv(*scene.options(), "--", *counting_server.command(books))) as host:
+        assert "result" in host.initialize(timeout=30)
+        answer = host.request("resources/read", {"uri": "fatal"}, timeout=30)
+        return str(answer["error"]["message"])
+
+
 HANG = {"name": "hang", "arguments": {}}
 LINGERING = " ".join([*SERVER, "; sleep 2"])
 
@@ -149,6 +164,8 @@ PROVOKED: dict[str, Callable[[Scene], str]] = {
         *s.options(), "--", "no-such-program"
     ),
     "it looks like a login shell": lambda s: first_error(*s.options()),
+    "no answer of the remote server within … s; still waiting": late_answer,
+    "… for the second time. This request was open both times": ends_twice,
     "The remote server ended with exit status …": lambda s: first_error(
         *s.options(), "--", "echo sorry >&2; exit 3"
     ),

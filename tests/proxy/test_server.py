@@ -271,8 +271,10 @@ async def test_a_remote_that_ends_later_leaves_no_request_unanswered_and_the_pro
         b"zsh: command not found: jsonrpc:2.0\n",
         b"fish: Unknown command: jsonrpc:2.0\n",
         b"{jsonrpc: Command not found.\n",
+        b"sh: 1: {jsonrpc:2.0,id:0,%s}: File name too long\n" % (b"x" * 5000),
+        b'\'{"jsonrpc":"2.0"\' is not recognized as an internal or external command,\n',
     ],
-    ids=["bash", "dash", "zsh", "fish", "csh"],
+    ids=["bash", "dash", "zsh", "fish", "csh", "dash, long", "cmd"],
 )
 async def test_a_login_shell_gets_harmless_lines_and_the_host_is_told_what_to_do(
     complaint: bytes,
