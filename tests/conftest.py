@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +19,12 @@ from support import programs as programs  # keeps the environment as it was when
 # No test asserts a time, and none keeps anything for its next run.
 hypothesis.settings.register_profile("tests", database=None, deadline=None)
 hypothesis.settings.load_profile("tests")
+
+# Whoever runs the tests in the background of a script, or with nohup, has children ignore these.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _THREAD_GRACE = 2.0  # seconds: what shutdown is allowed to take
 

@@ -62,6 +62,8 @@ class Case(NamedTuple):
     attack: Attack
     said: str = ""
     """A part of what the host is told; empty where the session is none the worse for it."""
+    may_answer: bool = False
+    """Whether the server may get its answer through before that."""
 
 
 def sends(kind: int, *fields: Field, times: float = 1, swallow: bool = False) -> Attack:
@@ -284,6 +286,7 @@ CHANNELS = [
         CHANNEL_DATA,
         sends(CHANNEL_REQUEST, 0, "exit-status", False, 0, times=10_000),
         "ended with exit status 0",
+        may_answer=True,  # in the moment that its last words have
     ),
     Case(
         "requests on the channel without end",
@@ -335,12 +338,12 @@ def play(case: Case, keys: Keys, folder: Path, *options: str) -> None:
     with victim_of(server, keys, folder, *options, patience=patience) as victim:
         answer = victim.open()
         said = answer["error"]["message"] if "error" in answer else ""
-        if case.said:
+        if case.said and not (case.may_answer and not said):
             assert case.said in said
         else:
             assert "result" in answer, answer
         assert victim.look_at_memory() < MOST_MEMORY
-        victim.end(1 if case.said else 0)
+        victim.end(1 if said else 0)
 
 
 @pytest.mark.parametrize("case", LOGINS, ids=lambda case: case.name)
