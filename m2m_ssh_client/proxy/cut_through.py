@@ -233,14 +233,13 @@ class LongLines:
             return self._session.from_remote(lines[1:])
         end, others = lines[0][1:], lines[1:]
         line = through.opening.line + end
-        self._session.from_remote([line])
-        try:
-            parse(line)
-        except (NotJSONError, NotJSONRPCError):
-            self._break_off("The remote server's answer is not valid JSON-RPC")
-        else:  # even if the host has called the request back meanwhile: it has the beginning
+        handed_on = any(each is line for each in self._session.from_remote([line]).to_host)
+        # The host has the beginning, also of an answer to a request that it has called back meanwhile.
+        if handed_on or _answers(line, through.opening):
             self._answer = None
             through.complete(end)
+        else:
+            self._break_off("The remote server's answer is not valid JSON-RPC")
         return self._session.from_remote(others)
 
     def lost(self, reason: str, unsent: Lines, now: float, *, ended: bool) -> Output:
@@ -256,3 +255,11 @@ class LongLines:
         if through is not None and through.opening.message.id is not None:
             said = self._session.break_off(through.opening.message.id, reason)
             through.complete(through.opening.failing(said))
+
+
+def _answers(line: bytes, opening: Opening) -> bool:
+    """Whether the line is the answer that it was to be when it began: its id may stand there twice."""
+    try:
+        return [message.id for message in parse(line).messages] == [opening.message.id]
+    except (NotJSONError, NotJSONRPCError):
+        return False

@@ -16,6 +16,7 @@ from m2m_ssh_client.proxy.frames import (
     is_id,
     parse,
 )
+from m2m_ssh_client.proxy.salvage import id_of_broken_request
 from m2m_ssh_client.proxy.session import Output, Session, State
 
 PREFIX = "m2m-"
@@ -95,6 +96,9 @@ class _Story:
             messages = parse(line).messages
         except (NotJSONError, NotJSONRPCError):
             messages = ()
+            named = id_of_broken_request(line)
+            if named in self.asked:  # it is refused under its id
+                return
         asked = {
             message.id: message.method or ""
             for message in messages
