@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from m2m_ssh_client.proxy.frames import LineSplitter, NotJSONError, NotJSONRPCError, parse
+from m2m_ssh_client.proxy.frames import LineSplitter
 from m2m_ssh_client.proxy.opening import Opening, StringReader, read_opening
 from m2m_ssh_client.proxy.session import Output, Session
 from m2m_ssh_client.proxy.too_long import Excess, StandIn
@@ -234,11 +234,11 @@ class LongLines:
         end, others = lines[0][1:], lines[1:]
         line = through.opening.line + end
         handed_on = any(each is line for each in self._session.from_remote([line]).to_host)
-        # The host has the beginning, also of an answer to a request that it has called back meanwhile.
-        if handed_on or _answers(line, through.opening):
+        if handed_on:
             self._answer = None
             through.complete(end)
         else:
+            # Not valid, or the host has cancelled the request meanwhile: it has the beginning.
             self._break_off("The remote server's answer is not valid JSON-RPC")
         return self._session.from_remote(others)
 
@@ -255,11 +255,3 @@ class LongLines:
         if through is not None and through.opening.message.id is not None:
             said = self._session.break_off(through.opening.message.id, reason)
             through.complete(through.opening.failing(said))
-
-
-def _answers(line: bytes, opening: Opening) -> bool:
-    """Whether the line is the answer that it was to be when it began: its id may stand there twice."""
-    try:
-        return [message.id for message in parse(line).messages] == [opening.message.id]
-    except (NotJSONError, NotJSONRPCError):
-        return False
