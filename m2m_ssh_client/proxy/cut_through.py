@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from m2m_ssh_client.proxy.frames import LineSplitter
+from m2m_ssh_client.proxy.frames import LineSplitter, NotJSONError, NotJSONRPCError, parse
 from m2m_ssh_client.proxy.opening import Opening, StringReader, read_opening
 from m2m_ssh_client.proxy.session import Output, Session
 from m2m_ssh_client.proxy.too_long import Excess, StandIn
@@ -233,7 +233,9 @@ class LongLines:
             return self._session.from_remote(lines[1:])
         end, others = lines[0][1:], lines[1:]
         line = through.opening.line + end
-        handed_on = any(each is line for each in self._session.from_remote([line]).to_host)
+        handed_on = _is_frame(line) and any(
+            each is line for each in self._session.from_remote([line]).to_host
+        )
         if handed_on:
             self._answer = None
             through.complete(end)
@@ -255,3 +257,11 @@ class LongLines:
         if through is not None and through.opening.message.id is not None:
             said = self._session.break_off(through.opening.message.id, reason)
             through.complete(through.opening.failing(said))
+
+
+def _is_frame(line: bytes) -> bool:
+    try:
+        parse(line)
+    except (NotJSONError, NotJSONRPCError):
+        return False
+    return True
