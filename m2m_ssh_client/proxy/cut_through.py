@@ -8,11 +8,12 @@ sees nothing at all when a connection is lost.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
 
-from m2m_ssh_client.proxy.frames import LineSplitter, NotJSONError, NotJSONRPCError, parse
+from m2m_ssh_client.proxy.frames import LineSplitter, parse
 from m2m_ssh_client.proxy.opening import Opening, StringReader, read_opening
 from m2m_ssh_client.proxy.session import Output, Session
 from m2m_ssh_client.proxy.too_long import Excess, StandIn
@@ -22,6 +23,9 @@ _LONG = 64 * 1024
 """Bytes of a line that must have come before it is looked at whether it can go on."""
 
 _SMALL = 4096  # bytes
+
+_BRACE = re.compile(rb"\{ *\Z")
+_LONGEST_BRACE = 8  # bytes
 
 
 class CutThrough:
@@ -36,10 +40,15 @@ class CutThrough:
         self._kept: deque[bytes] | None = deque() if keep else None
         self._over = False
         self._lock = threading.Lock()
+        self.brace = b""
+        """What the string ends with so far, if that may be where a message begins: the string is torn then."""
 
     def take(self, chunk: bytes) -> bytes:
         """Pass on the string's next chunk. What is returned, if anything, is what the line goes on with."""
         whole, rest = self._reader.read(chunk)
+        if whole:
+            brace = _BRACE.search(whole, max(len(whole) - _LONGEST_BRACE, 0))
+            self.brace = brace.group() if brace else b""
         with self._lock:
             if whole and not self._over:
                 _append(self._unwritten, whole)
@@ -232,17 +241,25 @@ class LongLines:
             self._break_off(lines[0].why)
             return self._session.from_remote(lines[1:])
         end, others = lines[0][1:], lines[1:]
-        line = through.opening.line + end
-        handed_on = _is_frame(line) and any(
-            each is line for each in self._session.from_remote([line]).to_host
-        )
-        if handed_on:
+        return self._end_answer(through, end) + self._session.from_remote(others)
+
+    def _end_answer(self, through: CutThrough, end: bytes) -> Output:
+        """Say how the answer ends that the host has the beginning of: as the session takes it, or as a failed call.
+
+        It is none if it is not valid, if by its end it is another request's, or if the host has called it back. What
+        else its line holds is for others.
+        """
+        begun, id_ = through.opening.line + through.brace, through.opening.message.id
+        output = self._session.from_remote([begun + end])
+        whole = next((each for each in output.to_host if each.startswith(begun)), None)
+        if whole is not None:
             self._answer = None
-            through.complete(end)
+            through.complete(whole.removeprefix(begun))
+            output.to_host.remove(whole)
         else:
-            # Not valid, or the host has cancelled the request meanwhile: it has the beginning.
             self._break_off("The remote server's answer is not valid JSON-RPC")
-        return self._session.from_remote(others)
+            output.to_host = [each for each in output.to_host if parse(each).messages[0].id != id_]
+        return output
 
     def lost(self, reason: str, unsent: Lines, now: float, *, ended: bool) -> Output:
         self._break_off(reason)
@@ -257,11 +274,3 @@ class LongLines:
         if through is not None and through.opening.message.id is not None:
             said = self._session.break_off(through.opening.message.id, reason)
             through.complete(through.opening.failing(said))
-
-
-def _is_frame(line: bytes) -> bool:
-    try:
-        parse(line)
-    except (NotJSONError, NotJSONRPCError):
-        return False
-    return True

@@ -36,9 +36,6 @@ _NO_NUMBER = re.compile(rb"(?<=[\[:,\s])-?(?:NaN|Infinity)(?=[\],}\s])")
 _CONTROL = bytes(range(32))
 _AS_SPACE = bytes.maketrans(_CONTROL, b" " * len(_CONTROL))
 
-_raw_decode = json.JSONDecoder().raw_decode
-
-
 # What servers send, and hosts do not. A server may print what it was told; these it was not told.
 _SERVERS_OWN = frozenset(
     {

@@ -248,9 +248,7 @@ async def test_an_answer_that_is_long_elsewhere_than_in_its_content_waits_for_it
         assert "error" in lost
 
 
-@pytest.mark.parametrize(
-    "rest", [b'y"}]}', b'y"}],"isError":NaN}}', b"y", b'y"}]}}}', b"\xff" + b'"}]}}']
-)
+@pytest.mark.parametrize("rest", [b'y"}]}', b'y"}],"isError":NaN}}', b"y"])
 async def test_an_answer_that_turns_out_to_be_none_is_a_failed_call(rest: bytes) -> None:
     async with running() as case:
         await case.ask()
@@ -264,6 +262,48 @@ async def test_an_answer_that_turns_out_to_be_none_is_a_failed_call(rest: bytes)
         await case.remote_hears[0].lines()
         await case.remote_says(line(answer(2, "ok")))
         assert await case.host_hears.lines() == [answer(2, "ok")]
+
+
+@pytest.mark.parametrize(("rest", "whole"), [(b'"}]}}} 100 % done', ""), (b'\xff"}]}}', "\ufffd")])
+async def test_of_a_long_answer_that_is_nearly_one_the_host_gets_what_it_says(
+    rest: bytes, whole: str
+) -> None:
+    async with running() as case:
+        await case.ask()
+        first, _ = halves(answer())
+        await case.remote_says(first)
+        await case.host_hears.comes(first)
+        await case.remote_says(rest + b"\n")
+        said = first.partition(b'"text": "')[2].decode()
+        assert await case.host_hears.lines() == [answer(text=said + whole)]
+
+
+@pytest.mark.parametrize("torn", [b"", b"\\", b'"}]'])
+async def test_a_long_answer_that_is_torn_leaves_nobody_waiting_whose_answer_is_in_its_line(
+    torn: bytes,
+) -> None:
+    async with running() as case:
+        await case.ask()
+        await case.host_says(line(call(2, "again")))
+        await case.remote_hears[0].lines()
+        first, _ = halves(answer())
+        await case.remote_says(first)
+        await case.host_hears.comes(first)
+        await case.remote_says(torn + line(answer(2, "ok")))
+        broken, other = await case.host_hears.lines(2)
+        assert (broken["id"], broken["result"]["isError"]) == (1, True)
+        assert other["id"] == 2
+
+
+async def test_a_long_answer_that_is_another_requests_by_its_end_leaves_neither_waiting() -> None:
+    async with running() as case:
+        await case.ask()
+        await case.host_says(line(call(2, "again")))
+        await case.remote_hears[0].lines()
+        first, _ = halves(answer())
+        await case.remote_says(first, b'y"}],"isError":NaN},"id":2}\n')
+        answers = await case.host_hears.lines(2)
+        assert {each["id"] for each in answers} == {1, 2}
 
 
 async def test_an_answer_that_is_too_long_is_a_failed_call() -> None:
