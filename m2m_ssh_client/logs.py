@@ -35,7 +35,8 @@ _files: list[Path] = []  # of the `configured` that lasts
 _NOWHERE = logging.NullHandler()
 _MOST_WAITING = 10_000  # records
 _MOST_TEXT = 4_000_000  # characters in them
-_FLUSH_TIME = 0.2
+_FLUSH_PAUSE = 0.2  # seconds in which nothing is written: nobody reads, then
+_FLUSH_TIME = 2.0  # seconds, at the most
 
 
 @contextmanager
@@ -197,7 +198,7 @@ class _BackgroundHandler(logging.Handler):
             self._dropped += 1
 
     def close(self) -> None:
-        """Write what waits, as far as stderr takes it in a moment."""
+        """Write what waits, for as long as stderr takes it."""
         try:
             self._queue.put_nowait(None)
         except Full:
@@ -206,8 +207,15 @@ class _BackgroundHandler(logging.Handler):
                 self._dropped += 1
             self._queue.put_nowait(None)
         if self._thread.ident is not None:  # there may have been no memory for it
-            self._thread.join(timeout=_FLUSH_TIME)
+            self._flush()
         super().close()
+
+    def _flush(self) -> None:
+        for _ in range(round(_FLUSH_TIME / _FLUSH_PAUSE)):
+            before = self._queue.qsize()
+            self._thread.join(_FLUSH_PAUSE)
+            if not self._thread.is_alive() or self._queue.qsize() == before:
+                return
 
     def _work(self) -> None:
         while (record := self._queue.get()) is not None:

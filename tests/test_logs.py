@@ -327,6 +327,31 @@ def test_an_unread_stderr_does_not_keep_lines_from_the_file_for_ever(
     assert "number 9" in (tmp_path / "log").read_text()
 
 
+def test_a_host_that_reads_our_stderr_slowly_has_the_last_line_too() -> None:
+    code = (
+        "import logging\n"
+        "from m2m_ssh_client import logs\n"
+        "with logs.configured(None, None):\n"
+        "    for number in range(5000):\n"
+        "        logging.getLogger('m2m_ssh_client').warning('x' * 100)\n"
+        "    logging.getLogger('m2m_ssh_client').warning('the last one')\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": PACKAGE_PARENT},
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        pace = threading.Event()
+        read = b""
+        while chunk := process.stderr.read(1 << 16):  # ten of these
+            read += chunk
+            pace.wait(0.06)
+        assert process.wait(ENOUGH) == 0
+    assert read.count(b"x" * 100) == 5000
+    assert read.endswith(b"the last one\n")
+
+
 @pytest.mark.parametrize("count", [500, 2 * WAITING])
 def test_a_host_that_never_reads_our_stderr_does_not_keep_the_process_alive(count: int) -> None:
     code = (
