@@ -54,6 +54,15 @@ class Request(msgspec.Struct, gc=False):
         return ""
 
 
+def answerable_under(id_: Id) -> tuple[Id, ...]:
+    """Return the ids of the requests that an answer under this id may be for.
+
+    A server may make text of a number: the SDKs for Python let that pass.
+    """
+    as_text = isinstance(id_, str) and id_.isascii() and id_.isdecimal() and len(id_) < 20
+    return (id_, int(id_)) if as_text else (id_,)
+
+
 class OpenRequests(dict[Id, Request]):
     """The open requests by their ids, in the order in which they were sent."""
 
@@ -69,15 +78,10 @@ class OpenRequests(dict[Id, Request]):
         self[message.id] = Request(message.method, frame if repeat else None, ends)
 
     def answered_by(self, id_: Id) -> Id | None:
-        """Return the id of the request that an answer under this id is for, if one is open.
-
-        A server may make text of a number: the SDKs for Python let that pass.
-        """
+        """Return the id of the request that an answer under this id is for, if one is open."""
         if id_ in self:
             return id_
-        as_text = isinstance(id_, str) and id_.isascii() and id_.isdecimal() and len(id_) < 20
-        number = int(id_) if as_text else None
-        return number if number in self else None
+        return next((each for each in answerable_under(id_) if each in self), None)
 
     def take_all(self, *, ended: bool = False) -> dict[Id, Request]:
         """Close all of them, because their server is gone. `ended`: they may have to do with that."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from m2m_ssh_client.proxy.frames import (
@@ -33,7 +33,13 @@ from m2m_ssh_client.proxy.frames import (
 )
 from m2m_ssh_client.proxy.holding import FOR_EVER, Held, Holding
 from m2m_ssh_client.proxy.noise import Noise
-from m2m_ssh_client.proxy.open_requests import MAY_HAVE_RUN, NOT_SENT, SENT_BEFORE, OpenRequests
+from m2m_ssh_client.proxy.open_requests import (
+    MAY_HAVE_RUN,
+    NOT_SENT,
+    SENT_BEFORE,
+    OpenRequests,
+    answerable_under,
+)
 from m2m_ssh_client.proxy.questions import Questions
 from m2m_ssh_client.proxy.replay import RESTORING, Replay
 from m2m_ssh_client.proxy.salvage import id_of_broken_request, salvage
@@ -320,10 +326,15 @@ class Session:
     def _refuse_line(self, line: bytes, code: int, text: str, output: Output) -> None:
         """Refuse what the host said under its id, if that is known and not another request's."""
         id_ = id_of_broken_request(line)
-        taken = id_ in self._open_requests or any(
-            id_ == message.id for item in self._held for message in item.frame.messages
+        if id_ is not None and self._is_waiting(answerable_under(id_)):
+            id_ = None
+        output.to_host.append(error_line(id_, code, text))
+
+    def _is_waiting(self, ids: Collection[Id]) -> bool:
+        """Whether a request under one of these ids has no answer yet."""
+        return any(id_ in self._open_requests for id_ in ids) or any(
+            message.id in ids for item in self._held for message in item.frame.messages
         )
-        output.to_host.append(error_line(None if taken else id_, code, text))
 
     def _settles(self, message: Message, frame: Frame) -> bool:
         """Whether a message needs no sending, now that there is nobody to send it to.

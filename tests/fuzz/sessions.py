@@ -16,6 +16,7 @@ from m2m_ssh_client.proxy.frames import (
     is_id,
     parse,
 )
+from m2m_ssh_client.proxy.open_requests import answerable_under
 from m2m_ssh_client.proxy.salvage import id_of_broken_request
 from m2m_ssh_client.proxy.session import Output, Session, State
 
@@ -97,8 +98,8 @@ class _Story:
         except (NotJSONError, NotJSONRPCError):
             messages = ()
             named = id_of_broken_request(line)
-            if named in self.asked:  # it is refused under its id
-                return
+            if named is not None and not self.asked.keys().isdisjoint(answerable_under(named)):
+                return  # it is refused under its id
         asked = {
             message.id: message.method or ""
             for message in messages

@@ -94,6 +94,17 @@ def test_a_bad_line_of_the_host_is_answered_and_the_rest_goes_on(
     assert output.to_remote == ([request(2)] if connected else [])
 
 
+@pytest.mark.parametrize("id_", [b"1", b'"1"'])
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_bad_line_under_the_id_of_a_request_that_waits_is_not_refused_under_it(
+    id_: bytes, connected: bool
+) -> None:
+    session = open_session() if connected else Session()
+    session.from_host([request(1)], 0)
+    output = session.from_host([b'{"jsonrpc":"2.0","id":%b,"method":"x"]' % id_], 0)
+    assert [error_of(reply)[:2] for reply in output.to_host] == [(None, -32700)]
+
+
 def test_blank_lines_are_nobodys_business(caplog: pytest.LogCaptureFixture) -> None:
     session = open_session()
     output = session.from_host([b"", b"  ", b"\r"], 0)
