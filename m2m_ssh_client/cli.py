@@ -79,7 +79,7 @@ def _proxy(arguments: list[str]) -> int:
         # A fault of ours, or a machine short of something: before there was a proxy that would have told the host.
         failure = unexpected(exc)
         sys.stderr.write(f"Error running MCP SSH client: {failure}\n")
-        from m2m_ssh_client.refusal import refuse
+        from m2m_ssh_client.proxy.refusal import refuse
 
         refuse(str(failure))
         return failure.exit_status
@@ -91,7 +91,7 @@ def _relay(arguments: list[str]) -> int:
     with logs.configured(args.log_level, args.log_file, payloads=args.log_payloads):
         params = options.parameters(args, command)
         options.warn(args)
-        from m2m_ssh_client.remote import Remote
+        from m2m_ssh_client.ssh.opener import Remote
 
         # A thread that the network has woken waits for so long until one that computes lets it run (default: 5 ms).
         sys.setswitchinterval(_SWITCH_INTERVAL)

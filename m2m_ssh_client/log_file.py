@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from m2m_ssh_client import descriptors, private
+from m2m_ssh_client import descriptors, user_only_files
 
 _NAME = "m2m-mcp-server-ssh-client"
 _MOST = 5_000_000  # bytes, and as many again in the file before it
@@ -44,9 +44,9 @@ class AppendedFile(logging.Handler):
 
     def open(self) -> int:
         """Private from the first byte: it may hold host names, commands and what the remote says. Raises OSError."""
-        descriptor = private.opened(self._path, os.O_WRONLY | os.O_APPEND)
+        descriptor = user_only_files.opened(self._path, os.O_WRONLY | os.O_APPEND)
         try:
-            private.refuse_others(descriptor)
+            user_only_files.refuse_others(descriptor)
         except OSError:
             os.close(descriptor)
             raise
@@ -79,9 +79,9 @@ class RotatingFile(AppendedFile):
         self._most = most
 
     def open(self) -> int:
-        private.make_folder(self._path.parent)
+        user_only_files.make_folder(self._path.parent)
         descriptor = super().open()
-        private.set_mode(descriptor, 0o600)  # it may have been there
+        user_only_files.set_mode(descriptor, 0o600)  # it may have been there
         return descriptor
 
     def emit(self, record: logging.LogRecord) -> None:

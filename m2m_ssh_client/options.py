@@ -14,8 +14,8 @@ from pathlib import Path
 from m2m_ssh_client import logs
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.parameters import Parameters, ParametersError
-from m2m_ssh_client.private import PASSPHRASE_VARIABLE
 from m2m_ssh_client.text import shown
+from m2m_ssh_client.user_only_files import PASSPHRASE_VARIABLE
 
 logger = logging.getLogger(__name__)
 

@@ -13,14 +13,14 @@ from types import FrameType
 import anyio
 
 from m2m_ssh_client import logs
-from m2m_ssh_client.bridge import Bridge, opened
-from m2m_ssh_client.destination import Destination, resolve
 from m2m_ssh_client.errors import SSHClientError, unexpected
+from m2m_ssh_client.flow.bridge import Bridge, opened
+from m2m_ssh_client.flow.hand_over import loop_caller, run_in_thread
+from m2m_ssh_client.flow.host_stdio import HostStreams, stdio
 from m2m_ssh_client.parameters import DEFAULT_CONNECT_TIMEOUT, Parameters
 from m2m_ssh_client.proxy.server import Proxy, Settings
-from m2m_ssh_client.proxy.stdio import HostStreams, stdio
-from m2m_ssh_client.remote import Remote
-from m2m_ssh_client.threads import loop_caller, run_in_thread
+from m2m_ssh_client.ssh.destination import Destination, resolve
+from m2m_ssh_client.ssh.opener import Remote
 
 _CLOSE_TIME = 0.1  # as the bridge's at its end
 
@@ -72,7 +72,7 @@ async def proxy_for(remote: Remote, host: HostStreams) -> AsyncIterator[Proxy]:
 def _proxy_class() -> type[Proxy]:
     if not logs.shows_payloads():
         return Proxy
-    from m2m_ssh_client.payloads import LoggingProxy
+    from m2m_ssh_client.proxy.payload_log import LoggingProxy
 
     return LoggingProxy
 

@@ -17,7 +17,7 @@ import msgspec
 from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
 
-from m2m_ssh_client.proxy.frames import (
+from m2m_ssh_client.proxy.frames.frame import (
     INVALID_REQUEST,
     PROXY_ERROR,
     Members,

@@ -13,13 +13,13 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 
+from m2m_ssh_client.flow.hand_over import FromThread
+from m2m_ssh_client.flow.host_stdio import HostStreams
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.proxy.server import Proxy
-from m2m_ssh_client.proxy.stdio import HostStreams
 from m2m_ssh_client.relay import proxy_for
-from m2m_ssh_client.remote import Remote
 from m2m_ssh_client.sdk_lines import Received, from_line, to_line
-from m2m_ssh_client.threads import FromThread
+from m2m_ssh_client.ssh.opener import Remote
 
 
 @asynccontextmanager

@@ -20,8 +20,8 @@ from support.host import Host, client_argv, modern_meta
 from m2m_ssh_client import __version__, cli, relay
 from m2m_ssh_client.log_file import default_path
 from m2m_ssh_client.parameters import Parameters
-from m2m_ssh_client.remote import Remote
-from m2m_ssh_client.ssh.keys import ensure_client_key
+from m2m_ssh_client.ssh.login.key_files import ensure_client_key
+from m2m_ssh_client.ssh.opener import Remote
 from m2m_ssh_client.text import shown
 
 GONE = 2.0  # seconds until everything is gone after the host's end or a signal

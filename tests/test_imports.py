@@ -48,19 +48,19 @@ def loaded_by(*statements: str) -> set[str]:
         ("import m2m_ssh_client.parameters, m2m_ssh_client.options", set()),
         ("import m2m_ssh_client.cli", set()),
         ("import m2m_ssh_client.errors, m2m_ssh_client.text, m2m_ssh_client.logs", set()),
-        ("import m2m_ssh_client.proxy.frames", {"msgspec"}),
-        ("import m2m_ssh_client.proxy.session", {"msgspec"}),
+        ("import m2m_ssh_client.proxy.frames.frame", {"msgspec"}),
+        ("import m2m_ssh_client.proxy.memory.session", {"msgspec"}),
         # What stands between a host and its first answer. The SDK takes 0.7 s to load on a slow machine.
         ("import m2m_ssh_client.relay", {"anyio", "asyncio", "msgspec"}),
-        ("import m2m_ssh_client.remote", set()),
-        ("import m2m_ssh_client.ssh.known_hosts", set()),
+        ("import m2m_ssh_client.ssh.opener", set()),
+        ("import m2m_ssh_client.ssh.trust.known_hosts", set()),
         ("import m2m_ssh_client.commands.install, m2m_ssh_client.commands.uninstall", set()),
         ("import m2m_ssh_client.commands.list", set()),
         ("import m2m_ssh_client.ssh.config", set()),
-        ("import m2m_ssh_client.destination", set()),
-        ("import m2m_ssh_client.ssh.sockets", set()),
+        ("import m2m_ssh_client.ssh.destination", set()),
+        ("import m2m_ssh_client.ssh.way.sockets", set()),
         ("import m2m_ssh_client.commands.doctor", set()),
-        ("import m2m_ssh_client.ssh.keys", {"paramiko"}),
+        ("import m2m_ssh_client.ssh.login.key_files", {"paramiko"}),
         ("import m2m_ssh_client.ssh.connection", {"paramiko"}),
     ],
 )
@@ -117,26 +117,24 @@ def modules(*patterns: str) -> list[Path]:
 
 
 OURS = "m2m_ssh_client"
-LEAVES = ("errors", "text")
+LEAVES = ("errors", "text", "masking", "user_only_files", "descriptors")
 ABOVE = ("cli", "relay", "transport", "commands", "demo", "doctor", "terminal")
+IO = ("anyio", "asyncio", "threading", "time", "os", "socket")
 
 RULES = {
-    "proxy/*.py": ("paramiko", "mcp", "mcp_types", "requests", f"{OURS}.ssh", f"{OURS}.remote"),
+    "flow/*.py": ("paramiko", "mcp", "requests", f"{OURS}.ssh", f"{OURS}.proxy.server"),
+    "proxy/**/*.py": ("paramiko", "mcp", "mcp_types", "requests", f"{OURS}.ssh"),
+    "proxy/frames/*.py": (*IO, f"{OURS}.flow", f"{OURS}.proxy.memory", f"{OURS}.proxy.server"),
+    "proxy/memory/*.py": (*IO, f"{OURS}.flow", f"{OURS}.proxy.server"),
     "ssh/**/*.py": (
-        *("anyio", "asyncio", "mcp", "mcp_types", "requests", "msgspec"),
-        *(f"{OURS}.{name}" for name in ("proxy", "bridge", "remote", "key_server", "threads")),
+        *("anyio", "asyncio", "mcp", "mcp_types", "msgspec"),
+        *(f"{OURS}.{name}" for name in ("proxy", "flow.bridge", "flow.hand_over")),
     ),
     "hosts/*.py": (
         *("paramiko", "anyio", "mcp", "requests"),
-        *(f"{OURS}.{name}" for name in ("ssh", "proxy", "bridge", "remote")),
+        *(f"{OURS}.{name}" for name in ("ssh", "proxy", "flow")),
     ),
-    "carrier.py": ("paramiko", "anyio", "mcp", f"{OURS}.ssh", f"{OURS}.proxy", f"{OURS}.bridge"),
-    "bridge.py": ("paramiko", "mcp", "requests", f"{OURS}.ssh", f"{OURS}.proxy.server"),
-    "threads.py": ("paramiko", "mcp", f"{OURS}.ssh", f"{OURS}.proxy", f"{OURS}.bridge"),
-    "key_server.py": ("paramiko", "anyio", "mcp", f"{OURS}.proxy", f"{OURS}.bridge"),
     "parameters.py": ("paramiko", "anyio", "mcp", f"{OURS}.ssh", f"{OURS}.proxy"),
-    "proxy/frames.py": ("anyio", "asyncio", "threading", "time", "os", "socket", "logging"),
-    "proxy/session.py": ("anyio", "asyncio", "threading", "time", "os", "socket"),
 }
 
 
@@ -173,7 +171,7 @@ def test_only_the_python_api_the_terminal_and_the_sample_server_know_the_sdk() -
     assert knowing == {
         "sdk_lines.py",
         "transport.py",
-        "terminal/session.py",
+        "terminal/client.py",
         "demo/sample_server.py",
     }
 
@@ -184,4 +182,13 @@ def test_only_the_far_side_and_the_demo_know_paramiko() -> None:
         for path in modules("**/*.py")
         if "paramiko" in {name.partition(".")[0] for name in imports_of(path)}
     }
-    assert all(place.startswith(("ssh/", "demo/")) or place == "remote.py" for place in knowing)
+    assert all(place.startswith(("ssh/", "demo/")) for place in knowing)
+
+
+def test_only_the_key_server_client_knows_requests() -> None:
+    knowing = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in modules("**/*.py")
+        if "requests" in {name.partition(".")[0] for name in imports_of(path)}
+    }
+    assert knowing == {"ssh/trust/key_server.py"}

@@ -24,9 +24,9 @@ from support.host import PACKAGE_PARENT
 
 from m2m_ssh_client import SSHServerParameters, ssh_client
 from m2m_ssh_client.demo.ssh_server import SSHServer
-from m2m_ssh_client.ssh.host_key import HostKey
-from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key
-from m2m_ssh_client.ssh.known_hosts import entry
+from m2m_ssh_client.ssh.login.key_files import ensure_client_key, load_client_key
+from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.trust.known_hosts import entry
 
 pytestmark = [pytest.mark.sdk, pytest.mark.anyio]
 

@@ -13,8 +13,8 @@ from m2m_ssh_client.text import printable, shortened
 if TYPE_CHECKING:
     import argparse
 
+    from m2m_ssh_client.terminal.client import Session
     from m2m_ssh_client.terminal.reports import Reports
-    from m2m_ssh_client.terminal.session import Session
 
 _DESCRIPTION = """\
 Call a tool of a remote MCP server. Its arguments:

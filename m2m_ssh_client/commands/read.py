@@ -10,8 +10,8 @@ from m2m_ssh_client.terminal.command import parser_for, understood
 if TYPE_CHECKING:
     import argparse
 
+    from m2m_ssh_client.terminal.client import Session
     from m2m_ssh_client.terminal.reports import Reports
-    from m2m_ssh_client.terminal.session import Session
 
 _EXAMPLES = (
     "file:///srv/notes.txt --host lab --subsystem mcp",

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from m2m_ssh_client import logs, options
 from m2m_ssh_client.commands.asking import can_ask, say
-from m2m_ssh_client.destination import resolve
 from m2m_ssh_client.errors import HostKeyError, UsageError
 from m2m_ssh_client.ssh.connection import Connection
-from m2m_ssh_client.ssh.host_key import HostKey
-from m2m_ssh_client.ssh.host_keys import Finding, HostVerifier, Standing
-from m2m_ssh_client.ssh.identities import UnlockedKeys
-from m2m_ssh_client.ssh.randomart import randomart
+from m2m_ssh_client.ssh.destination import resolve
+from m2m_ssh_client.ssh.login.identities import UnlockedKeys
+from m2m_ssh_client.ssh.public_key import HostKey
 from m2m_ssh_client.ssh.settings import HostSettings
+from m2m_ssh_client.ssh.trust.randomart import randomart
+from m2m_ssh_client.ssh.trust.verifier import Finding, HostVerifier, Standing
 from m2m_ssh_client.text import printable
 from m2m_ssh_client.usage import command_parser
 

@@ -12,10 +12,10 @@ import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from m2m_ssh_client.demo.key_server import KeyServer
+from m2m_ssh_client.demo.sample_key_server import KeyServer
 from m2m_ssh_client.demo.ssh_server import SSHServer
 from m2m_ssh_client.errors import SSHClientError
-from m2m_ssh_client.ssh.host_key import HostKey
+from m2m_ssh_client.ssh.public_key import HostKey
 
 
 class Servers(NamedTuple):

@@ -29,7 +29,7 @@ from paramiko.common import (
     OPEN_SUCCEEDED,
 )
 
-from m2m_ssh_client.ssh.packets import Packets
+from m2m_ssh_client.ssh.library.packets import Packets
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from m2m_ssh_client.destination import Destination
 from m2m_ssh_client.doctor.steps import Status, Step
 from m2m_ssh_client.masking import masked
 from m2m_ssh_client.parameters import Parameters
+from m2m_ssh_client.ssh.destination import Destination
 from m2m_ssh_client.ssh.settings import HostSettings, Request
 from m2m_ssh_client.text import printable, shortened
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from m2m_ssh_client.carrier import Carrier
 from m2m_ssh_client.errors import MessageTooLongError, NotMCPError
-from m2m_ssh_client.proxy.frames import (
+from m2m_ssh_client.flow.remote_stdio import Carrier
+from m2m_ssh_client.proxy.frames.frame import (
     METHOD_NOT_FOUND,
     Id,
     LineSplitter,
@@ -22,8 +22,8 @@ from m2m_ssh_client.proxy.frames import (
     message_line,
     parse,
 )
-from m2m_ssh_client.proxy.shell import shell_complains, shell_error
-from m2m_ssh_client.proxy.spelling import shell_safe
+from m2m_ssh_client.proxy.frames.spelling import shell_safe
+from m2m_ssh_client.proxy.login_shell import shell_complains, shell_error
 from m2m_ssh_client.text import printable, shortened
 
 _MOST_KEPT = 20  # lines of noise

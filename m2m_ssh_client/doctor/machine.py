@@ -8,12 +8,12 @@ from typing import Any
 
 from m2m_ssh_client.doctor.steps import Status, Step, failed
 from m2m_ssh_client.errors import SSHClientError
-from m2m_ssh_client.remote import key_to_make
-from m2m_ssh_client.ssh.authentication import LoginRecord
 from m2m_ssh_client.ssh.connection import Stage, judge
-from m2m_ssh_client.ssh.handshake import Transport
-from m2m_ssh_client.ssh.host_keys import Standing
-from m2m_ssh_client.ssh.identities import Identity
+from m2m_ssh_client.ssh.library.transport import Transport
+from m2m_ssh_client.ssh.login.authentication import LoginRecord
+from m2m_ssh_client.ssh.login.identities import Identity
+from m2m_ssh_client.ssh.opener import key_to_make
+from m2m_ssh_client.ssh.trust.verifier import Standing
 from m2m_ssh_client.text import printable, quoted, shortened
 
 # Its first release is of April 2019.

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from m2m_ssh_client.doctor.steps import Status, Step, failed
 from m2m_ssh_client.errors import UnreachableError
-from m2m_ssh_client.ssh import sockets
 from m2m_ssh_client.ssh.settings import Address
+from m2m_ssh_client.ssh.way import sockets
 from m2m_ssh_client.text import printable
 
 _MOST_AT_ONCE = 16

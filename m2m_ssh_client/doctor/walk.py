@@ -6,16 +6,16 @@ import logging
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 
-from m2m_ssh_client.destination import Destination, resolve
-from m2m_ssh_client.doctor import configuration, machine, reaching, server
+from m2m_ssh_client.doctor import configuration, machine, mcp_server, reaching
 from m2m_ssh_client.doctor.configuration import machines, place
 from m2m_ssh_client.doctor.steps import Status, Step, failed, not_reached
 from m2m_ssh_client.errors import SSHClientError, unexpected
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.ssh.connection import Connection, Stage, judge
-from m2m_ssh_client.ssh.identities import UnlockedKeys
+from m2m_ssh_client.ssh.destination import Destination, resolve
+from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.settings import HostSettings
-from m2m_ssh_client.ssh.sockets import LiveSocket
+from m2m_ssh_client.ssh.way.sockets import LiveSocket
 
 logger = logging.getLogger(__name__)
 
@@ -96,9 +96,9 @@ class _Walk:
         yield configuration.step(self._params, destination)
         if self._params.use_key_server:
             self.plan.insert(1, ("", "key_server"))
-            from m2m_ssh_client.doctor import key_server  # which loads requests
+            from m2m_ssh_client.doctor import key_server_step
 
-            step, settings = key_server.step(
+            step, settings = key_server_step.step(
                 self._params, destination.settings, self._temporary, destination.connect_timeout
             )
             yield step
@@ -132,7 +132,7 @@ class _Walk:
                 yield self._about(step, _name(stage.settings, destination.settings))
             before = stage.settings
         if self.failure is None:
-            yield from server.steps(
+            yield from mcp_server.steps(
                 connection,
                 destination.request,
                 destination.connect_timeout,

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from m2m_ssh_client import private
+from m2m_ssh_client import user_only_files
 from m2m_ssh_client.errors import AppConfigError
 from m2m_ssh_client.hosts.jsonc import JSONCError
 from m2m_ssh_client.text import printable
@@ -36,7 +36,7 @@ class Edit(NamedTuple):
         """Replace the file, at once or not at all; returns where the backup is. Raises AppConfigError."""
         try:
             target = self.file.resolve()
-            private.make_folder(target.parent)
+            user_only_files.make_folder(target.parent)
             if _content(target) != self.content:
                 raise AppConfigError(
                     f"{printable(str(self.file))} has changed meanwhile", "Try it once more."
@@ -103,7 +103,7 @@ def _backed_up(target: Path, content: bytes) -> Path:
         with suppress(FileExistsError):
             descriptor = os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                private.set_mode(descriptor, stat.S_IMODE(target.stat().st_mode))
+                user_only_files.set_mode(descriptor, stat.S_IMODE(target.stat().st_mode))
                 file.write(content)
             return backup
         if backup.is_file() and backup.read_bytes() == content:
@@ -117,7 +117,7 @@ def _replace(target: Path, content: bytes) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            private.set_mode(descriptor, mode)
+            user_only_files.set_mode(descriptor, mode)
             file.write(content)
             file.flush()
             os.fsync(descriptor)

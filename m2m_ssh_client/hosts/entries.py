@@ -12,8 +12,8 @@ from typing import Any
 
 from m2m_ssh_client import options
 from m2m_ssh_client.errors import UsageError
-from m2m_ssh_client.private import PASSPHRASE_VARIABLE
 from m2m_ssh_client.text import printable
+from m2m_ssh_client.user_only_files import PASSPHRASE_VARIABLE
 
 PROGRAM = "m2m-mcp-server-ssh-client"
 _MODULE = ["-m", "m2m_ssh_client"]

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import anyio
 
 from m2m_ssh_client.errors import NotMCPError, SilentConnectionError, SSHClientError
-from m2m_ssh_client.proxy.session import Session, State
-from m2m_ssh_client.proxy.shell import shell_complains, shell_error
+from m2m_ssh_client.proxy.login_shell import shell_complains, shell_error
+from m2m_ssh_client.proxy.memory.session import Session, State
 
 logger = logging.getLogger(__name__)
 

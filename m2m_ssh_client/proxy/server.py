@@ -23,7 +23,6 @@ from pathlib import Path
 
 import anyio
 
-from m2m_ssh_client.bridge import Bridge
 from m2m_ssh_client.errors import (
     RemoteExitError,
     SilentConnectionError,
@@ -31,14 +30,15 @@ from m2m_ssh_client.errors import (
     UnreachableError,
     unexpected,
 )
-from m2m_ssh_client.proxy.cut_through import CutThrough, LongLines
+from m2m_ssh_client.flow.bridge import Bridge
+from m2m_ssh_client.flow.hand_over import Lines, ToThread
+from m2m_ssh_client.flow.host_stdio import HostStreams
+from m2m_ssh_client.proxy.early_forwarding.forwarding import CutThrough, LongLines
+from m2m_ssh_client.proxy.early_forwarding.line_prefix import Opening
 from m2m_ssh_client.proxy.first_answer import FirstAnswer
-from m2m_ssh_client.proxy.opening import Opening
+from m2m_ssh_client.proxy.memory.session import Output, Session, State
 from m2m_ssh_client.proxy.recovery import Recovery
-from m2m_ssh_client.proxy.session import Output, Session, State
-from m2m_ssh_client.proxy.stdio import HostStreams
 from m2m_ssh_client.text import shortened, shown
-from m2m_ssh_client.threads import Lines, ToThread
 
 logger = logging.getLogger(__name__)
 

@@ -25,16 +25,17 @@ from m2m_ssh_client.errors import (
     SSHClientError,
     UnreachableError,
 )
-from m2m_ssh_client.ssh import algorithms, jump, proxy_command, sockets
-from m2m_ssh_client.ssh.authentication import LoginRecord, authenticate
-from m2m_ssh_client.ssh.channel import ChannelCarrier
-from m2m_ssh_client.ssh.environment import asked_for
-from m2m_ssh_client.ssh.handshake import Transport
-from m2m_ssh_client.ssh.host_key import HostKey
-from m2m_ssh_client.ssh.host_keys import HostVerifier
-from m2m_ssh_client.ssh.identities import UnlockedKeys
-from m2m_ssh_client.ssh.liveness import Liveness
+from m2m_ssh_client.ssh.library import algorithms
+from m2m_ssh_client.ssh.library.channel import ChannelCarrier
+from m2m_ssh_client.ssh.library.transport import Transport
+from m2m_ssh_client.ssh.login.authentication import LoginRecord, authenticate
+from m2m_ssh_client.ssh.login.identities import UnlockedKeys
+from m2m_ssh_client.ssh.process.environment import asked_for
+from m2m_ssh_client.ssh.public_key import HostKey
 from m2m_ssh_client.ssh.settings import HostSettings, Request
+from m2m_ssh_client.ssh.trust.verifier import HostVerifier
+from m2m_ssh_client.ssh.way import jump, proxy_command, sockets
+from m2m_ssh_client.ssh.way.liveness import Liveness
 from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.usage import command_parser
 
 if TYPE_CHECKING:
+    from m2m_ssh_client.terminal.client import Session
     from m2m_ssh_client.terminal.reports import Reports
-    from m2m_ssh_client.terminal.session import Session
 
 _DEFAULT_TIMEOUT = 60.0
 _BROKEN_PIPE = 128 + 13  # as a shell has it for SIGPIPE, which Python ignores
@@ -63,7 +63,7 @@ class Command:
             options.warn(args)
             if not 0 < args.timeout < float("inf"):
                 raise UsageError("--timeout: a number above 0, please")
-            from m2m_ssh_client.terminal.session import Interrupted, run
+            from m2m_ssh_client.terminal.client import Interrupted, run
 
             try:
                 found = run(params, args.timeout, lambda session: use(session, reports), reports)

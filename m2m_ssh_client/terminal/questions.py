@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 import anyio
 
 from m2m_ssh_client.errors import SSHClientError
+from m2m_ssh_client.flow.hand_over import loop_caller, start_thread
 from m2m_ssh_client.terminal.fields import Field, NoForm, WrongAnswer, fields_of
 from m2m_ssh_client.terminal.output import write_text
 from m2m_ssh_client.terminal.reports import Reports
 from m2m_ssh_client.text import printable, shortened
-from m2m_ssh_client.threads import loop_caller, start_thread
 
 Result = dict[str, Any]
 

@@ -39,7 +39,7 @@ from m2m_ssh_client.doctor.steps import Status, Step
 from m2m_ssh_client.doctor.walk import examine
 from m2m_ssh_client.masking import masked
 from m2m_ssh_client.parameters import Parameters
-from m2m_ssh_client.ssh.known_hosts import entry
+from m2m_ssh_client.ssh.trust.known_hosts import entry
 from m2m_ssh_client.text import quoted
 
 STEPS = [

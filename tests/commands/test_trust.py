@@ -9,9 +9,9 @@ import pytest
 
 from m2m_ssh_client.commands import trust
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError, UsageError
-from m2m_ssh_client.ssh.host_key import HostKey
-from m2m_ssh_client.ssh.randomart import randomart
+from m2m_ssh_client.ssh.public_key import HostKey
 from m2m_ssh_client.ssh.settings import Address, HostSettings, Login, Trust
+from m2m_ssh_client.ssh.trust.randomart import randomart
 
 HOST = "node.example.com"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from m2m_ssh_client.carrier import Receiver
 from m2m_ssh_client.doctor.conversation import Conversation, EndedError, RefusedError, read_all
 from m2m_ssh_client.errors import NotMCPError, RemoteExitError, SSHClientError
+from m2m_ssh_client.flow.remote_stdio import Receiver
 
 Answer = Callable[[dict[str, Any]], list[bytes]]
 

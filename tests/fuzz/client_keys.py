@@ -9,15 +9,15 @@ import paramiko
 from fuzz.target import folder, is_showable
 
 from m2m_ssh_client.errors import KeyFileError
-from m2m_ssh_client.ssh.agent import Agent, AgentError
-from m2m_ssh_client.ssh.keys import (
+from m2m_ssh_client.ssh.login.agent import Agent, AgentError
+from m2m_ssh_client.ssh.login.key_files import (
     PublicKey,
     read_key_file,
     read_public_key,
     take_strings,
     wire_strings,
 )
-from m2m_ssh_client.ssh.passphrases import passphrases
+from m2m_ssh_client.ssh.login.passphrases import passphrases
 from m2m_ssh_client.ssh.settings import Login
 
 _MAGIC, _OPENSSH = b"openssh-key-v1\0", b"OPENSSH PRIVATE KEY"

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from m2m_ssh_client.errors import MessageTooLongError
-from m2m_ssh_client.proxy.frames import (
+from m2m_ssh_client.proxy.frames.frame import (
     Frame,
     LineSplitter,
     NotJSONError,
@@ -21,8 +21,8 @@ from m2m_ssh_client.proxy.frames import (
     parse,
     rewritten,
 )
-from m2m_ssh_client.proxy.salvage import id_of_broken_request, salvage
-from m2m_ssh_client.proxy.spelling import shell_safe, without_unicode_line_breaks
+from m2m_ssh_client.proxy.frames.salvage import id_of_broken_request, salvage
+from m2m_ssh_client.proxy.frames.spelling import shell_safe, without_unicode_line_breaks
 
 # Nothing of this does anything in a shell, within double quotes or without.
 SAFE = re.compile(rb'[A-Za-z0-9 _.,:@+"\\{}\[\]-]*')

@@ -11,14 +11,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fuzz.target import folder, is_showable
 
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError
-from m2m_ssh_client.ssh.host_certificate import HostCertificate, is_certificate
-from m2m_ssh_client.ssh.host_key import HostKey
-from m2m_ssh_client.ssh.host_keys import HostVerifier, Standing
-from m2m_ssh_client.ssh.keys import wire_strings
-from m2m_ssh_client.ssh.known_hosts import KnownHosts, entry
-from m2m_ssh_client.ssh.randomart import randomart
-from m2m_ssh_client.ssh.revoked_keys import revoked_keys
+from m2m_ssh_client.ssh.login.key_files import wire_strings
+from m2m_ssh_client.ssh.public_key import HostKey
 from m2m_ssh_client.ssh.settings import Trust
+from m2m_ssh_client.ssh.trust.host_certificate import HostCertificate, is_certificate
+from m2m_ssh_client.ssh.trust.known_hosts import KnownHosts, entry
+from m2m_ssh_client.ssh.trust.randomart import randomart
+from m2m_ssh_client.ssh.trust.revoked_keys import revoked_keys
+from m2m_ssh_client.ssh.trust.verifier import HostVerifier, Standing
 
 _HOST, _PORT = "host.example", 2222
 # The same in each run, so that an input that has something to say about it is found again.

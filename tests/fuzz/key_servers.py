@@ -13,8 +13,8 @@ import urllib3.util.connection
 from fuzz.target import is_showable, replaced
 
 from m2m_ssh_client.errors import KeyServerError
-from m2m_ssh_client.key_server import KeyServer, _Answer, _http_exchange
-from m2m_ssh_client.ssh.host_key import HostKey
+from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.trust.key_server import KeyServer, _Answer, _http_exchange
 
 _URL = "http://127.0.0.1:8000/server_pub_key"
 _MOST = 60 * 1024  # bytes: what a socket takes without anybody reading

@@ -11,12 +11,12 @@ from fuzz.frames import strict
 from fuzz.target import replaced
 
 from m2m_ssh_client.errors import MessageTooLongError
-from m2m_ssh_client.proxy import cut_through
-from m2m_ssh_client.proxy.cut_through import LongLines, LongLineSplitter
-from m2m_ssh_client.proxy.frames import member
-from m2m_ssh_client.proxy.opening import Opening
-from m2m_ssh_client.proxy.session import Session
-from m2m_ssh_client.threads import FromThread, ToThread
+from m2m_ssh_client.flow.hand_over import FromThread, ToThread
+from m2m_ssh_client.proxy.early_forwarding import forwarding
+from m2m_ssh_client.proxy.early_forwarding.forwarding import LongLines, LongLineSplitter
+from m2m_ssh_client.proxy.early_forwarding.line_prefix import Opening
+from m2m_ssh_client.proxy.frames.frame import member
+from m2m_ssh_client.proxy.memory.session import Session
 
 _LIMIT = 1500
 _ASKED = [
@@ -72,7 +72,7 @@ def check_answers(data: bytes) -> None:
         lambda opening: lines.begin_answer(opening, cast(ToThread, host)), from_host=False
     )
     broken = False
-    with replaced((cut_through, "_LONG", 40)):
+    with replaced((forwarding, "_LONG", 40)):
         for piece in pieces[: last or None]:
             try:
                 whole = splitter.feed(piece)
@@ -101,7 +101,7 @@ def check_requests(data: bytes) -> None:
         ),
         from_host=True,
     )
-    with replaced((cut_through, "_LONG", 40)):
+    with replaced((forwarding, "_LONG", 40)):
         for number, piece in enumerate(pieces):
             if remote is first and number == last and last:
                 lines.lost("gone", [], 0.0, ended=False)

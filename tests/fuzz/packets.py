@@ -9,7 +9,7 @@ import paramiko
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from paramiko.packet import Packetizer
 
-from m2m_ssh_client.ssh.packets import Packets
+from m2m_ssh_client.ssh.library.packets import Packets
 
 _ENGINE, _NONCE, _TAG = AESGCM(bytes(16)), bytes(12), 16
 _DATA = 94  # RFC 4254 section 9: SSH_MSG_CHANNEL_DATA

@@ -8,10 +8,10 @@ from typing import cast
 
 from fuzz.target import folder, is_showable
 
-from m2m_ssh_client.carrier import Receiver
-from m2m_ssh_client.doctor import server
+from m2m_ssh_client.doctor import mcp_server
 from m2m_ssh_client.doctor.showing import Page, document
 from m2m_ssh_client.errors import RemoteExitError, SSHClientError
+from m2m_ssh_client.flow.remote_stdio import Receiver
 from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.settings import Request
 from m2m_ssh_client.terminal.saving import save
@@ -67,7 +67,7 @@ def check_doctor(data: bytes) -> None:
     stdout = b"\n".join(line for line in lines if not line.startswith(b"!"))
     for request in (Request(command="server"), Request()):
         connection = cast(Connection, _Far(stdout, stderr))
-        steps = list(server.steps(connection, request, 1.0, 4096))
+        steps = list(mcp_server.steps(connection, request, 1.0, 4096))
         assert [step.name for step in steps[:3]] == ["request", "noise", "mcp"]
         screen = io.StringIO()
         page = Page(screen)

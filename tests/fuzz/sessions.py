@@ -7,7 +7,7 @@ from typing import Any
 
 from fuzz.frames import SAFE, strict
 
-from m2m_ssh_client.proxy.frames import (
+from m2m_ssh_client.proxy.frames.frame import (
     Message,
     NotJSONError,
     NotJSONRPCError,
@@ -16,9 +16,9 @@ from m2m_ssh_client.proxy.frames import (
     is_id,
     parse,
 )
-from m2m_ssh_client.proxy.open_requests import answerable_under
-from m2m_ssh_client.proxy.salvage import id_of_broken_request
-from m2m_ssh_client.proxy.session import Output, Session, State
+from m2m_ssh_client.proxy.frames.salvage import id_of_broken_request
+from m2m_ssh_client.proxy.memory.open_requests import answerable_under
+from m2m_ssh_client.proxy.memory.session import Output, Session, State
 
 PREFIX = "m2m-"
 

@@ -10,7 +10,7 @@ import unicodedata
 from fuzz.target import replaced
 
 from m2m_ssh_client.masking import masked
-from m2m_ssh_client.ssh.marker import BehindMarker
+from m2m_ssh_client.ssh.process.output_marker import BehindMarker
 from m2m_ssh_client.terminal import output
 from m2m_ssh_client.text import printable, printable_lines, quoted, shortened
 

@@ -32,7 +32,7 @@ from support import programs
 from support.host import client_argv
 from support.odd_ssh import Keys, listening, public
 
-from m2m_ssh_client.ssh.known_hosts import entry
+from m2m_ssh_client.ssh.trust.known_hosts import entry
 
 MiB = 1 << 20
 SHORT = ("--connect-timeout", "1")

@@ -1,6 +1,6 @@
 """What a malicious key server can do: keep us from connecting, and nothing else.
 
-That no more than one well-formed key is ever taken from its answer is in tests/test_key_server.py.
+That no more than one well-formed key is ever taken from its answer is in tests/ssh/trust/test_key_server.py.
 """
 
 from __future__ import annotations

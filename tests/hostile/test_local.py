@@ -17,15 +17,15 @@ from support.far import Embedded, machine
 from support.host import PACKAGE_PARENT, Host, client_argv
 
 import m2m_ssh_client
-from m2m_ssh_client import cli, logs, private
+from m2m_ssh_client import cli, logs, user_only_files
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.errors import SSHClientError, UsageError
 from m2m_ssh_client.hosts.editing import planned
-from m2m_ssh_client.key_server import remember_or_refuse, temporary_known_hosts
 from m2m_ssh_client.log_file import RotatingFile, default_path
-from m2m_ssh_client.ssh.appending import appending
-from m2m_ssh_client.ssh.host_key import HostKey
-from m2m_ssh_client.ssh.keys import ensure_client_key
+from m2m_ssh_client.ssh.login.key_files import ensure_client_key
+from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.trust.key_server import remember_or_refuse, temporary_known_hosts
+from m2m_ssh_client.ssh.trust.known_hosts_writing import appending
 from m2m_ssh_client.terminal.saving import save
 
 if sys.platform == "win32":
@@ -57,7 +57,7 @@ def log(folder: Path) -> None:
 
 
 def named_log(folder: Path) -> None:
-    private.make_folder(folder)
+    user_only_files.make_folder(folder)
     with logs.configured("DEBUG", folder / "log"):
         pass
 
@@ -417,8 +417,8 @@ STARTING = {
     "demo/host.py": "our own client",
     "demo/ssh_server.py": "the server that the demo serves",
     "ssh/config/shell.py": "Match exec, by the user's shell",
-    "ssh/passphrases.py": "SSH_ASKPASS",
-    "ssh/proxy_command.py": "ProxyCommand, by the user's shell; taskkill on Windows",
+    "ssh/login/passphrases.py": "SSH_ASKPASS",
+    "ssh/way/proxy_command.py": "ProxyCommand, by the user's shell; taskkill on Windows",
 }
 _STARTERS = {
     *("Popen", "run", "call", "check_call", "check_output", "getoutput", "getstatusoutput"),

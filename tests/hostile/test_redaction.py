@@ -18,11 +18,11 @@ from support.far import ENOUGH, Embedded, machine
 from support.host import PACKAGE_PARENT, Host
 from support.odd_ssh import python
 
-from m2m_ssh_client.destination import resolve
 from m2m_ssh_client.doctor.configuration import described
 from m2m_ssh_client.masking import masked
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.ssh import connection
+from m2m_ssh_client.ssh.destination import resolve
 
 if sys.platform == "win32":
     pytest.skip("a shell script is asked for passphrases", allow_module_level=True)

@@ -20,7 +20,7 @@ from support.odd_ssh import Keys, public
 
 from m2m_ssh_client.demo.ssh_server import SSHServer
 from m2m_ssh_client.parameters import Parameters
-from m2m_ssh_client.ssh.known_hosts import entry
+from m2m_ssh_client.ssh.trust.known_hosts import entry
 
 if sys.platform == "win32":
     pytest.skip("what is watched is in Linux's /proc", allow_module_level=True)

@@ -18,7 +18,7 @@ from hostile.mallory import Mallory, mallory
 from support.host import DEFAULT_TIMEOUT, Message, client_argv
 from support.odd_ssh import Keys, public
 
-from m2m_ssh_client.ssh.known_hosts import entry
+from m2m_ssh_client.ssh.trust.known_hosts import entry
 
 # All that could steer a terminal or turn its writing direction, the line feed aside.
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")

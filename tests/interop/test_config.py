@@ -18,7 +18,7 @@ from support.sshd import Sshd
 
 from m2m_ssh_client.api import SSHServerParameters
 from m2m_ssh_client.errors import RemoteExitError, SSHClientError
-from m2m_ssh_client.remote import Remote
+from m2m_ssh_client.ssh.opener import Remote
 
 if sys.platform == "win32":
     pytest.skip("sshd and ssh as they are elsewhere", allow_module_level=True)

@@ -14,7 +14,7 @@ from support.sshd import Sshd
 
 from m2m_ssh_client.api import SSHServerParameters
 from m2m_ssh_client.errors import ConfigError
-from m2m_ssh_client.remote import Remote
+from m2m_ssh_client.ssh.opener import Remote
 
 if sys.platform == "win32":
     pytest.skip("sshd with POSIX shells behind it", allow_module_level=True)

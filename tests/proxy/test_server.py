@@ -13,8 +13,6 @@ import anyio.lowlevel
 import pytest
 from support.carriers import STDOUT_THREAD, PipeCarrier
 
-from m2m_ssh_client import threads
-from m2m_ssh_client.bridge import Bridge, opened
 from m2m_ssh_client.errors import (
     ConnectionLostError,
     HostKeyError,
@@ -23,10 +21,12 @@ from m2m_ssh_client.errors import (
     SSHClientError,
     UnreachableError,
 )
+from m2m_ssh_client.flow import hand_over as threads
+from m2m_ssh_client.flow.bridge import Bridge, opened
+from m2m_ssh_client.flow.host_stdio import HostStreams
 from m2m_ssh_client.proxy import first_answer, recovery, server
+from m2m_ssh_client.proxy.memory.session import State
 from m2m_ssh_client.proxy.server import Proxy, Settings
-from m2m_ssh_client.proxy.session import State
-from m2m_ssh_client.proxy.stdio import HostStreams
 
 pytestmark = pytest.mark.anyio
 

@@ -37,7 +37,6 @@ from support.waiting import wait_until
 
 from m2m_ssh_client.api import SSHServerParameters
 from m2m_ssh_client.demo.ssh_server import SSHServer
-from m2m_ssh_client.destination import resolve
 from m2m_ssh_client.errors import (
     AuthenticationError,
     ChannelRefusedError,
@@ -48,14 +47,15 @@ from m2m_ssh_client.errors import (
     SSHClientError,
     UnreachableError,
 )
-from m2m_ssh_client.ssh.algorithms import KEX as ALL_KEX
-from m2m_ssh_client.ssh.channel import ChannelCarrier
 from m2m_ssh_client.ssh.connection import Connection
-from m2m_ssh_client.ssh.host_key import HostKey
-from m2m_ssh_client.ssh.identities import UnlockedKeys
-from m2m_ssh_client.ssh.keys import public_key_line
-from m2m_ssh_client.ssh.known_hosts import entry
+from m2m_ssh_client.ssh.destination import resolve
+from m2m_ssh_client.ssh.library.algorithms import KEX as ALL_KEX
+from m2m_ssh_client.ssh.library.channel import ChannelCarrier
+from m2m_ssh_client.ssh.login.identities import UnlockedKeys
+from m2m_ssh_client.ssh.login.key_files import public_key_line
+from m2m_ssh_client.ssh.public_key import HostKey
 from m2m_ssh_client.ssh.settings import Request
+from m2m_ssh_client.ssh.trust.known_hosts import entry
 
 USER = "mcp"
 KINDS = ["ed25519", "ecdsa", "ecdsa-521", "rsa"]

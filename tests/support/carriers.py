@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from m2m_ssh_client.carrier import Receiver
 from m2m_ssh_client.errors import RemoteExitError, SSHClientError
+from m2m_ssh_client.flow.remote_stdio import Receiver
 
 STDOUT_THREAD = "test-carrier-stdout"
 _STDERR_TIME = 0.5  # seconds that the end of stdout waits for that of stderr

@@ -15,9 +15,9 @@ from support.host import PACKAGE_PARENT, client_argv
 from support.waiting import wait_until
 
 from m2m_ssh_client.demo.ssh_server import SSHServer
-from m2m_ssh_client.ssh.host_key import HostKey
-from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key
-from m2m_ssh_client.ssh.known_hosts import entry
+from m2m_ssh_client.ssh.login.key_files import ensure_client_key, load_client_key
+from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.trust.known_hosts import entry
 
 ENOUGH = 40.0  # seconds; the SDK takes two to load on a slow machine
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import paramiko
 from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
-from m2m_ssh_client.ssh.host_key import HostKey
-from m2m_ssh_client.ssh.keys import ensure_client_key, load_client_key
+from m2m_ssh_client.ssh.login.key_files import ensure_client_key, load_client_key
+from m2m_ssh_client.ssh.public_key import HostKey
 
 ENOUGH = 10.0  # seconds
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from m2m_ssh_client.carrier import Carrier
+from m2m_ssh_client.flow.remote_stdio import Carrier
 
 _PATIENCE = 30.0  # seconds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from m2m_ssh_client import private
+from m2m_ssh_client import user_only_files
 from m2m_ssh_client.ssh.config.lines import shown
 
 _TIMEOUT = 15.0  # seconds
@@ -27,7 +27,7 @@ def succeeds(command: str) -> bool:
     null = subprocess.DEVNULL
     try:
         process = subprocess.Popen(  # noqa: S603 - as written
-            argv, stdin=null, stdout=null, env=private.environment(), start_new_session=True
+            argv, stdin=null, stdout=null, env=user_only_files.environment(), start_new_session=True
         )
     except (OSError, ValueError) as exc:
         raise ValueError(f"cannot run {shown(masked(command))}: {exc}") from exc

@@ -1,0 +1,45 @@
+"""The key server's step: its answer is asked for and checked, and nothing is registered or remembered."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+from m2m_ssh_client.doctor.steps import Status, Step, failed
+from m2m_ssh_client.errors import SSHClientError
+from m2m_ssh_client.parameters import DEFAULT_CLIENT_KEY, Parameters
+from m2m_ssh_client.ssh.settings import HostSettings, Trust
+from m2m_ssh_client.ssh.trust.key_server import KeyServer, checked_host_key, temporary_known_hosts
+
+
+def step(
+    params: Parameters, settings: HostSettings, temporary: ExitStack, connect_timeout: float
+) -> tuple[Step, HostSettings]:
+    """The step, and the settings with what the key server said; `temporary` holds it as long as it is needed."""
+    deadline = time.monotonic() + connect_timeout
+    host, port = settings.address.host, settings.address.port
+    client_key = (params.client_key or DEFAULT_CLIENT_KEY).expanduser()
+    url = params.key_server_url
+    server = KeyServer(host, params.key_server_port, url=url, deadline=deadline)
+    found: dict[str, object] = {"port": params.key_server_port}
+    if url is not None:
+        found = {"url": url}
+    try:
+        key = checked_host_key(server, host, port, settings.trust, client_key)
+        known_hosts = temporary.enter_context(temporary_known_hosts(host, port, key))
+    except SSHClientError as exc:
+        return failed("key_server", exc, found), settings
+    found |= {"type": key.key_type, "fingerprint": key.fingerprint, "https": server.verified}
+    login = settings.login
+    told = settings._replace(
+        trust=Trust(host, port, (known_hosts,), pin=settings.trust.pin, read_only=True),
+        login=login._replace(
+            files=(client_key, *login.files), required=client_key if client_key.exists() else None
+        ),
+    )
+    summary = f"the host key is {key.short_type.upper()} {key.fingerprint}"
+    if server.verified:
+        return Step("key_server", Status.OK, found, f"{summary}, over HTTPS"), told
+    advice = "Anyone on the path could have replaced it: compare it with that of the machine's administrator."
+    step = Step("key_server", Status.WARNING, found, f"{summary}, over plain HTTP", advice)
+    return step, told

@@ -1,0 +1,250 @@
+"""The last steps: the request, what is said before the first message, MCP, and how long an answer takes."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from m2m_ssh_client._version import __version__
+from m2m_ssh_client.doctor.configuration import described
+from m2m_ssh_client.doctor.conversation import (
+    Conversation,
+    EndedError,
+    RefusedError,
+    read_all,
+)
+from m2m_ssh_client.doctor.steps import Status, Step, failed
+from m2m_ssh_client.errors import NotMCPError, RemoteExitError, SSHClientError
+from m2m_ssh_client.flow.remote_stdio import Carrier
+from m2m_ssh_client.masking import masked
+from m2m_ssh_client.proxy.frames.frame import member
+from m2m_ssh_client.ssh.connection import Connection
+from m2m_ssh_client.ssh.settings import Request
+from m2m_ssh_client.text import printable, shortened
+
+_LEGACY_VERSION = "2025-11-25"
+_MODERN_VERSION = "2026-07-28"
+_META = "io.modelcontextprotocol"
+_CLIENT = {"name": "m2m-mcp-server-ssh-client doctor", "version": __version__}
+_LISTS = ("tools", "prompts", "resources")
+_MOST_PAGES = 100
+_SAMPLES = 20
+_COMMAND_NOT_FOUND = 127
+_ASK_PATH = 'printf %s "$PATH"'
+_PATH_TIME = 5.0  # seconds
+_LONGEST_PATH = 8192  # bytes
+
+
+def steps(
+    connection: Connection, request: Request, patience: float, longest: int
+) -> Iterator[Step]:
+    """Over an open connection, which is left open. `patience` in seconds for each answer, `longest` in bytes."""
+    found: dict[str, object] = {
+        "request": described(request),
+        "environment": {name: "…" for name, _ in request.environment},
+    }
+    try:
+        carrier = connection.channel(request)
+    except SSHClientError as exc:
+        # The command is the user's own, and what it says may be secret.
+        yield failed("request", type(exc)(masked(exc.message), exc.hint), found)
+        return
+    yield Step("request", Status.OK, found, f"granted: {described(request)}")
+    conversation = Conversation(carrier, patience, guarded=request.is_shell, longest=longest)
+    try:
+        yield from _Server(connection, carrier, conversation).steps()
+    finally:
+        conversation.end()
+
+
+class _Server:
+    """What is said to the remote MCP server, and what it says."""
+
+    def __init__(
+        self, connection: Connection, carrier: Carrier, conversation: Conversation
+    ) -> None:
+        self._connection = connection
+        self._carrier = carrier
+        self._conversation = conversation
+        self._meta: dict[str, object] = {}  # params of every request, in the modern era
+
+    def steps(self) -> Iterator[Step]:
+        conversation = self._conversation
+        failure: SSHClientError | None = None
+        found: dict[str, object] = {}
+        try:
+            found = self._introduced()
+        except RefusedError as exc:
+            failure = NotMCPError(
+                f"The server refuses both initialize and server/discover: {exc}",
+                "Is it an MCP server? Its own log may say more.",
+            )
+        except EndedError:
+            failure = self._carrier.ending()
+        except SSHClientError as exc:
+            failure = exc
+        if failure is not None:
+            conversation.hear_out()
+        yield _noise(conversation)
+        if failure is not None:
+            yield self._not_mcp(failure)
+            return
+        yield self._or_failed("mcp", lambda: self._counted(found))
+        yield self._or_failed("round_trip", self._round_trip)
+
+    def _or_failed(self, name: str, step: Callable[[], Step]) -> Step:
+        try:
+            return step()
+        except EndedError:
+            return failed(name, self._carrier.ending())
+        except SSHClientError as exc:
+            return failed(name, exc)
+
+    def _introduced(self) -> dict[str, object]:
+        """Era, version, name and capabilities; raises as `Conversation.ask`."""
+        try:
+            result = self._conversation.ask(
+                "initialize",
+                {"protocolVersion": _LEGACY_VERSION, "capabilities": {}, "clientInfo": _CLIENT},
+            )
+        except RefusedError as refusal:
+            self._meta = {
+                "_meta": {
+                    f"{_META}/protocolVersion": _MODERN_VERSION,
+                    f"{_META}/clientCapabilities": {},
+                    f"{_META}/clientInfo": _CLIENT,
+                }
+            }
+            try:
+                result = self._conversation.ask("server/discover", self._meta)
+            except RefusedError:
+                raise refusal from None
+            versions = result.get("supportedVersions")
+            supported = versions if isinstance(versions, list) else []
+            version = _MODERN_VERSION if _MODERN_VERSION in supported else (supported or [""])[0]
+            info = member(result, "_meta", f"{_META}/serverInfo")
+            return _introduction("modern", version, info, result)
+        self._conversation.tell("notifications/initialized")
+        info, version = result.get("serverInfo"), result.get("protocolVersion")
+        return _introduction("legacy", version, info, result)
+
+    def _counted(self, found: dict[str, object]) -> Step:
+        capabilities = found["capabilities"]
+        assert isinstance(capabilities, list)  # noqa: S101 - `_introduction` made it
+        problems = []
+        counts: dict[str, int] = {}
+        for what in _LISTS:
+            if what in capabilities:
+                try:
+                    counts[what] = self._count(what)
+                except RefusedError as exc:
+                    problems.append(f"{what}/list: {exc}")
+        summary = (
+            f"{found['era']} era, {found['protocol_version']}, "
+            f"{found['server']} {found['server_version']}".rstrip()
+        )
+        numbers = ", ".join(_number(counts.get(what, 0), what[:-1]) for what in _LISTS)
+        details = (f"{numbers}; capabilities: {', '.join(capabilities) or 'none'}", *problems)
+        facts = {**found, **{what: counts.get(what, 0) for what in _LISTS}, "problems": problems}
+        if problems:
+            advice = "The server says that it has these lists, and refuses them: see its log."
+            return Step("mcp", Status.WARNING, facts, summary, advice, details)
+        return Step("mcp", Status.OK, facts, summary, details=details)
+
+    def _count(self, what: str) -> int:
+        count, cursor = 0, None
+        for _ in range(_MOST_PAGES):
+            params = {**self._meta, **({} if cursor is None else {"cursor": cursor})}
+            result = self._conversation.ask(f"{what}/list", params)
+            items, cursor = result.get(what), result.get("nextCursor")
+            count += len(items) if isinstance(items, list) else 0
+            if cursor is None:
+                break
+        return count
+
+    def _round_trip(self) -> Step:
+        method = "server/discover" if self._meta else "ping"
+        samples = []
+        for _ in range(_SAMPLES):
+            started = time.perf_counter()
+            with suppress(RefusedError):  # an answer all the same
+                self._conversation.ask(method, self._meta)
+            samples.append((time.perf_counter() - started) * 1000)
+        low, middle, high = min(samples), statistics.median(samples), max(samples)
+        found = {
+            "method": method,
+            "samples": len(samples),
+            "min_ms": round(low, 2),
+            "median_ms": round(middle, 2),
+            "max_ms": round(high, 2),
+        }
+        summary = f"{middle:.1f} ms ({low:.1f} to {high:.1f}), the median of {len(samples)} times {method}"
+        return Step("round_trip", Status.OK, found, summary)
+
+    def _not_mcp(self, failure: SSHClientError) -> Step:
+        """Why there was no MCP answer; where the command was not found, with the PATH that the remote has."""
+        if not isinstance(failure, RemoteExitError):
+            return failed("mcp", failure)
+        found: dict[str, object] = {"exit_status": failure.status}
+        if failure.status != _COMMAND_NOT_FOUND:
+            return failed("mcp", failure, found)
+        path = self._remote_path()
+        found["path"] = path
+        return failed("mcp", failure, found, details=(f"PATH there: {path}",) if path else ())
+
+    def _remote_path(self) -> str | None:
+        with suppress(SSHClientError, OSError):
+            carrier = self._connection.channel(Request(command=_ASK_PATH))
+            return printable(read_all(carrier, _PATH_TIME, _LONGEST_PATH).strip()) or None
+        return None
+
+
+def _introduction(
+    era: str, version: object, info: object, result: Mapping[str, Any]
+) -> dict[str, object]:
+    capabilities = result.get("capabilities")
+    return {
+        "era": era,
+        "protocol_version": _text(version),
+        "server": _text(member(info, "name")),
+        "server_version": _text(member(info, "version")),
+        "capabilities": sorted(map(_text, capabilities if isinstance(capabilities, dict) else ())),
+    }
+
+
+def _text(value: object) -> str:
+    return "" if value is None else shortened(printable(str(value)), 80)
+
+
+def _noise(conversation: Conversation) -> Step:
+    stdout, stderr = conversation.noise_count, conversation.stderr_count
+    found = {
+        "stdout_lines": stdout,
+        "stdout": conversation.noise,
+        "stderr_lines": stderr,
+        "stderr": conversation.stderr,
+    }
+    details = (
+        *(f"stdout: {line}" for line in conversation.noise),
+        *(f"stderr: {line}" for line in conversation.stderr),
+    )
+    on_stderr = f"{_number(stderr, 'line')} on stderr"
+    if not stdout:
+        summary = on_stderr if stderr else "none before the first message"
+        return Step("noise", Status.OK, found, summary, details=details)
+    return Step(
+        "noise",
+        Status.WARNING,
+        found,
+        f"{_number(stdout, 'line')} on stdout that {'is' if stdout == 1 else 'are'} no JSON-RPC"
+        + (f", {on_stderr}" if stderr else ""),
+        "They are skipped. Let ~/.bashrc there print nothing where there is no terminal, and the server log to stderr.",
+        details,
+    )
+
+
+def _number(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

@@ -1,0 +1,1 @@
+"""The way of lines between a host and a remote server."""

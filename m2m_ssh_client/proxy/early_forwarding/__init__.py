@@ -1,0 +1,1 @@
+"""Long lines that are forwarded while they still come."""

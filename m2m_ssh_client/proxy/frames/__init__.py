@@ -1,0 +1,1 @@
+"""One line of MCP: reading, repairing and writing it."""

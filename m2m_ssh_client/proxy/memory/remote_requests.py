@@ -1,0 +1,158 @@
+"""The remote's own requests (sampling, elicitation, roots, ping), which the host answers.
+
+A fresh server numbers its requests from the start again, and the host may still be busy with an old one. So from the
+second connection on, ids and progress tokens of the remote get a prefix of their connection on their way to the
+host, and lose it on the way back. The first connection's pass as they are. What comes back without the prefix of the
+present connection is about a question of one that is gone.
+
+Sans-I/O.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from m2m_ssh_client.proxy.frames.frame import (
+    Frame,
+    Id,
+    Members,
+    Message,
+    fields,
+    is_id,
+    member,
+    message_line,
+    only,
+    raw_json,
+    rewritten,
+)
+
+_MOST_OPEN = 10_000  # questions that nobody has answered
+_LONGEST_ID = 1000  # characters
+
+
+class Questions:
+    """What the remote asked and the host has not answered yet. `prefix` begins every id that is made here."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._connection = 0
+        self._open: dict[Id, None] = {}  # their ids, as the host knows them, the oldest first
+
+    def lost(self) -> list[bytes]:
+        """The connection is gone: the cancellations that tell the host to forget its questions."""
+        lines = [
+            message_line(
+                method="notifications/cancelled",
+                params={"requestId": id_, "reason": "The connection to the remote server was lost"},
+            )
+            for id_ in self._open
+        ]
+        self._open.clear()
+        self._connection += 1
+        return lines
+
+    def from_remote(self, frame: Frame) -> bytes:
+        """The line for the host."""
+        line = frame.line
+        if self._connection and any(map(_is_ours, frame.messages)):
+            line = rewritten(line, self._mark_members)
+        for message in frame.messages:
+            if message.method is not None:
+                self._note(message)
+        return line
+
+    def from_host(self, frame: Frame) -> Frame | None:
+        """What is for the remote; None if all of it is about questions of connections that are gone."""
+        if not self._open and not self._connection:
+            return frame
+        kept = only(frame, [not self._drop(message) for message in frame.messages])
+        if kept is None:
+            return None
+        for message in kept.messages:
+            if message.is_response and message.id is not None:
+                self._open.pop(message.id, None)
+        if self._connection and any(map(_is_for_question, kept.messages)):
+            return Frame(rewritten(kept.line, self._unmark_members), kept.messages)
+        return kept
+
+    def _note(self, message: Message) -> None:
+        if message.is_request and message.id is not None:
+            if len(str(message.id)) > _LONGEST_ID:
+                return
+            self._open[self._marked(message.id)] = None
+            # A server may ask without end, and the host need not answer.
+            if len(self._open) > _MOST_OPEN:
+                del self._open[next(iter(self._open))]
+        elif message.method == "notifications/cancelled":
+            id_ = fields(message.params).get("requestId")
+            if is_id(id_):
+                self._open.pop(self._marked(id_), None)
+
+    def _drop(self, message: Message) -> bool:
+        """Whether it is about a question of a connection that is gone."""
+        if not self._connection:
+            return False
+        if message.is_response:
+            return message.id is not None and not self._is_marked(message.id)
+        if message.method == "notifications/progress" and message.id is None:
+            token = fields(message.params).get("progressToken")
+            return is_id(token) and not self._is_marked(token)
+        return False
+
+    @property
+    def _mark(self) -> str:
+        return f"{self._prefix}{self._connection}:"
+
+    def _is_marked(self, id_: Id) -> bool:
+        return isinstance(id_, str) and id_.startswith(self._mark)
+
+    def _marked(self, id_: Id) -> Id:
+        return f"{self._mark}{json.dumps(id_)}" if self._connection else id_
+
+    def _unmarked(self, id_: Any) -> object:
+        if self._is_marked(id_):
+            with suppress(ValueError, RecursionError):  # a host may make one up
+                original = json.loads(id_[len(self._mark) :])
+                return original if is_id(original) else id_
+        return id_
+
+    def _mark_members(self, message: Members) -> None:
+        if "method" not in message:
+            return
+        if "id" in message:
+            self._apply(message, "id", self._marked)
+            self._apply_in_params(message, ("_meta", "progressToken"), self._marked)
+        elif json.loads(bytes(message["method"])) == "notifications/cancelled":
+            self._apply_in_params(message, ("requestId",), self._marked)
+
+    def _unmark_members(self, message: Members) -> None:
+        if "method" not in message:
+            self._apply(message, "id", self._unmarked)
+        elif json.loads(bytes(message["method"])) == "notifications/progress":
+            self._apply_in_params(message, ("progressToken",), self._unmarked)
+
+    def _apply(self, message: Members, name: str, change: Callable[[Any], object]) -> None:
+        id_ = json.loads(bytes(message[name]))
+        if is_id(id_):
+            message[name] = raw_json(change(id_))
+
+    def _apply_in_params(
+        self, message: Members, path: tuple[str, ...], change: Callable[[Any], object]
+    ) -> None:
+        params = fields(message.get("params", b""))
+        holder = member(params, *path[:-1]) if path[:-1] else params
+        if isinstance(holder, dict) and is_id(holder.get(path[-1])):
+            holder[path[-1]] = change(holder[path[-1]])
+            message["params"] = raw_json(params)
+
+
+def _is_ours(message: Message) -> bool:
+    """Whether the remote numbers it: a request of its own, or the cancellation of one."""
+    return message.is_request or message.method == "notifications/cancelled"
+
+
+def _is_for_question(message: Message) -> bool:
+    return message.is_response or message.method == "notifications/progress"

@@ -1,0 +1,340 @@
+"""From what the user gave and what OpenSSH's configuration says to one answer: where, how, as whom, and to run what.
+
+What was given wins over the configuration, which wins over the defaults of `Parameters`. Jump hosts get what
+`ssh` gives them, their own configuration, port 22 and the local user's name; and, where that says nothing, the
+known_hosts file and the client key that were given.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+from m2m_ssh_client import user_only_files
+from m2m_ssh_client.errors import ConfigError
+from m2m_ssh_client.parameters import (
+    DEFAULT_CLIENT_KEY,
+    DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_KEEPALIVE,
+    DEFAULT_KEEPALIVE_COUNT,
+    DEFAULT_PORT,
+    DEFAULT_USERNAME,
+    Parameters,
+)
+from m2m_ssh_client.remote_command import command_line
+from m2m_ssh_client.ssh import config
+from m2m_ssh_client.ssh.config.lines import keyword_of, parse
+from m2m_ssh_client.ssh.config.tokens import local_user
+from m2m_ssh_client.ssh.settings import (
+    LEAST_RSA_BITS,
+    Address,
+    Algorithms,
+    HostSettings,
+    Login,
+    Request,
+    Trust,
+)
+from m2m_ssh_client.text import quoted
+
+_DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")
+_KNOWN_HOSTS = ("known_hosts", "known_hosts2")
+_SYSTEM_KNOWN_HOSTS = ("ssh_known_hosts", "ssh_known_hosts2")
+_SSH_PORT = 22
+_MOST_JUMPS = 16
+_WINDOWS_AGENT = r"\\.\pipe\openssh-ssh-agent"
+
+# What LogLevel means on stderr, where INFO stays silent: hosts show each line there as an error.
+_LOG_LEVELS = {
+    "QUIET": logging.CRITICAL,
+    "FATAL": logging.CRITICAL,
+    "ERROR": logging.ERROR,
+    "VERBOSE": logging.INFO,
+    "DEBUG": logging.DEBUG,
+    "DEBUG2": logging.DEBUG,
+    "DEBUG3": logging.DEBUG,
+}
+
+
+class Destination(NamedTuple):
+    """A remote server, resolved. Times in seconds; `warnings` are lines for the log."""
+
+    settings: HostSettings
+    request: Request
+    connect_timeout: float
+    keepalive: float
+    keepalive_count: int
+    warnings: tuple[str, ...] = ()
+    log_level: int | None = None
+
+
+def resolve(params: Parameters) -> Destination:
+    """Read the configuration, if there is one. Raises ConfigError.
+
+    Blocks: for files, and for the commands of `Match exec`. These may tell one network from another, so it is to be
+    asked again before each connection.
+    """
+    _require_home()
+    found = config.resolve(
+        params.host,
+        files=_files(params),
+        options=params.ssh_options,
+        user=params.username,
+        port=params.port,
+        default_user=DEFAULT_USERNAME,
+        default_port=DEFAULT_PORT,
+        command=params.command_line() or "",
+    )
+    alive = (params.keepalive, found.server_alive_interval, DEFAULT_KEEPALIVE)
+    return Destination(
+        _target(params, found),
+        _request(params, found),
+        connect_timeout=params.connect_timeout or found.connect_timeout or DEFAULT_CONNECT_TIMEOUT,
+        keepalive=next(each for each in alive if each is not None),
+        keepalive_count=(
+            params.keepalive_count or found.server_alive_count_max or DEFAULT_KEEPALIVE_COUNT
+        ),
+        warnings=found.warnings,
+        log_level=_LOG_LEVELS.get(found.log_level or ""),
+    )
+
+
+def _require_home() -> None:
+    """Keys, known_hosts and configuration are there; ssh(1) refuses a user without an account, too."""
+    try:
+        Path.home()
+    except RuntimeError as exc:
+        raise ConfigError(
+            "Your home folder is not known: HOME is not set, and your user id has no account",
+            "Set HOME (on Windows: USERPROFILE) in the environment that the host starts this program with.",
+        ) from exc
+
+
+def _files(params: Parameters) -> tuple[Path, ...] | None:
+    if params.ssh_config is None:
+        return None
+    return () if params.ssh_config.lower() == "none" else (Path(params.ssh_config),)
+
+
+def _target(params: Parameters, found: config.HostConfig) -> HostSettings:
+    known_hosts, key = _given_files(params)
+    port = found.port or DEFAULT_PORT
+    trust = _trust(found, port, known_hosts or found.user_known_hosts_files)
+    login = _login(params, found, found.user or DEFAULT_USERNAME, (*key, *_identities(found)))
+    return HostSettings(
+        _address(found, port),
+        trust._replace(
+            pin=params.host_key,
+            unchecked=params.disable_host_key_checking,
+            command=_trust_command(params, params.host),
+        ),
+        login._replace(required=key[0] if key else None, fingerprint=params.key_fingerprint),
+        _algorithms(found),
+        _jump(params, found.proxy_jump, 1),
+        found.proxy_command or None,
+        found.origins,
+    )
+
+
+def _jump(
+    params: Parameters, jumps: Sequence[config.Jump] | None, depth: int
+) -> HostSettings | None:
+    """The last of these jump hosts; those before it are its own way."""
+    if not jumps:
+        return None
+    jump, before = jumps[-1], jumps[:-1]
+    if depth > _MOST_JUMPS:
+        raise ConfigError(
+            f"ProxyJump leads through more than {_MOST_JUMPS} machines, {jump.host} among them",
+            "Is a jump host to be reached through itself? `Host * !jump` leaves it out.",
+        )
+    found = config.resolve(
+        jump.host, files=_files(params), user=jump.user, port=jump.port, default_port=_SSH_PORT
+    )
+    known_hosts, key = _given_files(params)
+    port = found.port or _SSH_PORT
+    user_files = found.user_known_hosts_files
+    if user_files is None and known_hosts:
+        user_files = known_hosts
+    trust = _trust(found, port, user_files)
+    return HostSettings(
+        _address(found, port),
+        trust._replace(command=_trust_command(params, jump.host, port)),
+        _login(params, found, found.user or local_user(), (*_identities(found), *key)),
+        _algorithms(found),
+        # As with `ssh -J a,b`: what is named before it, else what its own configuration says.
+        _jump(params, before or found.proxy_jump, depth + 1),
+        None if before else found.proxy_command or None,
+        found.origins,
+    )
+
+
+def _given_files(params: Parameters) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The known_hosts file and the client key, each if it was given."""
+    return (
+        (params.known_hosts.expanduser(),) if params.known_hosts else (),
+        (params.client_key.expanduser(),) if params.client_key else (),
+    )
+
+
+def _address(found: config.HostConfig, port: int) -> Address:
+    return Address(
+        found.hostname,
+        port,
+        found.address_family or "any",
+        found.bind_address,
+        found.connection_attempts or 1,
+        found.tcp_keep_alive is not False,
+    )
+
+
+def _trust(found: config.HostConfig, port: int, user_files: Sequence[Path] | None) -> Trust:
+    if user_files is None:
+        user_files = [Path("~/.ssh", name).expanduser() for name in _KNOWN_HOSTS]
+    global_files = found.global_known_hosts_files
+    if global_files is None:
+        global_files = tuple(_system_folder() / name for name in _SYSTEM_KNOWN_HOSTS)
+    strict = found.strict_host_key_checking
+    return Trust(
+        found.host_key_alias or found.hostname,
+        None if found.host_key_alias else port,
+        tuple(user_files),
+        global_files,
+        "yes" if strict is None or strict == "ask" else strict,  # nobody can be asked here
+        bool(found.hash_known_hosts),
+        revoked_file=found.revoked_host_keys,
+        rsa_bits=found.required_rsa_size or LEAST_RSA_BITS,
+    )
+
+
+def _identities(found: config.HostConfig) -> tuple[Path, ...]:
+    return found.identity_files or ()
+
+
+def _login(
+    params: Parameters, found: config.HostConfig, user: str, files: tuple[Path, ...]
+) -> Login:
+    own = Path("~/.ssh").expanduser()
+    defaults = (DEFAULT_CLIENT_KEY.expanduser(), *(own / name for name in _DEFAULT_KEYS))
+    if found.identity_files == () or (files and found.identities_only):
+        defaults = ()
+    return Login(
+        user,
+        files,
+        found.certificate_files or (),
+        defaults,
+        identities_only=bool(found.identities_only),
+        agent=_agent(found.identity_agent),
+        passphrase=params.passphrase,
+        passphrase_file=params.passphrase_file and params.passphrase_file.expanduser(),
+        batch=bool(found.batch_mode),
+    )
+
+
+def _agent(configured: str | None) -> str | None:
+    """The path of the agent's socket or pipe."""
+    if configured is not None:
+        return None if configured == "none" else configured
+    return os.environ.get("SSH_AUTH_SOCK") or (_WINDOWS_AGENT if sys.platform == "win32" else None)
+
+
+def _algorithms(found: config.HostConfig) -> Algorithms:
+    return Algorithms(
+        found.ciphers,
+        found.macs,
+        found.kex_algorithms,
+        found.host_key_algorithms,
+        found.pubkey_accepted_algorithms,
+        found.ca_signature_algorithms,
+        bool(found.compression),
+    )
+
+
+def _request(params: Parameters, found: config.HostConfig) -> Request:
+    """What was given; else RemoteCommand, which names a subsystem where SessionType says so."""
+    command, subsystem = params.command_line(), params.subsystem
+    if command is None and subsystem is None and found.remote_command:
+        if found.session_type == "subsystem":
+            subsystem = found.remote_command
+        else:
+            command = found.remote_command
+    sent = {
+        name: value
+        for name, value in user_only_files.environment().items()
+        if any(fnmatchcase(name, pattern) for pattern in found.send_env)
+    }
+    environment = {**sent, **(found.set_env or {})}
+    variables = dict(map(_variable, params.env))
+    for name in variables:
+        environment.pop(name, None)
+    request = Request(command, subsystem, tuple(environment.items()), tuple(variables.items()))
+    if not (params.env_in_command or params.cwd or params.login_shell):
+        return request
+    return _in_command_line(params, request)
+
+
+def _in_command_line(params: Parameters, request: Request) -> Request:
+    if request.command is None:
+        raise ConfigError(
+            "--cwd, --login-shell and --env-in-command are for a remote command, and there is none",
+            "Pass the command that starts the MCP server there after `--`.",
+        )
+    marker = f"m2m-start-{os.urandom(8).hex()}" if params.login_shell else ""
+    inside = request.variables if params.env_in_command else ()
+
+    def around(variables: Sequence[tuple[str, str]]) -> str:
+        assert request.command is not None  # noqa: S101 - as above
+        return command_line(request.command, folder=params.cwd, variables=variables, marker=marker)
+
+    return request._replace(
+        command=around(inside),
+        variables=() if inside else request.variables,
+        marker=marker,
+        shown=around([(name, "…") for name, _ in inside]),
+    )
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, given, value = text.partition("=")
+    if not given and name not in os.environ:
+        raise ConfigError(
+            f"--env {name}: this program has no such environment variable",
+            "Set it where the program is started (a host's `env`), or give a value: --env NAME=VALUE.",
+        )
+    return name, value if given else os.environ[name]
+
+
+def _system_folder() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData"), "ssh")
+    return Path("/etc/ssh")
+
+
+def _without_secrets(proxy_command: str) -> str:
+    from m2m_ssh_client.masking import masked
+
+    line = parse(proxy_command)
+    return masked(line.rest) if line else ""
+
+
+def _trust_command(params: Parameters, host: str, port: int | None = None) -> str:
+    """What shows this machine's host keys and adds them, ready to paste; `port` for a jump host."""
+    words = ["--host", host]
+    if port is not None:
+        words += ["--port", str(port)]
+    else:
+        words += ["--port", str(params.port)] if params.port else []
+        words += ["--username", params.username] if params.username else []
+        for option in params.ssh_options:
+            keyword = keyword_of(option)
+            if keyword == "proxycommand":
+                words += ["-o", f"ProxyCommand={_without_secrets(option)}"]
+            elif keyword != "setenv":  # values of variables may be secret, and play no part there
+                words += ["-o", option]
+    words += ["-F", params.ssh_config] if params.ssh_config else []
+    words += ["--known-hosts", str(params.known_hosts)] if params.known_hosts else []
+    return f"m2m-mcp-server-ssh-client trust {' '.join(quoted(word) for word in words)}"

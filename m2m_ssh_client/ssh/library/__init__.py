@@ -1,0 +1,1 @@
+"""paramiko, and the only place that uses its private names."""

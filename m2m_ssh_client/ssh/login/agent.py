@@ -1,0 +1,239 @@
+"""A client of ssh-agent: which keys it holds, and their signatures (draft-ietf-sshm-ssh-agent).
+
+paramiko's own client signs with the plain key where the agent holds a certificate, and knows the usual place of
+the agent alone. Here a key is what the agent says it is, of whatever type: certificates, security keys (`sk-…`).
+
+Each request is made in a daemon thread of its own, since not every platform can bound the wait in place: a signature
+may have to be confirmed by a person, and an agent may hang. The caller gets the answer, or an AgentError as soon
+as the connection that it is for has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import NamedTuple, Protocol
+
+from m2m_ssh_client.ssh.login.key_files import PublicKey, take_strings, wire_strings
+from m2m_ssh_client.text import printable, shortened
+
+# Of the protocol, §6.1
+_FAILURE = 5
+_REQUEST_IDENTITIES, _IDENTITIES_ANSWER = 11, 12
+_SIGN_REQUEST, _SIGN_RESPONSE = 13, 14
+_EXTENSION = 27
+_SIGN_FLAGS = {"rsa-sha2-256": 2, "rsa-sha2-512": 4}
+
+_LONGEST_ANSWER = 256 * 1024  # bytes, as in OpenSSH
+_MOST_KEYS = 2048  # as in OpenSSH
+# In seconds, for what asks nobody: a forwarded agent whose connection has died must not use up the time for everything.
+_PROMPT = 5.0
+_POLL = 0.1  # seconds
+
+
+class AgentError(Exception):
+    """The agent cannot be reached, or does not do what it was asked; the text says why."""
+
+
+class AgentKey(NamedTuple):
+    """A key that the agent holds; `comment` is foreign text made fit to be shown."""
+
+    public: PublicKey
+    comment: str
+
+
+class _Stream(Protocol):
+    """What socket objects and paramiko's connection to Pageant have in common."""
+
+    def send(self, data: bytes, /) -> object: ...
+    def recv(self, size: int, /) -> bytes | str: ...
+    def close(self) -> None: ...
+
+
+class Agent:
+    """The agent at a UNIX socket's path, or at a named pipe's on Windows; connects when it is first asked.
+
+    Every call waits until `cancelled` returns true at the latest. For one thread.
+    """
+
+    def __init__(self, path: str, cancelled: Callable[[], bool]) -> None:
+        self.path = path
+        self._cancelled = cancelled
+        self._stream: _Stream | None = None
+        self._hangs = False
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect; a request under way fails."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            _end(stream)
+
+    def bind(self, host_key: bytes, session_id: bytes, signature: bytes) -> None:
+        """Tell the agent which server the signatures are for: it has keys that sign for some only (`ssh-add -h`).
+
+        `signature` is the server's under the first key exchange. An agent that does not know this refuses, which
+        does no harm. Source: OpenSSH, PROTOCOL.agent, session-bind@openssh.com.
+        """
+        fields = wire_strings(b"session-bind@openssh.com", host_key, session_id, signature)
+        self._ask(bytes([_EXTENSION]) + fields + b"\0", _PROMPT)  # 0: not forwarded
+
+    def keys(self) -> list[AgentKey]:
+        """All keys and certificates, in its order; none while it is locked. Raises AgentError."""
+        kind, body = self._ask(bytes([_REQUEST_IDENTITIES]), _PROMPT)
+        count = int.from_bytes(body[:4], "big")
+        if kind != _IDENTITIES_ANSWER or len(body) < 4 or count > _MOST_KEYS:
+            raise AgentError("it does not tell its keys")
+        try:
+            strings, _ = take_strings(body[4:], 2 * count)
+        except ValueError as exc:
+            raise AgentError("its answer is malformed") from exc
+        keys = []
+        for blob, comment in zip(strings[::2], strings[1::2], strict=True):
+            with contextlib.suppress(ValueError):  # one that is no key must not hide the others
+                keys.append(AgentKey(PublicKey.of(blob), shortened(printable(comment), 60)))
+        return keys
+
+    def sign(self, key: PublicKey, data: bytes, algorithm: str) -> bytes:
+        """The signature in the form that SSH sends (RFC 4253 §6.6), by this algorithm and no other.
+
+        May wait for a person: a confirmation, a touch. Raises AgentError.
+        """
+        flags = _SIGN_FLAGS.get(algorithm, 0).to_bytes(4, "big")
+        kind, body = self._ask(
+            bytes([_SIGN_REQUEST]) + wire_strings(key.blob, data) + flags, float("inf")
+        )
+        if kind == _FAILURE:
+            raise AgentError("it refuses to sign")
+        try:
+            (signature,), _ = take_strings(body, 1)
+            (used,), _ = take_strings(signature, 1)
+        except ValueError as exc:
+            raise AgentError("its signature is malformed") from exc
+        if kind != _SIGN_RESPONSE or used.decode("ascii", "replace") != algorithm:
+            # Some agents overlook the flags and sign with SHA-1.
+            raise AgentError(f"it signs with {shortened(printable(used), 60)}, not {algorithm}")
+        return signature
+
+    def _ask(self, message: bytes, patience: float) -> tuple[int, bytes]:
+        if self._hangs:  # once is enough
+            raise AgentError("it does not answer")
+        answers: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+
+        def run() -> None:
+            try:
+                answers.put(self._exchange(message))
+            except (OSError, ValueError) as exc:
+                answers.put(exc)
+
+        threading.Thread(target=run, name="m2m-agent", daemon=True).start()
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                answer = answers.get(timeout=_POLL)
+                break
+            except queue.Empty:
+                if self._cancelled() or time.monotonic() > deadline:
+                    self._hangs = True
+                    self.close()
+                    raise AgentError("it does not answer") from None
+        if isinstance(answer, Exception):
+            self.close()
+            reason = getattr(answer, "strerror", None) or str(answer)
+            raise AgentError(printable(reason)) from answer
+        return answer[0], answer[1:]
+
+    def _exchange(self, message: bytes) -> bytes:
+        """One request and its answer, each behind its length."""
+        if self._stream is None:
+            self._stream = _connect(self.path)
+        stream = self._stream
+        packet = wire_strings(message)
+        if isinstance(stream, socket.socket):
+            stream.sendall(packet)
+        else:
+            stream.send(packet)
+        size = int.from_bytes(_receive(stream, 4), "big")
+        if not 0 < size <= _LONGEST_ANSWER:
+            raise ValueError(f"its answer has an impossible length: {size} bytes")
+        return _receive(stream, size)
+
+
+def _receive(stream: _Stream, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = stream.recv(size - len(data))
+        if not isinstance(piece, bytes) or not piece:
+            raise ValueError("it hung up")
+        data += piece
+    return data
+
+
+if sys.platform == "win32":
+
+    class _Pipe:
+        """A named pipe as a stream."""
+
+        def __init__(self, path: str) -> None:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_BINARY)
+
+        def send(self, data: bytes, /) -> None:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+
+        def recv(self, size: int, /) -> bytes:
+            return os.read(self._descriptor, size)
+
+        def close(self) -> None:
+            os.close(self._descriptor)
+
+    def _connect(path: str) -> _Stream:
+        """The pipe; where there is none, PuTTY's agent, which has windows instead."""
+        try:
+            return _Pipe(path)
+        except OSError:
+            from paramiko import win_pageant
+
+            if not win_pageant.can_talk_to_agent():
+                raise
+            return win_pageant.PageantConnection()
+
+    def _end(stream: _Stream) -> None:
+        # Closing waits for a read that is under way, and nobody may wait for that.
+        threading.Thread(target=stream.close, name="m2m-agent", daemon=True).start()
+
+else:
+
+    def _connect(path: str) -> _Stream:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(_PROMPT)
+            connection.connect(path)
+            connection.settimeout(None)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _end(stream: _Stream) -> None:
+        if isinstance(stream, socket.socket):
+            with contextlib.suppress(OSError):
+                stream.shutdown(socket.SHUT_RDWR)  # which ends a read that is under way
+        stream.close()

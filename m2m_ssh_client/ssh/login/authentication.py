@@ -1,0 +1,427 @@
+"""Authentication (RFC 4252): `none` first, then one key after the other, as `ssh` does it.
+
+`none` goes out together with the service request (RFC 4253 §10 allows that, dropbear's client does it too), so it
+costs no round trip of its own. It lets us into servers that want no authentication, some of which hang up on
+anything else; it tells what the server accepts before anybody is asked for a passphrase; and sshd does not count
+it as an attempt.
+
+A key that may ask somebody, an encrypted file or the agent's, is offered without a signature first (RFC 4252 §7).
+One in an open file is signed straight away: that is a round trip less, and tells nobody more.
+
+paramiko's own authentication has no offer without a signature, reads message 60 as a password prompt, and asks for the
+service again with each key. `_UserAuth` takes its place in the transport, through hooks that are protected there.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import NamedTuple
+
+import paramiko
+from paramiko.auth_handler import AuthHandler
+from paramiko.common import (
+    MSG_SERVICE_ACCEPT,
+    MSG_SERVICE_REQUEST,
+    MSG_USERAUTH_BANNER,
+    MSG_USERAUTH_FAILURE,
+    MSG_USERAUTH_PK_OK,
+    MSG_USERAUTH_REQUEST,
+    MSG_USERAUTH_SUCCESS,
+)
+
+from m2m_ssh_client.errors import AuthenticationError, KeyFileError
+from m2m_ssh_client.ssh.library import algorithms
+from m2m_ssh_client.ssh.login import identities
+from m2m_ssh_client.ssh.login.agent import Agent, AgentError
+from m2m_ssh_client.ssh.login.identities import Identity, UnlockedKeys
+from m2m_ssh_client.ssh.login.key_files import PublicKey, wire_strings
+from m2m_ssh_client.ssh.settings import Address, Login
+from m2m_ssh_client.text import printable, shortened
+
+logger = logging.getLogger(__name__)
+
+_POLL = 0.1  # seconds: how soon the end of the transport is noticed where it does not tell
+_MOST_SHOWN = 10  # keys in an error
+_MOST_METHODS = 20  # of which a server has ever had a handful
+_MOST_ANSWERS = 100  # that may wait: each of ours has one, which is waited for
+
+
+class LoginTransport(paramiko.Transport):
+    """paramiko's transport, which also remembers what the server said when it hung up, and what it signed."""
+
+    farewell = ""  # the text of its SSH_MSG_DISCONNECT
+    host_key_proof = b"", b""  # its host key or certificate, and the first signature by that
+
+    # Two protected hooks of paramiko's, which else drops both.
+    def _parse_disconnect(self, m: paramiko.Message) -> None:
+        m.get_int()
+        self.farewell = shortened(printable(m.get_string())) or "no reason given"
+        logger.info("the server ends the connection: %s", self.farewell)
+
+    def _verify_key(self, host_key: bytes, sig: bytes) -> None:
+        super()._verify_key(host_key, sig)  # type: ignore[misc]  # not in the stubs
+        if not self.host_key_proof[0]:
+            self.host_key_proof = bytes(host_key), bytes(sig)
+
+
+class LoginRecord:
+    """How a login went, for whoever asks afterwards; written by `authenticate` while it goes on.
+
+    `methods` is what the server accepts, as it said last. `tried` were refused, but for the last one where `succeeded`;
+    `taken` was not enough alone; `skipped` was not offered, for these reasons. `agent` is what there is to say of it.
+    """
+
+    def __init__(self) -> None:
+        self.methods: Sequence[str] = ()
+        self.tried: list[Identity] = []
+        self.taken: list[Identity] = []
+        self.skipped: list[KeyFileError] = []
+        self.agent = ""
+        self.succeeded = False
+
+
+def authenticate(
+    transport: LoginTransport,
+    login: Login,
+    at: Address,
+    *,
+    accepted: Sequence[str] | None = None,
+    unlocked: UnlockedKeys | None = None,
+    record: LoginRecord | None = None,
+) -> Identity | None:
+    """Log in; returns what the server took, None if it wanted nothing. Call once, after the host key was verified.
+
+    `accepted` is PubkeyAcceptedAlgorithms in order of preference, None for the defaults; `unlocked` remembers the
+    keys that were opened. Waits for the server, the agent and SSH_ASKPASS until the transport is closed,
+    which any thread may do. Raises AuthenticationError, KeyFileError for a named key of no use, and paramiko's
+    SSHException, OSError or EOFError if the connection ends.
+    """
+
+    def cancelled() -> bool:
+        return not transport.is_active()
+
+    exchange = _UserAuth(transport, login.user)
+    exchange.begin()
+    wanted = algorithms.public_keys(None) if accepted is None else accepted
+    with _agent_of(login, transport, cancelled) as agent:
+        # While the server thinks about `none`.
+        found = identities.find(login, agent, unlocked or UnlockedKeys(), cancelled)
+        record = record or LoginRecord()
+        return _Attempts(transport, exchange, login, at, found, wanted, record).run()
+
+
+def _agent_of(
+    login: Login, transport: LoginTransport, cancelled: Callable[[], bool]
+) -> AbstractContextManager[Agent | None]:
+    if not login.agent:
+        return nullcontext()
+    agent = Agent(login.agent, cancelled)
+    host_key, signature = transport.host_key_proof
+    try:
+        agent.bind(host_key, transport.session_id or b"", signature)
+    except AgentError as exc:
+        logger.debug("the agent at %s was not told the host key: %s", login.agent, exc)
+    return agent
+
+
+class _Answer(NamedTuple):
+    """A server's message; `methods` and `partial` are a failure's."""
+
+    kind: int
+    methods: Sequence[str] = ()
+    partial: bool = False
+
+
+class _HungUpError(Exception):
+    """The transport ended before the answer."""
+
+
+class _NoSignatureError(Exception):
+    """There is no algorithm for this key that both sides accept."""
+
+
+class _UserAuth(AuthHandler):
+    """Requests and their answers, one after the other.
+
+    A transport gives the messages of this protocol to its `auth_handler`, in the transport's thread, by the
+    handler's `_client_handler_table`, and calls `abort` when the server has ended the connection. Of paramiko's own
+    methods `_parse_userauth_success` is left: it switches on delayed compression, which has to be done in that thread.
+    """
+
+    def __init__(self, transport: paramiko.Transport, user: str) -> None:
+        super().__init__(transport)
+        self._user = user  # `username` is cleared by paramiko when an attempt fails
+        self._answers: queue.Queue[_Answer | None] = queue.Queue(_MOST_ANSWERS)
+
+    def begin(self) -> None:
+        """Ask for the service, and try without any authentication; the answer comes later."""
+        self.transport.auth_handler = self
+        self._send(bytes([MSG_SERVICE_REQUEST]) + wire_strings(b"ssh-userauth"))
+        self._send(self._request("none"))
+
+    def offer(self, key: PublicKey, algorithm: str) -> _Answer:
+        """Whether the server would take this key."""
+        request = self._request("publickey") + b"\0" + wire_strings(algorithm.encode(), key.blob)
+        self._send(request)
+        return self.answer()
+
+    def prove(
+        self, key: PublicKey, algorithm: str, sign: Callable[[PublicKey, bytes, str], bytes]
+    ) -> _Answer:
+        """Log in with this key."""
+        request = self._request("publickey") + b"\1" + wire_strings(algorithm.encode(), key.blob)
+        data = wire_strings(self.transport.session_id or b"") + request
+        self._send(request + wire_strings(sign(key, data, _signature_format(key, algorithm))))
+        answer = self.answer()
+        if answer.kind == MSG_USERAUTH_PK_OK:
+            raise paramiko.SSHException("The server answers a signature with a question")
+        return answer
+
+    def answer(self) -> _Answer:
+        """The next one. Raises _HungUpError."""
+        while True:
+            try:
+                answer = self._answers.get(timeout=_POLL)
+            except queue.Empty:
+                if self.transport.is_active():
+                    continue
+                answer = None
+            if answer is None:
+                raise _HungUpError
+            return answer
+
+    def abort(self) -> None:
+        with suppress(queue.Full):  # whoever waits looks again before long
+            self._answers.put_nowait(None)
+
+    @property
+    def _client_handler_table(self) -> dict[int, Callable[[paramiko.Message], None]]:
+        return {
+            MSG_SERVICE_ACCEPT: lambda _: None,  # the answer to `none` follows
+            MSG_USERAUTH_SUCCESS: self._succeeded,
+            MSG_USERAUTH_FAILURE: self._failed,
+            MSG_USERAUTH_BANNER: self._show_banner,
+            MSG_USERAUTH_PK_OK: lambda _: self._answered(_Answer(MSG_USERAUTH_PK_OK)),
+        }
+
+    def _succeeded(self, message: paramiko.Message) -> None:
+        self._parse_userauth_success(message)  # type: ignore[attr-defined]  # not in the stubs
+        self._answered(_Answer(MSG_USERAUTH_SUCCESS))
+
+    def _failed(self, message: paramiko.Message) -> None:
+        names = message.get_list()[:_MOST_METHODS]
+        methods = [shortened(printable(name), 80) for name in names if name]
+        self._answered(_Answer(MSG_USERAUTH_FAILURE, methods, message.get_boolean()))
+
+    def _answered(self, answer: _Answer) -> None:
+        try:
+            self._answers.put_nowait(answer)
+        except queue.Full:  # in the transport's thread, which ends with it
+            raise paramiko.SSHException("The server answers without being asked") from None
+
+    def _show_banner(self, message: paramiko.Message) -> None:
+        for line in message.get_string().splitlines()[:100]:
+            logger.info("banner: %s", shortened(printable(line)))
+
+    def _request(self, method: str) -> bytes:
+        self.auth_method = method
+        self.username = self._user
+        fields = wire_strings(self._user.encode(), b"ssh-connection", method.encode())
+        return bytes([MSG_USERAUTH_REQUEST]) + fields
+
+    def _send(self, message: bytes) -> None:
+        # Waits while keys are exchanged anew; a transport that has ended drops it.
+        self.transport._send_user_message(paramiko.Message(message))  # type: ignore[attr-defined]  # not in the stubs
+
+
+class _Attempts:
+    """One login: the keys tried so far, and the words for it if none of them will do."""
+
+    def __init__(
+        self,
+        transport: LoginTransport,
+        exchange: _UserAuth,
+        login: Login,
+        at: Address,
+        found: identities.Identities,
+        accepted: Sequence[str],
+        record: LoginRecord,
+    ) -> None:
+        self._transport = transport
+        self._exchange = exchange
+        self._login = login
+        self._at = at
+        self._found = found
+        self._accepted = accepted
+        self._record = record
+        self._tried, self._taken, self._skipped = record.tried, record.taken, record.skipped
+        self._skipped += found.skipped
+        record.agent = found.agent
+
+    def run(self) -> Identity | None:
+        try:
+            answer = self._exchange.answer()
+            if answer.kind == MSG_USERAUTH_SUCCESS:
+                logger.info("the server wants no authentication")
+                self._record.succeeded = True
+                return None
+            self._record.methods = answer.methods
+            for identity in self._found.offered:
+                if "publickey" not in self._record.methods:
+                    break
+                if self._log_in_with(identity):
+                    return identity
+        except _HungUpError:
+            raise self._ended() from None
+        raise self._refused()
+
+    def _log_in_with(self, identity: Identity) -> bool:
+        try:
+            answer = self._try(identity)
+        except (KeyFileError, AgentError, _NoSignatureError) as exc:
+            error = exc if isinstance(exc, KeyFileError) else KeyFileError(f"{identity}: {exc}")
+            demanded = identity.path is not None and identity.path == self._login.required
+            if demanded and not isinstance(exc, _NoSignatureError):  # its certificate may be of use
+                raise error from exc
+            logger.info("not used: %s", error.message)
+            self._skipped.append(error)
+            return False
+        if answer.kind == MSG_USERAUTH_SUCCESS:
+            logger.info("logged in as %s with %s", self._login.user, identity)
+            self._record.succeeded = True
+            return True
+        self._record.methods = answer.methods
+        if answer.partial:
+            self._tried.remove(identity)
+            self._taken.append(identity)
+        logger.debug("%s: %s", identity, "one of several" if answer.partial else "refused")
+        return False
+
+    def _try(self, identity: Identity) -> _Answer:
+        """Offer it, and if it is wanted, sign. Raises KeyFileError and AgentError besides the errors above."""
+        public = identity.public or self._opened(identity)
+        algorithm = self._algorithm(public)
+        exchange, signer = self._exchange, identity.signer
+        self._tried.append(identity)
+        if signer.asks and identity.public is not None:
+            answer = exchange.offer(public, algorithm)
+            if answer.kind != MSG_USERAUTH_PK_OK:
+                return answer
+        try:
+            return exchange.prove(public, algorithm, signer.sign)
+        except (KeyFileError, AgentError):
+            self._tried.remove(identity)
+            raise
+
+    def _opened(self, identity: Identity) -> PublicKey:
+        public = identity.signer.public()
+        wanted = self._login.fingerprint
+        if wanted and public.fingerprint != wanted:
+            raise KeyFileError(f"{identity} has the fingerprint {public.fingerprint}, not {wanted}")
+        return public
+
+    def _algorithm(self, key: PublicKey) -> str:
+        """The name of the signature to make, first among the accepted (RFC 8332 for RSA)."""
+        usable = [name for name in self._accepted if name in _algorithms_of(key)]
+        if not usable:
+            raise _NoSignatureError(f"PubkeyAcceptedAlgorithms has nothing for {key.key_type} keys")
+        listed = self._server_signatures()
+        if "rsa" not in key.key_type or not listed:
+            return usable[0]
+        # Servers list only what is new in RFC 8332: for keys of other types the list says nothing, as for `ssh`.
+        agreed = [name for name in usable if _signature_format(key, name) in listed]
+        if not agreed:
+            raise _NoSignatureError("the server takes no SHA-2 signatures, which RSA keys need")
+        return agreed[0]
+
+    def _server_signatures(self) -> Sequence[str]:
+        transport = self._transport
+        if "OpenSSH_7.4" in transport.remote_version:  # takes SHA-2, and does not say so
+            return ()
+        extensions: dict[str, bytes] = transport.server_extensions  # type: ignore[attr-defined]  # not in the stubs
+        listed = extensions.get("server-sig-algs", b"")
+        return listed.decode("ascii", "replace").split(",") if listed else ()
+
+    def _ended(self) -> Exception:
+        """Why there is no answer: too many keys for this server, or the connection broke."""
+        farewell, cause = self._transport.farewell, self._transport.get_exception()
+        if not farewell or not self._tried:
+            return cause or paramiko.SSHException(farewell or "The connection was closed")
+        return AuthenticationError(
+            f"{self._failed_for()}: the server ended the connection after {len(self._tried)} refused "
+            f"keys ({farewell}){self._details()}",
+            "Let it be the right key alone: --client-key FILE or --key-fingerprint SHA256:…, or IdentityFile "
+            "and IdentitiesOnly yes in the ssh_config. If that key is refused too, add this line to "
+            f"~/.ssh/authorized_keys of that user on that machine: {self._line()}",
+        )
+
+    def _refused(self) -> AuthenticationError:
+        wanted = ", ".join(self._record.methods) or "nothing"
+        if self._taken:
+            why = f"the server took {_listed(self._taken)}, and wants {wanted} as well"
+        elif "publickey" not in self._record.methods:
+            why = f"the server accepts {'only ' if self._record.methods else ''}{wanted}"
+        elif self._tried:
+            keys = "this key" if len(self._tried) == 1 else "any of these keys"
+            why = f"the server does not accept {keys} for this user, only {wanted}"
+        else:
+            why = f"there is no key to offer; the server accepts {wanted}"
+        return AuthenticationError(f"{self._failed_for()}: {why}{self._details()}", self._hint())
+
+    def _failed_for(self) -> str:
+        return f"Authentication failed for {self._login.user}@{self._at.host} port {self._at.port}"
+
+    def _details(self) -> str:
+        parts = []
+        if self._tried:
+            parts.append(f"tried {_listed(self._tried)}")
+        if self._skipped:
+            parts.append(f"not tried: {_listed(error.message for error in self._skipped)}")
+        if self._found.agent and self._login.agent:
+            parts.append(self._found.agent)
+        return "".join(f"; {part}" for part in parts)
+
+    def _hint(self) -> str:
+        if "publickey" not in self._record.methods:
+            return (
+                "This client logs in with keys alone: PubkeyAuthentication or AuthenticationMethods of that "
+                "server's sshd_config must allow it."
+            )
+        if self._tried or self._taken:
+            return (
+                "Check --username and --client-key, or add this line to ~/.ssh/authorized_keys of that "
+                f"user on that machine: {self._line()}"
+            )
+        hints = [error.hint for error in self._skipped if error.hint]
+        return (
+            hints[0] if hints else "Name one with --client-key, or make one: ssh-keygen -t ed25519"
+        )
+
+    def _line(self) -> str:
+        """For authorized_keys: the key that was meant before all others."""
+        tried = [i.public for i in (*self._tried, *self._taken, *self._found.offered) if i.public]
+        return tried[0].plain.line if tried else ""
+
+
+def _listed(items: Iterable[object]) -> str:
+    texts = [str(item) for item in items]
+    more = len(texts) - _MOST_SHOWN
+    return ", ".join(texts[:_MOST_SHOWN] + ([f"{more} more"] if more > 0 else []))
+
+
+def _algorithms_of(key: PublicKey) -> Sequence[str]:
+    """The names of signatures with such a key; SHA-1 is not among them."""
+    if key.key_type.startswith("ssh-rsa"):
+        ending = key.key_type.removeprefix("ssh-rsa")
+        return f"rsa-sha2-512{ending}", f"rsa-sha2-256{ending}"
+    return (key.key_type,)
+
+
+def _signature_format(key: PublicKey, algorithm: str) -> str:
+    """What the signature itself is called, also under a certificate (PROTOCOL.certkeys)."""
+    if key.key_type.startswith("ssh-rsa"):
+        return algorithm.removesuffix("-cert-v01@openssh.com")
+    return key.plain.key_type

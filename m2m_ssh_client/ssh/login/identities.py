@@ -1,0 +1,361 @@
+"""Which keys to offer, in which order, and what signs with each.
+
+The order is that of `ssh` (ssh_config(5), IdentityFile and CertificateFile) where it decides what still fits into the
+number of attempts that a server allows: certificates that are named; the configured keys, each behind
+its own certificates; the agent's copies of default keys; the agent's other keys; the default keys.
+Unlike `ssh`, a configured key that the agent does not hold is not put behind all that it holds.
+
+A key that the agent holds is signed by the agent. Files are read for their public halves; a private half is opened when
+it has to sign, so nobody is asked for the passphrase of a key that the server does not want.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from m2m_ssh_client.errors import KeyFileError
+from m2m_ssh_client.ssh.login import passphrases
+from m2m_ssh_client.ssh.login.agent import Agent, AgentError, AgentKey
+from m2m_ssh_client.ssh.login.key_files import (
+    KeyFile,
+    PublicKey,
+    WrongPassphraseError,
+    no_passphrase,
+    read_key_file,
+    read_public_key,
+)
+from m2m_ssh_client.text import quoted
+
+if TYPE_CHECKING:
+    import paramiko
+
+    from m2m_ssh_client.ssh.settings import Login
+
+logger = logging.getLogger(__name__)
+
+
+class UnlockedKeys:
+    """The encrypted keys that were opened, so that a reconnect asks nobody again. Keep one for the process.
+
+    Any thread may use it; one that needs a key waits while another one asks for a passphrase.
+    """
+
+    def __init__(self) -> None:
+        self._keys: dict[bytes, paramiko.PKey] = {}
+        self._asking = threading.Lock()
+
+    def open(self, file: KeyFile, login: Login, cancelled: Callable[[], bool]) -> paramiko.PKey:
+        """The private key; the first passphrase that opens it wins. Raises KeyFileError."""
+        if not file.encrypted:
+            return file.open(None)
+        with self._asking:
+            key = self._keys.get(file.content)
+            if key is None:
+                key = self._keys[file.content] = _open(file, login, cancelled)
+            return key
+
+
+def _open(file: KeyFile, login: Login, cancelled: Callable[[], bool]) -> paramiko.PKey:
+    error = no_passphrase(file.path)
+    for passphrase in passphrases.passphrases(login, file.path, cancelled):
+        try:
+            return file.open(passphrase)
+        except WrongPassphraseError as exc:
+            error = exc
+    raise error
+
+
+class FileSigner:
+    """Signs with a private key's file."""
+
+    def __init__(self, file: KeyFile, open_: Callable[[KeyFile], paramiko.PKey]) -> None:
+        self.path = file.path
+        self.asks = file.encrypted
+        self.source = quoted(file.path)
+        self._file = file
+        self._open = open_
+        self._private: paramiko.PKey | KeyFileError | None = None
+
+    def private(self) -> paramiko.PKey:
+        """The key itself; whoever was asked for its passphrase in vain is not asked again. Raises KeyFileError."""
+        if self._private is None:
+            try:
+                self._private = self._open(self._file)
+            except KeyFileError as exc:
+                self._private = exc
+        if isinstance(self._private, KeyFileError):
+            raise self._private
+        return self._private
+
+    def public(self) -> PublicKey:
+        """The public half, which opens the file. Raises KeyFileError."""
+        return PublicKey.of(self.private().asbytes())
+
+    def sign(self, key: PublicKey, data: bytes, algorithm: str) -> bytes:
+        """As `Agent.sign`. Raises KeyFileError."""
+        private = self.private()
+        if private.asbytes() != key.plain.blob:
+            raise KeyFileError(
+                f"The client key {self.source} is not the private half of the public key beside it",
+                f"Make that anew: ssh-keygen -y -f {self.source} > {quoted(f'{self.path}.pub')}",
+            )
+        return private.sign_ssh_data(data, algorithm).asbytes()
+
+
+class AgentSigner:
+    """Signs with a key of the agent, which may ask its user: `asks`."""
+
+    asks = True
+
+    def __init__(self, agent: Agent, entry: AgentKey) -> None:
+        self.source = f"the agent ({entry.comment or 'no comment'})"
+        self._agent = agent
+        self._held = entry.public
+
+    def public(self) -> PublicKey:
+        """What the agent holds."""
+        return self._held
+
+    def sign(self, _key: PublicKey, data: bytes, algorithm: str) -> bytes:
+        """As `Agent.sign`, whichever certificate or key is offered: the agent knows its own. Raises AgentError."""
+        return self._agent.sign(self._held, data, algorithm)
+
+
+class Identity(NamedTuple):
+    """One key or certificate to offer; `public` is None for an encrypted file that tells it only when opened."""
+
+    public: PublicKey | None
+    signer: FileSigner | AgentSigner
+    path: Path | None = None
+
+    def __str__(self) -> str:
+        shown = f"{self.public.key_type} {self.public.fingerprint} " if self.public else ""
+        return f"{shown}from {self.signer.source}"
+
+
+class Identities(NamedTuple):
+    """What to offer in this order, what cannot be offered and why, and what there is to say about the agent."""
+
+    offered: Sequence[Identity]
+    skipped: Sequence[KeyFileError]
+    agent: str
+
+
+class _Named(NamedTuple):
+    """What a configured path turned out to be: a private key, a public one alone, or neither for this reason."""
+
+    path: Path
+    public: PublicKey | None = None
+    signer: FileSigner | None = None
+    certificate: PublicKey | None = None
+    error: KeyFileError | None = None
+
+
+def find(
+    login: Login, agent: Agent | None, unlocked: UnlockedKeys, cancelled: Callable[[], bool]
+) -> Identities:
+    """The keys of a login. Reads files and asks the agent which keys it has.
+
+    Raises KeyFileError if the required file is of no use and the agent does not hold its key either, or if no key
+    has the fingerprint that is asked for.
+    """
+    held, state = _held_by(agent)
+    search = _Search(login, held, lambda file: unlocked.open(file, login, cancelled))
+    offered = list(search.offers())
+    if login.fingerprint:
+        offered = _only(login.fingerprint, offered)
+    return Identities(offered, search.skipped, state)
+
+
+def _held_by(agent: Agent | None) -> tuple[list[AgentSigner], str]:
+    if agent is None:
+        return [], "no agent"
+    try:
+        entries = agent.keys()
+    except AgentError as exc:
+        logger.info("the agent at %s is not used: %s", agent.path, exc)
+        return [], f"the agent at {quoted(agent.path)} is not used: {exc}"
+    logger.debug("the agent at %s holds %d keys", agent.path, len(entries))
+    state = "" if entries else "the agent holds no keys, or is locked"
+    return [AgentSigner(agent, entry) for entry in entries], state
+
+
+class _Search:
+    def __init__(
+        self,
+        login: Login,
+        held: Sequence[AgentSigner],
+        open_: Callable[[KeyFile], paramiko.PKey],
+    ) -> None:
+        self.skipped: list[KeyFileError] = []
+        self._login = login
+        self._open = open_
+        self._held: list[tuple[PublicKey, AgentSigner]] = []
+        for signer in held:
+            public = signer.public()
+            if _plain(public):
+                self._held.append((public, signer))
+            else:
+                self._skip(f"{public.key_type} from {signer.source}: it is no user certificate")
+        self._files = [self._look_at(path) for path in _distinct(login.files)]
+        self._defaults = [self._look_at(path) for path in _distinct(login.default_files)]
+        self._taken: set[bytes | Path] = set()
+
+    def offers(self) -> Iterator[Identity]:
+        """In order, each key or certificate once."""
+        for identity in self._all():
+            taken = identity.public.blob if identity.public else identity.path
+            if taken is not None and taken not in self._taken:
+                self._taken.add(taken)
+                yield identity
+
+    def _all(self) -> Iterator[Identity]:
+        login = self._login
+        yield from self._certificates(login.certificates)
+        for named in self._files:
+            yield from self._named(named)
+        for named in self._defaults:
+            if self._from_agent(named.public):
+                yield from self._named(named)
+        if not login.identities_only or login.fingerprint:
+            yield from (Identity(public, signer) for public, signer in self._held)
+        for named in self._defaults:
+            if not _is_missing(named):
+                yield from self._named(named)
+
+    def _certificates(self, paths: Iterable[Path]) -> Iterator[Identity]:
+        for path in paths:
+            try:
+                certificate = read_public_key(path)
+                plain = certificate.plain if certificate.is_certificate else None
+            except KeyFileError as exc:
+                self._skip(f"the certificate {quoted(path)}: {exc.message}")
+                continue
+            except ValueError:
+                plain = None
+            signer = self._signer(plain) if plain else None
+            if signer:
+                yield Identity(certificate, signer)
+            else:
+                reason = "there is no key for it" if plain else "it is no user certificate"
+                self._skip(f"the certificate {quoted(path)}: {reason}")
+
+    def _named(self, named: _Named) -> Iterator[Identity]:
+        """A file's certificates and key, signed by the agent if that has it."""
+        signer = self._from_agent(named.public) or named.signer
+        if signer is None:
+            self._fail(named)
+        elif isinstance(signer, FileSigner) and self._is_locked(signer):
+            self._fail(named._replace(error=no_passphrase(named.path)))
+        else:
+            if named.certificate:
+                yield Identity(named.certificate, signer, named.path)
+            for public, held in self._held:
+                if public.is_certificate and named.public == _plain(public):
+                    yield Identity(public, held)
+            yield Identity(named.public, signer, named.path)
+
+    def _is_locked(self, signer: FileSigner) -> bool:
+        return signer.asks and not passphrases.available(self._login)
+
+    def _signer(self, plain: PublicKey) -> FileSigner | AgentSigner | None:
+        files = (
+            f.signer for f in (*self._files, *self._defaults) if f.public == plain and f.signer
+        )
+        usable = (signer for signer in files if not self._is_locked(signer))
+        return self._from_agent(plain) or next(usable, None)
+
+    def _from_agent(self, plain: PublicKey | None) -> AgentSigner | None:
+        """The agent's copy of a key; one that it holds with a certificate alone does as well."""
+        held = [(public, signer) for public, signer in self._held if _plain(public) == plain]
+        held.sort(key=lambda pair: pair[0].is_certificate)
+        return held[0][1] if held else None
+
+    def _look_at(self, path: Path) -> _Named:
+        """What the path names: a private key, or a public key (`FILE` or `FILE.pub`) that the agent may have."""
+        certificate = _beside(path, "-cert.pub")
+        try:
+            file = read_key_file(path)
+        except KeyFileError as exc:
+            public = _public_in(path) or _beside(path, ".pub") or _plain(certificate)
+            if public and public.is_certificate:
+                public, certificate = _plain(public), public
+            return _Named(path, public, None, _matching(certificate, public), exc)
+        signer = FileSigner(file, self._open)
+        public = file.public or _beside(path, ".pub") or _plain(certificate)
+        if public is None and not file.encrypted:
+            try:
+                public = signer.public()
+            except KeyFileError as exc:
+                return _Named(path, error=exc)
+        certificate = _matching(certificate, public)
+        if public and public.key_type.startswith("sk-"):
+            error = KeyFileError(
+                f"The client key {quoted(path)} needs its security key, which only an agent can use",
+                f"Run: ssh-add {quoted(path)}",
+            )
+            return _Named(path, public, None, certificate, error)
+        return _Named(path, public, signer, certificate)
+
+    def _fail(self, named: _Named) -> None:
+        if named.error and named.path == self._login.required:
+            raise named.error
+        if named.error:
+            self._note(named.error)
+
+    def _skip(self, reason: str) -> None:
+        self._note(KeyFileError(reason))
+
+    def _note(self, error: KeyFileError) -> None:
+        if error.message not in (each.message for each in self.skipped):
+            logger.info("not offered: %s", error.message)
+            self.skipped.append(error)
+
+
+def _distinct(paths: Iterable[Path]) -> Iterable[Path]:
+    return dict.fromkeys(paths)
+
+
+def _is_missing(named: _Named) -> bool:
+    return named.error is not None and isinstance(named.error.__cause__, FileNotFoundError)
+
+
+def _public_in(path: Path) -> PublicKey | None:
+    try:
+        return read_public_key(path)
+    except (KeyFileError, ValueError):
+        return None
+
+
+def _beside(path: Path, ending: str) -> PublicKey | None:
+    """The key or certificate in the file beside `path`; both `key` and `key.pub` have their `key-cert.pub`."""
+    public = _public_in(Path(str(path).removesuffix(".pub") + ending))
+    return public if public and public.is_certificate == (ending == "-cert.pub") else None
+
+
+def _plain(public: PublicKey | None) -> PublicKey | None:
+    try:
+        return public.plain if public else None
+    except ValueError:
+        return None
+
+
+def _matching(certificate: PublicKey | None, public: PublicKey | None) -> PublicKey | None:
+    return certificate if public and _plain(certificate) == public else None
+
+
+def _only(fingerprint: str, offered: Sequence[Identity]) -> list[Identity]:
+    """Those that have it; files that tell their key only when they are opened may have it."""
+    known = [i for i in offered if i.public and i.public.fingerprint == fingerprint]
+    left = known or [i for i in offered if i.public is None]
+    if not left:
+        there = ", ".join(dict.fromkeys(str(i) for i in offered if i.public)) or "none at all"
+        raise KeyFileError(
+            f"No key has the fingerprint {fingerprint}; there is {there}",
+            "`ssh-keygen -l -f FILE` and `ssh-add -l` print fingerprints",
+        )
+    return left

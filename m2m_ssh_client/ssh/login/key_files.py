@@ -1,0 +1,389 @@
+"""The client's own keys: public halves and certificates read, private files opened, a key made on first use.
+
+`cryptography` reads the private files, since it knows every format that ssh-keygen writes and paramiko
+does not (PKCS#8, and Ed25519 outside of OpenSSH's own). Blocking file access; every function here may be
+called from any thread, and `ensure_client_key` from several processes at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import re
+import stat
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import paramiko
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_ssh_private_key,
+)
+
+from m2m_ssh_client import user_only_files
+from m2m_ssh_client.errors import KeyFileError
+from m2m_ssh_client.text import quoted
+
+_COMMENT = b"m2m-mcp-server-ssh-client"
+# In bytes. The largest real key, RSA with 16384 bits, takes 13 KiB; anything else is a slip.
+_LARGEST_FILE = 1024 * 1024
+# The curves of RFC 5656 §10.1, all that paramiko and sshd know.
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
+_PUBLIC_KEY = re.compile(
+    rb"\s*(ssh-|ecdsa-sha2-|sk-|-----BEGIN (RSA )?PUBLIC|---- BEGIN SSH2 PUBLIC)"
+)
+_OPENSSH_KEY = re.compile(
+    rb"-----BEGIN OPENSSH PRIVATE KEY-----([A-Za-z0-9+/=\s]+)-----END OPENSSH PRIVATE KEY-----"
+)
+_CERTIFICATE = "-cert-v01@openssh.com"
+# How many strings make up a public key of the type: a certificate has them behind its nonce (PROTOCOL.certkeys).
+_FIELDS = {
+    "ssh-rsa": 2,
+    "ssh-dss": 4,
+    "ssh-ed25519": 1,
+    "ecdsa-sha2-nistp256": 2,
+    "ecdsa-sha2-nistp384": 2,
+    "ecdsa-sha2-nistp521": 2,
+    "sk-ssh-ed25519@openssh.com": 2,
+    "sk-ecdsa-sha2-nistp256@openssh.com": 3,
+}
+# How the base64 of every key in OpenSSH's format begins (PROTOCOL.key), and of every unencrypted one:
+# its cipher is "none". Cut where a group of base64 ends, hence "no".
+_OPENSSH_MAGIC = base64.b64encode(b"openssh-key-v1\0")
+_OPENSSH_PLAIN = base64.b64encode(b"openssh-key-v1\0\0\0\0\x04no")
+# RFC 5958 (PKCS#8) and RFC 1421 (the older PEM)
+_PEM_ENCRYPTED = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
+_OTHER_KEY = "Name another one with --client-key"
+_NEW_KEY = f"{_OTHER_KEY}, or make one: ssh-keygen -t ed25519 -f NEW_FILE"
+
+
+class WrongPassphraseError(KeyFileError):
+    """Another passphrase may open that key."""
+
+
+class PublicKey(NamedTuple):
+    """A public key or a certificate as it travels: `key_type` is the type named inside `blob` (RFC 4253 §6.6)."""
+
+    key_type: str
+    blob: bytes
+
+    @classmethod
+    def of(cls, blob: bytes) -> PublicKey:
+        """From its blob, of a type that need not be known here. Raises ValueError."""
+        (name,), _ = take_strings(blob, 1)
+        key_type = name.decode("ascii")
+        if not key_type.isprintable():  # RFC 4251 §6
+            raise ValueError("not the name of a type")
+        return cls(key_type, blob)
+
+    @classmethod
+    def parse(cls, text: bytes) -> PublicKey:
+        """The first key in a text of `type base64 [comment]` lines, as `ssh` reads .pub files. Raises ValueError."""
+        for line in text.splitlines():
+            key_type, _, rest = line.strip().partition(b" ")
+            if key_type and not key_type.startswith(b"#"):
+                key = cls.of(base64.b64decode((rest.split() or [b""])[0], validate=True))
+                if key.key_type.encode() == key_type:
+                    return key
+                break
+        raise ValueError("not a public key")
+
+    @property
+    def is_certificate(self) -> bool:
+        return self.key_type.endswith(_CERTIFICATE)
+
+    @property
+    def plain(self) -> PublicKey:
+        """The key that a user certificate is about; a plain key itself.
+
+        Raises ValueError for a host's certificate, and for a malformed or unknown one.
+        """
+        if not self.is_certificate:
+            return self
+        base = self.key_type.removesuffix(_CERTIFICATE)
+        plain_type = f"{base}@openssh.com" if base.startswith("sk-") else base
+        if plain_type not in _FIELDS:
+            raise ValueError(f"a certificate of the unknown type {plain_type}")
+        (_, _, *fields), rest = take_strings(self.blob, 2 + _FIELDS[plain_type])
+        if rest[8:12] != b"\0\0\0\x01":  # behind the serial number: 1 for users, 2 for hosts
+            raise ValueError("not a user certificate")
+        return PublicKey(plain_type, wire_strings(plain_type.encode(), *fields))
+
+    @property
+    def fingerprint(self) -> str:
+        """`SHA256:…` without padding as `ssh-keygen -l` prints it: for a certificate, that of its key."""
+        digest = hashlib.sha256(self.plain.blob).digest()
+        return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+    @property
+    def line(self) -> str:
+        """`type base64`, as in authorized_keys."""
+        return f"{self.key_type} {base64.b64encode(self.blob).decode()}"
+
+
+class KeyFile(NamedTuple):
+    """A private key's file, read but not opened."""
+
+    path: Path
+    content: bytes
+
+    @property
+    def encrypted(self) -> bool:
+        """What the file says about itself: the exceptions of `cryptography` differ between versions."""
+        if _OPENSSH_MAGIC in self.content:
+            return _OPENSSH_PLAIN not in self.content
+        return any(mark in self.content for mark in _PEM_ENCRYPTED)
+
+    @property
+    def public(self) -> PublicKey | None:
+        """The public half, where the file's format has it outside of what is encrypted (PROTOCOL.key)."""
+        found = _OPENSSH_KEY.search(self.content)
+        magic = b"openssh-key-v1\0"
+        try:
+            data = base64.b64decode(found[1]) if found else b""
+            _, rest = take_strings(data.removeprefix(magic), 3)  # cipher, derivation, its options
+            (blob,), _ = take_strings(rest[4:], 1)  # behind the number of keys, always 1
+            return PublicKey.of(blob) if data.startswith(magic) else None
+        except ValueError:
+            return None
+
+    def open(self, passphrase: str | None) -> paramiko.PKey:
+        """The key as paramiko's own class; raises as `load_client_key` does."""
+        return _usable(self, passphrase)
+
+
+def load_client_key(path: Path, passphrase: str | None) -> paramiko.PKey:
+    """Open a private key: RSA, ECDSA or Ed25519; OpenSSH, PEM or PKCS#8.
+
+    An empty passphrase is none, and one for a key that is not encrypted does no harm.
+    Raises KeyFileError.
+    """
+    return read_key_file(path).open(passphrase)
+
+
+def read_key_file(path: Path) -> KeyFile:
+    """Read a private key's file without opening it.
+
+    Raises KeyFileError where it is missing, open to others (by the rule of `ssh`: if it is ours), or no private key.
+    """
+    path = _expanded(path)
+    content, status = _read(path)
+    if _PUBLIC_KEY.match(content):
+        private = path.with_suffix("") if path.suffix == ".pub" else None
+        raise KeyFileError(
+            f"{quoted(path)} is a public key, not the private one",
+            f"Pass --client-key {quoted(private)}" if private else _OTHER_KEY,
+        )
+    if b"PRIVATE KEY-----" not in content:
+        raise _not_a_key(path)
+    if sys.platform != "win32" and status.st_uid == os.getuid() and status.st_mode & 0o077:
+        mode = stat.S_IMODE(status.st_mode)
+        raise KeyFileError(
+            f"The client key {quoted(path)} can be read by others (mode {mode:04o})",
+            f"Run: chmod 600 {quoted(path)}",
+        )
+    return KeyFile(path, content)
+
+
+def read_public_key(path: Path) -> PublicKey:
+    """A .pub file's key or certificate. Raises KeyFileError if it cannot be read, ValueError if it is no key."""
+    path = _expanded(path)
+    return PublicKey.parse(_read(path)[0])
+
+
+def ensure_client_key(path: Path) -> bool:
+    """Make an Ed25519 key pair, no passphrase, unless there is a file; True if this call made it.
+
+    Never overwrites anything. Of several callers at once one makes the key, and when any of them
+    returns, the private key is complete. Raises KeyFileError.
+    """
+    path = _expanded(path)
+    try:
+        public = path.with_name(path.name + ".pub")
+        # In this order: a racing caller publishes the private key first, so a public key without a
+        # private one was not left by a race.
+        orphan = public.exists()
+        if path.exists():
+            return False
+        if not orphan:
+            return _create(path, public)
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the path, or no file name
+        raise KeyFileError(
+            f"The client key {quoted(path)} cannot be created: {_reason(exc)}",
+            f"{_OTHER_KEY}, or run: ssh-keygen -t ed25519 -f {quoted(path)}",
+        ) from exc
+    raise KeyFileError(
+        f"The client key {quoted(path)} is missing, and its public key {quoted(public)} is there",
+        f"Put the private key back, or have a new pair made after: rm {quoted(public)}",
+    )
+
+
+def public_key_line(key: paramiko.PKey) -> str:
+    """`type base64`, as in authorized_keys; no comment, no newline."""
+    return f"{key.get_name()} {key.get_base64()}"
+
+
+def wire_strings(*fields: bytes) -> bytes:
+    """The fields as strings (RFC 4251 §5)."""
+    return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+
+
+def take_strings(data: bytes, count: int) -> tuple[list[bytes], bytes]:
+    """So many strings from the front (RFC 4251 §5), and what is behind them; ValueError if there are fewer."""
+    strings = []
+    for _ in range(count):
+        size = int.from_bytes(data[:4], "big")
+        if len(data) < 4 + size:
+            raise ValueError("cut short")
+        strings.append(data[4 : 4 + size])
+        data = data[4 + size :]
+    return strings, data
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as exc:
+        raise KeyFileError(
+            f"The client key {quoted(path)} has no place: {exc}",
+            f"{_OTHER_KEY}, with its full path",
+        ) from exc
+
+
+def _read(path: Path) -> tuple[bytes, os.stat_result]:
+    """The content of a regular file of bounded size, and its owner and mode."""
+    try:
+        status = path.stat()
+        mode = status.st_mode
+        content = b""
+        if stat.S_ISREG(mode):
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())  # of this very file, whatever has the name by now
+                content = file.read(_LARGEST_FILE + 1)
+    except FileNotFoundError as exc:
+        raise KeyFileError(
+            f"There is no client key {quoted(path)}",
+            f"Make one: ssh-keygen -t ed25519 -f {quoted(path)}",
+        ) from exc
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
+        raise KeyFileError(
+            f"The client key {quoted(path)} cannot be read: {_reason(exc)}", _OTHER_KEY
+        ) from exc
+    fault = ""
+    if not stat.S_ISREG(mode):
+        fault = "is a directory" if stat.S_ISDIR(mode) else "is not a regular file"
+    elif len(content) > _LARGEST_FILE:
+        fault = "is larger than 1 MiB, which no key is"
+    if fault:
+        raise KeyFileError(f"The client key {quoted(path)} {fault}", _OTHER_KEY)
+    return content, status
+
+
+def _usable(file: KeyFile, passphrase: str | None) -> paramiko.PKey:
+    try:
+        key = _decrypt(file, passphrase)
+    except UnsupportedAlgorithm as exc:
+        raise _unsupported(file.path) from exc
+    # RSA and ECDSA are handed over as they are: reading an RSA key again checks its primes again.
+    if isinstance(key, RSAPrivateKey):
+        return paramiko.RSAKey(key=key)
+    if isinstance(key, EllipticCurvePrivateKey) and key.curve.name in _CURVES:
+        return paramiko.ECDSAKey(vals=(key, key.public_key()))
+    if isinstance(key, Ed25519PrivateKey):
+        return paramiko.Ed25519Key(file_obj=io.StringIO(_openssh_format(key).decode()))
+    raise _unsupported(file.path)
+
+
+def _decrypt(file: KeyFile, passphrase: str | None) -> object:
+    path, content, encrypted = file.path, file.content, file.encrypted
+    is_openssh = b"-----BEGIN OPENSSH PRIVATE KEY-----" in content
+    load = load_ssh_private_key if is_openssh else load_pem_private_key
+    if encrypted and not passphrase:
+        raise no_passphrase(path)
+    password = passphrase.encode("utf-8", "surrogateescape") if encrypted and passphrase else None
+    try:
+        return load(content, password)
+    except (
+        InternalError,
+        TypeError,
+        ValueError,
+    ) as exc:  # the first: what OpenSSL says of a key that is too short
+        if not encrypted:
+            raise _not_a_key(path) from exc
+        raise WrongPassphraseError(
+            f"The passphrase does not open the client key {quoted(path)}",
+            f"Find the right one with: ssh-keygen -y -f {quoted(path)}",
+        ) from exc
+
+
+def no_passphrase(path: Path) -> KeyFileError:
+    """The error for an encrypted key that nobody can open."""
+    plain = quoted(f"{path}.plain")
+    return KeyFileError(
+        f"The client key {quoted(path)} is encrypted and there is no passphrase",
+        f"Add it to an agent (ssh-add {quoted(path)}), or pass --passphrase-file, or use a decrypted "
+        f'copy: cp {quoted(path)} {plain} && ssh-keygen -p -N "" -f {plain}',
+    )
+
+
+def _not_a_key(path: Path) -> KeyFileError:
+    return KeyFileError(f"{quoted(path)} is not a private key, or it is damaged", _NEW_KEY)
+
+
+def _unsupported(path: Path) -> KeyFileError:
+    return KeyFileError(
+        f"The client key {quoted(path)} is of a type that cannot be used: neither RSA nor Ed25519 "
+        "nor ECDSA on a NIST curve",
+        _NEW_KEY,
+    )
+
+
+def _create(path: Path, public: Path) -> bool:
+    user_only_files.make_folder(path.parent)
+    key = Ed25519PrivateKey.generate()
+    if not _publish(path, _openssh_format(key), 0o600):
+        return False
+    line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    _publish(public, line + b" " + _COMMENT + b"\n", 0o644)
+    return True
+
+
+def _publish(path: Path, content: bytes, mode: int) -> bool:
+    """Let a complete file appear at `path`; False if there is something already."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)  # or a power cut leaves an empty file under the final name
+            user_only_files.set_mode(descriptor, mode)
+        if sys.platform == "win32":
+            temporary.rename(path)  # which fails there if the target exists; elsewhere it replaces
+        else:
+            path.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _openssh_format(key: Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+
+
+def _reason(exc: Exception) -> str:
+    return getattr(exc, "strerror", None) or str(exc)

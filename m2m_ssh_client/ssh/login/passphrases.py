@@ -1,0 +1,145 @@
+"""Passphrases without a terminal: from the options, a file, or the program that SSH_ASKPASS names.
+
+Nothing here reads from stdin, which belongs to the MCP host, or from a terminal, where nobody may sit.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from m2m_ssh_client import user_only_files
+from m2m_ssh_client.errors import KeyFileError
+from m2m_ssh_client.text import printable, quoted, shortened
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from m2m_ssh_client.ssh.settings import Login
+
+logger = logging.getLogger(__name__)
+
+_LONGEST = 1024  # bytes: as much as `ssh` takes from a person
+_ASKED = 3  # times for one key, NumberOfPasswordPrompts of ssh_config(5)
+_PATIENCE = 60.0  # seconds that a person has for typing it
+_POLL = 0.1  # seconds
+
+
+def available(login: Login) -> bool:
+    """Whether there is any source, so that an encrypted key is worth offering."""
+    return bool(login.passphrase or login.passphrase_file or _askpass(login))
+
+
+def passphrases(login: Login, path: Path, cancelled: Callable[[], bool]) -> Iterator[str]:
+    """Passphrases to try for the key in `path`, the cheap ones first: take the next if one was wrong.
+
+    Raises KeyFileError for a passphrase file that is not private or cannot be read. Ends soon after
+    `cancelled` returns true.
+    """
+    if login.passphrase:
+        yield login.passphrase
+    if login.passphrase_file:
+        yield _from_file(login.passphrase_file)
+    program = _askpass(login)
+    for _ in range(_ASKED if program else 0):
+        answer = _ask(program, f"Enter passphrase for key '{printable(str(path))}': ", cancelled)
+        if answer is None:
+            return
+        yield answer
+
+
+def _from_file(path: Path) -> str:
+    """The one line of a file that only its owner can read."""
+    try:
+        with path.expanduser().open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(_LONGEST + 1)
+    except (OSError, RuntimeError, ValueError) as exc:  # no home folder; a NUL in the path
+        reason = getattr(exc, "strerror", None) or str(exc)
+        raise KeyFileError(f"The passphrase file {quoted(path)} cannot be read: {reason}") from exc
+    if sys.platform != "win32" and mode & 0o077:
+        raise KeyFileError(
+            f"The passphrase file {quoted(path)} is open to others (mode {stat.S_IMODE(mode):04o})",
+            f"Run: chmod 600 {quoted(path)}",
+        )
+    line = content.removesuffix(b"\n").removesuffix(b"\r")
+    if not line or b"\n" in line or len(content) > _LONGEST:
+        raise KeyFileError(
+            f"The passphrase file {quoted(path)} is not one line",
+            "It holds the passphrase and nothing else",
+        )
+    return line.decode("utf-8", "surrogateescape")
+
+
+def _askpass(login: Login) -> str:
+    """The program to ask with; empty where ssh(1), ENVIRONMENT, would ask nobody without a terminal."""
+    required = os.environ.get("SSH_ASKPASS_REQUIRE", "").lower()
+    has_display = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    if login.batch or required == "never" or not (has_display or required == "force"):
+        return ""
+    return os.environ.get("SSH_ASKPASS", "")
+
+
+def _ask(program: str, prompt: str, cancelled: Callable[[], bool]) -> str | None:
+    """What the program prints in answer to the prompt; None if it was refused."""
+    import subprocess
+
+    logger.info("asking for a passphrase with %s", printable(program))
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the user's own choice; no shell in between
+            [program, prompt],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=user_only_files.environment(),
+            start_new_session=True,  # without a terminal, and one group to end
+        )
+    except (OSError, ValueError) as exc:
+        logger.warning("SSH_ASKPASS (%s) does not start: %s", printable(program), exc)
+        return None
+    try:
+        return _answer(process, cancelled)
+    finally:
+        _end(process)
+
+
+def _answer(process: subprocess.Popen[bytes], cancelled: Callable[[], bool]) -> str | None:
+    import subprocess
+
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            output, complaints = process.communicate(timeout=_POLL)
+            break
+        except subprocess.TimeoutExpired:
+            if cancelled() or time.monotonic() > deadline:
+                logger.warning("SSH_ASKPASS gave no answer in time")
+                return None
+    for line in complaints.splitlines()[-20:]:
+        logger.info("SSH_ASKPASS: %s", shortened(printable(line)))
+    if process.returncode != 0:
+        logger.info("SSH_ASKPASS refused: exit status %d", process.returncode)
+        return None
+    lines = output[:_LONGEST].splitlines()  # an empty one is no passphrase: `ssh` gives up too
+    return lines[0].decode("utf-8", "surrogateescape") if lines and lines[0] else None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Reap it, with its children where they can be named."""
+    if process.poll() is None:
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            import signal
+
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()

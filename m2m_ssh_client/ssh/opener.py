@@ -1,0 +1,244 @@
+"""From parameters to a remote server's stdio: the client key, the key server if asked for, then SSH.
+
+Blocking, for a worker thread. paramiko is imported on the first `open()`; requests only if the key server is used.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from m2m_ssh_client.errors import ConnectionLostError, SSHClientError
+from m2m_ssh_client.parameters import DEFAULT_CLIENT_KEY, Parameters
+from m2m_ssh_client.ssh.destination import Destination, resolve
+from m2m_ssh_client.ssh.library.loading import load_paramiko
+from m2m_ssh_client.ssh.settings import HostSettings, Login, Request, Trust
+from m2m_ssh_client.ssh.way import sockets
+from m2m_ssh_client.ssh.way.sockets import LiveSocket
+
+if TYPE_CHECKING:
+    from m2m_ssh_client.flow.remote_stdio import Carrier
+    from m2m_ssh_client.ssh.connection import Connection
+    from m2m_ssh_client.ssh.login.identities import UnlockedKeys
+    from m2m_ssh_client.ssh.login.key_files import PublicKey
+
+logger = logging.getLogger(__name__)
+
+_END_TIME = 1.0  # seconds
+
+T = TypeVar("T")
+
+
+class _Background(Generic[T]):
+    """A call in a daemon thread, whose result can be waited for."""
+
+    def __init__(self, name: str, function: Callable[[], T]) -> None:
+        self._function = function
+        self._results: list[T] = []
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"m2m-{name}", daemon=True)
+        self._thread.start()
+
+    def result(self) -> T:
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._results[0]
+
+    def join(self, timeout: float) -> None:
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            self._results.append(self._function())
+        except BaseException as exc:  # noqa: BLE001 - raised again in `result`
+            self._failure = exc
+
+
+class Remote:
+    """The remote server that the parameters name. `open()` in a worker thread, `close()` from any."""
+
+    def __init__(self, params: Parameters) -> None:
+        self.params = params
+        self.destination: Destination | None = None  # as it was resolved last
+        self._deadline = float("inf")  # of the attempt that is under way, on the monotonic clock
+        self._stop = threading.Event()
+        self._early: _Background[Carrier] | None = None  # until `open` takes its result
+        self._begun: _Background[Carrier] | None = None
+        self._loaded = threading.Event()
+        self._connection: Connection | None = None
+        self._request = Request()
+        self._key_server_trust: Trust | None = None
+        self._temporary = ExitStack()
+
+    def begin(self) -> None:
+        """Begin with the first `open()` now, in a thread, while the caller loads what else it needs.
+
+        Returns when that thread has nothing more to load: two that import at once get in each other's way. Not for
+        a process in which others use paramiko.
+        """
+
+        def early() -> Carrier:
+            try:
+                return self._open(load_paramiko)
+            finally:
+                self._loaded.set()
+
+        self._early = self._begun = _Background("ssh-connect", early)
+        self._loaded.wait()
+
+    def open(self) -> Carrier:
+        """A fresh remote server process: over the connection that there is, or else over a new one.
+
+        Raises an SSHClientError. The configuration is read again for each connection; the key server, if one is
+        used, is asked on the first call only.
+        """
+        early, self._early = self._early, None
+        return self._open() if early is None else early.result()
+
+    def _open(self, load_first: Callable[[], None] = lambda: None) -> Carrier:
+        if self._connection is not None and self._connection.alive:
+            try:
+                return self._connection.channel(self._request)
+            except SSHClientError as exc:  # MaxSessions, or it is dying: a new one may do better
+                logger.info("no further session on this connection: %s", exc.message)
+        destination = self.destination = resolve(self.params)
+        self._deadline = time.monotonic() + destination.connect_timeout
+        dialled = self._dial(destination)
+        try:
+            load_first()
+            connection = self._made(destination, dialled)
+        except BaseException:
+            if dialled is not None:
+                with suppress(SSHClientError):
+                    dialled.result().close()
+            raise
+        connection.open()
+        return connection.channel(self._request)
+
+    def _dial(self, destination: Destination) -> _Background[LiveSocket] | None:
+        """Connect while other things are being loaded: sshd needs as long for its start as paramiko for its own."""
+        settings = destination.settings
+        if self.params.use_key_server or settings.jump or settings.proxy_command:
+            return None
+        dial = partial(sockets.connect, settings.address, self._deadline, self._stop.is_set)
+        return _Background("ssh-dial", dial)
+
+    def _made(
+        self, destination: Destination, dialled: _Background[LiveSocket] | None
+    ) -> Connection:
+        from m2m_ssh_client.ssh.connection import Connection
+
+        self._loaded.set()
+        settings = self._prepared(destination.settings)
+        if self._connection is not None:
+            self._connection.close()  # it is dead, and its watch may not know it yet
+        self._connection = Connection(
+            settings,
+            self._unlocked,
+            connect_timeout=destination.connect_timeout,
+            keepalive=destination.keepalive,
+            keepalive_count=destination.keepalive_count,
+            dialled=None if dialled is None else dialled.result,
+        )
+        self._request = destination.request
+        if self._stop.is_set():
+            raise ConnectionLostError("Stopped while connecting")
+        return self._connection
+
+    def close(self) -> None:
+        """End the connection, also one that is being opened, and remove what was temporary."""
+        self._stop.set()
+        if self._connection is not None:
+            self._connection.close()
+        self._temporary.close()
+
+    def give_up(self) -> None:
+        """Close, and wait a moment for what `begin` began.
+
+        An interpreter that ends while a thread of it is within compiled code, of cryptography for one, may abort.
+        """
+        self.close()
+        if self._begun is not None:
+            self._begun.join(_END_TIME)
+
+    @cached_property
+    def _unlocked(self) -> UnlockedKeys:
+        """What reconnects need not ask for again."""
+        from m2m_ssh_client.ssh.login.identities import UnlockedKeys
+
+        return UnlockedKeys()
+
+    def _prepared(self, settings: HostSettings) -> HostSettings:
+        """With what has to exist before a connection: a key to log in with, and the key server's answer."""
+        if self.params.use_key_server:
+            return self._with_key_server(settings)
+        if missing := key_to_make(settings.login):
+            _make_key(missing)
+        return settings
+
+    def _with_key_server(self, settings: HostSettings) -> HostSettings:
+        path = (self.params.client_key or DEFAULT_CLIENT_KEY).expanduser()
+        _make_key(path)
+        if self._key_server_trust is None:
+            self._key_server_trust = self._exchange_keys(settings, path)
+        login = settings.login
+        return settings._replace(
+            trust=self._key_server_trust,
+            login=login._replace(files=(path, *login.files), required=path),
+        )
+
+    def _exchange_keys(self, settings: HostSettings, client_key: Path) -> Trust:
+        """Learn the host key from the key server and register ours: whom to trust then."""
+        from m2m_ssh_client.ssh.trust.key_server import (
+            KeyServer,
+            checked_host_key,
+            temporary_known_hosts,
+        )
+
+        params = self.params
+        host, port = settings.address.host, settings.address.port
+        own_key = self._public_key(client_key, settings.login)
+        server = KeyServer(
+            host,
+            params.key_server_port,
+            self._stop,
+            url=params.key_server_url,
+            deadline=self._deadline,
+        )
+        host_key = checked_host_key(server, host, port, settings.trust, client_key)
+        known_hosts = self._temporary.enter_context(temporary_known_hosts(host, port, host_key))
+        server.register(own_key.line)
+        return Trust(host, port, (known_hosts,), pin=params.host_key)
+
+    def _public_key(self, path: Path, login: Login) -> PublicKey:
+        """Of an encrypted key too, for which the passphrase may be needed. Raises KeyFileError."""
+        from m2m_ssh_client.ssh.login.key_files import PublicKey, read_key_file
+
+        file = read_key_file(path)
+        return file.public or PublicKey.of(
+            self._unlocked.open(file, login, self._stop.is_set).asbytes()
+        )
+
+
+def key_to_make(login: Login) -> Path | None:
+    """The client key that is made on first use where there is no other.
+
+    Not one that was named: that it is missing is far more often a slip of the pen.
+    """
+    if any(map(Path.exists, (*login.files, *login.default_files))):
+        return None
+    return next(iter(login.default_files), None)
+
+
+def _make_key(path: Path) -> None:
+    from m2m_ssh_client.ssh.login.key_files import ensure_client_key
+
+    if ensure_client_key(path):
+        logger.info("made a new client key: %s", path)

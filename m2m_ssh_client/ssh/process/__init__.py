@@ -1,0 +1,1 @@
+"""A process on the machine."""

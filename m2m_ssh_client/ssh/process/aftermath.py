@@ -1,0 +1,53 @@
+"""When all has come that a remote process wrote before it ended, although its output stays open.
+
+The exit status, or signal, is the end of the process (RFC 4254 section 6.10). The end of its output follows at once,
+unless somebody else has it open: a child that it leaves behind. What it wrote itself may still be on its way: in its
+pipe (64 KiB on Linux), in the server's buffers, which wait for our window, or on a network that stands still.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from m2m_ssh_client.ssh.library.transport import Transport
+
+# Seconds. A server only has to read a pipe; what holds up the network holds up the answer as well.
+_QUIET = 0.5
+_QUIET_WITHOUT_AN_ANSWER = 10.0  # some never give one
+# The child may go on writing for ever. What the process itself left fits into a pipe and a window, two mebibytes.
+_LONGEST = 30.0
+
+
+class Aftermath:
+    """Of one process, from its end on. For the transport's thread."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._received = -1
+        self._open_since = self._quiet_since = 0.0
+        self._asked: float | None = None
+
+    def is_over(self, received: int, *, waits_for_us: bool) -> bool:
+        """Whether nothing has come for a while, and the server has then given a sign of life; or it takes too long.
+
+        To be asked repeatedly. `received` bytes have come so far; `waits_for_us` tells that more could not, as our
+        window is full.
+        """
+        now = time.monotonic()
+        if waits_for_us or self._received < 0:
+            self._open_since = now
+        if waits_for_us or received != self._received:
+            self._received, self._quiet_since, self._asked = received, now, None
+        if now - self._open_since >= _LONGEST:
+            return True
+        quiet = now - self._quiet_since
+        if quiet < _QUIET:
+            return False
+        if self._asked is None:
+            self._asked = now
+            # In a thread: to send it may block, and this one must not.
+            threading.Thread(
+                target=self._transport.probe, name="m2m-ssh-probe", daemon=True
+            ).start()
+        return self._transport.last_received > self._asked or quiet >= _QUIET_WITHOUT_AN_ANSWER

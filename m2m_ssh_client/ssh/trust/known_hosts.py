@@ -1,0 +1,190 @@
+"""OpenSSH's host-key files: which keys, authorities and revocations are on file for a machine's name.
+
+The format is that of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT", and, where the manual is silent, what OpenSSH's `ssh`
+makes of a line. What follows from the lines is for `host_keys` to say. On one point this is plainer than
+`ssh`: a tab may follow a marker (`ssh` ignores a `@revoked` with a tab).
+
+Lines whose keys cannot be used here (DSA, FIDO, certificates) count, since they count for `ssh`: a machine that has
+only such a key on file is known, and any other key it shows is a changed one.
+
+`KnownHosts.load` reads the files once, blocking. Its result never changes; any thread may use it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+from m2m_ssh_client.errors import KnownHostsError
+from m2m_ssh_client.ssh.public_key import HostKey, decode_on_file
+from m2m_ssh_client.text import quoted
+
+_log = logging.getLogger(__name__)
+
+REVOKED = b"@revoked"
+AUTHORITY = b"@cert-authority"
+
+_SSH_PORT = 22
+
+# In bytes: the room for one pattern in OpenSSH's match_pattern_list; a longer one voids its list.
+_LONGEST_PATTERN = 1023
+_SALT_SIZE = hashlib.sha1(usedforsecurity=False).digest_size
+
+# Characters that separate, negate, match or mark something in the names field.
+_NOT_IN_A_NAME = re.compile(r"[\x00-\x20\x7f,*?!|@#]")
+
+
+class Entry(NamedTuple):
+    """One line: `marker` is REVOKED, AUTHORITY or empty."""
+
+    marker: bytes
+    names: bytes
+    key: HostKey
+    path: Path
+    line: int
+
+    @property
+    def place(self) -> str:
+        return f"{self.path}:{self.line}"
+
+    @property
+    def is_for_one_name(self) -> bool:
+        return not re.search(rb"[*?!]", self.names)
+
+
+class KnownHosts:
+    """The entries of several files, in the order of the files and of their lines."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = entries
+
+    @classmethod
+    def load(cls, paths: Iterable[Path]) -> KnownHosts:
+        """Read the files; a missing one is empty, a line that makes no sense is skipped.
+
+        Raises KnownHostsError for a file that is there and cannot be read.
+        """
+        entries: list[Entry] = []
+        skipped: list[str] = []
+        for path in paths:
+            file, content = read_file(path)
+            for number, line in enumerate(content.split(b"\n"), start=1):
+                try:
+                    entry = _parse_line(line, file, number)
+                except ValueError:
+                    skipped.append(f"{file}:{number}")
+                    continue
+                if entry is not None:
+                    entries.append(entry)
+        if skipped:
+            _log.debug("host-key lines skipped, broken or of another type: %s", ", ".join(skipped))
+        return cls(entries)
+
+    def entries_for(self, name: str) -> list[Entry]:
+        """The lines that speak for this name, as `on_file` or HostKeyAlias spells it."""
+        raw = name.encode("utf-8", "surrogateescape")
+        return [entry for entry in self._entries if _names_match(entry.names, raw)]
+
+
+def on_file(host: str, port: int = _SSH_PORT) -> str:
+    """The machine's name on file; `ssh` lowers the case of the letters of ASCII only."""
+    host = host.encode("utf-8", "surrogateescape").lower().decode("utf-8", "surrogateescape")
+    return host if port == _SSH_PORT else f"[{host}]:{port}"
+
+
+def entry(host: str, port: int | None, key: HostKey, *, hashed: bool = False) -> str:
+    """The line for a known_hosts file, with its newline. Without a port, `host` is a name as it stands.
+
+    Raises KnownHostsError for a host that would mean something else there (`*`, a list, a blank).
+    """
+    if not host or _NOT_IN_A_NAME.search(host):
+        raise KnownHostsError(
+            f"{host!r} cannot be the name of a machine in a known_hosts file",
+            "Use the machine's plain host name or its address",
+        )
+    name = on_file(host, port or _SSH_PORT)
+    return f"{_hashed(name) if hashed else name} {key.key_type} {key.base64}\n"
+
+
+def read_file(path: Path) -> tuple[Path, bytes]:
+    """The path without `~`, and the content; a missing file is empty. Raises KnownHostsError."""
+    try:
+        path = path.expanduser()
+        if not path.is_dir():  # asked first, since Windows calls that "Permission denied"
+            return path, path.read_bytes()
+    except FileNotFoundError:
+        return path, b""
+    except (OSError, RuntimeError, ValueError) as exc:  # no home folder; a NUL in the path
+        reason = getattr(exc, "strerror", None) or str(exc)
+        raise _unreadable(path, f"cannot be read: {reason}") from exc
+    raise _unreadable(path, "is a directory")
+
+
+def _unreadable(path: Path, reason: str) -> KnownHostsError:
+    return KnownHostsError(
+        f"The known_hosts file {quoted(path)} {reason}",
+        "Make it a readable file, or name another one with --known-hosts",
+    )
+
+
+def _parse_line(line: bytes, path: Path, number: int) -> Entry | None:
+    """One line as an entry; None if it is blank or a comment, ValueError if it is broken."""
+    # OpenSSH reads C strings: a line ends at NUL too, and no `@revoked` may get lost over that.
+    text = line.partition(b"\0")[0].strip(b" \t\r")
+    if not text or text.startswith(b"#"):
+        return None
+    fields = re.split(rb"[ \t]+", text)
+    marker = fields.pop(0) if text.startswith(b"@") else b""
+    if marker not in (b"", REVOKED, AUTHORITY) or len(fields) < 3:
+        raise ValueError("not `[marker] names type key [comment]`")
+    names, key_type, encoded = fields[:3]
+    return Entry(marker, names, decode_on_file(key_type.decode(), encoded.decode()), path, number)
+
+
+def _names_match(names: bytes, name: bytes) -> bool:
+    if names.startswith(b"|"):
+        return _hash_matches(names, name)
+    matched = False
+    for pattern in names.lower().split(b","):
+        negated = pattern.startswith(b"!")
+        pattern = pattern[negated:]
+        if len(pattern) > _LONGEST_PATTERN:
+            return False
+        if pattern_matches(pattern, name):
+            if negated:
+                return False
+            matched = True
+    return matched
+
+
+def pattern_matches(pattern: bytes, name: bytes) -> bool:
+    """`*` and `?` as ssh_config(5), "PATTERNS", has them; nothing else is special."""
+    if b"*" not in pattern and b"?" not in pattern:
+        return pattern == name
+    # Brackets are ordinary characters in this format: `[*.example.com]:2222`.
+    return fnmatchcase(name, pattern.replace(b"[", b"[[]"))
+
+
+def _hash_matches(hashed: bytes, name: bytes) -> bool:
+    """`|1|salt|HMAC-SHA1 of the name keyed with the salt|`, one name and never a list."""
+    version, _, rest = hashed[1:].partition(b"|")
+    try:
+        salt, digest = (base64.b64decode(part, validate=True) for part in rest.split(b"|"))
+    except ValueError:
+        return False
+    return version == b"1" and len(salt) == _SALT_SIZE and hmac.digest(salt, name, "sha1") == digest
+
+
+def _hashed(name: str) -> str:
+    import secrets
+
+    salt = secrets.token_bytes(_SALT_SIZE)
+    digest = hmac.digest(salt, name.encode("utf-8", "surrogateescape"), "sha1")
+    return f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()}"

@@ -1,0 +1,97 @@
+"""Adding lines to a file that several processes read and add to.
+
+While `appending` lasts, no other process that uses it can add to the same file: the lock is `flock` on the file
+itself, on Windows a locked byte far behind the end, so that readers never wait. `ssh` takes no lock; from it, one
+write in append mode protects: two lines never mix, and no reader sees half of one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from m2m_ssh_client import user_only_files
+
+_PATIENCE = 5.0  # seconds to wait for another process, which takes milliseconds
+_FAR = 1 << 30  # behind the end of any such file, and as far as locking() can count
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[Callable[[str], None]]:
+    """Gives a function that adds a whole line, with its newline; a last line without one is ended first.
+
+    The file (0600) and its folder (0700) are made if they are missing. Raises OSError, also where another process
+    has held the lock for five seconds.
+    """
+    user_only_files.make_folder(path.parent)
+    descriptor = user_only_files.opened(path, os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0))
+    try:
+        _lock(descriptor)
+        try:
+            yield lambda line: _append(descriptor, line)
+        finally:
+            _unlock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _append(descriptor: int, line: str) -> None:
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    content = line.encode("utf-8", "surrogateescape")
+    if size and not _ends_a_line(descriptor, size):
+        content = b"\n" + content
+    if os.write(descriptor, content) != len(content):
+        os.ftruncate(descriptor, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _ends_a_line(descriptor: int, size: int) -> bool:
+    os.lseek(descriptor, size - 1, os.SEEK_SET)
+    return os.read(descriptor, 1) == b"\n"
+
+
+def _lock(descriptor: int) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not _try_lock(descriptor):
+        if time.monotonic() > deadline:
+            raise TimeoutError(errno.ETIMEDOUT, "locked by another process")
+        time.sleep(0.02)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as exc:
+            if exc.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL):
+                return True  # a network file system without locks: append mode has to do
+            raise
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -1,0 +1,310 @@
+"""A ProxyCommand (ssh_config(5)): a program of the user's whose stdin and stdout are the way to the SSH server.
+
+paramiko gets one end of a pair of sockets; threads carry between the other end and the program's pipes. So it
+waits as it does for any socket, and what somebody else holds open cannot hold up a close:
+
+    paramiko ⇄ ProxySocket ═ socket ─▶ m2m-proxy-in  ─▶ stdin
+                                    ◀─ m2m-proxy-out ◀─ stdout
+                             log    ◀─ m2m-proxy-err ◀─ stderr
+
+A fourth thread ends the program once the socket is closed. The command line is neither logged nor shown, but for the
+program's name: people write passwords into it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from m2m_ssh_client import user_only_files
+from m2m_ssh_client.errors import UnreachableError
+from m2m_ssh_client.ssh.way.sockets import LiveSocket
+from m2m_ssh_client.text import printable, shortened
+
+logger = logging.getLogger(__name__)
+
+_CHUNK = 64 * 1024  # bytes, on their way in each direction
+_LONGEST_LINE = 4096  # bytes of a line of stderr that are kept
+_LAST_WORDS = 3  # lines of it
+
+# Seconds. All that a close takes is the last three together, and it goes on beside the program that called it.
+_FOR_ITS_STATUS = 0.25  # between the end of its output and its own
+_AFTER_END_OF_FILE = 0.1
+_AFTER_SIGTERM = 0.3
+_AFTER_SIGKILL = 0.2
+
+
+def start(command: str) -> ProxySocket:
+    """Run the command as ssh does: by the user's shell, which it replaces; tokens are expanded already.
+
+    Raises UnreachableError if there is no such shell. What becomes of the command itself, `ProxySocket.explain` says.
+    """
+    ours, theirs = socket.socketpair()
+    try:
+        process = _spawn(command)
+    except OSError as exc:
+        ours.close()
+        theirs.close()
+        raise UnreachableError(
+            f"The ProxyCommand cannot be started: {exc.strerror}",
+            "It is run by the shell that $SHELL names." if os.name == "posix" else "",
+        ) from exc
+    name = _named(command)
+    logger.info("connecting through the ProxyCommand%s, process %d", name, process.pid)
+    return ProxySocket(ours, _Program(process, name, theirs))
+
+
+class ProxySocket(LiveSocket):
+    """A connected socket at whose other end is the ProxyCommand. `close()` from any thread, and at once."""
+
+    def __init__(self, sock: socket.socket, program: _Program) -> None:
+        super().__init__(fileno=sock.detach())
+        self._started = self.last_received = time.monotonic()
+        self._program = program
+
+    def close(self) -> None:
+        self._program.end()
+        with suppress(OSError):
+            self.shutdown(socket.SHUT_RDWR)  # wakes who waits, which closing alone does not
+        super().close()
+
+    def explain(self) -> str | None:
+        """How the command ended and what it said last, in words to put into an error.
+
+        None while it works, and where it is not to blame: what it says beside the first answer is its own affair.
+        """
+        return self._program.explain(answered=self.last_received > self._started)
+
+
+def _named(command: str) -> str:
+    """` (PROGRAM)`, the first word of a command line, unless it may be a secret."""
+    word = next(iter(command.split()), "").strip("\"'")
+    name = Path(word).name
+    return "" if "=" in word or not name else f" ({shortened(printable(name), 40)})"
+
+
+class _Program:
+    """The running command, and the threads around it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], name: str, sock: socket.socket) -> None:
+        assert process.stdin is not None  # noqa: S101 - all three were asked for
+        assert process.stdout is not None  # noqa: S101
+        assert process.stderr is not None  # noqa: S101
+        self._process, self._name, self._sock = process, name, sock
+        self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
+        self._ending = threading.Event()
+        self._stop = _Stop()
+        self._reaping = threading.Lock()
+        self._own_status: int | None = None  # unless it was we who ended it
+        self._output_ended = False
+        self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
+        self._stderr_reader = _started(self._read_stderr, "m2m-proxy-err")
+        self._carriers = (
+            _started(self._carry_in, "m2m-proxy-in"),
+            _started(self._carry_out, "m2m-proxy-out"),
+        )
+        self._ender = _started(self._end, "m2m-proxy-end")
+        atexit.register(self._end_with_interpreter)
+
+    def end(self) -> None:
+        """From any thread, and at once: the ending goes on in a thread of its own."""
+        self._ending.set()
+
+    def explain(self, *, answered: bool) -> str | None:
+        how = self._how_it_ended()
+        said = shortened(" / ".join(self._last_words), 300)
+        if said and not how and not answered:
+            how = "says"
+        return f"the ProxyCommand{self._name} {how}{': ' if said else ''}{said}" if how else None
+
+    def _how_it_ended(self) -> str:
+        status = self._own_status
+        if status is None:
+            return "closed its output" if self._output_ended else ""
+        if status < 0:
+            return f"was ended by signal {-status} ({signal.strsignal(-status)})"
+        return f"ended with exit status {status}"
+
+    def _carry_in(self) -> None:
+        with self._stdin, suppress(OSError):
+            while data := self._sock.recv(_CHUNK):
+                self._stop.write(self._stdin.fileno(), data)
+        self._pass_on(socket.SHUT_RD)
+        with suppress(OSError):  # whoever waits for room in a full buffer would not hear of it
+            while self._sock.recv(_CHUNK):
+                pass
+
+    def _carry_out(self) -> None:
+        with self._stdout, suppress(OSError):
+            while data := self._stop.read(self._stdout.fileno(), _CHUNK):
+                self._sock.sendall(data)
+        self._output_ended = not self._ending.is_set()
+        self._pass_on(socket.SHUT_WR)
+
+    def _pass_on(self, how: int) -> None:
+        """Tell the other end that this direction is over; first see whether the program ended, and what it says."""
+        if not self._ending.is_set() and self._reaped(_FOR_ITS_STATUS):
+            self._stderr_reader.join(_FOR_ITS_STATUS)
+        with suppress(OSError):
+            self._sock.shutdown(how)
+
+    def _read_stderr(self) -> None:
+        rest = b""
+        with self._stderr, suppress(OSError):
+            while data := self._stop.read(self._stderr.fileno(), _CHUNK):
+                *lines, rest = (rest + data).split(b"\n")
+                rest = rest[:_LONGEST_LINE]
+                for line in lines:
+                    self._tell(line)
+        self._tell(rest)
+
+    def _tell(self, line: bytes) -> None:
+        if text := shortened(printable(line[:_LONGEST_LINE].strip()), 300):
+            self._last_words.append(text)
+            logger.warning("ProxyCommand%s: %s", self._name, text)
+
+    def _reaped(self, timeout: float) -> bool:
+        """Whether it has ended, within `timeout` seconds. What is left of its process group ends with it."""
+        with self._reaping:
+            if self._process.returncode is None:
+                try:
+                    status = self._process.wait(timeout)
+                except subprocess.TimeoutExpired:
+                    return False
+                _kill(self._process)  # at once: the number of an empty group may become another's
+                self._own_status = None if self._ending.is_set() else status
+        return True
+
+    def _end(self) -> None:
+        self._ending.wait()
+        if not self._reaped(_AFTER_END_OF_FILE):
+            _hang_up(self._process)
+            if not self._reaped(_AFTER_SIGTERM):
+                _kill(self._process)
+                self._reaped(_AFTER_SIGKILL)
+        self._stop.set()
+        for thread in (*self._carriers, self._stderr_reader):
+            thread.join()
+        self._stop.close()
+        self._sock.close()
+        atexit.unregister(self._end_with_interpreter)
+
+    def _end_with_interpreter(self) -> None:
+        self.end()
+        self._ender.join(_FOR_ITS_STATUS + _AFTER_END_OF_FILE + _AFTER_SIGTERM + _AFTER_SIGKILL)
+
+
+def _started(target: Callable[[], None], name: str) -> threading.Thread:
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+if sys.platform == "win32":
+
+    def _spawn(command: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S602 - the user's own command line # nosec B602
+            command,
+            shell=True,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=user_only_files.environment(),
+            # Ctrl-C in our console is not for it, and it gets no window of its own.
+            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW,
+        )
+
+    def _hang_up(process: subprocess.Popen[bytes]) -> None:
+        """The process and its children. There is no gentle way."""
+        subprocess.run(  # noqa: S603
+            ["taskkill", "/T", "/F", "/PID", str(process.pid)],  # noqa: S607 # nosec B607
+            check=False,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            creationflags=subprocess.CREATE_NO_WINDOW,
+        )
+
+    def _kill(process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+
+    class _Stop:
+        """Nothing can wait for a pipe and for something else here; what ends the waiting is the program's end."""
+
+        def set(self) -> None: ...
+
+        def close(self) -> None: ...
+
+        def read(self, fd: int, size: int) -> bytes:
+            return os.read(fd, size)
+
+        def write(self, fd: int, data: bytes) -> None:
+            while data:
+                data = data[os.write(fd, data) :]
+
+else:
+
+    def _spawn(command: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(  # noqa: S603 - the user's own command line
+            [os.environ.get("SHELL") or "/bin/sh", "-c", f"exec {command}"],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=user_only_files.environment(),
+            start_new_session=True,  # out of reach of our terminal's Ctrl-C, and a process group to end
+        )
+        assert process.stdin is not None  # noqa: S101 - it was asked for
+        os.set_blocking(process.stdin.fileno(), False)
+        return process
+
+    def _hang_up(process: subprocess.Popen[bytes]) -> None:
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            _signal(process, number)
+
+    def _kill(process: subprocess.Popen[bytes]) -> None:
+        _signal(process, signal.SIGKILL)
+
+    def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+
+    class _Stop:
+        """Reads and writes pipes, and ends both: a process that outlives the program may hold them open for ever."""
+
+        def __init__(self) -> None:
+            self._reader, self._writer = os.pipe()
+
+        def set(self) -> None:
+            os.close(self._writer)
+
+        def close(self) -> None:
+            os.close(self._reader)
+
+        def read(self, fd: int, size: int) -> bytes:
+            """Nothing at the end of the file, or when stopped."""
+            return os.read(fd, size) if self._wait(fd, select.POLLIN) else b""
+
+        def write(self, fd: int, data: bytes) -> None:
+            """All of it to a non-blocking pipe, or less when stopped. Raises OSError."""
+            rest = memoryview(data)
+            while rest and self._wait(fd, select.POLLOUT):
+                rest = rest[os.write(fd, rest) :]
+
+        def _wait(self, fd: int, event: int) -> bool:
+            poll = select.poll()
+            poll.register(fd, event)
+            poll.register(self._reader, select.POLLIN)
+            return self._reader not in dict(poll.poll())

@@ -1,0 +1,361 @@
+"""Orders of events that are easily got wrong: requests that are called back, state that is restored, repeated ends."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from proxy.memory.test_session_survival import (
+    HELLO,
+    answer,
+    decoded,
+    legacy_session,
+    line,
+    methods,
+    reconnect,
+    request,
+)
+
+from m2m_ssh_client.proxy.memory.session import Output, Session, State
+
+
+def cancel(id_: Any) -> bytes:
+    return line(method="notifications/cancelled", params={"requestId": id_})
+
+
+def error(id_: Any) -> bytes:
+    return line(id=id_, error={"code": -32602, "message": "no"})
+
+
+def ids(lines: list[bytes]) -> list[Any]:
+    return [value["id"] for value in decoded(lines) if "method" not in value]
+
+
+# Called back (modelcontextprotocol.io, "Cancellation")
+
+
+@pytest.mark.parametrize("method", ["tools/call", "resources/read"])
+def test_a_request_that_was_called_back_is_neither_answered_nor_repeated(method: str) -> None:
+    session = legacy_session()
+    session.from_host([request(1, method)], 0)
+    assert session.from_host([cancel(1)], 0).to_remote == [cancel(1)]
+    assert session.pending == 0
+    assert session.lost("gone", [], 1).to_host == []
+    assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
+    assert session.failed("over").to_host == []
+
+
+def test_a_harmless_call_that_was_called_back_is_not_run_again() -> None:
+    session = legacy_session(retry_tool_calls=True)
+    tools = {"tools": [{"name": "t", "annotations": {"readOnlyHint": True}}]}
+    session.from_host([request(1, "tools/list")], 0)
+    session.from_remote([answer(1, tools)])
+    session.from_host([request(2, name="t"), cancel(2)], 0)
+    session.lost("gone", [], 1)
+    assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
+
+
+def test_an_answer_that_still_comes_is_dropped() -> None:
+    session = legacy_session()
+    session.from_host([request(1), cancel(1)], 0)
+    assert session.from_remote([answer(1)]).to_host == []
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_request_that_is_called_back_while_held_leaves_nothing_behind(sent: bool) -> None:
+    session = legacy_session()
+    if sent:
+        session.from_host([request(1, "resources/read")], 0)
+    session.lost("gone", [], 1)
+    if not sent:
+        session.from_host([request(1, "resources/read")], 2)
+    output = session.from_host([cancel(1)], 3)
+    assert output == Output()
+    assert session.next_expiry == float("inf")
+    assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
+
+
+def test_a_cancellation_that_never_left_is_not_for_the_next_server() -> None:
+    session = legacy_session()
+    sent = session.from_host([request(1, "resources/read"), cancel(1)], 0).to_remote
+    assert session.lost("gone", sent, 1).to_host == []
+    assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
+
+
+def test_a_cancellation_of_what_ended_with_the_last_server_is_not_for_the_next() -> None:
+    session = legacy_session()
+    session.from_host([request(1)], 0)
+    session.lost("gone", [], 1)
+    assert session.from_host([cancel(1)], 2) == Output()
+    assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
+
+
+def test_an_initialize_cannot_be_called_back() -> None:
+    session = Session()
+    session.connected()
+    session.from_host([request(1, "initialize"), cancel(1)], 0)
+    assert session.from_remote([answer(1, HELLO)]).to_host == [answer(1, HELLO)]
+
+
+def test_a_request_of_a_batch_can_be_called_back_alone() -> None:
+    session = legacy_session()
+    session.lost("gone", [], 1)
+    session.from_host([b"[" + request(1) + b"," + request(2) + b"]", cancel(1)], 2)
+    assert json.loads(reconnect(session).to_remote[-1]) == decoded([request(2)])
+
+
+def test_a_subscription_that_ends_while_the_connection_is_away_announces_nothing() -> None:
+    session = Session()
+    session.connected()
+    listen = request(5, "subscriptions/listen", notifications={"toolsListChanged": True})
+    session.from_host([listen], 0)
+    acknowledged = line(
+        method="notifications/subscriptions/acknowledged",
+        params={"_meta": {"io.modelcontextprotocol/subscriptionId": 5}},
+    )
+    session.from_remote([acknowledged])
+    session.lost("gone", [], 1)
+    assert session.from_host([cancel(5)], 2) == Output()
+    assert session.connected() == Output()
+
+
+# Restored
+
+
+def set_level(id_: int, level: str, **meta: Any) -> bytes:
+    return request(id_, "logging/setLevel", level=level, **({"_meta": meta} if meta else {}))
+
+
+def subscribe(id_: int, uri: str = "a") -> bytes:
+    return request(id_, "resources/subscribe", uri=uri)
+
+
+def unsubscribe(id_: int, uri: str = "a") -> bytes:
+    return request(id_, "resources/unsubscribe", uri=uri)
+
+
+def restored(output: Output) -> list[tuple[str, Any]]:
+    """What a fresh server is told behind the handshake, and with which value."""
+    told = [value for value in decoded(output.to_remote) if "id" in value]
+    return [(value["method"], next(iter(value["params"].values()))) for value in told]
+
+
+LAST_WORDS = [
+    ([set_level(1, "warning"), set_level(2, "debug")], [2], [("logging/setLevel", "debug")]),
+    ([set_level(1, "warning"), set_level(2, "debug")], [], [("logging/setLevel", "debug")]),
+    ([subscribe(1), unsubscribe(2)], [2], []),
+    ([subscribe(1), unsubscribe(2)], [], []),
+    ([subscribe(1), unsubscribe(2), subscribe(3)], [1], [("resources/subscribe", "a")]),
+    ([subscribe(1)], [], [("resources/subscribe", "a")]),
+    ([subscribe(1, "a"), subscribe(2, "b")], [1], [("resources/subscribe", u) for u in "ab"]),
+]
+
+
+@pytest.mark.parametrize("left", [True, False], ids=["sent", "unsent"])
+@pytest.mark.parametrize(("said", "answered", "told"), LAST_WORDS)
+def test_the_hosts_last_word_is_restored_once_and_answers_what_waited_for_it(
+    said: list[bytes], answered: list[int], told: list[tuple[str, Any]], left: bool
+) -> None:
+    session = legacy_session()
+    sent = session.from_host(said, 0).to_remote
+    session.from_remote([answer(id_) for id_ in answered])
+    assert session.lost("gone", [] if left else sent, 1).to_host == []
+    output = reconnect(session)
+    assert restored(output) == told
+    own = [value["id"] for value in decoded(output.to_remote) if "id" in value]
+    replies = ids(output.to_host) + ids(session.from_remote([answer(id_) for id_ in own]).to_host)
+    asked = [json.loads(each)["id"] for each in said]
+    assert sorted(replies) == [id_ for id_ in asked if id_ not in answered]
+    assert session.pending == 0
+
+
+def test_a_fresh_servers_refusal_is_the_answer_to_what_waited() -> None:
+    session = legacy_session()
+    session.from_host([set_level(1, "info")], 0)
+    session.from_remote([answer(1)])
+    session.from_host([set_level(2, "loud")], 0)
+    session.lost("gone", [], 1)
+    (own,) = [value["id"] for value in decoded(reconnect(session).to_remote) if "id" in value]
+    assert session.from_remote([error(own)]).to_host == [
+        b'{"jsonrpc":"2.0","id":2,"error":{"code": -32602, "message": "no"}}'
+    ]
+    session.lost("gone again", [], 2)
+    assert restored(reconnect(session)) == [("logging/setLevel", "info")]
+
+
+def test_a_broken_answer_to_the_replay_is_an_error_for_what_waited() -> None:
+    session = legacy_session()
+    session.from_host([set_level(1, "info")], 0)
+    session.lost("gone", [], 1)
+    (own,) = [value["id"] for value in decoded(reconnect(session).to_remote) if "id" in value]
+    (reply,) = decoded(session.from_remote([answer(own, {"x": "y"})[:-3]]).to_host)
+    assert reply["id"] == 1
+    assert "not valid JSON-RPC" in reply["error"]["message"]
+    assert session.pending == 0
+
+
+def test_what_the_server_refused_is_not_restored() -> None:
+    session = legacy_session()
+    session.from_host([set_level(1, "info"), set_level(2, "bad"), set_level(3, "worse")], 0)
+    session.from_host([subscribe(4)], 0)
+    session.from_remote([answer(1), error(2), error(3), error(4)])
+    session.lost("gone", [], 1)
+    assert restored(reconnect(session)) == [("logging/setLevel", "info")]
+
+
+def test_what_the_host_says_meanwhile_comes_behind_what_is_restored() -> None:
+    session = legacy_session()
+    session.from_host([set_level(1, "warning")], 0)
+    session.lost("gone", [], 1)
+    session.from_host([set_level(2, "debug"), subscribe(3)], 2)
+    output = reconnect(session)
+    assert restored(output)[0] == ("logging/setLevel", "warning")
+    assert output.to_remote[-2:] == [set_level(2, "debug"), subscribe(3)]
+    own = decoded(output.to_remote)[1]["id"]
+    assert ids(session.from_remote([answer(own), answer(2)]).to_host) == [1, 2]
+    session.lost("gone", [], 3)
+    assert restored(reconnect(session)) == [
+        ("logging/setLevel", "debug"),
+        ("resources/subscribe", "a"),
+    ]
+
+
+def test_progress_tokens_are_over_with_their_requests() -> None:
+    session = Session()
+    session.connected()
+    session.from_host([request(0, "initialize", name="host", _meta={"progressToken": 1})], 0)
+    session.from_remote([answer(0, HELLO)])
+    session.from_host([set_level(1, "info", progressToken=2, other=3)], 0)
+    session.lost("gone", [], 1)
+    (initialize,) = decoded(session.connected().to_remote)
+    assert initialize["params"] == {"name": "host", "_meta": {}}
+    output = session.from_remote([answer(initialize["id"], HELLO)])
+    assert decoded(output.to_remote)[0]["params"] == {"level": "info", "_meta": {"other": 3}}
+
+
+@pytest.mark.parametrize("when", ["lost", "replaying", "restoring"])
+def test_what_waits_for_the_replay_can_be_called_back_and_is_restored_all_the_same(
+    when: str,
+) -> None:
+    session = legacy_session()
+    session.from_host([subscribe(1)], 0)
+    session.lost("gone", [], 1)
+    if when == "lost":
+        session.from_host([cancel(1)], 2)
+    (initialize,) = decoded(session.connected().to_remote)
+    if when == "replaying":
+        session.from_host([cancel(1)], 2)
+    output = session.from_remote([answer(initialize["id"], HELLO)])
+    assert restored(output) == [("resources/subscribe", "a")]
+    own = decoded(output.to_remote)[-1]["id"]
+    if when == "restoring":
+        session.from_host([cancel(1)], 2)
+    assert session.from_remote([answer(own)]).to_host == []
+    assert session.pending == 0
+
+
+def test_what_waits_for_the_replay_is_held_again_when_that_is_lost() -> None:
+    session = legacy_session(hold_time=20)
+    session.from_host([subscribe(1)], 0)
+    session.lost("gone", [], 1)
+    reconnect(session)
+    session.lost("gone again", [], 2)
+    assert session.next_expiry == 22
+    output = session.expire(22, "waiting")
+    assert ids(output.to_host) == [1]
+    assert restored(reconnect(session)) == [("resources/subscribe", "a")]
+
+
+# A server that ends again
+
+
+def discovered_session() -> Session:
+    session = Session()
+    session.connected()
+    session.from_host([request(0, "server/discover")], 0)
+    session.from_remote([answer(0, {"supportedVersions": ["2026-07-28"]})])
+    return session
+
+
+def come_back(session: Session) -> Output:
+    """A fresh server answers what opens the connection, in either era."""
+    (opener,) = decoded(session.connected().to_remote)
+    return session.from_remote([answer(opener["id"], HELLO)])
+
+
+@pytest.mark.parametrize("make", [legacy_session, discovered_session])
+def test_what_has_ended_two_servers_is_answered_and_not_sent_to_a_third(make: Any) -> None:
+    session: Session = make()
+    session.from_host([request(1, "resources/read")], 0)
+    assert session.lost("It ended", [], 1, ended=True).to_host == []
+    assert request(1, "resources/read") in come_back(session).to_remote
+    (reply,) = decoded(session.lost("It ended", [], 2, ended=True).to_host)
+    assert reply["id"] == 1
+    assert "for the second time" in reply["error"]["message"]
+    assert request(1, "resources/read") not in come_back(session).to_remote
+
+
+def test_a_request_that_loses_its_connection_again_and_again_is_repeated() -> None:
+    session = legacy_session()
+    session.from_host([request(1, "resources/read")], 0)
+    for now in range(5):
+        assert session.lost("It broke", [], now).to_host == []
+        assert request(1, "resources/read") in come_back(session).to_remote
+
+
+def test_a_subscription_that_stays_open_is_to_blame_for_nothing() -> None:
+    session = discovered_session()
+    listen = request(5, "subscriptions/listen", notifications={})
+    session.from_host([listen], 0)
+    for now in range(5):
+        assert session.lost("It ended", [], now, ended=True).to_host == []
+        assert listen in come_back(session).to_remote
+
+
+def test_a_host_of_2026_that_asks_for_nothing_first_is_asked_for_by_its_envelope() -> None:
+    """So that a fresh server shows that it serves, before it gets what must not be lost."""
+    session = Session()
+    session.connected()
+    meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "progressToken": 1}
+    session.from_host([request(1, "tools/list", _meta=meta)], 0)
+    session.from_remote([answer(1)])
+    session.lost("gone", [], 1)
+    session.from_host([request(2)], 2)
+    (opener,) = decoded(session.connected().to_remote)
+    assert opener["method"] == "server/discover"
+    assert opener["params"]["_meta"] == {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
+    assert session.state is State.REPLAYING
+    assert session.from_remote([error(opener["id"])]).to_remote == [request(2)]
+
+
+# Last words
+
+
+def test_a_message_without_a_line_feed_at_the_end_is_a_message() -> None:
+    session = legacy_session()
+    session.from_host([request(1)], 0)
+    assert session.last_words(answer(1)).to_host == [answer(1)]
+
+
+def test_half_a_message_at_the_end_leaves_its_request_to_the_loss() -> None:
+    session = legacy_session()
+    session.from_host([request(1, "resources/read")], 0)
+    assert session.last_words(answer(1)[:30]).to_host == []
+    assert session.pending == 1
+
+
+def test_half_a_line_at_the_end_is_kept_for_the_reason() -> None:
+    session = legacy_session()
+    session.last_words(b"Cannot open the database")
+    assert session.noise.last[-1] == "Cannot open the database"
+
+
+@pytest.mark.parametrize("spelt", ["1.0", "1e0", "10e-1"])
+def test_an_integer_with_a_point_is_an_id_and_is_carried_as_it_is(spelt: str) -> None:
+    session = legacy_session()
+    asked = b'{"jsonrpc":"2.0","id":%s,"method":"tools/call"}' % spelt.encode()
+    assert session.from_host([asked], 0).to_remote == [asked]
+    replied = b'{"jsonrpc":"2.0","id":%s,"result":{}}' % spelt.encode()
+    assert session.from_remote([replied]).to_host == [replied]
+    assert session.pending == 0
