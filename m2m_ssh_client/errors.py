@@ -109,7 +109,15 @@ class NotMCPError(SSHClientError):
 
 
 class MessageTooLongError(SSHClientError):
-    """A line without an end exceeded the agreed maximum (`--max-message-size`)."""
+    """A line exceeded the agreed maximum (`--max-message-size`)."""
+
+    @classmethod
+    def over(cls, limit: int) -> MessageTooLongError:
+        """Return the error for this limit, in bytes."""
+        return cls(
+            f"A message is longer than {limit} bytes",
+            "If that is right, allow more with --max-message-size.",
+        )
 
 
 def unexpected(exc: BaseException) -> SSHClientError:

@@ -1,4 +1,7 @@
-"""The parts put together: a host's streams, the proxy, a bridge over SSH. For the command and the Python API."""
+"""Assembly: a host's streams, the proxy, and a bridge over SSH.
+
+For the command and for the Python API.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,10 @@ from m2m_ssh_client import logs
 from m2m_ssh_client.errors import SSHClientError, unexpected
 from m2m_ssh_client.flow.bridge import Bridge, opened
 from m2m_ssh_client.flow.hand_over import loop_caller, run_in_thread
-from m2m_ssh_client.flow.host_stdio import HostStreams, stdio
+from m2m_ssh_client.flow.host_stdio import stdio
+from m2m_ssh_client.flow.lines import Intake
 from m2m_ssh_client.parameters import DEFAULT_CONNECT_TIMEOUT, Parameters
+from m2m_ssh_client.proxy.locked_session import Watch
 from m2m_ssh_client.proxy.server import Proxy, Settings
 from m2m_ssh_client.ssh.destination import Destination, resolve
 from m2m_ssh_client.ssh.opener import Remote
@@ -28,29 +33,28 @@ logger = logging.getLogger(__name__)
 
 
 def relay_stdio(remote: Remote) -> int:
-    """Be a stdio MCP server until the host ends; returns the exit status. The main thread only.
+    """Serve the host on stdin and stdout until it ends; return the exit status. Main thread only.
 
-    A failure has been told to the host and logged by then.
+    The host has been answered and a failure has been logged by then.
     """
     _keep_memory()
     return anyio.run(_relay_stdio, remote)
 
 
 def _keep_memory() -> None:
-    """Let the C library keep what is freed for the next read, instead of giving it back to the system each time.
+    """Make the C library keep freed blocks for the next read instead of returning them each time.
 
-    glibc does so for blocks as large as one that it has seen freed (mallopt(3), M_MMAP_THRESHOLD); elsewhere it is
-    nothing. The block itself is not touched, so that it takes no memory.
+    glibc keeps blocks up to the size of one that it has seen freed (mallopt(3), M_MMAP_THRESHOLD).
+    The block is never touched, so it takes no memory. Other C libraries ignore this.
     """
     bytes(4 * 1024 * 1024)
 
 
 async def _relay_stdio(remote: Remote) -> int:
-    async with stdio(remote.params.max_message_size) as host:
-        received: list[int] = []
-        async with proxy_for(remote, host) as proxy:
-            with ending_signals(proxy.stop, received):
-                failure = await proxy.run()
+    received: list[int] = []
+    async with proxy_for(remote) as proxy, stdio(proxy.intake) as host:
+        with ending_signals(proxy.stop, received):
+            failure = await proxy.run(host)
     if received:
         return 128 + received[0]
     if host.cut_off:
@@ -59,26 +63,29 @@ async def _relay_stdio(remote: Remote) -> int:
 
 
 @asynccontextmanager
-async def proxy_for(remote: Remote, host: HostStreams) -> AsyncIterator[Proxy]:
-    """The proxy between this host and this remote server; connections end with the context."""
+async def proxy_for(remote: Remote) -> AsyncIterator[Proxy]:
+    """Yield a proxy for this remote server; its connections end with the context."""
     settings = _settings(remote.params, await _destination(remote))
     try:
-        yield _proxy_class()(host, partial(_dial, remote, remote.params.max_message_size), settings)
+        yield Proxy(partial(_dial, remote), settings, _watch())
     finally:
         with anyio.move_on_after(_CLOSE_TIME, shield=True):
             await run_in_thread("ssh-close", remote.close)
 
 
-def _proxy_class() -> type[Proxy]:
+def _watch() -> Watch | None:
     if not logs.shows_payloads():
-        return Proxy
-    from m2m_ssh_client.proxy.payload_log import LoggingProxy
+        return None
+    from m2m_ssh_client.proxy.payload_log import log_payloads
 
-    return LoggingProxy
+    return log_payloads
 
 
 async def _destination(remote: Remote) -> Destination | None:
-    """As it was resolved last. None if it cannot be: the first connection says so again, where the host reads it."""
+    """Return the destination as it was resolved last, or None if that fails.
+
+    The first connection fails in the same way then, and the host is told.
+    """
     with suppress(Exception):
         return await run_in_thread(
             "ssh-config", lambda: remote.destination or resolve(remote.params)
@@ -87,7 +94,7 @@ async def _destination(remote: Remote) -> Destination | None:
 
 
 def _settings(params: Parameters, destination: Destination | None) -> Settings:
-    """How the proxy is to behave, by the parameters and the OpenSSH configuration."""
+    """Return the proxy's settings by the parameters and the OpenSSH configuration."""
     answer_timeout = params.connect_timeout or DEFAULT_CONNECT_TIMEOUT
     may_be_shell = not params.command and params.subsystem is None
     if destination is not None:
@@ -103,12 +110,13 @@ def _settings(params: Parameters, destination: Destination | None) -> Settings:
         reconnect_timeout=params.reconnect_timeout or float("inf"),
         hold_timeout=params.hold_timeout,
         retry_tool_calls=params.retry_tool_calls,
+        max_message_size=params.max_message_size,
         log_file=logs.file(),
     )
 
 
 @asynccontextmanager
-async def _dial(remote: Remote, max_line: int) -> AsyncIterator[Bridge]:
+async def _dial(remote: Remote, intake: Intake) -> AsyncIterator[Bridge]:
     try:
         carrier = await run_in_thread("ssh-connect", remote.open)
     except SSHClientError:
@@ -116,20 +124,23 @@ async def _dial(remote: Remote, max_line: int) -> AsyncIterator[Bridge]:
     except Exception as exc:
         logger.info("details", exc_info=exc)
         raise unexpected(exc) from exc
-    async with opened(carrier, max_line) as bridge:
+    async with opened(carrier, intake) as bridge:
         yield bridge
 
 
 @contextmanager
 def ending_signals(end: Callable[[], None], received: list[int]) -> Iterator[None]:
-    """Signals that mean "end" call `end` in the loop; their numbers are appended to `received`. Main thread only."""
+    """Call `end` in the loop on signals that mean "end", and append their numbers to `received`.
+
+    Main thread only.
+    """
     call_soon = loop_caller()
 
     def stop(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         call_soon(end)
 
-    # signal.signal and not the loop's own handlers: those do not exist on Windows.
+    # signal.signal, because event loops on Windows have no handlers of their own.
     previous = {
         number: signal.signal(number, stop) for number in _ending_signals() if _is_heeded(number)
     }
@@ -141,7 +152,7 @@ def ending_signals(end: Callable[[], None], received: list[int]) -> Iterator[Non
 
 
 def _is_heeded(number: signal.Signals) -> bool:
-    """Not one that whoever started us has us ignore: `nohup`, or a script that puts us in its background.
+    """Return whether the signal is not ignored: `nohup` and scripts' background jobs ignore some.
 
     (POSIX, Shell Command Language, 2.11 and 2.9.3.1; nohup.)
     """

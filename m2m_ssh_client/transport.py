@@ -36,8 +36,6 @@ async def ssh_client(
     """
     to_program, read_stream = anyio.create_memory_object_stream[Received](0)
     write_stream, from_program = anyio.create_memory_object_stream[SessionMessage](0)
-    to_proxy, from_proxy = FromThread(), FromThread()
-    host = HostStreams(to_proxy, from_proxy, anyio.Event())
     relayed = anyio.Event()
 
     async def carry_to_proxy() -> None:
@@ -62,13 +60,14 @@ async def ssh_client(
         # Shielded, so that a program that is cancelled ends the remote server orderly too: `stop` ends this.
         with anyio.CancelScope(shield=True):
             try:
-                await proxy.run()
+                await proxy.run(HostStreams(to_proxy, from_proxy))
             finally:
                 to_proxy.close()
                 from_proxy.end()
                 relayed.set()
 
-    async with proxy_for(Remote(params), host) as proxy, anyio.create_task_group() as tasks:
+    async with proxy_for(Remote(params)) as proxy, anyio.create_task_group() as tasks:
+        to_proxy, from_proxy = FromThread(proxy.intake.shortcut), FromThread()
         tasks.start_soon(carry_to_proxy)
         tasks.start_soon(carry_to_program)
         tasks.start_soon(relay, proxy)

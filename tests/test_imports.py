@@ -122,7 +122,7 @@ ABOVE = ("cli", "relay", "transport", "commands", "demo", "doctor", "terminal")
 IO = ("anyio", "asyncio", "threading", "time", "os", "socket")
 
 RULES = {
-    "flow/*.py": ("paramiko", "mcp", "requests", f"{OURS}.ssh", f"{OURS}.proxy.server"),
+    "flow/*.py": ("paramiko", "mcp", "requests", f"{OURS}.ssh", f"{OURS}.proxy"),
     "proxy/**/*.py": ("paramiko", "mcp", "mcp_types", "requests", f"{OURS}.ssh"),
     "proxy/frames/*.py": (*IO, f"{OURS}.flow", f"{OURS}.proxy.memory", f"{OURS}.proxy.server"),
     "proxy/memory/*.py": (*IO, f"{OURS}.flow", f"{OURS}.proxy.server"),

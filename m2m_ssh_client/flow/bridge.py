@@ -1,10 +1,12 @@
 """The one place where the blocking SSH side and the anyio MCP side meet.
 
-What a `Carrier` brings comes in a thread of its own; the bridge makes lines of it there, and a memory stream of these
-for the loop. What is sent is written by a daemon thread, unless it can be written at once. Life cycle:
-`opened()`, use `inbound` and `outbound`, then `shut_down()`: end `outbound` (everything sent is written, then the far
-side sees end of file), wait for the far side to end, press harder, close the carrier. Leaving the context closes at
-once. Whichever side dies, `inbound` ends.
+A `Carrier` brings bytes in a thread of its own. The bridge cuts them into lines there and offers
+these to the loop as a memory stream. What is sent is written at once where that does not block, and
+by a daemon thread otherwise.
+
+Life cycle: `opened()`; use `inbound` and `outbound`; `shut_down()`, which ends `outbound` (all of
+it is written, then the server sees end of file), waits for the server to end, and presses harder.
+Leaving the context closes at once. Whichever side dies, `inbound` ends.
 """
 
 from __future__ import annotations
@@ -20,37 +22,42 @@ import anyio
 
 from m2m_ssh_client.errors import MessageTooLongError, SSHClientError
 from m2m_ssh_client.flow.hand_over import FromThread, ToThread, run_in_thread, start_thread
+from m2m_ssh_client.flow.lines import Intake
 from m2m_ssh_client.flow.remote_stdio import Carrier
-from m2m_ssh_client.proxy.early_forwarding.forwarding import LongLineSplitter
 from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
 remote_stderr = logging.getLogger("m2m_ssh_client.ssh.opener")
-"""What the far side writes to its stderr, a record a line."""
+"""Logs what the remote server writes to its stderr, one record for each line."""
 
 _TAIL_LINES = 5
-_TAIL_LENGTH = 4000  # some shells repeat the whole line that they do not understand
-_STDERR_LINE_LIMIT = 8 * 1024
+_TAIL_LENGTH = 4000  # characters; some shells repeat the whole line that they do not understand
+_STDERR_LINE_LIMIT = 8 * 1024  # bytes
 
 _TERM_BEFORE = 0.4  # seconds before the deadline of a shutdown
 _KILL_BEFORE = 0.15
-_CLOSE_TIME = 0.3  # paramiko's close joins its thread; it is done in a moment or not at all
-_CLOSE_TIME_AT_END = 0.1  # the far side has had its time
+_CLOSE_TIME = 0.3  # seconds; paramiko's close joins its thread, which ends soon or not at all
+_CLOSE_TIME_AT_END = 0.1  # after a shutdown, in which the server has had its time
 
 
 class Bridge:
-    """A carrier as streams of lines. Made by `opened()`."""
+    """A remote server's stdio as streams of lines, `inbound` and `outbound`.
 
-    def __init__(self, carrier: Carrier, max_line: int) -> None:
+    The bridge is the carrier's receiver: `stdout`, `stderr` and `ended` are called by the thread
+    that reads the link. It allows the server to send more (`Carrier.grant`) while the loop keeps
+    up, so that a host that does not read slows down the server instead of filling our memory.
+    """
+
+    def __init__(self, carrier: Carrier, intake: Intake) -> None:
         self._carrier = carrier
         self._too_long: MessageTooLongError | None = None
         self._close_time = _CLOSE_TIME
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._stderr_rest = b""
-        self._owed = 0  # bytes that came and were not granted yet; guarded by the lock
+        self._owed = 0  # bytes received and not granted again yet; guarded by the lock
         self._owing = threading.Lock()
-        self.inbound = FromThread(on_taken=self._grant)
-        self.splitter = LongLineSplitter(max_line, self.inbound, from_host=False)
+        self._splitter = intake.splitter
+        self.inbound = FromThread(intake.shortcut, on_done=self._grant)
         self.outbound = ToThread(
             "ssh-writer",
             carrier.write,
@@ -61,29 +68,30 @@ class Bridge:
 
     @property
     def stderr_tail(self) -> list[str]:
-        """The last lines of the far side's stderr, printable."""
+        """The last lines of the server's stderr, printable."""
         return list(self._tail)
 
     @property
     def unsent(self) -> list[bytes]:
-        """After the end: the lines put into `outbound` of which not a byte left for the far side."""
+        """Lines put into `outbound` of which not a byte left this machine. After the end."""
         return self.outbound.unsent
 
     async def ending(self) -> SSHClientError:
-        """Why `inbound` ended. When this returns, `stderr_tail` is complete if the far side ended too."""
+        """Return why `inbound` ended. `stderr_tail` is complete by then if the process ended."""
         if self._too_long is not None:
             return self._too_long
         return await run_in_thread("ssh-ending", self._carrier.ending)
 
     def begun_line(self) -> bytes:
-        """Take the last line if the far side ended without ending it. After the end of `inbound`."""
-        return self.splitter.take_begun()
+        """Remove and return a last line without a line feed. After the end of `inbound`."""
+        return self._splitter.take_begun()
 
     async def shut_down(self, ended: anyio.Event, deadline: float) -> None:
-        """End of file to the far side, then signals if it stays (MCP's shutdown of a stdio server).
+        """Send end of file, then signals if the server stays (MCP's shutdown of a stdio server).
 
-        Returns when `ended` is set, which the reader of `inbound` does at its end, or at the deadline (on the loop's
-        clock), with SIGTERM 0.4 s and SIGKILL 0.15 s before it. Answers that still come are for that reader.
+        Returns when `ended` is set, which the reader of `inbound` does at its end, or at the
+        deadline (on the loop's clock). SIGTERM is sent 0.4 s and SIGKILL 0.15 s before that. The
+        reader of `inbound` still gets the answers that come meanwhile.
         """
         self.outbound.end()
         self._close_time = _CLOSE_TIME_AT_END
@@ -102,13 +110,13 @@ class Bridge:
             await run_in_thread("ssh-close", self._carrier.close)
             await self.outbound.finished.wait()
 
-    # What the carrier calls, as its receiver.
+    # Called by the carrier: see Receiver.
 
     def stdout(self, data: bytes) -> None:
         if self._too_long is not None:
             return
         try:
-            lines = self.splitter.feed(data)
+            lines = self._splitter.feed(data)
         except MessageTooLongError as exc:
             self._too_long = exc
             self.inbound.end()
@@ -122,7 +130,7 @@ class Bridge:
         *lines, rest = (self._stderr_rest + data).split(b"\n")
         for line in lines:
             self._show(line)
-        if len(rest) > _STDERR_LINE_LIMIT:  # nothing grows, and nothing is lost
+        if len(rest) > _STDERR_LINE_LIMIT:  # shown in pieces, so that memory stays bounded
             self._show(rest)
             rest = b""
         self._stderr_rest = rest
@@ -134,7 +142,7 @@ class Bridge:
         self.inbound.end()
 
     def _grant(self, received: int = 0) -> None:
-        """Let more come, as much as has come, while what came is dealt with in time."""
+        """Grant as many bytes as were received, while the loop keeps up."""
         with self._owing:
             self._owed += received
             if not self._owed or not self.inbound.has_room:
@@ -149,9 +157,9 @@ class Bridge:
 
 
 @asynccontextmanager
-async def opened(carrier: Carrier, max_line: int) -> AsyncIterator[Bridge]:
-    """The bridge, for as long as the context lasts."""
-    bridge = Bridge(carrier, max_line)
+async def opened(carrier: Carrier, intake: Intake) -> AsyncIterator[Bridge]:
+    """Yield the bridge to this carrier, and close both at the end."""
+    bridge = Bridge(carrier, intake)
     try:
         carrier.start(bridge)
         yield bridge

@@ -1,9 +1,9 @@
-"""Worker threads ⇄ anyio memory streams: the hand-over itself, for pipes and channels alike.
+"""Hand-over between worker threads and the event loop, in both directions.
 
-Blocking calls stay in daemon threads, so that one stuck in the operating system (a name look-up, a frozen
-socket) can never hold up the end of the process. A batch of lines crosses in one hop, or in none: where nothing waits,
-the thread that has read it does what the loop would have done (`FromThread.take`), and writes what can be written
-without blocking (`ToThread.put`). What bounds the buffers: both say when they have no room.
+Blocking calls stay in daemon threads, so that one stuck in the operating system (a name lookup, a frozen socket) can
+never hold up the end of the process. A batch of lines needs one hop to the loop, or none: while nothing is queued, the
+thread that read it does the loop's work itself (the shortcut of `FromThread`) and writes what can be written without
+blocking (`ToThread.put`). Both classes say when they have no room, which bounds their buffers.
 """
 
 from __future__ import annotations
@@ -19,36 +19,35 @@ from typing import Any, TypeVar
 import anyio
 from anyio.lowlevel import current_token
 
-Lines = list[bytes]
-"""Lines without their line feeds, in order."""
+from m2m_ssh_client.flow.lines import Lines, Shortcut
 
 READ_SIZE = 256 * 1024
-"""The most bytes taken in one read: large enough that long lines need few, small enough to bound a batch."""
+"""Most bytes of one read: enough to bring a long line in few reads, few enough to bound a batch."""
 
 _LONG_LINE = 256 * 1024
-"""A line of more bytes than this is written by itself."""
+"""Lines of more bytes than this are written by themselves."""
 
 _PIECE = 64 * 1024
-"""How many bytes are written at once: on a slow link, each is a sign that whoever reads them does so."""
+"""Most bytes of one write. On a slow link, each write that returns shows that the reader is alive."""
 
 _SHORT = 16 * 1024
-"""Bytes up to which it is worth asking whether they can be written at once."""
+"""Most bytes that are tried without the writer thread."""
 
 _WRITE_AHEAD = 1024 * 1024
-"""How many bytes may wait for a writer thread before whoever gives it more is to wait."""
+"""Bytes queued for a writer thread at which there is no room for more."""
 
 _READ_AHEAD = 2 * READ_SIZE
-"""How many bytes may wait for the loop before the thread that reads them is to wait."""
+"""Bytes queued for the loop at which there is no room for more."""
 
 T = TypeVar("T")
 
 
 def loop_caller() -> Callable[..., None]:
-    """How any thread makes the running event loop call a function soon, without waiting for it.
+    """Return a function by which any thread makes this event loop call a function soon.
 
-    To be called in the loop. After the loop has ended a call does nothing: there is nobody left to tell.
+    Call it in the loop. The returned function does not wait, and does nothing once the loop has ended.
     """
-    # Not anyio.from_thread.run_sync: it waits for the result, a second hop that costs as much as the first.
+    # anyio.from_thread.run_sync would wait for the result: a second hop that costs as much as the first.
     loop: Any = current_token().native_token
     call = (
         loop.call_soon_threadsafe if hasattr(loop, "call_soon_threadsafe") else loop.run_sync_soon
@@ -68,9 +67,9 @@ def start_thread(name: str, function: Callable[[], None]) -> threading.Thread:
 
 
 async def run_in_thread(name: str, function: Callable[[], T]) -> T:
-    """The function's result, from a daemon thread of its own; if cancelled, the thread is left behind.
+    """Return the function's result, computed in a new daemon thread.
 
-    Whoever cancels also makes the function return: by closing what it waits on.
+    Cancellation leaves the thread behind. The caller makes it return, by closing what it waits on.
     """
     done = anyio.Event()
     call_soon = loop_caller()
@@ -80,7 +79,7 @@ async def run_in_thread(name: str, function: Callable[[], T]) -> T:
     def work() -> None:
         try:
             result.append(function())
-        except BaseException as exc:  # noqa: BLE001 - raised again below, in the caller's task
+        except BaseException as exc:  # noqa: BLE001 - raised again in the caller's task
             failure.append(exc)
         call_soon(done.set)
 
@@ -92,21 +91,23 @@ async def run_in_thread(name: str, function: Callable[[], T]) -> T:
 
 
 class FromThread:
-    """Lines that a thread puts, as a memory stream to iterate over in the loop.
+    """Lines from a thread, as a stream to iterate over in the loop.
 
-    `take` is asked first, in the putting thread, while nothing waits: whether it has dealt with the lines itself, so
-    that they need not go through the loop. `on_taken` is called when lines were dealt with, in whichever thread.
+    While nothing is queued, the shortcut is tried first, in the thread that puts: where it returns True, the lines
+    never go through the loop. `on_done` is called, in either thread, whenever lines have been dealt with.
     """
 
-    def __init__(self, on_taken: Callable[[], None] = lambda: None) -> None:
-        self.take: Callable[[Lines], bool] = lambda _: False
-        self._on_taken = on_taken
+    def __init__(
+        self, shortcut: Shortcut = lambda _: False, on_done: Callable[[], None] = lambda: None
+    ) -> None:
+        self._shortcut = shortcut
+        self._on_done = on_done
         self._call_soon = loop_caller()
-        # Unbounded: what waits is bounded by those who put, as `has_room` tells.
+        # Unbounded, since whoever puts looks at `has_room`.
         self._send, self._receive = anyio.create_memory_object_stream[Lines](math.inf)
-        self._put = 0  # bytes, ever; of the putting thread
-        self._taken = 0  # of these; guarded by the condition
-        self._given = 0  # what the iteration is at
+        self._put = 0  # bytes that went into the stream, ever; the putting thread's
+        self._done = 0  # bytes of these that were dealt with; guarded by the condition
+        self._given = 0  # bytes of the batch that the loop has now
         self._moved = threading.Condition()
         self._room = anyio.Event()
         self._closed = False
@@ -117,48 +118,48 @@ class FromThread:
 
     @property
     def has_room(self) -> bool:
-        return self._put - self._taken <= _READ_AHEAD
+        return self._put - self._done <= _READ_AHEAD
 
     def put(self, lines: Lines) -> None:
-        """Hand over a batch, without waiting. One thread at a time."""
-        if self._put == self._taken and self._dealt_with(lines):
-            self._on_taken()
+        """Hand over a batch without waiting. One thread at a time."""
+        if self._put == self._done and self._is_done(lines):
+            self._on_done()
             return
         self._put += _size(lines)
         self._call_soon(self._deliver, lines)
 
-    def _dealt_with(self, lines: Lines) -> bool:
+    def _is_done(self, lines: Lines) -> bool:
         try:
-            return self.take(lines)
-        except Exception:  # noqa: BLE001 - the loop does the same again, and there it is told
+            return self._shortcut(lines)
+        except Exception:  # noqa: BLE001 - the loop runs into it again, and reports it
             return False
 
     def wait_for_room(self, timeout: float | None = None) -> bool:
-        """Wait while too much waits for the loop. The putting thread.
+        """Wait until there is room; return whether there is. The putting thread.
 
-        False if that still does at the end of the time, or if nobody wants any more.
+        There is none at the end of the time, or after `close()`.
         """
         with self._moved:
             self._moved.wait_for(lambda: self._closed or self.has_room, timeout)
         return self.has_room and not self._closed
 
     async def room(self) -> None:
-        """The same for a task that puts."""
+        """Wait until there is room, or nobody wants any more. For a task that puts."""
         while not self._closed and not self.has_room:
             if self._room.is_set():
                 self._room = anyio.Event()
             await self._room.wait()
 
     def is_idle(self) -> bool:
-        """Whether nothing waits for the loop. The putting thread."""
-        return self._put == self._taken
+        """Return whether nothing is queued for the loop. The putting thread."""
+        return self._put == self._done
 
     def end(self) -> None:
-        """No more lines: the stream ends behind the last one. Any thread."""
+        """End the stream behind the last line. Any thread."""
         self._call_soon(self._send.close)
 
     def close(self) -> None:
-        """Nobody takes lines any more; a thread that waits is let go. In the loop."""
+        """Give up what is queued, and release a thread that waits for room. In the loop."""
         self._send.close()
         self._receive.close()
         self._let_go(closed=True)
@@ -177,14 +178,14 @@ class FromThread:
         return lines
 
     def _let_go(self, *, closed: bool = False) -> None:
-        """Note that what was given last was dealt with."""
+        """Note that the loop has dealt with the last batch."""
         with self._moved:
             self._closed |= closed
-            self._taken += self._given
+            self._done += self._given
             self._given = 0
             self._moved.notify()
         self._room.set()
-        self._on_taken()
+        self._on_done()
 
     def _deliver(self, lines: Lines) -> None:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -192,19 +193,19 @@ class FromThread:
 
 
 class _Rest(list[bytes]):
-    """The parts of a line that are left to write."""
+    """Parts of one line that are left to write."""
 
 
 class ToThread:
-    """Lines that a thread writes, in the order in which they are put.
+    """Lines that a thread writes in the order in which they are put.
 
-    `write` gets bytes with their line feeds; `finish` is called in the thread after the last write before an `end`.
-    `write_now` is tried first, in the putting thread, for what is short while the writing thread has nothing to do: it
-    writes all at once and returns True, or nothing where that could block. `write_some` writes as many bytes as it can
-    without blocking, and returns their number. If one of these raises OSError, nothing more is written, `failure` is
-    that, and `failed` is set.
+    `write` gets bytes with their line feeds. `finish` is called in the thread after the last write before an `end`.
+    Short batches are tried with `write_now` in the putting thread, while the writer has nothing to do: it writes all
+    of them and returns True, or nothing where that could block. `write_some` writes as many bytes as it can without
+    blocking, and returns their number. An OSError of any of these is kept as `failure`, `failed` is set, and nothing
+    more is written.
 
-    A line that is not complete yet can be written in parts: `begin`, `more` as often as one likes, `complete`.
+    An incomplete line can be written in parts: `begin`, any number of `more`, `complete`.
     """
 
     def __init__(
@@ -219,7 +220,7 @@ class ToThread:
         self.failed = anyio.Event()
         self.failure: OSError | None = None
         self.progress = 0
-        """Grows while the thread can write: that is, while whoever reads it does so."""
+        """Grows with each write that returns, and so while the reader at the other end reads."""
         self._call_soon = loop_caller()
         self._write = write
         self._write_now = write_now
@@ -227,16 +228,16 @@ class ToThread:
         self._finish = finish
         self._queue: SimpleQueue[Lines | None] = SimpleQueue()
         self._unbegun: Lines = []
-        self._behind: Lines | None = None  # what waits for the end of a line that was begun
+        self._behind: Lines | None = None  # lines put while another one is written in parts
         self._waiting = 0  # bytes in the queue; guarded by the lock
-        self._over = False  # nothing is written any more
+        self._over = False  # nothing more is written
         self._lock = threading.Lock()
         self._room = anyio.Event()
         start_thread(name, self._work)
 
     @property
     def is_open(self) -> bool:
-        """Whether what is put now may still be written."""
+        """True until writing has failed or was given up."""
         return not self._over
 
     @property
@@ -245,14 +246,14 @@ class ToThread:
 
     @property
     def unsent(self) -> Lines:
-        """Once `finished` is set: the lines that were put and of which not a byte was handed to `write`."""
+        """Lines of which not a byte was handed to `write`. Complete once `finished` is set."""
         with suppress(Empty):
             while True:
                 self._unbegun += _whole_lines([self._queue.get_nowait() or []])
         return self._unbegun + (self._behind or [])
 
     def put(self, lines: Lines) -> None:
-        """Write these next, without waiting for it. Any thread; who uses several sees to the order."""
+        """Write these next, without waiting. Any thread; callers keep them in order by a lock of their own."""
         size = _size(lines)
         with self._lock:
             if self._behind is not None:
@@ -265,7 +266,7 @@ class ToThread:
             self._queue.put(lines)
 
     def begin(self) -> bool:
-        """Whether a line can be written in parts now. Any thread."""
+        """Begin a line in parts, if nothing is queued; return whether that worked. Any thread."""
         with self._lock:
             if self._write_some is None or self._waiting or self._over or self._behind is not None:
                 return False
@@ -273,7 +274,7 @@ class ToThread:
             return True
 
     def more(self, data: bytes) -> int:
-        """How many bytes of this part were written, without waiting. The rest is for the next part to begin with."""
+        """Write a part without waiting; return how many bytes went out. The next part begins with the rest."""
         with self._lock:
             if self._over or self._write_some is None:
                 return 0
@@ -284,7 +285,7 @@ class ToThread:
                 return 0
 
     def complete(self, rest: Lines) -> None:
-        """Write the parts that are left of the line, its line feed, and what was put in the meantime. Any thread."""
+        """Write the last parts of the line, its line feed, and the lines put meanwhile. Any thread."""
         with self._lock:
             behind, self._behind = self._behind or [], None
             self._waiting += _size(rest)
@@ -292,7 +293,7 @@ class ToThread:
             self._queue.put(behind)
 
     async def room(self) -> None:
-        """Wait while the thread is too far behind. In the loop."""
+        """Wait until there is room. In the loop."""
         while not self._over and not self.has_room:
             if self._room.is_set():
                 self._room = anyio.Event()
@@ -300,16 +301,16 @@ class ToThread:
                 await self._room.wait()
 
     def end(self) -> None:
-        """Finish once everything is written."""
+        """Finish once everything is written. Any thread."""
         self._queue.put(None)
 
     def close(self) -> None:
-        """Let the thread go without waiting for what it has not written."""
+        """Stop the thread, whatever is left to write. Any thread."""
         self._over = True
         self._queue.put(None)
 
     def _written_now(self, lines: Lines) -> bool:
-        # To wake a thread, and to wait until it runs, costs more than most messages do.
+        # Waking a thread costs more than everything else that a small message needs.
         try:
             return self._write_now(b"\n".join([*lines, b""]))
         except OSError as exc:
@@ -322,11 +323,11 @@ class ToThread:
             while (lines := self._queue.get()) is not None:
                 size = _size(lines)
                 waiting.extend([lines] if isinstance(lines, _Rest) else groups(lines))
-                del lines  # it may be long, and the next one long in coming
+                del lines  # free a long batch before waiting for the next one
                 while waiting and not self._over:
                     self._write_group(waiting.popleft())
                 self._written(size)
-                if self._over:  # what was left to read may have gone to `unsent`, its end too
+                if self._over:  # `unsent` may have emptied the queue, its end included
                     break
             if not self._over:
                 self._finish()
@@ -340,7 +341,7 @@ class ToThread:
             for part in lines[:-1]:
                 self._write_part(part)
             self._write_part(lines[-1] + b"\n")
-        elif len(lines[0]) > _LONG_LINE:  # a copy, only to append one byte, is not worth it
+        elif len(lines[0]) > _LONG_LINE:  # without copying it just to append a line feed
             self._write_part(lines[0])
             self._write(b"\n")
         else:
@@ -384,7 +385,7 @@ def _whole_lines(groups: Iterable[Lines]) -> Lines:
 
 
 def groups(lines: Lines) -> Iterator[Lines]:
-    """The lines in the groups in which they are written: short ones together, long ones alone."""
+    """Yield the lines in the groups in which they are written: short ones together, long ones alone."""
     together: Lines = []
     size = 0
     for line in lines:

@@ -1,7 +1,7 @@
-"""The host's end: stdin and stdout as streams of lines.
+"""The host's end: our stdin and stdout as streams of lines.
 
-stdout belongs to the protocol: while the streams are open, file descriptor 1 is theirs alone, and whatever else in
-this process writes to `sys.stdout` lands on stderr.
+stdout belongs to the protocol. While the streams are open, file descriptor 1 is theirs alone, and
+whatever else in this process writes to `sys.stdout` lands on stderr.
 """
 
 from __future__ import annotations
@@ -22,53 +22,51 @@ from m2m_ssh_client import descriptors
 from m2m_ssh_client.flow.hand_over import (
     READ_SIZE,
     FromThread,
-    Lines,
     ToThread,
     loop_caller,
     start_thread,
 )
-from m2m_ssh_client.proxy.early_forwarding.forwarding import LongLineSplitter
+from m2m_ssh_client.flow.lines import Intake, Lines, Splitter
 
 logger = logging.getLogger(__name__)
 
-# Seconds for a host that does not read just now to take the last answers, if it was not the host who ended the session.
+# Seconds in which a slow host can read the last answers, if the host did not end the session.
 _FLUSH_TIME = 1.3
-_WATCH_INTERVAL = 1.0
-_LOOK_INTERVAL = 0.1  # while the host is not read, and so its end of file neither
+_WATCH_INTERVAL = 1.0  # seconds between looks whether the host is gone
+_LOOK_INTERVAL = 0.1  # the same for its end of file, while stdin is not read
 _AT_ONCE = 100  # lines
 
-# Of a file in the host's place; anything else means that nobody reads any more.
+# Errors of a file in the host's place. Any other error means that nobody reads any more.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-# The pipe is full; or the kernel cannot write without waiting, to this or at all.
+# The pipe is full, or the kernel cannot write to it without waiting.
 _NOT_NOW = (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 @dataclass
 class HostStreams:
-    """A host: lines it sent, lines to send it.
-
-    `gone` is set once it takes no more, `closed` once it sends no more, though what it sent may still wait.
-    """
+    """A host: the lines it sends, and a sink for the lines that it is sent."""
 
     inbound: FromThread
     outbound: FromThread | ToThread
-    gone: anyio.Event
-    splitter: LongLineSplitter | None = None
-    """What makes lines of what the host sends, unless it sends lines."""
+    early: ToThread | None = None
+    """The same sink, if it can be given a line in parts."""
+    gone: anyio.Event = field(default_factory=anyio.Event)
+    """Set once the host takes no more."""
     closed: anyio.Event = field(default_factory=anyio.Event)
+    """Set once the host sends no more. Lines that it sent before may still be queued."""
     leave_by: float = float("inf")
-    """When the streams are to be gone, on the loop's clock, once the host has ended."""
+    """When the streams have to be gone, on the loop's clock, once the host has ended."""
     cut_off: bool = False
-    """Afterwards: whether the host, or the file in its place, has not got all that was sent and would have taken it."""
+    """Set at the end if something was not written, though the host did not close its end."""
 
 
 @asynccontextmanager
-async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator[HostStreams]:
-    """The streams of the process that started us, on these file descriptors.
+async def stdio(intake: Intake, stdin: int = 0, stdout: int = 1) -> AsyncIterator[HostStreams]:
+    """Yield the streams of the process that started us, on these file descriptors.
 
-    `inbound` ends with the host's end of file. On leaving, what was sent is still written, if the host takes it in a
-    moment.
+    `inbound` ends with the host's end of file. At the end, what was sent is still written, if the
+    host reads it soon.
     """
     if sys.platform == "win32":
         import msvcrt
@@ -79,19 +77,17 @@ async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator
         _widen(stdin)
     python_stdout, sys.stdout = sys.stdout, sys.stderr
     async with anyio.create_task_group() as tasks:
-        from_host = FromThread()
+        from_host = FromThread(intake.shortcut)
         to_host = ToThread(
             "host-writer",
             lambda data: descriptors.write(stdout, data),
             write_now=lambda data: _write_now(stdout, data),
             write_some=_some_writer(stdout),
         )
-        splitter = LongLineSplitter(max_line, from_host, from_host=True)
-        gone = anyio.Event()
-        host = HostStreams(from_host, to_host, gone, splitter)
+        host = HostStreams(from_host, to_host, to_host)
         closed = partial(loop_caller(), host.closed.set)
-        start_thread("host-reader", lambda: _read(stdin, splitter, from_host, closed))
-        tasks.start_soon(_watch, stdout, to_host.failed, gone)
+        start_thread("host-reader", lambda: _read(stdin, intake.splitter, from_host, closed))
+        tasks.start_soon(_watch, stdout, to_host.failed, host.gone)
         try:
             yield host
         finally:
@@ -102,7 +98,7 @@ async def stdio(max_line: int, stdin: int = 0, stdout: int = 1) -> AsyncIterator
 
 
 async def _flush(host: HostStreams, to_host: ToThread) -> None:
-    """Wait for the host to take the last of what was sent, and note whether it did."""
+    """Wait for the host to read the last lines, and note whether it did."""
     to_host.end()
     if not host.gone.is_set():
         deadline = min(host.leave_by, anyio.current_time() + _FLUSH_TIME)
@@ -117,16 +113,14 @@ async def _flush(host: HostStreams, to_host: ToThread) -> None:
 
 
 def _read(
-    stdin: int, splitter: LongLineSplitter, from_host: FromThread, closed: Callable[[], None]
+    stdin: int, splitter: Splitter, from_host: FromThread, closed: Callable[[], None]
 ) -> None:
     try:
         while chunk := descriptors.read(stdin, READ_SIZE):
             if not _put(splitter.feed(chunk), stdin, from_host, closed):
                 return
         closed()
-        if (
-            splitter.pending
-        ):  # a host that writes a last line and leaves may spare itself the line feed
+        if splitter.pending:  # a last line may come without a line feed
             _put(splitter.feed(b"\n"), stdin, from_host, closed)
     except OSError as exc:
         logger.warning("stdin cannot be read: %s", exc)
@@ -135,12 +129,13 @@ def _read(
 
 
 def _put(lines: Lines, stdin: int, from_host: FromThread, closed: Callable[[], None]) -> bool:
-    """Hand over the lines; False if nobody wants any more. `closed` is called if the host closes its end meanwhile."""
-    while (
-        lines
-    ):  # the first ones on their way while the next ones are looked at: the remote can begin
+    """Hand over the lines; return False if nobody wants any more.
+
+    `closed` is called if the host closes its end meanwhile.
+    """
+    while lines:  # in groups, so that the server can begin with the first ones
         from_host.put(lines[:_AT_ONCE])
-        del lines[:_AT_ONCE]  # they may be long, and the next ones long in coming
+        del lines[:_AT_ONCE]  # free long ones before waiting
         while not from_host.wait_for_room(_LOOK_INTERVAL):
             if not from_host.is_open:
                 return False
@@ -150,11 +145,11 @@ def _put(lines: Lines, stdin: int, from_host: FromThread, closed: Callable[[], N
 
 
 async def _watch(stdout: int, failed: anyio.Event, gone: anyio.Event) -> None:
-    """Set `gone` once the host takes no more, though another process may hold our stdin open.
+    """Set `gone` once the host takes no more, even if another process holds our stdin open.
 
-    A pipe whose other end is closed is the end. That our parent has changed is none: what started us may have left,
-    and the host hold both pipes (a launcher). If a sibling of ours has inherited both from a host that died, the two
-    cases are the same, and that sibling's end is ours.
+    A stdout pipe whose reading end is closed means the end. A changed parent process does not: a
+    launcher may have started us and left, while the host holds both pipes. A host that died while
+    a sibling process holds copies of both pipes looks the same, so we end when that sibling ends.
     """
     while not failed.is_set() and not descriptors.has_no_reader(stdout):
         with anyio.move_on_after(_WATCH_INTERVAL):
@@ -171,9 +166,10 @@ if sys.platform == "win32":
 else:
 
     def _write_now(stdout: int, data: bytes) -> bool:
-        """Write all of it if a pipe takes it at once (POSIX, write: a pipe that is writable has room for PIPE_BUF).
+        """Write all of it if a pipe takes it at once; return whether it did.
 
-        A socket takes it, too: Linux calls it writable while it has room for much more (socket(7), SO_SNDBUF).
+        A writable pipe has room for PIPE_BUF bytes (POSIX, write). A socket has room for more:
+        Linux calls it writable only then (socket(7), SO_SNDBUF).
         """
         poll = select.poll()
         poll.register(stdout, select.POLLOUT)
@@ -181,9 +177,7 @@ else:
             return False
         try:
             written = os.write(stdout, data)
-        except (
-            BlockingIOError
-        ):  # it does not block, and another process that writes to it was faster
+        except BlockingIOError:  # another process that writes to it was faster
             return False
         descriptors.write(stdout, data[written:])
         return True
@@ -193,17 +187,20 @@ if sys.platform == "linux":
     import fcntl
 
     def _widen(stdin: int) -> None:
-        """Let the host's pipe hold what one read takes, and a long call come in few pieces: fcntl(2)."""
-        with suppress(OSError):  # it is no pipe, or the user has too many large ones
+        """Enlarge the host's pipe to the size of one read, so that long calls come in few pieces.
+
+        (fcntl(2), F_SETPIPE_SZ.)
+        """
+        with suppress(OSError):  # not a pipe, or the user's limit for large pipes is reached
             if fcntl.fcntl(stdin, fcntl.F_GETPIPE_SZ) < READ_SIZE:
                 fcntl.fcntl(stdin, fcntl.F_SETPIPE_SZ, READ_SIZE)
 
     def _some_writer(stdout: int) -> Callable[[bytes], int] | None:
-        if not hasattr(os, "RWF_NOWAIT"):  # Python was built where the C library had none
+        if not hasattr(os, "RWF_NOWAIT"):  # this Python was built with an older C library
             return None
 
         def write_some(data: bytes) -> int:
-            # Without waiting, whatever the host's end of the pipe is set to: pwritev2(2). At -1: as write does.
+            # Never waits, whether or not the descriptor blocks: pwritev2(2). -1: at the file's own position.
             try:
                 return os.pwritev(stdout, [data], -1, os.RWF_NOWAIT)
             except OSError as exc:

@@ -1,4 +1,4 @@
-"""What a remote server's stdio travels on: a paramiko channel, a few pipes in tests. The bridge makes streams of it."""
+"""The stdio of a remote server, as the bridge needs it: a paramiko channel, or pipes in tests."""
 
 from __future__ import annotations
 
@@ -8,42 +8,51 @@ from m2m_ssh_client.errors import SSHClientError
 
 
 class Receiver(Protocol):
-    """Whoever a carrier brings its bytes to: in one thread at a time, which must not be held up."""
+    """The receiver of what a remote server writes.
+
+    Called in one thread at a time, which must not be held up.
+    """
 
     def stdout(self, data: bytes) -> None: ...
 
     def stderr(self, data: bytes) -> None: ...
 
     def ended(self) -> None:
-        """Neither of them brings anything more. Any thread; it may hold the carrier's locks."""
+        """Neither stdout nor stderr brings any more. Any thread; it may hold the carrier's locks."""
 
 
 class Carrier(Protocol):
-    """A remote server's stdio. Each method is called from one thread of its own, `grant` and `close` from any."""
+    """The stdio of one remote server process, with flow control.
+
+    Each method has one thread that calls it, except `grant` and `close`, which any thread may call.
+    """
 
     def start(self, receiver: Receiver) -> None:
-        """Bring what there is and what will come; once."""
+        """Bring the receiver what has come already, and then what comes. Once."""
 
     def grant(self, size: int) -> None:
-        """So many of the bytes that were brought have found a place: as many more may come. Never blocks."""
+        """Allow the server to send that many bytes more. Never blocks."""
 
     def write(self, data: bytes | memoryview) -> None:
-        """Write everything to its stdin; OSError if that cannot be."""
+        """Write everything to stdin. Raises OSError."""
 
     def write_now(self, data: bytes) -> bool:
-        """Write everything if that does not block; False if nothing was written. OSError as `write`. Any thread."""
+        """Write everything and return True, or nothing if that could block. Raises OSError. Any thread."""
 
     def write_some(self, data: bytes) -> int:
-        """Write what does not block, and return how many bytes that was. OSError as `write`. Any thread."""
+        """Write as many bytes as do not block; return their number. Raises OSError. Any thread."""
 
     def close_write(self) -> None:
-        """End of file on its stdin."""
+        """Send end of file to stdin."""
 
     def signal(self, name: str) -> None:
-        """Ask for a signal (`TERM`, `KILL`) to be sent to it, without waiting."""
+        """Ask for this signal (`TERM`, `KILL`) to be sent to the process, without waiting."""
 
     def ending(self) -> SSHClientError:
-        """Why it ended: the process ended, or the link was lost. Bounded; what it wrote to stderr has come by then."""
+        """Return why it ended: the process did, or the link was lost.
+
+        Bounded. What the process wrote to stderr has come by then.
+        """
 
     def close(self) -> None:
-        """Give up everything, bounded; every other call returns soon."""
+        """Give up everything, in bounded time; every other call returns soon."""

@@ -12,8 +12,14 @@ from support.carriers import PipeCarrier
 from m2m_ssh_client.errors import MessageTooLongError, RemoteExitError
 from m2m_ssh_client.flow.bridge import opened
 from m2m_ssh_client.flow.hand_over import FromThread, run_in_thread
+from m2m_ssh_client.flow.lines import Intake, LineSplitter
 
 pytestmark = pytest.mark.anyio
+
+
+def intake(limit: int = 1000) -> Intake:
+    """Lines up to this limit, of which none takes the shortcut."""
+    return Intake(LineSplitter(limit), lambda _: False)
 
 
 @pytest.fixture
@@ -29,7 +35,7 @@ async def _receive_all(inbound: FromThread) -> list[bytes]:
 
 
 async def test_lines_come_whole_however_the_carrier_cuts_them(carrier: PipeCarrier) -> None:
-    async with opened(carrier, 1000) as bridge:
+    async with opened(carrier, intake()) as bridge:
         for piece in (b'{"a":"\xc3', b'\xbc"}\n\n', b"second\nhalf"):
             carrier.say(piece)
         carrier.die()
@@ -37,7 +43,7 @@ async def test_lines_come_whole_however_the_carrier_cuts_them(carrier: PipeCarri
 
 
 async def test_half_a_line_at_the_end_can_be_had_then(carrier: PipeCarrier) -> None:
-    async with opened(carrier, 1000) as bridge:
+    async with opened(carrier, intake()) as bridge:
         carrier.say(b"half")
         carrier.die()
         assert await _receive_all(bridge.inbound) == []
@@ -46,7 +52,7 @@ async def test_half_a_line_at_the_end_can_be_had_then(carrier: PipeCarrier) -> N
 
 
 async def test_what_is_sent_arrives_and_then_the_end_of_file(carrier: PipeCarrier) -> None:
-    async with opened(carrier, 1000) as bridge:
+    async with opened(carrier, intake()) as bridge:
         bridge.outbound.put([b"one", b"two"])
         assert await run_in_thread("test", lambda: carrier.heard_lines(2)) == [b"one", b"two"]
         ended = anyio.Event()
@@ -63,7 +69,7 @@ async def test_a_far_side_that_ignores_the_end_of_file_is_sent_signals(
     carrier: PipeCarrier, dies_of: str, signals: list[str]
 ) -> None:
     carrier.dies_of = dies_of
-    async with opened(carrier, 1000) as bridge, anyio.create_task_group() as tasks:
+    async with opened(carrier, intake()) as bridge, anyio.create_task_group() as tasks:
         ended = anyio.Event()
 
         async def read() -> None:
@@ -78,7 +84,7 @@ async def test_a_far_side_that_ignores_the_end_of_file_is_sent_signals(
 async def test_a_far_side_that_cannot_be_ended_is_given_up_at_the_deadline(
     carrier: PipeCarrier,
 ) -> None:
-    async with opened(carrier, 1000) as bridge:
+    async with opened(carrier, intake()) as bridge:
         with anyio.fail_after(2):
             await bridge.shut_down(anyio.Event(), anyio.current_time() + 0.5)
     assert carrier.closed.is_set()
@@ -87,7 +93,7 @@ async def test_a_far_side_that_cannot_be_ended_is_given_up_at_the_deadline(
 async def test_a_line_over_the_limit_ends_the_stream_and_is_the_reason(
     carrier: PipeCarrier,
 ) -> None:
-    async with opened(carrier, 1000) as bridge:
+    async with opened(carrier, intake()) as bridge:
         carrier.say(b"ok\n" + b"x" * 1500)
         assert await _receive_all(bridge.inbound) in ([b"ok"], [])
         assert isinstance(await bridge.ending(), MessageTooLongError)
@@ -96,7 +102,7 @@ async def test_a_line_over_the_limit_ends_the_stream_and_is_the_reason(
 async def test_the_last_lines_of_stderr_are_there_when_the_far_side_ended(
     carrier: PipeCarrier, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with opened(carrier, 1000) as bridge:
+    async with opened(carrier, intake()) as bridge:
         carrier.complain(
             b"first\nTraceback\x1b[31m\r\n\xff" + b"y" * 20_000 + b"\nlast without end"
         )
@@ -119,7 +125,7 @@ async def test_a_chatty_stderr_does_not_hold_up_stdout(carrier: PipeCarrier) -> 
         carrier.say(b"answer\n")
         carrier.die()
 
-    async with opened(carrier, 1000) as bridge:
+    async with opened(carrier, intake()) as bridge:
         with anyio.fail_after(10):
             await run_in_thread("test", chatter)
         assert await _receive_all(bridge.inbound) == [b"answer"]
@@ -136,7 +142,7 @@ async def test_an_unread_bridge_makes_the_far_side_wait_and_memory_stay(
             carrier.say(b"x" * 9_999 + b"\n")
             said += 1
 
-    async with opened(carrier, 100_000) as bridge, anyio.create_task_group() as tasks:
+    async with opened(carrier, intake(100_000)) as bridge, anyio.create_task_group() as tasks:
         tasks.start_soon(run_in_thread, "test", talk)
         with anyio.move_on_after(0.3):
             await anyio.sleep_forever()
@@ -151,7 +157,7 @@ async def test_an_unread_bridge_makes_the_far_side_wait_and_memory_stay(
 
 async def test_a_failing_write_is_told_and_holds_up_nobody(carrier: PipeCarrier) -> None:
     carrier.stop_reading_stdin()
-    async with opened(carrier, 1000) as bridge:
+    async with opened(carrier, intake()) as bridge:
         bridge.outbound.put([b"x"])
         with anyio.fail_after(5):
             await bridge.outbound.failed.wait()

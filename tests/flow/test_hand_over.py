@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from m2m_ssh_client.flow import hand_over as threads
-from m2m_ssh_client.flow.hand_over import FromThread, Lines, ToThread, run_in_thread, start_thread
+from m2m_ssh_client.flow import hand_over
+from m2m_ssh_client.flow.hand_over import FromThread, ToThread, run_in_thread, start_thread
+from m2m_ssh_client.flow.lines import Lines
 
 pytestmark = pytest.mark.anyio
 
@@ -40,15 +41,15 @@ async def finishing(sink: ToThread) -> AsyncIterator[None]:
 def test_short_lines_are_written_together_and_long_ones_alone(
     lines: Lines, expected: list[Lines], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(threads, "_LONG_LINE", 8)
-    assert list(threads.groups(lines)) == expected
+    monkeypatch.setattr(hand_over, "_LONG_LINE", 8)
+    assert list(hand_over.groups(lines)) == expected
 
 
 async def test_a_long_line_is_written_in_pieces_and_not_copied(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(threads, "_LONG_LINE", 100)
-    monkeypatch.setattr(threads, "_PIECE", 100)
+    monkeypatch.setattr(hand_over, "_LONG_LINE", 100)
+    monkeypatch.setattr(hand_over, "_PIECE", 100)
     written: list[bytes | memoryview] = []
     line = b"x" * 1000
     sink = ToThread("test", written.append)
@@ -63,7 +64,7 @@ async def test_a_long_line_is_written_in_pieces_and_not_copied(
 async def test_what_was_put_and_not_begun_to_be_written_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(threads, "_LONG_LINE", 2)
+    monkeypatch.setattr(hand_over, "_LONG_LINE", 2)
     writing, broken = threading.Event(), threading.Event()
 
     def write(_data: bytes | memoryview) -> None:
@@ -307,7 +308,7 @@ async def test_a_thread_runs_ahead_by_a_bounded_number_of_bytes_and_then_waits(t
     put = 0
     has_put = threading.Semaphore(0)
     source = tidy(FromThread())
-    line = bytes(threads.READ_SIZE)
+    line = bytes(hand_over.READ_SIZE)
 
     def work() -> None:
         nonlocal put
@@ -335,7 +336,7 @@ async def test_a_thread_runs_ahead_by_a_bounded_number_of_bytes_and_then_waits(t
 
 async def test_a_task_waits_for_room_as_a_thread_does(tidy: Tidy) -> None:
     source = tidy(FromThread())
-    source.put([bytes(3 * threads.READ_SIZE)])
+    source.put([bytes(3 * hand_over.READ_SIZE)])
     assert not source.has_room
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(source.room)
@@ -349,14 +350,13 @@ async def test_a_task_waits_for_room_as_a_thread_does(tidy: Tidy) -> None:
 
 
 async def test_what_whoever_puts_can_deal_with_does_not_wait_for_the_loop(tidy: Tidy) -> None:
-    source = tidy(FromThread())
     asked: list[Lines] = []
 
-    def take(lines: Lines) -> bool:
+    def shortcut(lines: Lines) -> bool:
         asked.append(lines)
         return lines != [b"not this"]
 
-    source.take = take
+    source = tidy(FromThread(shortcut))
     for line in (b"a", b"not this", b"behind it", b"and this"):
         source.put([line])
     source.end()
@@ -368,23 +368,22 @@ async def test_what_whoever_puts_can_deal_with_does_not_wait_for_the_loop(tidy: 
 async def test_nothing_is_dealt_with_by_the_thread_while_the_loop_is_still_at_it(
     tidy: Tidy,
 ) -> None:
-    source = tidy(FromThread())
-    taken: list[Lines] = []
+    asked: list[Lines] = []
+
+    def shortcut(lines: Lines) -> bool:
+        asked.append(lines)
+        return lines == [b"now"]
+
+    source = tidy(FromThread(shortcut))
     source.put([b"for the loop"])
     await anext(source)
-
-    def take(lines: Lines) -> bool:
-        taken.append(lines)
-        return True
-
-    source.take = take
     source.put([b"behind it"])
     assert await anext(source) == [b"behind it"]
-    assert not taken
+    assert asked == [[b"for the loop"]]
     with anyio.move_on_after(0):
         await anext(source)  # so both are dealt with
     source.put([b"now"])
-    assert taken == [[b"now"]]
+    assert asked == [[b"for the loop"], [b"now"]]
 
 
 async def test_whoever_puts_is_told_when_something_was_dealt_with(tidy: Tidy) -> None:
@@ -394,7 +393,7 @@ async def test_whoever_puts_is_told_when_something_was_dealt_with(tidy: Tidy) ->
         nonlocal told
         told += 1
 
-    source = tidy(FromThread(tell))
+    source = tidy(FromThread(lambda lines: lines == [b"b"], tell))
     source.put([b"a"])
     await anext(source)
     assert told == 0
@@ -402,7 +401,6 @@ async def test_whoever_puts_is_told_when_something_was_dealt_with(tidy: Tidy) ->
     with pytest.raises(StopAsyncIteration):
         await anext(source)
     assert told == 1
-    source.take = lambda _: True
     source.put([b"b"])
     assert told == 2
 

@@ -13,8 +13,15 @@ import pytest
 
 from m2m_ssh_client.flow.hand_over import READ_SIZE, run_in_thread
 from m2m_ssh_client.flow.host_stdio import _write_now, stdio
+from m2m_ssh_client.flow.lines import Intake, LineSplitter
+from m2m_ssh_client.proxy.early_forwarding.splitter import LongLineSplitter
 
 pytestmark = pytest.mark.anyio
+
+
+def intake(limit: int = 1000) -> Intake:
+    """Lines up to this limit, of which none takes the shortcut."""
+    return Intake(LineSplitter(limit), lambda _: False)
 
 
 class Pipes:
@@ -40,7 +47,7 @@ def pipes() -> Iterator[Pipes]:
 
 
 async def test_lines_come_from_stdin_and_go_to_stdout(pipes: Pipes) -> None:
-    async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+    async with stdio(intake(), pipes.stdin, pipes.stdout) as host:
         os.write(pipes.host_writes, b"one\r\ntwo\nhal")
         assert await anext(host.inbound) == [b"one\r", b"two"]
         host.outbound.put([b"three", b"four"])
@@ -51,7 +58,7 @@ async def test_lines_come_from_stdin_and_go_to_stdout(pipes: Pipes) -> None:
 
 
 async def test_a_last_line_needs_no_line_feed(pipes: Pipes) -> None:
-    async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+    async with stdio(intake(), pipes.stdin, pipes.stdout) as host:
         os.write(pipes.host_writes, b'first\n{"jsonrpc":"2.0"}')
         pipes.close(pipes.host_writes)
         lines = [line async for lines in host.inbound for line in lines]
@@ -59,7 +66,8 @@ async def test_a_last_line_needs_no_line_feed(pipes: Pipes) -> None:
 
 
 async def test_a_line_over_the_limit_has_a_stand_in_and_the_next_one_comes(pipes: Pipes) -> None:
-    async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+    long_lines = Intake(LongLineSplitter(1000, None, from_host=True), lambda _: False)
+    async with stdio(long_lines, pipes.stdin, pipes.stdout) as host:
         os.write(pipes.host_writes, b"x" * 1500)
         with anyio.fail_after(5):
             (stand_in,) = await anext(host.inbound)
@@ -70,7 +78,7 @@ async def test_a_line_over_the_limit_has_a_stand_in_and_the_next_one_comes(pipes
 
 
 async def test_what_was_sent_is_written_before_the_end(pipes: Pipes) -> None:
-    async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+    async with stdio(intake(), pipes.stdin, pipes.stdout) as host:
         pipes.close(pipes.host_writes)
         host.outbound.put([b"x" * 1000] * 50)
     pipes.close(pipes.stdout)
@@ -84,7 +92,7 @@ async def test_what_was_sent_is_written_before_the_end(pipes: Pipes) -> None:
     sys.platform == "win32", reason="a pipe cannot be asked there; the next write tells"
 )
 async def test_a_host_that_closes_our_stdout_is_noticed_without_a_write(pipes: Pipes) -> None:
-    async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+    async with stdio(intake(), pipes.stdin, pipes.stdout) as host:
         pipes.close(pipes.host_reads)
         with anyio.fail_after(3):
             await host.gone.wait()
@@ -92,7 +100,7 @@ async def test_a_host_that_closes_our_stdout_is_noticed_without_a_write(pipes: P
 
 
 async def test_a_write_that_fails_means_that_the_host_is_gone(pipes: Pipes) -> None:
-    async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+    async with stdio(intake(), pipes.stdin, pipes.stdout) as host:
         pipes.close(pipes.host_reads)
         host.outbound.put([b"x"])
         with anyio.fail_after(3):
@@ -104,7 +112,7 @@ async def test_a_write_that_fails_means_that_the_host_is_gone(pipes: Pipes) -> N
     sys.platform == "win32", reason="a pipe that is not empty cannot be asked there"
 )
 async def test_a_host_that_closes_its_end_while_it_is_not_read_is_noticed(pipes: Pipes) -> None:
-    async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+    async with stdio(intake(), pipes.stdin, pipes.stdout) as host:
         with anyio.fail_after(5):
             while host.inbound.has_room:
                 lines = (b"x" * 999 + b"\n") * 50
@@ -120,7 +128,7 @@ async def test_a_parent_that_leaves_is_no_end(
 ) -> None:
     parents = iter([100])
     monkeypatch.setattr(os, "getppid", lambda: next(parents, 1))
-    async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+    async with stdio(intake(), pipes.stdin, pipes.stdout) as host:
         with anyio.move_on_after(1.5):
             await host.gone.wait()
         assert not host.gone.is_set()
@@ -129,7 +137,7 @@ async def test_a_parent_that_leaves_is_no_end(
 
 async def test_a_host_that_never_reads_cannot_hold_up_the_end(pipes: Pipes) -> None:
     with anyio.fail_after(3):
-        async with stdio(1000, pipes.stdin, pipes.stdout) as host:
+        async with stdio(intake(), pipes.stdin, pipes.stdout) as host:
             host.outbound.put([b"x" * 900] * 1000)
             pipes.close(pipes.host_writes)
     pipes.close(pipes.host_reads)
@@ -138,7 +146,7 @@ async def test_a_host_that_never_reads_cannot_hold_up_the_end(pipes: Pipes) -> N
 async def test_a_print_while_relaying_lands_on_stderr(
     pipes: Pipes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with stdio(1000, pipes.stdin, pipes.stdout):
+    async with stdio(intake(), pipes.stdin, pipes.stdout):
         sys.stdout.write("stray")
         pipes.close(pipes.host_writes)
     assert capsys.readouterr() == ("", "stray")
@@ -164,6 +172,6 @@ if sys.platform == "linux":
         pipes: Pipes, before: int
     ) -> None:
         fcntl.fcntl(pipes.stdin, fcntl.F_SETPIPE_SZ, before)
-        async with stdio(1000, pipes.stdin, pipes.stdout):
+        async with stdio(intake(), pipes.stdin, pipes.stdout):
             assert fcntl.fcntl(pipes.stdin, fcntl.F_GETPIPE_SZ) == max(before, READ_SIZE)
             pipes.close(pipes.host_writes)

@@ -9,9 +9,9 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from m2m_ssh_client.errors import MessageTooLongError
+from m2m_ssh_client.flow.lines import LineSplitter
 from m2m_ssh_client.proxy.frames.frame import (
     Frame,
-    LineSplitter,
     NotJSONError,
     NotJSONRPCError,
     as_id,

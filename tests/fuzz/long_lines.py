@@ -11,10 +11,11 @@ from fuzz.frames import strict
 from fuzz.target import replaced
 
 from m2m_ssh_client.errors import MessageTooLongError
-from m2m_ssh_client.flow.hand_over import FromThread, ToThread
-from m2m_ssh_client.proxy.early_forwarding import forwarding
-from m2m_ssh_client.proxy.early_forwarding.forwarding import LongLines, LongLineSplitter
-from m2m_ssh_client.proxy.early_forwarding.line_prefix import Opening
+from m2m_ssh_client.flow.hand_over import ToThread
+from m2m_ssh_client.proxy.early_forwarding import splitter as splitter_module
+from m2m_ssh_client.proxy.early_forwarding.forwarding import EarlyForwarding
+from m2m_ssh_client.proxy.early_forwarding.line_prefix import LinePrefix
+from m2m_ssh_client.proxy.early_forwarding.splitter import EarlyExit, LongLineSplitter
 from m2m_ssh_client.proxy.frames.frame import member
 from m2m_ssh_client.proxy.memory.session import Session
 
@@ -58,21 +59,16 @@ class _Sink:
             self._behind += lines
 
 
-class _Idle:
-    def is_idle(self) -> bool:
-        return True
-
-
 def check_answers(data: bytes) -> None:
     """The first three bytes: how long the pieces are, what the host takes of each, before which piece all is lost."""
     size, most, last, pieces = _pieces(data)
     session = _session()
-    lines, host = LongLines(session), _Sink(most)
+    lines, host = EarlyForwarding(session), _Sink(most)
     splitter = _splitter(
         lambda opening: lines.begin_answer(opening, cast(ToThread, host)), from_host=False
     )
     broken = False
-    with replaced((forwarding, "_LONG", 40)):
+    with replaced((splitter_module, "_LONG", 40)):
         for piece in pieces[: last or None]:
             try:
                 whole = splitter.feed(piece)
@@ -94,14 +90,14 @@ def check_requests(data: bytes) -> None:
     size, most, last, pieces = _pieces(data)
     session = _session()
     first, second = _Sink(most), _Sink(0)
-    lines, remote = LongLines(session), first
+    lines, remote = EarlyForwarding(session), first
     splitter = _splitter(
         lambda opening: (
             lines.begin_request(opening, cast(ToThread, first)) if remote is first else None
         ),
         from_host=True,
     )
-    with replaced((forwarding, "_LONG", 40)):
+    with replaced((splitter_module, "_LONG", 40)):
         for number, piece in enumerate(pieces):
             if remote is first and number == last and last:
                 lines.lost("gone", [], 0.0, ended=False)
@@ -132,10 +128,8 @@ def _session() -> Session:
     return session
 
 
-def _splitter(begin: Callable[[Opening], Any], *, from_host: bool) -> LongLineSplitter:
-    splitter = LongLineSplitter(_LIMIT, cast(FromThread, _Idle()), from_host=from_host)
-    splitter.begin = begin
-    return splitter
+def _splitter(begin: Callable[[LinePrefix], Any], *, from_host: bool) -> LongLineSplitter:
+    return LongLineSplitter(_LIMIT, EarlyExit(lambda: True, begin), from_host=from_host)
 
 
 def _uncut(stream: bytes, *, from_host: bool) -> list[bytes]:

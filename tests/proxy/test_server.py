@@ -21,9 +21,10 @@ from m2m_ssh_client.errors import (
     SSHClientError,
     UnreachableError,
 )
-from m2m_ssh_client.flow import hand_over as threads
 from m2m_ssh_client.flow.bridge import Bridge, opened
+from m2m_ssh_client.flow.hand_over import FromThread, loop_caller, run_in_thread, start_thread
 from m2m_ssh_client.flow.host_stdio import HostStreams
+from m2m_ssh_client.flow.lines import Intake, Lines
 from m2m_ssh_client.proxy import first_answer, recovery, server
 from m2m_ssh_client.proxy.memory.session import State
 from m2m_ssh_client.proxy.server import Proxy, Settings
@@ -49,28 +50,36 @@ class Case:
         self.carriers = [kind() for _ in range(carriers)]
         self._next = iter(self.carriers)
         self.carrier = self.carriers[0]
-        self.to_proxy, self.from_proxy = threads.FromThread(), threads.FromThread()
-        self.host_gone = anyio.Event()
         self.proxy = Proxy(
-            HostStreams(self.to_proxy, self.from_proxy, self.host_gone),
             self._dial,
             Settings(**{"answer_timeout": 5, "reconnect": False} | settings),
         )
+        self.to_proxy = FromThread(self.proxy.intake.shortcut)
+        self.from_proxy = FromThread(self._note_answer)
+        self.answered_in: list[str] = []
+        """The threads that brought the host something, while nothing was queued for it."""
+        self.on_answer: Callable[[], object] = lambda: None
+        self.host = HostStreams(self.to_proxy, self.from_proxy)
         self.reachable = anyio.Event()
         self.dial_fails_with: SSHClientError | None = None
         self.failure: SSHClientError | None = None
         self.ended = anyio.Event()
 
     @asynccontextmanager
-    async def _dial(self) -> AsyncIterator[Bridge]:
+    async def _dial(self, intake: Intake) -> AsyncIterator[Bridge]:
         await self.reachable.wait()
         if self.dial_fails_with is not None:
             raise self.dial_fails_with
-        async with opened(next(self._next), 10**8) as bridge:
+        async with opened(next(self._next), intake) as bridge:
             yield bridge
 
+    def _note_answer(self, _lines: Lines) -> bool:
+        self.answered_in.append(threading.current_thread().name)
+        self.on_answer()
+        return False
+
     async def run(self) -> None:
-        self.failure = await self.proxy.run()
+        self.failure = await self.proxy.run(self.host)
         self.ended.set()
 
     async def say(self, *lines: bytes) -> None:
@@ -92,7 +101,7 @@ class Case:
 
     async def remote_heard(self, count: int = 1) -> list[bytes]:
         with anyio.fail_after(5):
-            return await threads.run_in_thread("test", lambda: self.carrier.heard_lines(count))
+            return await run_in_thread("test", lambda: self.carrier.heard_lines(count))
 
     def close(self) -> None:
         self.to_proxy.close()
@@ -146,7 +155,7 @@ async def test_lines_pass_both_ways_and_the_hosts_end_ends_all_orderly() -> None
         case.carrier.say(ANSWER + b"\n")
         assert await case.hear() == [ANSWER]
         case.to_proxy.end()
-        assert await threads.run_in_thread("test", case.carrier.heard) == b""
+        assert await run_in_thread("test", case.carrier.heard) == b""
         case.carrier.die()
         assert await ended(case, 2) is None
         assert case.carrier.signals == []
@@ -158,7 +167,7 @@ async def test_answers_that_come_after_the_hosts_end_of_file_are_still_delivered
         await case.say(INITIALIZE)
         await case.remote_heard()
         case.to_proxy.end()
-        assert await threads.run_in_thread("test", case.carrier.heard) == b""
+        assert await run_in_thread("test", case.carrier.heard) == b""
         case.carrier.say(ANSWER + b"\n")
         case.carrier.die()
         assert await case.hear() == [ANSWER]
@@ -184,7 +193,7 @@ async def test_the_hosts_end_while_connecting_ends_the_proxy_in_time(end: str) -
         if end == "end of file":
             case.to_proxy.end()
         elif end == "gone":
-            case.host_gone.set()
+            case.host.gone.set()
         else:
             case.proxy.stop()
         assert (await case.hear_error())[0] == 0
@@ -199,7 +208,7 @@ async def test_a_remote_that_ignores_the_end_is_gone_in_time(end: str) -> None:
         if end == "end of file":
             case.to_proxy.end()
         elif end == "gone":
-            case.host_gone.set()
+            case.host.gone.set()
         else:
             case.proxy.stop()
         assert (await case.hear_error())[0] == 0
@@ -360,7 +369,7 @@ async def test_a_host_that_does_not_read_makes_the_remote_wait() -> None:
                 said += 1
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(threads.run_in_thread, "test", talk)
+            tasks.start_soon(run_in_thread, "test", talk)
             with anyio.move_on_after(0.3):
                 await anyio.sleep_forever()
             assert said < 200
@@ -458,7 +467,7 @@ async def test_a_lost_connection_is_made_again_and_the_host_sees_no_disconnect()
         (changed,) = await case.hear()
         assert json.loads(changed)["method"] == "notifications/tools/list_changed"
         case.to_proxy.end()
-        assert await threads.run_in_thread("test", case.carrier.heard) == b""
+        assert await run_in_thread("test", case.carrier.heard) == b""
         case.carrier.die()
         assert await ended(case, 2) is None
 
@@ -649,7 +658,7 @@ async def test_whatever_waits_on_both_sides_nothing_is_stuck(state: str) -> None
     ) as case:
         flooding = [Flooding(carrier) for carrier in case.carriers]
         for each in flooding:
-            threads.start_thread("test-far", each.serve)
+            start_thread("test-far", each.serve)
         if "lost" in state:
             case.carrier.reason = ConnectionLostError("lost")
             case.reachable.set()
@@ -688,24 +697,18 @@ async def test_a_call_and_its_answer_cross_no_thread_where_nothing_waits() -> No
         carrier = case.carrier
         assert isinstance(carrier, AtOnce)
         carrier.written_in.clear()
-        threads.start_thread("test-host", lambda: case.to_proxy.put([CALL]))
+        start_thread("test-host", lambda: case.to_proxy.put([CALL]))
         assert await case.remote_heard() == [CALL]
         assert carrier.written_in == ["m2m-test-host"]
 
         answered = anyio.Event()
-        loop_caller = threads.loop_caller()
-        taken_in: list[str] = []
-
-        def take(_: threads.Lines) -> bool:
-            taken_in.append(threading.current_thread().name)
-            loop_caller(answered.set)
-            return True
-
-        case.from_proxy.take = take
+        call_soon = loop_caller()
+        case.answered_in.clear()
+        case.on_answer = lambda: call_soon(answered.set)
         carrier.say(b'{"jsonrpc":"2.0","id":1,"result":{}}\n')
         with anyio.fail_after(5):
             await answered.wait()
-        assert taken_in == [STDOUT_THREAD]
+        assert case.answered_in == [STDOUT_THREAD]
 
 
 async def test_lines_keep_their_order_while_the_way_straight_through_opens_and_closes() -> None:
@@ -719,7 +722,7 @@ async def test_lines_keep_their_order_while_the_way_straight_through_opens_and_c
                 case.to_proxy.wait_for_room()
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(threads.run_in_thread, "test-host", talk)
+            tasks.start_soon(run_in_thread, "test-host", talk)
             await anyio.lowlevel.checkpoint()
             case.reachable.set()
             assert await case.remote_heard(count) == lines
@@ -734,8 +737,8 @@ async def test_a_write_that_waits_for_the_remote_does_not_keep_it_from_being_hea
         carrier.may_write.clear()
         carrier.writes.clear()
         carrier.on_received = carrier.may_write.set
-        threads.start_thread("test-host", lambda: case.to_proxy.put([CALL]))
-        assert await threads.run_in_thread("test", lambda: carrier.writes.wait(5))
+        start_thread("test-host", lambda: case.to_proxy.put([CALL]))
+        assert await run_in_thread("test", lambda: carrier.writes.wait(5))
         note = b'{"jsonrpc":"2.0","method":"notifications/message"}'
         carrier.say(note + b"\n")
         assert await case.hear() == [note]

@@ -1,6 +1,6 @@
-"""How a long line begins: as much of a message as tells what it is, up to a string that is still open.
+"""The prefix of a long line: enough of a message to tell its kind, up to a string that is open.
 
-RFC 8259 is the grammar. Nothing here decides what is JSON: `frames.parse` does.
+RFC 8259 is the grammar. Nothing here decides what is JSON: `frame.parse` does.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from m2m_ssh_client.proxy.frames.frame import (
     parse,
     raw_json,
 )
+from m2m_ssh_client.proxy.frames.head import TOKEN
 
 _LONGEST = 4096
-"""Bytes in which a string has to begin that is worth waiting for."""
+"""Bytes of a line in which the long string has to begin."""
 
-_TOKEN = re.compile(rb'[ \t\r]*(?:"((?:[^"\\]|\\.)*)"|([{}\[\]:,])|[-+.\w]+)', re.DOTALL)
 _SPACE = b" \t\r"
 _CLOSERS = {b"{": b"}", b"[": b"]"}
 
@@ -37,11 +37,12 @@ _read_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 @dataclass(frozen=True)
-class Opening:
-    """A message that ends within a string.
+class LinePrefix:
+    """A message up to a string that has not ended.
 
-    `line` ends with the quote that opens this string. `message` is what the message would be if it ended here.
-    `nesting` is what has to be closed, from the outside: the closing bracket, and in an object the name of the member.
+    `line` ends with the quote that opens the string. `message` is the message as if it ended here.
+    `nesting` has one entry for each bracket that is open, from the outside: the bracket that closes
+    it, and in an object the name of the member.
     """
 
     line: bytes
@@ -50,16 +51,16 @@ class Opening:
 
     @property
     def path(self) -> tuple[bytes | None, ...]:
-        """The names of the members that the string is in, from the outside; None for the place in an array."""
+        """Names of the members that the string is in, from the outside; None stands for an array."""
         return tuple(name for _, name in self.nesting)
 
     def failing(self, reason: str) -> bytes:
-        """What makes a failed tool call's result of one whose content is cut off here: without the line feed.
+        """Return an end for this line that makes it the result of a failed tool call.
 
         (modelcontextprotocol.io, "Tools", error handling: `isError`, and the reason as a text.)
         """
         end = [b'"']
-        if self.path[3:] == (b"data",) and b'"mimeType"' not in self.line:  # of an image or a sound
+        if self.path[3:] == (b"data",) and b'"mimeType"' not in self.line:  # an image or audio
             end.append(b',"mimeType":"application/octet-stream"')
         for depth in reversed(range(len(self.nesting))):
             if depth == 2:  # the array of the content
@@ -70,8 +71,8 @@ class Opening:
         return b"".join(end)
 
 
-def read_opening(begun: bytes) -> tuple[Opening, bytes] | None:
-    """The opening of a line of which this much has come, and what has come of the string, which goes on."""
+def read_prefix(begun: bytes) -> tuple[LinePrefix, bytes] | None:
+    """Return the prefix of a line that has begun, and the bytes of its open string, if there are."""
     found = _walk(begun[:_LONGEST])
     if found is None:
         return None
@@ -82,39 +83,11 @@ def read_opening(begun: bytes) -> tuple[Opening, bytes] | None:
         return None
     content = begun[at:]
     _, rest = StringReader().read(content)
-    return None if rest else (Opening(line, message, nesting), content)
-
-
-def read_head(text: bytes) -> dict[bytes, bytes]:
-    """Read the members of an object of which the text has at least the beginning, as far as its first 4 KiB tell.
-
-    Names are as they are written. Values are JSON text, empty for objects, arrays, and what may go on behind the text.
-    """
-    members: dict[bytes, bytes] = {}
-    text = text[:_LONGEST]
-    at = depth = 0
-    last, name = b"", None
-    while match := _TOKEN.match(text, at):
-        string, mark = match.groups()
-        at = match.end()
-        if mark in (b",", b"}") and depth == 1 and name is not None:
-            members[name], name = last, None
-        if mark in _CLOSERS:
-            depth += 1
-        elif mark in (b"}", b"]"):
-            depth -= 1
-        elif mark == b":" and depth == 1 and string is None:
-            name, last = last[1:-1], b""
-            members[name] = b""
-        if depth == 0:
-            break
-        if depth == 1:
-            last = b"" if mark else match.group().strip()
-    return members
+    return None if rest else (LinePrefix(line, message, nesting), content)
 
 
 def _message_of(line: bytes) -> Message | None:
-    """The message; a request may have its `jsonrpc` later, where SDKs write it."""
+    """Return the message. A request's `jsonrpc` may follow later: SDKs write it last."""
     with suppress(NotJSONError, NotJSONRPCError):
         return parse(line).messages[0]
     with suppress(NotJSONError, NotJSONRPCError):
@@ -124,10 +97,10 @@ def _message_of(line: bytes) -> Message | None:
 
 
 def _walk(text: bytes) -> tuple[int, tuple[tuple[bytes, bytes | None], ...]] | None:
-    """Where in the text the string begins that does not end in it, and the nesting there."""
+    """Return where the string begins that does not end in the text, and the nesting there."""
     nesting: list[tuple[bytes, bytes | None]] = []
     at, name = 0, b""
-    while match := _TOKEN.match(text, at):
+    while match := TOKEN.match(text, at):
         string, mark = match.groups()
         at = match.end()
         if mark in _CLOSERS:
@@ -146,15 +119,15 @@ def _walk(text: bytes) -> tuple[int, tuple[tuple[bytes, bytes | None], ...]] | N
 
 
 class StringReader:
-    """Reads on in an open string, chunk for chunk."""
+    """Reads an open string, chunk by chunk."""
 
     def __init__(self) -> None:
-        self._part = b""  # of an escape or a character
+        self._part = b""  # the beginning of an escape or a character
 
     def read(self, chunk: bytes) -> tuple[bytes, bytes]:
-        """What belongs to the string, complete characters; and if the string may end in the chunk, the rest of it.
+        """Return the complete characters of the string, or else all bytes if it may end in the chunk.
 
-        Of a chunk that is not all within the string nothing is taken, and reading is over.
+        The second value is empty while the string goes on. After that, reading is over.
         """
         data = self._part + chunk if self._part else chunk
         end = _end_of_whole(data)
@@ -171,7 +144,7 @@ def _is_within_string(data: bytes) -> bool:
 
 
 def _end_of_whole(data: bytes) -> int:
-    """Behind the last whole character; or behind all, where it is none that begins."""
+    """Return the end of the last whole character, or of the data if no character is cut."""
     end = len(data)
     escape = data.find(b"\\", max(end - _LONGEST_ESCAPE, 0))
     if escape >= 0:

@@ -11,7 +11,6 @@ Standard library and msgspec only; no I/O.
 from __future__ import annotations
 
 import codecs
-import io
 import json
 import re
 import sys
@@ -21,8 +20,6 @@ from itertools import compress
 from typing import Any, Final, Literal, TypeGuard
 
 import msgspec
-
-from m2m_ssh_client.errors import MessageTooLongError
 
 Id = int | str
 """A JSON-RPC id as MCP allows it. `1` and `"1"` are different ids, as they are different here."""
@@ -331,61 +328,10 @@ def _finite(number: str) -> float:
 _decode_anything = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
 
 
-class LineSplitter:
-    """Cuts a stream of chunks into lines, in time linear in their bytes however they are cut.
-
-    Lines come without their line feed, and empty ones not at all.
-    A line longer than `limit` bytes raises MessageTooLongError as soon as
-    that is known, so no more than `limit` and one chunk are ever held.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        # Grows in place and gives its bytes away without a copy, so that a long line is in memory once.
-        self._begun = io.BytesIO()
-
-    @property
-    def pending(self) -> int:
-        """Bytes of a line whose end has not come yet."""
-        return self._begun.tell()
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        lines = self.cut(chunk)
-        if max(self.pending, max(map(len, lines), default=0)) > self._limit:
-            raise too_long(self._limit)
-        return lines
-
-    def cut(self, chunk: bytes) -> list[bytes]:
-        """The same, however long they are."""
-        lines = chunk.split(b"\n")
-        rest = lines.pop()
-        if lines and self.pending:
-            self._begun.write(lines[0])
-            lines[0] = self._begun.getvalue()
-            self._begun = io.BytesIO()
-        if b"" in lines:  # which is no message, and there may be thousands of them in a chunk
-            lines = [line for line in lines if line]
-        if rest:
-            self._begun.write(rest)
-        return lines
-
-    def take_begun(self) -> bytes:
-        """Take away the line whose end has not come yet."""
-        begun, self._begun = self._begun.getvalue(), io.BytesIO()
-        return begun
-
-
 def answer_line(id_: Id, answer: Message) -> bytes:
     """Write the same answer under another id."""
     name, value = (b"result", answer.result) if answer.result else (b"error", answer.error)
     return b'{"jsonrpc":"2.0","id":%b,"%b":%b}' % (bytes(raw_json(id_)), name, bytes(value))
-
-
-def too_long(limit: int) -> MessageTooLongError:
-    return MessageTooLongError(
-        f"A message is longer than {limit} bytes",
-        "If that is right, allow more with --max-message-size.",
-    )
 
 
 def message_line(**members: object) -> bytes:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
 
-from m2m_ssh_client.proxy.early_forwarding.line_prefix import read_head
 from m2m_ssh_client.proxy.frames.frame import (
     LONGEST_OBJECTS,
     Frame,
@@ -27,6 +26,7 @@ from m2m_ssh_client.proxy.frames.frame import (
     as_id,
     parse,
 )
+from m2m_ssh_client.proxy.frames.head import read_head
 
 _MOST_ATTEMPTS = 16
 _BEGINNING = re.compile(rb'\{\s*"(?:jsonrpc|id|method|params|result|error)"\s*:')

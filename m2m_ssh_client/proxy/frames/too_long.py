@@ -22,7 +22,8 @@ import logging
 import re
 from typing import Any
 
-from m2m_ssh_client.proxy.frames.frame import PROXY_ERROR, Id, error_line, too_long
+from m2m_ssh_client.errors import MessageTooLongError
+from m2m_ssh_client.proxy.frames.frame import PROXY_ERROR, Id, error_line
 
 logger = logging.getLogger(__name__)
 
@@ -47,18 +48,18 @@ class Reply(StandIn):
 
 
 class Excess:
-    """A line that is too long. `take` what comes of it, and `look` for what stands in its place."""
+    """A line that is too long. `add` what comes of it, and `look` for what stands in its place."""
 
     def __init__(self, limit: int, begun: bytes, *, from_host: bool, owed: bool) -> None:
         """`owed`: a part of it has gone on, so that something has to stand there in any case."""
-        self._error = too_long(limit)
+        self._error = MessageTooLongError.over(limit)
         self._first = begun[:_KEPT]
         self._last = b""
         self._from_host = from_host
         self._owed = owed
         self._told = False
 
-    def take(self, data: bytes) -> None:
+    def add(self, data: bytes) -> None:
         self._last = (self._last + data[-_KEPT:])[-_KEPT:]
 
     def look(self, *, ended: bool) -> list[bytes]:

@@ -16,12 +16,15 @@ from support.carriers import PipeCarrier
 
 from m2m_ssh_client.errors import ConnectionLostError
 from m2m_ssh_client.flow.bridge import Bridge, opened
-from m2m_ssh_client.flow.hand_over import FromThread, Lines, ToThread, run_in_thread
+from m2m_ssh_client.flow.hand_over import FromThread, ToThread, run_in_thread
 from m2m_ssh_client.flow.host_stdio import stdio
-from m2m_ssh_client.proxy.early_forwarding.forwarding import CutThrough, LongLineSplitter
-from m2m_ssh_client.proxy.early_forwarding.line_prefix import Opening, read_opening
+from m2m_ssh_client.flow.lines import Intake, Lines
+from m2m_ssh_client.proxy.early_forwarding.early_line import EarlyLine
+from m2m_ssh_client.proxy.early_forwarding.line_prefix import LinePrefix, read_prefix
+from m2m_ssh_client.proxy.early_forwarding.splitter import EarlyExit, LongLineSplitter
 from m2m_ssh_client.proxy.frames.too_long import Reply
-from m2m_ssh_client.proxy.payload_log import LoggingProxy
+from m2m_ssh_client.proxy.locked_session import Watch
+from m2m_ssh_client.proxy.payload_log import log_payloads
 from m2m_ssh_client.proxy.server import Proxy, Settings
 
 pytestmark = [
@@ -105,8 +108,8 @@ class Case:
         self.next = iter(self.carriers)
 
     @asynccontextmanager
-    async def dial(self) -> AsyncIterator[Bridge]:
-        async with opened(next(self.next), 1_000_000) as bridge:
+    async def dial(self, intake: Intake) -> AsyncIterator[Bridge]:
+        async with opened(next(self.next), intake) as bridge:
             yield bridge
 
     async def host_says(self, *pieces: bytes) -> None:
@@ -138,14 +141,15 @@ def _write(descriptor: int, data: bytes) -> None:
 
 @asynccontextmanager
 async def running(
-    carriers: int = 1, kind: type[Proxy] = Proxy, **settings: Any
+    carriers: int = 1, watch: Watch | None = None, **settings: Any
 ) -> AsyncIterator[Case]:
     case = Case(carriers)
+    proxy = Proxy(case.dial, Settings(max_message_size=1_000_000, **settings), watch)
     async with (
-        stdio(1_000_000, case.stdin, case.stdout) as host,
+        stdio(proxy.intake, case.stdin, case.stdout) as host,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(kind(host, case.dial, Settings(**settings)).run)
+        tasks.start_soon(proxy.run, host)
         try:
             await case.begin()
             yield case
@@ -330,7 +334,7 @@ async def test_what_the_proxy_says_itself_waits_for_the_end_of_an_answer() -> No
 
 
 async def test_with_payloads_in_the_log_every_line_is_whole_first() -> None:
-    async with running(kind=LoggingProxy, reconnect=False) as case:
+    async with running(watch=log_payloads, reconnect=False) as case:
         await case.ask()
         first, _ = halves(answer())
         await case.remote_says(first)
@@ -399,11 +403,10 @@ async def cutting(
     lines = FromThread()
     sink = ToThread("test", lambda _: None, write_some=write_some)
 
-    def begin(opening: Opening) -> CutThrough | None:
-        return CutThrough(opening, sink, keep=True) if sink.begin() else None
+    def begin(prefix: LinePrefix) -> EarlyLine | None:
+        return EarlyLine(prefix, sink, keep=True) if sink.begin() else None
 
-    splitter = LongLineSplitter(limit, lines, from_host=True)
-    splitter.begin = begin
+    splitter = LongLineSplitter(limit, EarlyExit(lines.is_idle, begin), from_host=True)
     if waiting is not None:
         lines.put(waiting)
     yield splitter
@@ -458,7 +461,7 @@ async def test_a_long_line_behind_others_that_wait_goes_on_whole() -> None:
 
 
 async def test_nothing_of_a_line_goes_on_behind_its_end() -> None:
-    found = read_opening(line(answer())[:5000])
+    found = read_prefix(line(answer())[:5000])
     assert found is not None
     written: list[bytes | memoryview] = []
 
@@ -468,10 +471,10 @@ async def test_nothing_of_a_line_goes_on_behind_its_end() -> None:
 
     sink = ToThread("test", written.append, write_some=write_some)
     assert sink.begin()
-    through = CutThrough(found[0], sink, keep=False)
-    through.take(b"yy")
+    through = EarlyLine(found[0], sink, keep=False)
+    through.add(b"yy")
     through.complete(b"...")
-    through.take(b"late")
+    through.add(b"late")
     sink.end()
     await sink.finished.wait()
     assert b"".join(written) == found[0].line + b"yy...\n"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2m_ssh_client.proxy.early_forwarding.line_prefix import Opening, StringReader, read_opening
+from m2m_ssh_client.proxy.early_forwarding.line_prefix import LinePrefix, StringReader, read_prefix
 
 LONG = "abc" * 5000
 
@@ -22,28 +22,28 @@ def answer(*, text: str = LONG, **item: Any) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": 7, "result": result}).encode()
 
 
-def opening_of(line: bytes) -> Opening:
-    found = read_opening(line[:10_000])
+def prefix_of(line: bytes) -> LinePrefix:
+    found = read_prefix(line[:10_000])
     assert found is not None
-    opening, content = found
-    assert opening.line + content == line[:10_000]
-    return opening
+    prefix, content = found
+    assert prefix.line + content == line[:10_000]
+    return prefix
 
 
 def test_an_answers_beginning_tells_its_id_and_where_its_long_string_is() -> None:
-    opening = opening_of(answer())
-    assert opening.message.id == 7
-    assert opening.message.is_response
-    assert opening.path == (b"result", b"content", None, b"text")
+    prefix = prefix_of(answer())
+    assert prefix.message.id == 7
+    assert prefix.message.is_response
+    assert prefix.path == (b"result", b"content", None, b"text")
 
 
 def test_a_request_is_known_by_its_method_although_its_id_comes_last() -> None:
     params = {"name": "x", "arguments": {"list": [1, "a", {"text": LONG}]}}
     line = json.dumps({"method": "tools/call", "params": params, "jsonrpc": "2.0", "id": 3})
-    opening = opening_of(line.encode())
-    assert opening.message.method == "tools/call"
-    assert opening.message.id is None
-    assert opening.path == (b"params", b"arguments", b"list", None, b"text")
+    prefix = prefix_of(line.encode())
+    assert prefix.message.method == "tools/call"
+    assert prefix.message.id is None
+    assert prefix.path == (b"params", b"arguments", b"list", None, b"text")
 
 
 @pytest.mark.parametrize(
@@ -70,13 +70,13 @@ def test_a_request_is_known_by_its_method_although_its_id_comes_last() -> None:
         b'{"jsonrpc":"2.0","id":1,"result":{"a":[' + b"1," * 5000 + b'"' + b"x" * 9000,
     ],
 )
-def test_what_is_no_message_with_a_long_string_has_no_opening(begun: bytes) -> None:
-    assert read_opening(begun) is None
+def test_what_is_no_message_with_a_long_string_has_no_prefix(begun: bytes) -> None:
+    assert read_prefix(begun) is None
 
 
 def test_an_answer_that_breaks_off_is_a_failed_calls_result_with_what_had_come() -> None:
-    opening = opening_of(answer())
-    value = json.loads(opening.line + b"what had come" + opening.failing('lost "it"\u2028\n'))
+    prefix = prefix_of(answer())
+    value = json.loads(prefix.line + b"what had come" + prefix.failing('lost "it"\u2028\n'))
     assert value == {
         "jsonrpc": "2.0",
         "id": 7,
@@ -102,8 +102,8 @@ def test_an_image_that_breaks_off_is_a_complete_item_still(
     members: dict[str, str], type_: str
 ) -> None:
     line = json.dumps({"jsonrpc": "2.0", "id": 7, "result": {"content": [members]}}).encode()
-    opening = opening_of(line)
-    first, _ = json.loads(opening.line + b"AAAA" + opening.failing("lost"))["result"]["content"]
+    prefix = prefix_of(line)
+    first, _ = json.loads(prefix.line + b"AAAA" + prefix.failing("lost"))["result"]["content"]
     assert first == {"type": "image", "data": "AAAA", "mimeType": type_}
 
 

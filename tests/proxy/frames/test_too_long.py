@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from m2m_ssh_client.errors import MessageTooLongError
-from m2m_ssh_client.flow.hand_over import FromThread
-from m2m_ssh_client.proxy.early_forwarding.forwarding import LongLineSplitter
+from m2m_ssh_client.proxy.early_forwarding.splitter import LongLineSplitter
 from m2m_ssh_client.proxy.frames.too_long import Reply, StandIn
 from m2m_ssh_client.proxy.memory.session import Session
 
 LIMIT = 2000
 
 
-class _Idle:
-    def is_idle(self) -> bool:
-        return True
-
-
-NOTHING_WAITS = cast(FromThread, _Idle())
 LONG = {"x": "y" * 10_000}
 BEFORE = b'{"jsonrpc":"2.0","method":"before"}'
 BEHIND = b'{"jsonrpc":"2.0","method":"behind"}'
@@ -54,7 +47,7 @@ NAMELESS = {
 
 
 def split(sent: bytes, size: int, *, from_host: bool) -> list[bytes]:
-    splitter = LongLineSplitter(LIMIT, NOTHING_WAITS, from_host=from_host)
+    splitter = LongLineSplitter(LIMIT, None, from_host=from_host)
     found = []
     for at in range(0, len(sent), size):
         found += splitter.feed(sent[at : at + size])
@@ -115,7 +108,7 @@ def test_what_names_nobody_is_told_to_the_host_and_ends_the_remotes_connection(
 
 @pytest.mark.parametrize("long", [ANSWERS["the id first"], REQUESTS["the id first"]])
 def test_whoever_is_named_at_the_beginning_need_not_wait_for_an_end(long: bytes) -> None:
-    splitter = LongLineSplitter(LIMIT, NOTHING_WAITS, from_host=False)
+    splitter = LongLineSplitter(LIMIT, None, from_host=False)
     (found,) = splitter.feed(long)
     assert_names(found, 7)
     assert splitter.feed(b"more") == splitter.feed(b"of it") == []
@@ -123,7 +116,7 @@ def test_whoever_is_named_at_the_beginning_need_not_wait_for_an_end(long: bytes)
 
 
 def test_what_is_skipped_takes_no_memory() -> None:
-    splitter = LongLineSplitter(LIMIT, NOTHING_WAITS, from_host=True)
+    splitter = LongLineSplitter(LIMIT, None, from_host=True)
     chunk = b"y" * 100_000
     splitter.feed(REQUESTS["the id last"][:-10])
     tracemalloc.start()

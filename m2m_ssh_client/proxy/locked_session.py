@@ -1,0 +1,218 @@
+"""The session between its two ends: a lock makes each step one with the handing on of its output.
+
+A step is a call of the session that gives out lines. While nothing is queued, the threads that read
+take steps themselves (the shortcuts of `Intake`); otherwise tasks of the proxy do. Without the
+lock, one line could overtake another between the session and a writer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+import anyio
+
+from m2m_ssh_client.flow.bridge import Bridge
+from m2m_ssh_client.flow.hand_over import ToThread
+from m2m_ssh_client.flow.host_stdio import HostStreams
+from m2m_ssh_client.flow.lines import Intake, Lines
+from m2m_ssh_client.proxy.early_forwarding.early_line import EarlyLine
+from m2m_ssh_client.proxy.early_forwarding.forwarding import EarlyForwarding
+from m2m_ssh_client.proxy.early_forwarding.line_prefix import LinePrefix
+from m2m_ssh_client.proxy.early_forwarding.splitter import EarlyExit, LongLineSplitter
+from m2m_ssh_client.proxy.memory.session import Output, Session, State
+
+_STEP_TIME = 0.01  # seconds; many times what a step takes
+
+Watch = Callable[[Output], None]
+"""Gets each output before it is handed on."""
+
+
+class LockedSession:
+    """A session, the host, and the remote server of the present connection, if there is one.
+
+    Any thread may call its methods, once `attach_host` was called in the loop.
+    """
+
+    def __init__(self, session: Session, max_line: int, watch: Watch | None = None) -> None:
+        """With a `watch`, lines are forwarded whole, so that it sees all of them."""
+        self._session = session
+        self._forwarding = EarlyForwarding(session)
+        self._max_line = max_line
+        self._watch = watch
+        self._lock = threading.Lock()
+        self._host: HostStreams | None = None
+        self._bridge: Bridge | None = None
+        self._connection: object = None  # the present one, as its intake was made for it
+        self._undelivered: Lines = []  # lines for a remote while there was none
+        self._clock_offset = 0.0
+        self.host_intake = Intake(
+            self._splitter(EarlyExit(self._host_is_idle, self._begin_request), from_host=True),
+            self._shortcut_from_host,
+        )
+
+    # Attaching the two ends.
+
+    def attach_host(self, host: HostStreams) -> None:
+        """Use this host from now on. In the loop."""
+        self._clock_offset = anyio.current_time() - time.monotonic()
+        self._host = host
+
+    def remote_intake(self, connection: object) -> Intake:
+        """Return the intake for a new connection, which `attach_remote` will make the present one."""
+        exit_ = EarlyExit(
+            partial(self._remote_is_idle, connection), partial(self._begin_answer, connection)
+        )
+        shortcut = partial(self._shortcut_from_remote, connection)
+        return Intake(self._splitter(exit_, from_host=False), shortcut)
+
+    def attach_remote(self, bridge: Bridge, connection: object) -> None:
+        """Send the remote's lines over this connection from now on."""
+        with self._lock:
+            self._bridge, self._connection = bridge, connection
+
+    def detach_remote(self) -> None:
+        """Note that there is no connection; lines for the remote are kept."""
+        with self._lock:
+            self._bridge = self._connection = None
+
+    @property
+    def remote(self) -> ToThread | None:
+        """The sink for lines to the remote, while there is a connection."""
+        bridge = self._bridge
+        return None if bridge is None else bridge.outbound
+
+    @property
+    def host(self) -> HostStreams:
+        """The host. Raises AttributeError before `attach_host`."""
+        if self._host is None:
+            raise AttributeError("no host")
+        return self._host
+
+    # Steps.
+
+    def step(self, step: Callable[[], Output]) -> Output:
+        """Let the session take a step, and hand on its output."""
+        with self._lock:
+            output = step()
+            self._hand_on(output)
+        return output
+
+    def from_host(self, lines: Lines) -> Output:
+        return self.step(lambda: self._from_host(lines))
+
+    def from_remote(self, lines: Lines) -> Output:
+        return self.step(lambda: self._forwarding.from_remote(lines))
+
+    def lost(self, reason: str, bridge: Bridge | None, *, ended: bool) -> None:
+        """Note that this connection is lost, and that another one is to come."""
+        self.step(
+            lambda: self._forwarding.lost(
+                reason, self._take_unsent(bridge), self.now(), ended=ended
+            )
+        )
+
+    def failed(self, reason: str) -> None:
+        """Note that no connection will come."""
+        self.step(lambda: self._forwarding.failed(reason))
+
+    def expire(self, reason: str) -> None:
+        """Answer the requests that were held for too long."""
+        self.step(lambda: self._session.expire(self.now(), reason))
+
+    def ended_on_discover(self, bridge: Bridge | None) -> bool:
+        """See `Session.ended_on_discover`; return whether a fresh process should be started."""
+        with self._lock:
+            output = None if self._session.process_answered else self._session.ended_on_discover()
+            if output is None:
+                return False
+            self._take_unsent(bridge)
+            self._hand_on(output)
+        return True
+
+    def now(self) -> float:
+        """The loop's time, in any thread."""
+        return time.monotonic() + self._clock_offset
+
+    def _from_host(self, lines: Lines) -> Output:
+        return self._forwarding.from_host(lines, self.now(), self.remote)
+
+    def _take_unsent(self, bridge: Bridge | None) -> Lines:
+        unsent = (bridge.unsent if bridge is not None else []) + self._undelivered
+        self._undelivered = []
+        return unsent
+
+    def _hand_on(self, output: Output) -> None:
+        if self._watch is not None:
+            self._watch(output)
+        if output.to_remote:
+            remote = self.remote
+            if remote is not None:
+                remote.put(output.to_remote)
+            else:
+                self._undelivered += output.to_remote
+        if output.to_host and self.host.outbound.is_open:
+            self.host.outbound.put(output.to_host)
+
+    # Shortcuts: called by the threads that read.
+
+    def _shortcut_from_host(self, lines: Lines) -> bool:
+        with self._lock:
+            remote = self.remote
+            if remote is None or not remote.has_room or not self.host.outbound.has_room:
+                return False
+            if self._session.state is not State.OPEN:
+                return False
+            self._hand_on(self._from_host(lines))
+        return True
+
+    def _shortcut_from_remote(self, connection: object, lines: Lines) -> bool:
+        """Take the step once the remote has answered: the remote is then sent nothing by it.
+
+        Does not wait long for the lock: its holder may be waiting for this very thread, which also
+        exchanges keys.
+        """
+        if not self._lock.acquire(timeout=_STEP_TIME):
+            return False
+        try:
+            if self._connection is not connection or not self.host.outbound.has_room:
+                return False
+            if self._session.state is not State.OPEN or not self._session.process_answered:
+                return False
+            self._hand_on(self._forwarding.from_remote(lines))
+        finally:
+            self._lock.release()
+        return True
+
+    # Early forwarding: called by the same threads.
+
+    def _splitter(self, exit_: EarlyExit, *, from_host: bool) -> LongLineSplitter:
+        forwards_early = self._watch is None
+        return LongLineSplitter(
+            self._max_line, exit_ if forwards_early else None, from_host=from_host
+        )
+
+    def _host_is_idle(self) -> bool:
+        return self._host is not None and self._host.inbound.is_idle()
+
+    def _remote_is_idle(self, connection: object) -> bool:
+        bridge = self._bridge
+        return bridge is not None and self._connection is connection and bridge.inbound.is_idle()
+
+    def _begin_request(self, prefix: LinePrefix) -> EarlyLine | None:
+        with self._lock:
+            remote = self.remote
+            return None if remote is None else self._forwarding.begin_request(prefix, remote)
+
+    def _begin_answer(self, connection: object, prefix: LinePrefix) -> EarlyLine | None:
+        """Begin an answer. Does not wait long for the lock, as above."""
+        early = self.host.early
+        if early is None or not self._lock.acquire(timeout=_STEP_TIME):
+            return None
+        try:
+            is_present = self._connection is connection
+            return self._forwarding.begin_answer(prefix, early) if is_present else None
+        finally:
+            self._lock.release()
