@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from m2m_ssh_client import cli
 
 SOURCE = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(SOURCE.glob("*.md")), *sorted((SOURCE / "docs").glob("*.md"))]
+PROSE = [page for page in PAGES if page.name != "architecture.md"]
 
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 _LINK = re.compile(r"\]\(([^():]+)\)")
@@ -33,6 +35,11 @@ def test_every_file_and_heading_that_a_page_links_to_is_there(page: Path) -> Non
         target = page.parent / name if name else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
+def test_no_line_of_prose_is_too_long(page: Path) -> None:
+    assert not [line for line in prose(page) if len(line) > 100]
 
 
 def test_the_reference_has_the_options_commands_and_keywords_of_the_code() -> None:
@@ -74,3 +81,10 @@ def anchors(page: Path) -> set[str]:
     text = _FENCED.sub("", page.read_text(encoding="utf-8"))
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def prose(page: Path) -> Iterator[str]:
+    """Yield the lines that can be broken: no code, no rows of tables, no single long words."""
+    for line in _FENCED.sub("", page.read_text(encoding="utf-8")).splitlines():
+        if not line.startswith("|") and " " in line.strip().removeprefix("- "):
+            yield line
