@@ -19,6 +19,7 @@ PROSE = [page for page in PAGES if page.name != "architecture.md"]
 
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 _LINK = re.compile(r"\]\(([^():]+)\)")
+_PATH = re.compile(r"(?<![\w/.])(?:\.ci|docs|findings|m2m_ssh_client|mcpb|tests)/[a-z0-9_./-]*")
 _FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -26,6 +27,12 @@ _FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 def test_every_test_that_a_page_names_is_there(page: Path) -> None:
     for file, name in _TEST.findall(page.read_text(encoding="utf-8")):
         assert f"def {name}(" in (SOURCE / file).read_text(encoding="utf-8"), f"{file}::{name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_path_that_a_page_names_is_there(page: Path) -> None:
+    for path in _PATH.findall(page.read_text(encoding="utf-8")):
+        assert (SOURCE / path.rstrip(".")).exists(), path
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
