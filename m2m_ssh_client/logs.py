@@ -22,10 +22,10 @@ from m2m_ssh_client.text import printable
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 DEFAULT_LEVEL = "INFO"
-REMOTE_STDERR = "m2m_ssh_client.ssh.opener"
+REMOTE_STDERR = "m2m_ssh_client.remote"
 """The logger of what the remote server writes to its stderr."""
 
-PAYLOADS = "m2m_ssh_client.proxy.payload_log"
+PAYLOADS = "m2m_ssh_client.payloads"
 """The logger of messages, which are logged where its own level, not an inherited one, is DEBUG."""
 
 NO_FILE = "none"

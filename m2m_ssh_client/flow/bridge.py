@@ -27,7 +27,7 @@ from m2m_ssh_client.flow.remote_stdio import Carrier
 from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
-remote_stderr = logging.getLogger("m2m_ssh_client.ssh.opener")
+remote_stderr = logging.getLogger("m2m_ssh_client.remote")
 """Logs what the remote server writes to its stderr, one record for each line."""
 
 _TAIL_LINES = 5

@@ -113,7 +113,7 @@ async def test_the_last_lines_of_stderr_are_there_when_the_far_side_ended(
     assert tail[:2] == ["first", "Traceback\\x1b[31m"]
     assert tail[-1] == "last without end"
     assert all(len(line) <= 4000 for line in tail)
-    remote = [record for record in caplog.records if record.name == "m2m_ssh_client.ssh.opener"]
+    remote = [record for record in caplog.records if record.name == "m2m_ssh_client.remote"]
     assert sum(len(record.getMessage().strip("\\xf")) for record in remote) > 20_000
     assert all(record.levelno == logging.WARNING for record in remote)
 
