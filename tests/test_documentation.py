@@ -15,7 +15,7 @@ from m2m_ssh_client import cli
 
 SOURCE = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(SOURCE.glob("*.md")), *sorted((SOURCE / "docs").glob("*.md"))]
-PROSE = [page for page in PAGES if page.name != "architecture.md"]
+
 
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 _LINK = re.compile(r"\]\(([^():]+)\)")
@@ -44,7 +44,7 @@ def test_every_file_and_heading_that_a_page_links_to_is_there(page: Path) -> Non
         assert not anchor or anchor in anchors(target), link
 
 
-@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_line_of_prose_is_too_long(page: Path) -> None:
     assert not [line for line in prose(page) if len(line) > 100]
 
