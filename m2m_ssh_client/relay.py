@@ -20,7 +20,7 @@ from m2m_ssh_client.errors import SSHClientError, unexpected
 from m2m_ssh_client.flow.bridge import Bridge, opened
 from m2m_ssh_client.flow.hand_over import loop_caller, run_in_thread
 from m2m_ssh_client.flow.host_stdio import stdio
-from m2m_ssh_client.flow.lines import Intake
+from m2m_ssh_client.flow.splitting import Intake
 from m2m_ssh_client.parameters import DEFAULT_CONNECT_TIMEOUT, Parameters
 from m2m_ssh_client.proxy.locked_session import Watch
 from m2m_ssh_client.proxy.server import Proxy, Settings

@@ -1,7 +1,7 @@
 """`ssh_client()`: the remote server as an MCP SDK transport, for Python programs.
 
-The same proxy as the command's, with memory streams for its host, so that a program gets what a host gets. Works with
-`mcp` 1.x (`ClientSession(*streams)`) and 2.x (`Client(ssh_client(…))`).
+The same proxy as the command's, with memory streams for its host, so that a program gets what a
+host gets. Works with `mcp` 1.x (`ClientSession(*streams)`) and 2.x (`Client(ssh_client(…))`).
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ async def ssh_client(
 ]:
     """The streams of a remote MCP server, for an SDK client session.
 
-    Does not raise for a connection that fails: as with any host, the first request (`initialize`) is answered with a
-    JSON-RPC error that says what happened and what to do. On leaving, the remote server is ended as the command
-    ends it, within two seconds.
+    Does not raise for a connection that fails: as with any host, the first request (`initialize`)
+    is answered with a JSON-RPC error that says what happened and what to do. On leaving, the remote
+    server is ended as the command ends it, within two seconds.
     """
     to_program, read_stream = anyio.create_memory_object_stream[Received](0)
     write_stream, from_program = anyio.create_memory_object_stream[SessionMessage](0)
@@ -57,7 +57,8 @@ async def ssh_client(
         from_proxy.close()
 
     async def relay(proxy: Proxy) -> None:
-        # Shielded, so that a program that is cancelled ends the remote server orderly too: `stop` ends this.
+        # Shielded, so that a program that is cancelled ends the remote server orderly too: `stop`
+        # ends this.
         with anyio.CancelScope(shield=True):
             try:
                 await proxy.run(HostStreams(to_proxy, from_proxy))

@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 from m2m_ssh_client.errors import MessageTooLongError, NotMCPError
-from m2m_ssh_client.flow.lines import LineSplitter
 from m2m_ssh_client.flow.remote_stdio import Carrier
+from m2m_ssh_client.flow.splitting import LineSplitter
 from m2m_ssh_client.proxy.frames.frame import (
     METHOD_NOT_FOUND,
     Id,

@@ -22,8 +22,8 @@ import anyio
 
 from m2m_ssh_client.errors import MessageTooLongError, SSHClientError
 from m2m_ssh_client.flow.hand_over import FromThread, ToThread, run_in_thread, start_thread
-from m2m_ssh_client.flow.lines import Intake
 from m2m_ssh_client.flow.remote_stdio import Carrier
+from m2m_ssh_client.flow.splitting import Intake
 from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)

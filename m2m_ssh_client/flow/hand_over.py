@@ -1,9 +1,10 @@
 """Hand-over between worker threads and the event loop, in both directions.
 
-Blocking calls stay in daemon threads, so that one stuck in the operating system (a name lookup, a frozen socket) can
-never hold up the end of the process. A batch of lines needs one hop to the loop, or none: while nothing is queued, the
-thread that read it does the loop's work itself (the shortcut of `FromThread`) and writes what can be written without
-blocking (`ToThread.put`). Both classes say when they have no room, which bounds their buffers.
+Blocking calls stay in daemon threads, so that one stuck in the operating system (a name lookup, a
+frozen socket) can never hold up the end of the process. A batch of lines needs one hop to the loop,
+or none: while nothing is queued, the thread that read it does the loop's work itself (the shortcut
+of `FromThread`) and writes what can be written without blocking (`ToThread.put`). Both classes say
+when they have no room, which bounds their buffers.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio.lowlevel import current_token
 
-from m2m_ssh_client.flow.lines import Lines, Shortcut
+from m2m_ssh_client.flow.splitting import Lines, Shortcut
 
 READ_SIZE = 256 * 1024
 """Most bytes of one read: enough to bring a long line in few reads, few enough to bound a batch."""
@@ -28,7 +29,10 @@ _LONG_LINE = 256 * 1024
 """Lines of more bytes than this are written by themselves."""
 
 _PIECE = 64 * 1024
-"""Most bytes of one write. On a slow link, each write that returns shows that the reader is alive."""
+"""Most bytes of one write.
+
+On a slow link, each write that returns shows that the reader is alive.
+"""
 
 _SHORT = 16 * 1024
 """Most bytes that are tried without the writer thread."""
@@ -45,9 +49,11 @@ T = TypeVar("T")
 def loop_caller() -> Callable[..., None]:
     """Return a function by which any thread makes this event loop call a function soon.
 
-    Call it in the loop. The returned function does not wait, and does nothing once the loop has ended.
+    Call it in the loop. The returned function does not wait, and does nothing once the loop has
+    ended.
     """
-    # anyio.from_thread.run_sync would wait for the result: a second hop that costs as much as the first.
+    # anyio.from_thread.run_sync would wait for the result: a second hop that costs as much as the
+    # first.
     loop: Any = current_token().native_token
     call = (
         loop.call_soon_threadsafe if hasattr(loop, "call_soon_threadsafe") else loop.run_sync_soon
@@ -93,8 +99,9 @@ async def run_in_thread(name: str, function: Callable[[], T]) -> T:
 class FromThread:
     """Lines from a thread, as a stream to iterate over in the loop.
 
-    While nothing is queued, the shortcut is tried first, in the thread that puts: where it returns True, the lines
-    never go through the loop. `on_done` is called, in either thread, whenever lines have been dealt with.
+    While nothing is queued, the shortcut is tried first, in the thread that puts: where it returns
+    True, the lines never go through the loop. `on_done` is called, in either thread, whenever lines
+    have been dealt with.
     """
 
     def __init__(
@@ -199,11 +206,11 @@ class _Rest(list[bytes]):
 class ToThread:
     """Lines that a thread writes in the order in which they are put.
 
-    `write` gets bytes with their line feeds. `finish` is called in the thread after the last write before an `end`.
-    Short batches are tried with `write_now` in the putting thread, while the writer has nothing to do: it writes all
-    of them and returns True, or nothing where that could block. `write_some` writes as many bytes as it can without
-    blocking, and returns their number. An OSError of any of these is kept as `failure`, `failed` is set, and nothing
-    more is written.
+    `write` gets bytes with their line feeds. `finish` is called in the thread after the last write
+    before an `end`. Short batches are tried with `write_now` in the putting thread, while the
+    writer has nothing to do: it writes all of them and returns True, or nothing where that could
+    block. `write_some` writes as many bytes as it can without blocking, and returns their number.
+    An OSError of any of these is kept as `failure`, `failed` is set, and nothing more is written.
 
     An incomplete line can be written in parts: `begin`, any number of `more`, `complete`.
     """
@@ -253,7 +260,10 @@ class ToThread:
         return self._unbegun + (self._behind or [])
 
     def put(self, lines: Lines) -> None:
-        """Write these next, without waiting. Any thread; callers keep them in order by a lock of their own."""
+        """Write these next, without waiting.
+
+        Any thread; callers keep them in order by a lock of their own.
+        """
         size = _size(lines)
         with self._lock:
             if self._behind is not None:
@@ -274,7 +284,10 @@ class ToThread:
             return True
 
     def more(self, data: bytes) -> int:
-        """Write a part without waiting; return how many bytes went out. The next part begins with the rest."""
+        """Write a part without waiting; return how many bytes went out.
+
+        The next part begins with the rest.
+        """
         with self._lock:
             if self._over or self._write_some is None:
                 return 0
@@ -285,7 +298,10 @@ class ToThread:
                 return 0
 
     def complete(self, rest: Lines) -> None:
-        """Write the last parts of the line, its line feed, and the lines put meanwhile. Any thread."""
+        """Write the last parts of the line, its line feed, and the lines put meanwhile.
+
+        Any thread.
+        """
         with self._lock:
             behind, self._behind = self._behind or [], None
             self._waiting += _size(rest)
@@ -385,7 +401,7 @@ def _whole_lines(groups: Iterable[Lines]) -> Lines:
 
 
 def groups(lines: Lines) -> Iterator[Lines]:
-    """Yield the lines in the groups in which they are written: short ones together, long ones alone."""
+    """Yield the groups in which lines are written: short ones together, long ones alone."""
     together: Lines = []
     size = 0
     for line in lines:

@@ -26,7 +26,7 @@ from m2m_ssh_client.flow.hand_over import (
     loop_caller,
     start_thread,
 )
-from m2m_ssh_client.flow.lines import Intake, Lines, Splitter
+from m2m_ssh_client.flow.splitting import Intake, Lines, Splitter
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class HostStreams:
     closed: anyio.Event = field(default_factory=anyio.Event)
     """Set once the host sends no more. Lines that it sent before may still be queued."""
     leave_by: float = float("inf")
-    """When the streams have to be gone, on the loop's clock, once the host has ended."""
+    """Deadline for closing the streams, on the loop's clock, once the host has ended."""
     cut_off: bool = False
     """Set at the end if something was not written, though the host did not close its end."""
 
@@ -200,7 +200,8 @@ if sys.platform == "linux":
             return None
 
         def write_some(data: bytes) -> int:
-            # Never waits, whether or not the descriptor blocks: pwritev2(2). -1: at the file's own position.
+            # Never waits, whether or not the descriptor blocks: pwritev2(2). -1: at the file's own
+            # position.
             try:
                 return os.pwritev(stdout, [data], -1, os.RWF_NOWAIT)
             except OSError as exc:

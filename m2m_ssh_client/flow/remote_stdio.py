@@ -18,7 +18,10 @@ class Receiver(Protocol):
     def stderr(self, data: bytes) -> None: ...
 
     def ended(self) -> None:
-        """Neither stdout nor stderr brings any more. Any thread; it may hold the carrier's locks."""
+        """Neither stdout nor stderr brings any more.
+
+        Any thread; it may hold the carrier's locks.
+        """
 
 
 class Carrier(Protocol):
@@ -37,7 +40,10 @@ class Carrier(Protocol):
         """Write everything to stdin. Raises OSError."""
 
     def write_now(self, data: bytes) -> bool:
-        """Write everything and return True, or nothing if that could block. Raises OSError. Any thread."""
+        """Write everything and return True, or nothing if that could block.
+
+        Raises OSError. Any thread.
+        """
 
     def write_some(self, data: bytes) -> int:
         """Write as many bytes as do not block; return their number. Raises OSError. Any thread."""

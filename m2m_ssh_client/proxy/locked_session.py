@@ -17,7 +17,7 @@ import anyio
 from m2m_ssh_client.flow.bridge import Bridge
 from m2m_ssh_client.flow.hand_over import ToThread
 from m2m_ssh_client.flow.host_stdio import HostStreams
-from m2m_ssh_client.flow.lines import Intake, Lines
+from m2m_ssh_client.flow.splitting import Intake, Lines
 from m2m_ssh_client.proxy.early_forwarding.early_line import EarlyLine
 from m2m_ssh_client.proxy.early_forwarding.forwarding import EarlyForwarding
 from m2m_ssh_client.proxy.early_forwarding.line_prefix import LinePrefix
@@ -61,7 +61,7 @@ class LockedSession:
         self._host = host
 
     def remote_intake(self, connection: object) -> Intake:
-        """Return the intake for a new connection, which `attach_remote` will make the present one."""
+        """Return the intake for a new connection. `attach_remote` makes it the present one."""
         exit_ = EarlyExit(
             partial(self._remote_is_idle, connection), partial(self._begin_answer, connection)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from m2m_ssh_client import logs
-from m2m_ssh_client.flow.lines import Lines
+from m2m_ssh_client.flow.splitting import Lines
 from m2m_ssh_client.proxy.memory.session import Output
 from m2m_ssh_client.text import printable, shortened
 

@@ -32,7 +32,7 @@ from m2m_ssh_client.errors import (
 from m2m_ssh_client.flow.bridge import Bridge
 from m2m_ssh_client.flow.hand_over import ToThread
 from m2m_ssh_client.flow.host_stdio import HostStreams
-from m2m_ssh_client.flow.lines import Intake
+from m2m_ssh_client.flow.splitting import Intake
 from m2m_ssh_client.proxy.first_answer import FirstAnswer
 from m2m_ssh_client.proxy.locked_session import LockedSession, Watch
 from m2m_ssh_client.proxy.memory.session import Session, State
@@ -200,7 +200,10 @@ class Proxy:
                 return None
 
     async def _pause(self, delay: float, *, may_hurry: bool) -> None:
-        """Wait for the next attempt. If it may be hurried, do not wait long while a request waits."""
+        """Wait for the next attempt.
+
+        If it may be hurried, do not wait long while a request waits.
+        """
         awaited = self._session.state is State.CONNECTING or self._session.next_expiry < float(
             "inf"
         )
@@ -245,7 +248,10 @@ class Proxy:
             connecting.cancel()
 
     async def _relay(self, bridge: Bridge, recovery: Recovery) -> SSHClientError | None:
-        """Carry what the remote sends until one side ends. Return why, or None if the host ended."""
+        """Carry what the remote sends until one side ends.
+
+        Return why, or None if the host ended.
+        """
         ended = anyio.Event()
         judged = anyio.Event()
         verdict: SSHClientError | None = None

@@ -12,7 +12,7 @@ from support.carriers import PipeCarrier
 from m2m_ssh_client.errors import MessageTooLongError, RemoteExitError
 from m2m_ssh_client.flow.bridge import opened
 from m2m_ssh_client.flow.hand_over import FromThread, run_in_thread
-from m2m_ssh_client.flow.lines import Intake, LineSplitter
+from m2m_ssh_client.flow.splitting import Intake, LineSplitter
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ import pytest
 
 from m2m_ssh_client.flow import hand_over
 from m2m_ssh_client.flow.hand_over import FromThread, ToThread, run_in_thread, start_thread
-from m2m_ssh_client.flow.lines import Lines
+from m2m_ssh_client.flow.splitting import Lines
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,7 @@ import pytest
 
 from m2m_ssh_client.flow.hand_over import READ_SIZE, run_in_thread
 from m2m_ssh_client.flow.host_stdio import _write_now, stdio
-from m2m_ssh_client.flow.lines import Intake, LineSplitter
+from m2m_ssh_client.flow.splitting import Intake, LineSplitter
 from m2m_ssh_client.proxy.early_forwarding.splitter import LongLineSplitter
 
 pytestmark = pytest.mark.anyio

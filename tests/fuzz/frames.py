@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from m2m_ssh_client.errors import MessageTooLongError
-from m2m_ssh_client.flow.lines import LineSplitter
+from m2m_ssh_client.flow.splitting import LineSplitter
 from m2m_ssh_client.proxy.frames.frame import (
     Frame,
     NotJSONError,

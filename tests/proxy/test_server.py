@@ -24,7 +24,7 @@ from m2m_ssh_client.errors import (
 from m2m_ssh_client.flow.bridge import Bridge, opened
 from m2m_ssh_client.flow.hand_over import FromThread, loop_caller, run_in_thread, start_thread
 from m2m_ssh_client.flow.host_stdio import HostStreams
-from m2m_ssh_client.flow.lines import Intake, Lines
+from m2m_ssh_client.flow.splitting import Intake, Lines
 from m2m_ssh_client.proxy import first_answer, recovery, server
 from m2m_ssh_client.proxy.memory.session import State
 from m2m_ssh_client.proxy.server import Proxy, Settings

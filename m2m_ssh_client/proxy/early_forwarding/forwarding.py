@@ -10,7 +10,7 @@ an answer that is asked for again.
 from __future__ import annotations
 
 from m2m_ssh_client.flow.hand_over import ToThread
-from m2m_ssh_client.flow.lines import Lines
+from m2m_ssh_client.flow.splitting import Lines
 from m2m_ssh_client.proxy.early_forwarding.early_line import EarlyLine
 from m2m_ssh_client.proxy.early_forwarding.line_prefix import LinePrefix
 from m2m_ssh_client.proxy.frames.frame import parse

@@ -51,7 +51,10 @@ class LinePrefix:
 
     @property
     def path(self) -> tuple[bytes | None, ...]:
-        """Names of the members that the string is in, from the outside; None stands for an array."""
+        """Names of the members that the string is in, from the outside.
+
+        None stands for an array.
+        """
         return tuple(name for _, name in self.nesting)
 
     def failing(self, reason: str) -> bytes:
@@ -72,7 +75,7 @@ class LinePrefix:
 
 
 def read_prefix(begun: bytes) -> tuple[LinePrefix, bytes] | None:
-    """Return the prefix of a line that has begun, and the bytes of its open string, if there are."""
+    """Return the prefix of a line that has begun and the bytes of its open string, if any."""
     found = _walk(begun[:_LONGEST])
     if found is None:
         return None
@@ -125,7 +128,7 @@ class StringReader:
         self._part = b""  # the beginning of an escape or a character
 
     def read(self, chunk: bytes) -> tuple[bytes, bytes]:
-        """Return the complete characters of the string, or else all bytes if it may end in the chunk.
+        """Return the complete characters of the string, or all bytes if it may end in the chunk.
 
         The second value is empty while the string goes on. After that, reading is over.
         """

@@ -1,11 +1,11 @@
-"""A splitter that forwards long lines early, and puts errors in the place of lines over the limit."""
+"""A splitter that forwards long lines early and replaces lines over the limit by errors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from m2m_ssh_client.flow.lines import Lines, LineSplitter
+from m2m_ssh_client.flow.splitting import Lines, LineSplitter
 from m2m_ssh_client.proxy.early_forwarding.early_line import EarlyLine
 from m2m_ssh_client.proxy.early_forwarding.line_prefix import LinePrefix, read_prefix
 from m2m_ssh_client.proxy.frames.too_long import Excess

@@ -18,7 +18,7 @@ from m2m_ssh_client.errors import ConnectionLostError
 from m2m_ssh_client.flow.bridge import Bridge, opened
 from m2m_ssh_client.flow.hand_over import FromThread, ToThread, run_in_thread
 from m2m_ssh_client.flow.host_stdio import stdio
-from m2m_ssh_client.flow.lines import Intake, Lines
+from m2m_ssh_client.flow.splitting import Intake, Lines
 from m2m_ssh_client.proxy.early_forwarding.early_line import EarlyLine
 from m2m_ssh_client.proxy.early_forwarding.line_prefix import LinePrefix, read_prefix
 from m2m_ssh_client.proxy.early_forwarding.splitter import EarlyExit, LongLineSplitter

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from m2m_ssh_client.errors import MessageTooLongError
-from m2m_ssh_client.flow.lines import LineSplitter
+from m2m_ssh_client.flow.splitting import LineSplitter
 from m2m_ssh_client.proxy.frames.frame import (
     Frame,
     Members,

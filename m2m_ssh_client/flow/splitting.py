@@ -1,8 +1,8 @@
 """Lines: cut from a stream of bytes, and on their way from the thread that reads them.
 
-MCP's stdio framing is one JSON-RPC message a line, ended by a line feed (modelcontextprotocol.io, "Transports", stdio).
-Lines are cut at 0x0A in bytes and are not decoded, so U+2028 and its like, legal inside a JSON string, cannot split a
-message.
+MCP's stdio framing is one JSON-RPC message a line, ended by a line feed (modelcontextprotocol.io,
+"Transports", stdio). Lines are cut at 0x0A in bytes and are not decoded, so U+2028 and its like,
+legal inside a JSON string, cannot split a message.
 """
 
 from __future__ import annotations
@@ -32,11 +32,14 @@ class Splitter(Protocol):
 
 
 Shortcut = Callable[[Lines], bool]
-"""Deals with lines at once, in the thread that read them; False if they have to go through the event loop."""
+"""Deals with lines at once, in the thread that read them.
+
+False if they have to go through the event loop.
+"""
 
 
 class Intake(NamedTuple):
-    """Where the lines of one side go: the thread that reads that side uses both."""
+    """The destination of one side's lines. The thread that reads that side uses both."""
 
     splitter: Splitter
     shortcut: Shortcut
@@ -52,7 +55,8 @@ class LineSplitter:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # Grows in place and gives its bytes away without a copy, so that a long line is in memory once.
+        # Grows in place and gives its bytes away without a copy, so that a long line is in memory
+        # once.
         self._begun = io.BytesIO()
 
     @property
@@ -67,7 +71,7 @@ class LineSplitter:
         return lines
 
     def cut(self, chunk: bytes) -> list[bytes]:
-        """The same, however long they are."""
+        """Return the lines that the chunk completes, of any length."""
         lines = chunk.split(b"\n")
         rest = lines.pop()
         if lines and self.pending:
