@@ -1,8 +1,4 @@
-"""The first answer of a far side: how long it is waited for, and what speaks against one that does not give it.
-
-A login shell where an MCP server should be complains of the first request, or prints something else. Silence is no
-sign of it: a server may take its time, and its host decides for how long.
-"""
+"""The wait for the first answer of a far side, which may turn out not to be an MCP server."""
 
 from __future__ import annotations
 
@@ -21,17 +17,23 @@ _POLL = 0.2  # seconds
 
 
 class FirstAnswer:
-    """What one proxy expects of each far side. `patience` in seconds; it grows with what a far side has taken."""
+    """Judges each new far side until it has answered.
+
+    A login shell in place of an MCP server complains about the first request, or prints something
+    else; that ends the session. Silence does not: a server may start slowly, and the host decides
+    how long to wait. A fresh server after a reconnect, however, must answer in time.
+    """
 
     def __init__(self, session: Session, patience: float, *, may_be_shell: bool) -> None:
+        """`patience` is in seconds, and grows if a far side needs longer for its first answer."""
         self._session = session
         self._patience = patience
         self._may_be_shell = may_be_shell
 
     async def judge(self, stderr_tail: Callable[[], list[str]]) -> SSHClientError | None:
-        """Wait for the first answer of the present far side. Why that will not come, or None when it has."""
+        """Wait for the first answer; return None then, or an error if it will not come."""
         asked_at: float | None = None
-        told = False
+        logged = False
         while self._is_due():
             now = anyio.current_time()
             if asked_at is None and self._is_asked():
@@ -40,11 +42,11 @@ class FirstAnswer:
             verdict = self._verdict(stderr_tail(), late=late)
             if verdict is not None:
                 return verdict
-            if late and not told:
-                told = True
-                self._tell()
+            if late and not logged:
+                logged = True
+                self._log()
             await anyio.sleep(_POLL)
-        if asked_at is not None:  # what started slowly once will do so again
+        if asked_at is not None:  # a far side that starts slowly will do so again
             self._patience = max(self._patience, 2 * (anyio.current_time() - asked_at))
         return None
 
@@ -57,8 +59,8 @@ class FirstAnswer:
 
     def _verdict(self, stderr: list[str], *, late: bool) -> SSHClientError | None:
         if self._session.refused_replay:
-            return NotMCPError(self._session.refused_replay, "Start the host's session anew.")
-        printed = late and bool(self._session.noise.last)
+            return NotMCPError(self._session.refused_replay, "Restart the session in the host.")
+        printed = late and bool(self._session.stray_output.last)
         waits = self._session.state is not State.OPEN
         if waits and self._may_be_shell and (printed or shell_complains(stderr)):
             return shell_error()
@@ -66,12 +68,12 @@ class FirstAnswer:
             return SilentConnectionError("The remote server does not answer after the reconnect")
         return None
 
-    def _tell(self) -> None:
+    def _log(self) -> None:
         hint = ""
         if self._may_be_shell:
             hint = (
                 ". If it is a login shell, pass the command that starts the MCP server after `--`"
             )
         logger.warning(
-            "no answer of the remote server within %g s; still waiting%s", self._patience, hint
+            "no answer from the remote server within %g s; still waiting%s", self._patience, hint
         )

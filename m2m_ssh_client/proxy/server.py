@@ -387,8 +387,8 @@ class Proxy:
         message = reason.message
         if not self._session.process_answered:
             message += " before it answered"
-            if self._session.noise.last:
-                message += "; it printed: " + " | ".join(self._session.noise.last)
+            if self._session.stray_output.last:
+                message += "; it printed: " + " | ".join(self._session.stray_output.last)
         if bridge.stderr_tail:
             message += "; its stderr: " + " | ".join(map(shortened, bridge.stderr_tail))
         return RemoteExitError(message, reason.hint, reason.status)

@@ -164,7 +164,7 @@ PROVOKED: dict[str, Callable[[Scene], str]] = {
         *s.options(), "--", "no-such-program"
     ),
     "it looks like a login shell": lambda s: first_error(*s.options()),
-    "no answer of the remote server within … s; still waiting": late_answer,
+    "no answer from the remote server within … s; still waiting": late_answer,
     "… for the second time. This request was open both times": ends_twice,
     "The remote server ended with exit status …": lambda s: first_error(
         *s.options(), "--", "echo sorry >&2; exit 3"
@@ -173,7 +173,7 @@ PROVOKED: dict[str, Callable[[Scene], str]] = {
     "the SSH server refused the environment of --env": lambda s: stderr(
         *s.options(), "--env", "MODE=x", "--", *SERVER, words="refused"
     ),
-    "skipped a line of the remote that is not JSON-RPC": lambda s: stderr(
+    "skipped a line from the remote that is not JSON-RPC": lambda s: stderr(
         *s.options(), "--", *echo_server.command("--noise", "Welcome"), words="skipped"
     ),
     "A message is longer than … bytes": lambda s: first_error(

@@ -318,7 +318,7 @@ async def test_silence_is_no_shell_and_a_slow_server_is_waited_for(
         await case.say(INITIALIZE)
         await case.remote_heard()
         await anyio.sleep(0.2)  # more than the answer may take
-        assert "no answer of the remote server within 0.05 s" in caplog.text
+        assert "no answer from the remote server within 0.05 s" in caplog.text
         case.carrier.say(ANSWER + b"\n")
         assert await case.hear() == [ANSWER]
 

@@ -32,7 +32,7 @@ class EarlyForwarding:
 
     def begin_request(self, prefix: LinePrefix, remote: ToThread) -> EarlyLine | None:
         """Begin the host's next line, if it may be forwarded early."""
-        if not self._session.may_cut_request(prefix.message) or not remote.begin():
+        if not self._session.may_begin_request(prefix.message) or not remote.begin():
             return None
         self._request = EarlyLine(prefix, remote, keep=True)
         return self._request
@@ -40,7 +40,7 @@ class EarlyForwarding:
     def begin_answer(self, prefix: LinePrefix, host: ToThread) -> EarlyLine | None:
         """Begin the remote's next line, if it may be forwarded early."""
         can_fail = prefix.path[:3] == (b"result", b"content", None)
-        if not can_fail or not self._session.may_cut_answer(prefix.message) or not host.begin():
+        if not can_fail or not self._session.may_begin_answer(prefix.message) or not host.begin():
             return None
         self._answer = EarlyLine(prefix, host, keep=False)
         return self._answer

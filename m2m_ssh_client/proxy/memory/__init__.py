@@ -1,1 +1,1 @@
-"""What a session remembers. Sans-I/O."""
+"""The memory of a host's session: it survives the loss of a connection. Sans-I/O throughout."""

@@ -1,4 +1,4 @@
-"""Which tools say of themselves that calling them twice does no harm. Sans-I/O."""
+"""The tools that declare that a second call does no harm. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ _HINTS = ("readOnlyHint", "idempotentHint")
 
 
 class HarmlessTools:
-    """What the answers to `tools/list` said. Believed only where the user allows it: a server may say anything."""
+    """The names of harmless tools, learned from answers to `tools/list`.
+
+    A server may declare anything, so nothing is learned unless the user believes it (`believed`).
+    """
 
     def __init__(self, *, believed: bool) -> None:
         self.believed = believed
         self._names: set[str] = set()
 
     def learn(self, answer: Message) -> None:
-        """An answer to `tools/list` passes."""
+        """Note what an answer to `tools/list` declares."""
         if not self.believed:
             return
         tools = fields(answer.result).get("tools")
@@ -27,6 +30,6 @@ class HarmlessTools:
                 (self._names.add if harmless else self._names.discard)(name)
 
     def include(self, call: Message) -> bool:
-        """Whether this `tools/call` is for one of them."""
+        """Return whether this `tools/call` calls a harmless tool."""
         name = fields(call.params).get("name") if self._names else None
         return isinstance(name, str) and name in self._names

@@ -1,4 +1,7 @@
-"""The host's frames that wait for a connection, in order. Sans-I/O; times in seconds on any steady clock."""
+"""The host's frames that wait for a connection, in order.
+
+Sans-I/O. Times are in seconds, on any steady clock.
+"""
 
 from __future__ import annotations
 
@@ -11,68 +14,73 @@ from m2m_ssh_client.proxy.frames.frame import Frame, Id, only
 FOR_EVER = float("inf")
 
 
-class Held(NamedTuple):
-    """A frame that waits."""
+class HeldFrame(NamedTuple):
+    """A frame that waits for a connection."""
 
     frame: Frame
     since: float
-    """When its wait began, infinite if that has no bound."""
+    """The time at which the wait began; infinite if the wait has no limit."""
     sent: bool = False
-    """Whether it went out already, over a connection that was lost."""
+    """The frame was already sent over a connection that was lost."""
     ends: int = 0
-    """How many servers ended or fell silent while it was open."""
+    """The number of servers that ended or fell silent while the request was open."""
     restored: bool = False
-    """Whether the replay says to a fresh server what it asks for, and answers it."""
+    """The replay restores the state that this request sets, and answers the request."""
 
 
-class Holding:
-    """Frames in the order in which they will go out; a wait that has a bound lasts `hold_time` seconds."""
+class HeldFrames:
+    """A queue of frames, in the order in which they will be sent.
+
+    A frame leaves the queue when a connection is ready for it, when the host cancels its request,
+    or when it has waited for `hold_time` seconds. A frame with `since` at infinity never expires.
+    """
 
     def __init__(self, hold_time: float) -> None:
         self._hold_time = hold_time
-        self._items: deque[Held] = deque()
+        self._items: deque[HeldFrame] = deque()
         self.size = 0
-        """In bytes."""
+        """The size of all held lines, in bytes."""
 
-    def __iter__(self) -> Iterator[Held]:
+    def __iter__(self) -> Iterator[HeldFrame]:
         return iter(self._items)
 
     @property
     def next_expiry(self) -> float:
-        """When the first wait is over; infinite if none has a bound."""
+        """The time at which the first frame expires; infinite if none does."""
         return min((item.since for item in self._items), default=FOR_EVER) + self._hold_time
 
-    def add(self, item: Held) -> None:
+    def add(self, item: HeldFrame) -> None:
+        """Append a frame."""
         self._items.append(item)
         self.size += len(item.frame.line)
 
-    def take_all(self) -> list[Held]:
-        """Take everything, which is not held any more."""
+    def take_all(self) -> list[HeldFrame]:
+        """Remove all frames and return them."""
         items = list(self._items)
         self._items.clear()
         self.size = 0
         return items
 
-    def take_expired(self, now: float) -> list[Held]:
-        """Take the frames whose wait is over."""
-        return self._take(lambda item: item.since + self._hold_time <= now)
+    def take_expired(self, now: float) -> list[HeldFrame]:
+        """Remove the frames that have waited for too long and return them."""
+        return self._take_where(lambda item: item.since + self._hold_time <= now)
 
-    def take_restored(self) -> list[Held]:
-        """Take the frames that the replay answers."""
-        return self._take(lambda item: item.restored)
+    def take_restored(self) -> list[HeldFrame]:
+        """Remove the frames that the replay answers and return them."""
+        return self._take_where(lambda item: item.restored)
 
     def cancel(self, id_: Id) -> None:
-        """Take away the request with this id, of a batch too."""
+        """Remove the request with this id, also from within a batch."""
         for item in self.take_all():
             wanted = [not (m.is_request and m.id == id_) for m in item.frame.messages]
             left = only(item.frame, wanted)
             if left is not None:
                 self.add(item._replace(frame=left))
 
-    def _take(self, wanted: Callable[[Held], bool]) -> list[Held]:
-        taken: list[Held] = []
+    def _take_where(self, condition: Callable[[HeldFrame], bool]) -> list[HeldFrame]:
+        taken: list[HeldFrame] = []
         for item in self.take_all():
-            if wanted(item):
+            if condition(item):
                 taken.append(item)
             else:
                 self.add(item)

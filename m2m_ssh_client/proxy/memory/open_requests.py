@@ -1,4 +1,7 @@
-"""The host's requests that are with the remote, and what becomes of each when its server is gone. Sans-I/O."""
+"""The host's requests that the remote has not answered yet, and their fate when its server is lost.
+
+Sans-I/O.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import msgspec
 from m2m_ssh_client.proxy.frames.frame import Frame, Id, Message
 from m2m_ssh_client.proxy.memory.harmless_tools import HarmlessTools
 
-# Requests that read, or set what they set again: a second time does no harm. So does every `…/list`.
+# These only read, or set the same value again, so repeating them does no harm; nor does a `…/list`.
 _REPEATABLE = frozenset(
     {
         "completion/complete",
@@ -22,31 +25,35 @@ _REPEATABLE = frozenset(
         "subscriptions/listen",
     }
 )
-# One that stays open is open at every end, whatever that came from.
+# This request stays open by design, so it is open whenever a server ends, whatever the cause.
 _STAYS_OPEN = "subscriptions/listen"
 _MOST_ENDS = 2
 
 MAY_HAVE_RUN = (
-    "This request had been sent and is not repeated: it may or may not have run on the remote server. "
-    "Check before you ask again."
+    "This request was sent and is not repeated: it may or may not have run on the remote server. "
+    "Check before you retry."
 )
-SENT_BEFORE = "This request had been sent before, so it may have run; it is one that can be made again without harm."
-NOT_SENT = "This request was not sent; it can be made again without harm."
+SENT_BEFORE = "This request was sent before, so it may have run; it is safe to retry."
+NOT_SENT = "This request was not sent; it is safe to retry."
 _ENDED_TWICE = (
-    "This request was open both times; the remote server may not survive it. It is not repeated."
+    "This request was open both times and may have been the cause, so it is not repeated."
 )
 
 
 class Request(msgspec.Struct, gc=False):
-    """A request that is open. `ends` counts the servers that ended, or fell silent, while it was."""
+    """An open request."""
 
     method: str
     frame: Frame | None
-    """Kept only where it may be repeated."""
+    """The request's frame if the request may be repeated, else None."""
     ends: int = 0
+    """The number of servers that ended or fell silent while the request was open."""
 
     def outcome(self, reason: str) -> str:
-        """Return what the host is told if its server is gone: empty if it is to be sent again instead."""
+        """Return the error text for the host after the server is lost; empty to repeat the request.
+
+        `reason` says why the server is lost.
+        """
         if self.frame is None:
             return f"{reason.rstrip('.')}. {MAY_HAVE_RUN}"
         if self.ends >= _MOST_ENDS and self.method != _STAYS_OPEN:
@@ -55,36 +62,44 @@ class Request(msgspec.Struct, gc=False):
 
 
 def answerable_under(id_: Id) -> tuple[Id, ...]:
-    """Return the ids of the requests that an answer under this id may be for.
+    """Return the ids of the requests that an answer with this id may belong to.
 
-    A server may make text of a number: the SDKs for Python let that pass.
+    A server may turn a number into a string: the Python SDKs accept such an answer.
     """
     as_text = isinstance(id_, str) and id_.isascii() and id_.isdecimal() and len(id_) < 20
     return (id_, int(id_)) if as_text else (id_,)
 
 
 class OpenRequests(dict[Id, Request]):
-    """The open requests by their ids, in the order in which they were sent."""
+    """The open requests by id, in the order in which they were sent.
+
+    A request enters when it is sent, and leaves when it is answered or cancelled, or when its
+    server is lost. Its frame is kept only if it may be repeated, so a long tool call is not held in
+    memory while it runs.
+    """
 
     def __init__(self, harmless: HarmlessTools) -> None:
         super().__init__()
         self._harmless = harmless
 
     def add(self, message: Message, frame: Frame, ends: int = 0) -> None:
-        """Note that this request goes out, in this frame."""
+        """Note that this request is sent as part of this frame."""
         if message.id is None or message.method is None:
             return
         repeat = len(frame.messages) == 1 and self._is_repeatable(message.method, message)
         self[message.id] = Request(message.method, frame if repeat else None, ends)
 
     def answered_by(self, id_: Id) -> Id | None:
-        """Return the id of the request that an answer under this id is for, if one is open."""
+        """Return the id of the open request that an answer with this id belongs to, if any."""
         if id_ in self:
             return id_
         return next((each for each in answerable_under(id_) if each in self), None)
 
     def take_all(self, *, ended: bool = False) -> dict[Id, Request]:
-        """Close all of them, because their server is gone. `ended`: they may have to do with that."""
+        """Remove all requests and return them, because their server is lost.
+
+        `ended`: the server ended or fell silent, and one of these requests may be the cause.
+        """
         taken = dict(self)
         self.clear()
         for request in taken.values():

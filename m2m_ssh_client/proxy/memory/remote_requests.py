@@ -1,10 +1,5 @@
 """The remote's own requests (sampling, elicitation, roots, ping), which the host answers.
 
-A fresh server numbers its requests from the start again, and the host may still be busy with an old one. So from the
-second connection on, ids and progress tokens of the remote get a prefix of their connection on their way to the
-host, and lose it on the way back. The first connection's pass as they are. What comes back without the prefix of the
-present connection is about a question of one that is gone.
-
 Sans-I/O.
 """
 
@@ -29,20 +24,28 @@ from m2m_ssh_client.proxy.frames.frame import (
     rewritten,
 )
 
-_MOST_OPEN = 10_000  # questions that nobody has answered
+_MOST_OPEN = 10_000  # unanswered requests
 _LONGEST_ID = 1000  # characters
 
 
-class Questions:
-    """What the remote asked and the host has not answered yet. `prefix` begins every id that is made here."""
+class RemoteRequests:
+    """The remote's unanswered requests, with ids that are unique in the session.
+
+    A fresh server numbers its requests from the start again while the host may still work on an old
+    request with the same id. So from the second connection on, the remote's ids and progress tokens
+    get a prefix with the number of the connection on their way to the host, and lose it on the way
+    back. On the first connection they pass unchanged. An answer without the prefix of the current
+    connection belongs to a lost server and is dropped.
+    """
 
     def __init__(self, prefix: str) -> None:
+        """`prefix` begins all ids that are made here."""
         self._prefix = prefix
         self._connection = 0
-        self._open: dict[Id, None] = {}  # their ids, as the host knows them, the oldest first
+        self._open: dict[Id, None] = {}  # ids as the host knows them, oldest first
 
     def lost(self) -> list[bytes]:
-        """The connection is gone: the cancellations that tell the host to forget its questions."""
+        """Forget all requests of a lost connection; return their cancellations for the host."""
         lines = [
             message_line(
                 method="notifications/cancelled",
@@ -55,9 +58,9 @@ class Questions:
         return lines
 
     def from_remote(self, frame: Frame) -> bytes:
-        """The line for the host."""
+        """Return the line for the host."""
         line = frame.line
-        if self._connection and any(map(_is_ours, frame.messages)):
+        if self._connection and any(map(_has_remote_id, frame.messages)):
             line = rewritten(line, self._mark_members)
         for message in frame.messages:
             if message.method is not None:
@@ -65,16 +68,16 @@ class Questions:
         return line
 
     def from_host(self, frame: Frame) -> Frame | None:
-        """What is for the remote; None if all of it is about questions of connections that are gone."""
+        """Return the part of a frame that is for the current server, or None."""
         if not self._open and not self._connection:
             return frame
-        kept = only(frame, [not self._drop(message) for message in frame.messages])
+        kept = only(frame, [not self._is_outdated(message) for message in frame.messages])
         if kept is None:
             return None
         for message in kept.messages:
             if message.is_response and message.id is not None:
                 self._open.pop(message.id, None)
-        if self._connection and any(map(_is_for_question, kept.messages)):
+        if self._connection and any(map(_may_be_about_request, kept.messages)):
             return Frame(rewritten(kept.line, self._unmark_members), kept.messages)
         return kept
 
@@ -83,7 +86,7 @@ class Questions:
             if len(str(message.id)) > _LONGEST_ID:
                 return
             self._open[self._marked(message.id)] = None
-            # A server may ask without end, and the host need not answer.
+            # A server may send requests without end, and the host need not answer them.
             if len(self._open) > _MOST_OPEN:
                 del self._open[next(iter(self._open))]
         elif message.method == "notifications/cancelled":
@@ -91,8 +94,8 @@ class Questions:
             if is_id(id_):
                 self._open.pop(self._marked(id_), None)
 
-    def _drop(self, message: Message) -> bool:
-        """Whether it is about a question of a connection that is gone."""
+    def _is_outdated(self, message: Message) -> bool:
+        """Return whether a message of the host is about a request of a lost connection."""
         if not self._connection:
             return False
         if message.is_response:
@@ -114,7 +117,7 @@ class Questions:
 
     def _unmarked(self, id_: Any) -> object:
         if self._is_marked(id_):
-            with suppress(ValueError, RecursionError):  # a host may make one up
+            with suppress(ValueError, RecursionError):  # the host may have invented this id
                 original = json.loads(id_[len(self._mark) :])
                 return original if is_id(original) else id_
         return id_
@@ -149,10 +152,10 @@ class Questions:
             message["params"] = raw_json(params)
 
 
-def _is_ours(message: Message) -> bool:
-    """Whether the remote numbers it: a request of its own, or the cancellation of one."""
+def _has_remote_id(message: Message) -> bool:
+    """Return whether the remote chose the id: its own request, or the cancellation of one."""
     return message.is_request or message.method == "notifications/cancelled"
 
 
-def _is_for_question(message: Message) -> bool:
+def _may_be_about_request(message: Message) -> bool:
     return message.is_response or message.method == "notifications/progress"

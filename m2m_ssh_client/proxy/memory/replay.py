@@ -1,13 +1,4 @@
-"""What a fresh server must be told, so that it stands where the one before it stood.
-
-Up to 2025-11-25 a connection has state (modelcontextprotocol.io, "Lifecycle"): the handshake, the log level, the
-resource subscriptions. The host's last word on each is remembered as it passes, and told again under ids of the
-proxy's own. Whatever the host had asked for of it and was not answered is answered by that, and not sent again: what
-restores state is this alone. From 2026-07-28 there is no such state (see `subscriptions.py`); the fresh server is
-asked who it is, and what the host waits for goes out once it has shown that it serves.
-
-Sans-I/O.
-"""
+"""The requests that bring a fresh server into the state of its predecessor. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -21,7 +12,7 @@ from m2m_ssh_client.text import printable, shortened
 logger = logging.getLogger(__name__)
 
 _LISTS = ("tools", "prompts", "resources")
-# Where the two eras say who a server is and what it can do.
+# The members in which a server of either era says who it is and what it can do.
 _IDENTITY = (
     ("serverInfo",),
     ("_meta", "io.modelcontextprotocol/serverInfo"),
@@ -33,17 +24,17 @@ _LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "
 _VERSION = "io.modelcontextprotocol/protocolVersion"
 
 RESTORING = frozenset({"logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
-"""The requests that set what a fresh server is told."""
+"""The requests that set state, which the replay restores."""
 
 Params = dict[str, Any]
 _Subject = tuple[str, str]
-"""What a request sets: the log level, or the subscription to a resource."""
+"""The piece of state that a request sets: the log level, or the subscription to a resource."""
 
 _LEVEL: _Subject = ("logging/setLevel", "")
 
 
 class _Change(NamedTuple):
-    """What a request of the host set that is not answered yet."""
+    """The effect of an unanswered request of the host on the state."""
 
     subject: _Subject
     params: Params | None
@@ -51,74 +42,87 @@ class _Change(NamedTuple):
 
 
 class Replay:
-    """The state of one host's connection. `prefix` begins the ids of replayed requests; no host uses it."""
+    """The state of the host's connection, and the requests that restore it on a fresh server.
+
+    Up to 2025-11-25 a connection has state (modelcontextprotocol.io, "Lifecycle"): the handshake,
+    the log level and the resource subscriptions. The replay remembers the host's last request for
+    each as it passes, and repeats it under an id of the proxy's own. The answer to the repeated
+    request also answers any request of the host for the same state that was still open, so such
+    requests are never sent again themselves.
+
+    From 2026-07-28 a connection has no such state (see `subscriptions.py`). The fresh server only
+    gets a `server/discover`, and the host's frames are held until it has answered that.
+
+    A replay runs in two steps: `begin` returns the opener (`initialize` or `server/discover`), and
+    `rest` takes the answer to it and returns the other requests.
+    """
 
     def __init__(self, prefix: str) -> None:
+        """`prefix` begins the ids of replayed requests; the host must not use it."""
         self._prefix = prefix
         self._count = 0
-        self._initialize: Params = {}
-        self._told: Params = {}  # the InitializeResult that the host knows
-        self._discover: Params = {}
-        self._discovered: Params = {}  # and the DiscoverResult
+        self._initialize_params: Params = {}
+        self._initialize_result: Params = {}  # as the host knows it
+        self._discover_params: Params = {}
+        self._discover_result: Params = {}
         self._modern = False  # the host has spoken 2026-07-28 to a server
         self._initialized = b""
-        self._state: dict[_Subject, Params] = {}  # the host's last word, in the order of these
+        self._state: dict[_Subject, Params] = {}  # by the host's last requests, in their order
         self._changes: dict[Id, _Change] = {}
-        self._opener: Id | None = (
-            None  # the replayed initialize or discover that waits for its answer
-        )
-        self._asked: dict[Id, _Subject | None] = {}  # all replayed requests that do
-        self._waiting: set[Id] = set()  # the host's requests that these answer
+        self._opener: Id | None = None  # the id of the opener until it is answered
+        self._asked: dict[Id, _Subject | None] = {}  # all unanswered replayed requests
+        self._waiting: set[Id] = set()  # the host's requests that these will answer
 
     @property
     def needed(self) -> bool:
-        """Whether a fresh server has to answer what opens a connection before anything else."""
+        """Return whether a fresh server must answer an opener before it gets anything else."""
         return self.has_handshake or self._modern
 
     @property
     def has_handshake(self) -> bool:
-        """Whether the host has been through a handshake that a fresh server has to repeat."""
-        return bool(self._told)
+        """Return whether the host has completed a handshake, which a fresh server must repeat."""
+        return bool(self._initialize_result)
 
     def see_request(self, message: Message) -> None:
-        """A request of the host passes."""
+        """Note a request of the host."""
         params = fields(message.params)
         if message.method == "initialize":
-            self._initialize = _without_token(params)
+            self._initialize_params = _without_token(params)
         elif message.method == "server/discover":
-            self._discover = _without_token(params)
+            self._discover_params = _without_token(params)
         elif message.method in RESTORING and message.id is not None:
             self._set(message.id, message.method, _without_token(params))
 
     def see_first(self, message: Message) -> None:
-        """The host's first request passes. In 2026-07-28 it need not be one that opens a connection.
+        """Note the host's first request.
 
-        How it presents itself is what a fresh server is asked with.
+        In 2026-07-28 any request may be the first. Its `_meta` describes the host, and becomes the
+        parameters of the `server/discover` for a fresh server.
         """
         meta = member(fields(message.params), "_meta")
         if message.method != "server/discover" and member(meta, _VERSION) is not None:
-            self._discover = _without_token({"_meta": meta})
+            self._discover_params = _without_token({"_meta": meta})
             self._modern = True
 
     def see_initialized(self, frame: Frame) -> None:
-        """The host's `notifications/initialized` passes, perhaps within a batch: the rest of that is not repeated."""
+        """Note the host's `notifications/initialized`; the rest of a batch is not repeated."""
         alone = len(frame.messages) == 1
         self._initialized = (
             frame.line if alone else message_line(method="notifications/initialized")
         )
 
     def see_answer(self, method: str, id_: Id, message: Message) -> None:
-        """The answer to the host's own request with this id passes."""
+        """Note the answer to the host's request with this method and id."""
         if method == "initialize" and message.result:
-            self._told = fields(message.result)
+            self._initialize_result = fields(message.result)
         elif method == "server/discover" and message.result:
-            self._discovered = fields(message.result)
+            self._discover_result = fields(message.result)
             self._modern = True
         elif method in RESTORING:
             self.settle(id_, refused=bool(message.error))
 
     def settle(self, id_: Id, *, refused: bool = False) -> None:
-        """A request that set something is over; what was refused is as if it had not been said."""
+        """Note the end of a request; undo its effect on the state if the server refused it."""
         change = self._changes.pop(id_, None)
         if change is None or not refused:
             return
@@ -131,37 +135,42 @@ class Replay:
                 self._changes[later] = other._replace(before=change.before)
 
     def begin(self) -> bytes:
-        """Return what a fresh server has to answer first; the rest follows."""
+        """Return the opener, which a fresh server must answer before it gets the rest."""
         self._asked.clear()
         self._waiting.clear()
-        opener = ("initialize", self._initialize)
-        line = self._request(*(opener if self._told else ("server/discover", self._discover)))
+        initialize = ("initialize", self._initialize_params)
+        discover = ("server/discover", self._discover_params)
+        line = self._request(*(initialize if self.has_handshake else discover))
         self._opener = next(iter(self._asked))
         return line
 
     def is_own(self, message: Message) -> bool:
-        """Whether a message towards the remote is a part of the replay and not the host's."""
+        """Return whether a message to the remote is part of the replay, not from the host."""
         return message.id in self._asked or (
             self.has_handshake and message.method == "notifications/initialized"
         )
 
     def asked(self, id_: Id | None) -> bool:
-        """Whether the host did not send the request with this id, as it is a replayed one."""
+        """Return whether a replayed request with this id is unanswered."""
         return id_ in self._asked
 
     def is_opener(self, message: Message) -> bool:
-        """Whether a message answers `begin`'s request."""
+        """Return whether a message answers the opener."""
         return message.id == self._opener
 
     def refuses(self, message: Message) -> bool:
-        """Whether the answer to `begin`'s request leaves no way on."""
+        """Return whether this answer to the opener rules out the fresh server."""
         return self.has_handshake and not message.result
 
     def rest(self, opener: Message, waiting: Iterable[Id | None]) -> tuple[list[bytes], list[Id]]:
-        """Take the answer to `begin`'s request. What follows it; and of the requests that wait, those that are done."""
+        """Take the answer to the opener.
+
+        `waiting` are the ids of the host's requests that the replay answers. Return the lines that
+        follow the opener, and the ids of the waiting requests that need no answer from the server.
+        """
         self._opener = None
         self._asked.clear()
-        self._compare(self._told or self._discovered, fields(opener.result))
+        self._compare(self._initialize_result or self._discover_result, fields(opener.result))
         if not self.has_handshake:
             return [], []
         lines = [self._initialized] if self._initialized else []
@@ -170,20 +179,23 @@ class Replay:
             for subject, params in sorted(self._state.items(), key=lambda item: item[0] != _LEVEL)
         ]
         self._waiting.update(id_ for id_ in waiting if id_ is not None)
-        # A fresh server has no subscriptions, which is what an `unsubscribe` wants.
+        # A fresh server has no subscriptions, so an `unsubscribe` is already done.
         done = [id_ for id_ in self._waiting if self._subject_of(id_) not in self._state]
         return lines, done
 
     def answered(self, id_: Id) -> list[Id]:
-        """Note that a replayed request has its answer. The host's requests that it answers too."""
+        """Note the answer to a replayed request; return the host's requests that it answers too."""
         subject = self._asked.pop(id_)
         if subject is None:
             return []
         return [each for each in self._waiting if self._subject_of(each) == subject]
 
     def announcements(self) -> list[bytes]:
-        """What the host is to know of the change, as far as the server it knows may say such things."""
-        capabilities = member(self._told, "capabilities")
+        """Return notifications for the host about the fresh server.
+
+        Only notifications that the capabilities of the host's first server allow.
+        """
+        capabilities = member(self._initialize_result, "capabilities")
         lines = [
             message_line(method=f"notifications/{name}/list_changed")
             for name in _LISTS
@@ -191,8 +203,8 @@ class Replay:
         ]
         if member(capabilities, "logging") is not None and self._shows("warning"):
             text = (
-                "The connection to the remote server was lost and made again. It is a fresh process: what "
-                "it kept in memory is gone."
+                "The connection to the remote server was lost and re-established. The server is a "
+                "fresh process: anything it kept in memory is gone."
             )
             params = {"level": "warning", "logger": "m2m-ssh-client", "data": text}
             lines.append(message_line(method="notifications/message", params=params))
@@ -203,16 +215,17 @@ class Replay:
         if method != _LEVEL[0]:
             subject = "resources/subscribe", str(params.get("uri"))
         before = self._state.pop(subject, None)
-        said = None if method == "resources/unsubscribe" else params
-        if said is not None:
-            self._state[subject] = said
-        self._changes[id_] = _Change(subject, said, before)
+        after = None if method == "resources/unsubscribe" else params
+        if after is not None:
+            self._state[subject] = after
+        self._changes[id_] = _Change(subject, after, before)
 
     def _subject_of(self, id_: Id) -> _Subject | None:
         change = self._changes.get(id_)
         return change.subject if change is not None else None
 
     def _shows(self, level: str) -> bool:
+        """Return whether the host's log level shows messages of this level."""
         shown_from = member(self._state.get(_LEVEL), "level")
         return shown_from not in _LEVELS or _LEVELS.index(shown_from) <= _LEVELS.index(level)
 
@@ -222,16 +235,17 @@ class Replay:
         self._asked[id_] = subject
         return message_line(id=id_, method=method, params=params)
 
-    def _compare(self, told: Params, result: Params) -> None:
+    def _compare(self, old: Params, new: Params) -> None:
+        """Log how the fresh server differs from its predecessor."""
         for path in _IDENTITY:
-            before, now = member(told, *path), member(result, *path)
-            if told and result and before != now:
-                text = f"the remote server's {path[-1]} was {before}, and is {now} now"
+            before, now = member(old, *path), member(new, *path)
+            if old and new and before != now:
+                text = f"the remote server's {path[-1]} was {before} and is now {now}"
                 logger.warning("%s", shortened(printable(text), 400))
 
 
 def _without_token(params: Params) -> Params:
-    """A progress token is for one request, and that is over when this is said again."""
+    """Remove the progress token, which is valid for the original request only."""
     meta = params.get("_meta")
     if not isinstance(meta, dict) or "progressToken" not in meta:
         return params

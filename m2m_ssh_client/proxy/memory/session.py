@@ -1,8 +1,11 @@
-"""What one host's session must remember: which requests wait for an answer, what is held, what is to be repeated.
+"""The session of one host, across any number of connections to remote servers.
 
-Sans-I/O: lines go in, lines come out; nothing blocks, and time is an argument (seconds on any steady clock). The
-proxy's promise lives here: each request of the host gets exactly one answer, and nothing runs twice that must not. A
-session moves through the states of `State`; docs/architecture.md has the table.
+The proxy's promise is kept here: each request of the host gets exactly one answer, and a request
+that may have had an effect is never run twice. A session moves through the states of `State`;
+docs/architecture.md has the table of transitions.
+
+Sans-I/O: lines go in, lines come out. Nothing blocks, and time is an argument (seconds on any
+steady clock).
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from m2m_ssh_client.proxy.frames.salvage import id_of_broken_request, salvage
 from m2m_ssh_client.proxy.frames.spelling import shell_safe, without_unicode_line_breaks
 from m2m_ssh_client.proxy.frames.too_long import Reply
 from m2m_ssh_client.proxy.memory.harmless_tools import HarmlessTools
-from m2m_ssh_client.proxy.memory.held_frames import FOR_EVER, Held, Holding
+from m2m_ssh_client.proxy.memory.held_frames import FOR_EVER, HeldFrame, HeldFrames
 from m2m_ssh_client.proxy.memory.open_requests import (
     MAY_HAVE_RUN,
     NOT_SENT,
@@ -43,14 +46,15 @@ from m2m_ssh_client.proxy.memory.open_requests import (
     OpenRequests,
     answerable_under,
 )
-from m2m_ssh_client.proxy.memory.remote_requests import Questions
+from m2m_ssh_client.proxy.memory.remote_requests import RemoteRequests
 from m2m_ssh_client.proxy.memory.replay import RESTORING, Replay
-from m2m_ssh_client.proxy.memory.stray_output import Noise
+from m2m_ssh_client.proxy.memory.stray_output import StrayOutput
 from m2m_ssh_client.proxy.memory.subscriptions import Subscriptions
 
 logger = logging.getLogger(__name__)
 
-# Requests that say, or whose answers say, what a later connection depends on. Most are none, and need no closer look.
+# A later connection depends on these requests or on their answers. All others, which are most,
+# need no closer look.
 _REMEMBERED = RESTORING | {
     "initialize",
     "server/discover",
@@ -59,30 +63,29 @@ _REMEMBERED = RESTORING | {
 }
 
 HOLD_LIMIT = 16 * 1024 * 1024
-"""Above this many bytes of held frames the host should not be read (`Session.full`)."""
+"""The number of bytes of held frames above which the host should not be read (`Session.full`)."""
 
 
 class State(enum.Enum):
-    """Where the session stands towards the remote server."""
+    """The state of the session towards the remote server."""
 
     CONNECTING = "connecting"
-    """No connection yet: frames of the host are held."""
+    """There is no connection yet: the host's frames are held."""
     GUARDED = "guarded"
-    """Connected to what may be a shell: every frame passes, spelt safely, until it answers."""
+    """A possible login shell has not answered yet: frames pass in a shell-safe spelling."""
     REPLAYING = "replaying"
-    """Connected to a fresh server, which has to answer what opens a connection and is told what the one before knew:
-    frames are held until then."""
+    """A fresh server has not answered the replay's first request: the host's frames are held."""
     OPEN = "open"
-    """Every frame passes."""
+    """All frames pass."""
     LOST = "lost"
-    """The connection was lost and is being made again: frames are held, requests for a while only."""
+    """The connection is being re-established: frames are held, requests for a limited time."""
     FAILED = "failed"
-    """No connection any more, and none to come: every request is answered with the reason."""
+    """There will be no more connection: each request is answered with the reason."""
 
 
 @dataclass(slots=True)
 class Output:
-    """Lines to send, in order, each way."""
+    """Lines to send in each direction, in order."""
 
     to_host: list[bytes] = field(default_factory=list)
     to_remote: list[bytes] = field(default_factory=list)
@@ -92,11 +95,16 @@ class Output:
 
 
 class Session:
-    """The memory of one host's session.
+    """A state machine between one host and its successive remote servers.
 
-    `prefix` begins the ids that the proxy makes, and is to be unique. `may_be_shell`: no command was named, so a login
-    shell may answer. `hold_time`: seconds that a request waits for a lost connection. `retry_tool_calls`: repeat calls
-    of tools whose own annotations say that this does no harm.
+    The caller reports events: lines of either side (`from_host`, `from_remote`), and the fate of
+    the connection (`connected`, `lost`, `failed`). Each call returns the lines to send, which the
+    caller hands on before it reports the next event. While all is well, a frame leaves as the bytes
+    that came in; while there is no server, the session holds it or answers it with an error.
+
+    The parts of the memory are classes of their own: `OpenRequests` are with the remote,
+    `HeldFrames` wait for a connection, `Replay` and `Subscriptions` restore a fresh server's state,
+    `RemoteRequests` are with the host. The session decides which of them sees a message.
     """
 
     def __init__(
@@ -107,43 +115,48 @@ class Session:
         hold_time: float = 20.0,
         retry_tool_calls: bool = False,
     ) -> None:
+        """Start without a connection.
+
+        `prefix` begins all ids that the proxy makes; the host must not use it. `may_be_shell`: the
+        user named no command, so a login shell may answer. `hold_time`: seconds for which a request
+        waits for a lost connection. `retry_tool_calls`: repeat calls of tools whose annotations say
+        that this does no harm.
+        """
         self.state = State.CONNECTING
-        self.answered = False
-        """Whether a remote server has ever sent a JSON-RPC message."""
         self.process_answered = False
-        """Whether the present one has."""
+        """The current remote server has sent a JSON-RPC message."""
         self.refused_replay = ""
-        """Why a fresh server cannot take the place of the one before, if so."""
-        self.noise = Noise()
+        """The reason why a fresh server cannot replace its predecessor, or empty."""
+        self.stray_output = StrayOutput()
         self._may_be_shell = may_be_shell
-        self._held = Holding(hold_time)
+        self._held = HeldFrames(hold_time)
         self._failure = ""
         self._reconnecting = False
         self._replay = Replay(prefix)
-        self._questions = Questions(prefix)
+        self._remote_requests = RemoteRequests(prefix)
         self._subscriptions = Subscriptions()
         self._harmless_tools = HarmlessTools(believed=retry_tool_calls)
         self._open_requests = OpenRequests(self._harmless_tools)
-        self._first = True  # no request has gone out yet
+        self._first = True  # no request has been sent yet
 
     @property
     def pending(self) -> int:
-        """How many requests of the host wait for an answer, held ones included."""
+        """The number of unanswered requests of the host, held ones included."""
         held = sum(message.is_request for item in self._held for message in item.frame.messages)
         return len(self._open_requests) + held
 
     @property
     def full(self) -> bool:
-        """Whether so much is held that the host should not be read for now."""
+        """Return whether the held frames are so many that the host should not be read for now."""
         return self._held.size > HOLD_LIMIT
 
     @property
     def next_expiry(self) -> float:
-        """When `expire` has something to do; infinite if never."""
+        """The time at which `expire` must be called; infinite if there is none."""
         return self._held.next_expiry
 
     def from_host(self, lines: Iterable[bytes], now: float) -> Output:
-        """Take lines of the host: forward, hold or answer each."""
+        """Forward, hold or answer lines of the host."""
         output = Output()
         for line in lines:
             if isinstance(line, Reply):
@@ -164,14 +177,14 @@ class Session:
                 if answerable is None:
                     continue
                 frame = answerable
-            self._take(frame, now, output)
+            self._route(frame, now, output)
         return output
 
     def connected(self) -> Output:
-        """A connection is there, with a fresh server behind it."""
+        """Note a new connection, with a fresh server."""
         output = Output()
         self.process_answered = False
-        self.noise.begin()
+        self.stray_output.begin()
         if self._replay.needed:
             self.state = State.REPLAYING
             line = self._replay.begin()
@@ -184,11 +197,11 @@ class Session:
         return output
 
     def from_remote(self, lines: Iterable[bytes]) -> Output:
-        """Take lines of the remote: JSON-RPC goes to the host, anything else is logged."""
+        """Deliver lines of the remote to the host; log those that are not JSON-RPC."""
         output = Output()
         for line in lines:
-            if b"{" not in line:  # sooner than a parser knows it
-                self.noise.take(line)
+            if b"{" not in line:  # a quicker test than parsing
+                self.stray_output.add(line)
                 continue
             if isinstance(line, Reply):
                 output.to_remote.append(line)
@@ -196,48 +209,57 @@ class Session:
             try:
                 frame = parse(line)
             except (NotJSONError, NotJSONRPCError) as exc:
-                self._take_broken(line, exc, output)
+                self._repair(line, exc, output)
             else:
-                self._take_from_remote(frame, output)
+                self._deliver(frame, output)
         return output
 
     def last_words(self, line: bytes) -> Output:
-        """Take what the remote printed before its end without ending the line."""
+        """Deliver the unterminated last line of a remote that has ended."""
         try:
             parse(line)
         except (NotJSONError, NotJSONRPCError):
-            self.noise.take(line)  # whatever waits for it is answered as the end demands
+            self.stray_output.add(line)  # `lost` or `failed` answers the request
             return Output()
         return self.from_remote([line])
 
-    def may_cut_request(self, message: Message) -> bool:
-        """Whether this request of the host may go on before all of it is known: none of it is wanted again."""
+    def may_begin_request(self, message: Message) -> bool:
+        """Return whether this request may be forwarded before its line is complete.
+
+        Only a request that will never be repeated, and that needs no other spelling.
+        """
         may_be_repeated = self._harmless_tools.believed
         usual = self.state is State.OPEN and not self._may_be_shell
         return usual and message.method == "tools/call" and not may_be_repeated
 
-    def may_cut_answer(self, message: Message) -> bool:
-        """The same for an answer of the remote: the host could not be spared to see that it was broken off."""
+    def may_begin_answer(self, message: Message) -> bool:
+        """Return whether this answer may be forwarded before its line is complete.
+
+        Only the answer to a request that is not repeated: the host would notice the truncation.
+        """
         if message.id is None or message.method is not None or self.state is not State.OPEN:
             return False
         request = self._open_requests.get(message.id)
         return request is not None and request.method == "tools/call" and request.frame is None
 
     def break_off(self, id_: Id, reason: str) -> str:
-        """The answer to this request is ended before its end. What the host is to read then."""
+        """Close a request whose answer is truncated on its way to the host.
+
+        Return the text that completes the answer.
+        """
         self._close(id_)
         return f"{reason.rstrip('.')}. {MAY_HAVE_RUN}"
 
     def lost(
         self, reason: str, unsent: Iterable[bytes], now: float, *, ended: bool = False
     ) -> Output:
-        """The connection is gone, and another one is to come.
+        """Note that the connection is lost and will be made again.
 
-        `unsent` are the lines of `to_remote` of which not a byte left this machine. Requests among them, and those
-        that are repeatable, are held; other requests that were sent are answered with `reason`. `ended`: the server
-        ended or fell silent, for which a request that was open may be to blame.
+        `unsent` are the lines of `to_remote` of which not a byte left this machine. Requests among
+        them are held, and so are repeatable requests; all others that were sent are answered with
+        `reason`. `ended`: the server ended or fell silent, and an open request may be the cause.
         """
-        output = Output(to_host=self._questions.lost())
+        output = Output(to_host=self._remote_requests.lost())
         self.state = State.LOST
         self.process_answered = False
         self._reconnecting = True
@@ -245,7 +267,7 @@ class Session:
             left
             for frame in map(parse, unsent)
             if (left := only(frame, list(map(self._still_wanted, frame.messages)))) is not None
-            and not _is_about_a_question(left)
+            and not _is_about_remote_request(left)
         ]
         kept = {m.id for frame in unsent_frames for m in frame.messages if m.is_request}
         before = self._held.take_all()
@@ -256,16 +278,16 @@ class Session:
             if text:
                 self._answer_error(id_, text, output)
             elif request.frame is not None:
-                self._hold_back(self._again(request.frame, now, sent=True, ends=request.ends))
+                self._hold(self._again(request.frame, now, sent=True, ends=request.ends))
         for frame in unsent_frames:
-            self._hold_back(self._again(frame, now))
+            self._hold(self._again(frame, now))
         for item in before:
-            if not _is_about_a_question(item.frame):
-                self._hold_back(item._replace(since=min(item.since, now)))
+            if not _is_about_remote_request(item.frame):
+                self._hold(item._replace(since=min(item.since, now)))
         return output
 
     def expire(self, now: float, reason: str) -> Output:
-        """Answer the requests that have been held for too long: `reason` says what is going on."""
+        """Answer the requests that have been held for too long; `reason` says why they wait."""
         output = Output()
         for item in self._held.take_expired(now):
             said = SENT_BEFORE if item.sent else NOT_SENT
@@ -275,8 +297,8 @@ class Session:
         return output
 
     def failed(self, reason: str) -> Output:
-        """There is no connection and none will be: answer every request, now and from now on, with `reason`."""
-        output = Output(to_host=self._questions.lost())
+        """Answer all requests with `reason`, now and later: there will be no connection."""
+        output = Output(to_host=self._remote_requests.lost())
         self.state = State.FAILED
         self._failure = reason
         for id_, request in self._open_requests.take_all().items():
@@ -288,20 +310,21 @@ class Session:
         return output
 
     def ended_on_discover(self) -> Output | None:
-        """The remote process ended before any answer. If that may be for a `server/discover`, answer that one.
+        """Answer a `server/discover` on which the remote process ended; return None if it was not.
 
-        Some servers of the older era end when they get a request before `initialize`; the host falls back to that on
-        the error, and a fresh process can take it. None if it was for another reason.
+        Some servers of the older era end when they get a request before `initialize`. The error
+        makes the host fall back to `initialize`, which a fresh process can answer.
         """
         if {request.method for request in self._open_requests.values()} != {"server/discover"}:
             return None
         self.state = State.CONNECTING
-        text = "Method not found: server/discover (the remote server ended when it was asked)"
+        text = "Method not found: server/discover (the remote server exited on this request)"
         probes = self._open_requests.take_all()
         return Output([error_line(id_, METHOD_NOT_FOUND, text) for id_ in probes])
 
-    def _take(self, frame: Frame, now: float, output: Output) -> None:
-        kept = self._questions.from_host(frame)
+    def _route(self, frame: Frame, now: float, output: Output) -> None:
+        """Send, hold or answer a frame of the host, depending on the state."""
+        kept = self._remote_requests.from_host(frame)
         if kept is None:
             return
         if self.state is State.OPEN or self.state is State.GUARDED:
@@ -313,33 +336,34 @@ class Session:
         if self.state is State.FAILED:
             self._answer_failed(left, output)
         else:
-            self._hold_back(Held(left, now))
+            self._hold(HeldFrame(left, now))
 
     def _answerable(self, frame: Frame, output: Output) -> Frame | None:
-        """Refuse the requests of a frame that have an id under which nobody could be answered; return the rest."""
+        """Refuse the requests whose id is invalid; return the rest of the frame."""
         unusable = unusable_ids(frame)
         for _ in filter(None, unusable):
-            text = "Invalid Request: an id is an integer or a text"
+            text = "Invalid Request: an id must be an integer or a string"
             output.to_host.append(error_line(None, INVALID_REQUEST, text))
         return only(frame, [not each for each in unusable])
 
     def _refuse_line(self, line: bytes, code: int, text: str, output: Output) -> None:
-        """Refuse what the host said under its id, if that is known and not another request's."""
+        """Refuse an invalid line of the host, under its id if that is known and not in use."""
         id_ = id_of_broken_request(line)
         if id_ is not None and self._is_waiting(answerable_under(id_)):
             id_ = None
         output.to_host.append(error_line(id_, code, text))
 
     def _is_waiting(self, ids: Collection[Id]) -> bool:
-        """Whether a request under one of these ids has no answer yet."""
+        """Return whether a request with one of these ids is unanswered."""
         return any(id_ in self._open_requests for id_ in ids) or any(
             message.id in ids for item in self._held for message in item.frame.messages
         )
 
     def _settles(self, message: Message, frame: Frame) -> bool:
-        """Whether a message needs no sending, now that there is nobody to send it to.
+        """Process a message that concerns only this session while there is no server.
 
-        The replay says it to the next server; or it calls back what is held here, or what ended with the last server.
+        Return True if the next server must not get it: a cancellation of a request that is held
+        here or that ended with the last server, or an `initialized` that the replay repeats.
         """
         if message.is_request:
             return False
@@ -361,9 +385,9 @@ class Session:
         for item in self._held.take_all():
             self._send(item.frame, output, item.ends)
 
-    def _hold_back(self, item: Held) -> None:
-        # Only requests wait for an answer, and only during a reconnect does the wait have a bound of its own. A
-        # `subscriptions/listen` stays open: nobody waits for its answer.
+    def _hold(self, item: HeldFrame) -> None:
+        # Only during a reconnect does a wait have a limit, and only for requests: nobody waits for
+        # the answer to a notification, nor to a `subscriptions/listen`, which stays open.
         waits = self._reconnecting and any(
             message.is_request and message.method != "subscriptions/listen"
             for message in item.frame.messages
@@ -391,9 +415,10 @@ class Session:
         output.to_remote.append(line)
 
     def _see_cancelled(self, message: Message) -> bool:
-        """Forget the request that the host calls back: it has no answer, and is not sent again.
+        """Forget the request that the host cancels: it is neither answered nor sent again.
 
-        (modelcontextprotocol.io, "Cancellation".) Whether it is one that can be: `initialize` cannot.
+        Return False for `initialize`, which cannot be cancelled (modelcontextprotocol.io,
+        "Cancellation").
         """
         id_ = as_id(fields(message.params).get("requestId"))
         if id_ is None:
@@ -406,51 +431,55 @@ class Session:
         return True
 
     def _close(self, id_: Id, *, refused: bool = False) -> None:
-        """Forget an open request, which is over; `refused` by the server."""
+        """Forget a request that is over; `refused`: the server answered it with an error."""
         self._open_requests.pop(id_, None)
         self._replay.settle(id_, refused=refused)
         self._subscriptions.ended(id_)
 
-    def _again(self, frame: Frame, now: float, *, sent: bool = False, ends: int = 0) -> Held:
-        """What went out towards a server that is gone, and is for the next one."""
+    def _again(self, frame: Frame, now: float, *, sent: bool = False, ends: int = 0) -> HeldFrame:
+        """Return a frame that was meant for a lost server, to hold it for the next one."""
         first, *more = frame.messages
         restored = self._replay.has_handshake and not more and first.method in RESTORING
-        return Held(frame, now, sent, ends, restored)
+        return HeldFrame(frame, now, sent, ends, restored)
 
     def _still_wanted(self, message: Message) -> bool:
-        """Whether a message that never left is to be sent to the next server.
+        """Return whether an unsent message is for the next server.
 
-        Not a request that was answered all the same, as a server may guess its id; nor what is about one that is gone.
+        An unsent request may be closed already: a server can answer an id that it guessed.
         """
         if message.is_request:
             return message.id in self._open_requests
         return message.method != "notifications/cancelled" and not self._replay.is_own(message)
 
-    def _take_from_remote(self, frame: Frame, output: Output) -> None:
-        self.answered = self.process_answered = True
+    def _deliver(self, frame: Frame, output: Output) -> None:
+        """Pass a frame of the remote to the host, as far as the host expects it."""
+        self.process_answered = True
         if self._is_plain_answer(frame):
             output.to_host.append(frame.line)
         else:
             wanted = self._part_for_host(frame, output)
             if wanted is not None:
-                output.to_host.append(self._questions.from_remote(wanted))
+                output.to_host.append(self._remote_requests.from_remote(wanted))
         if self._may_be_shell and self.state is State.GUARDED:
             self._open(output)
 
-    def _take_broken(self, line: bytes, why: ValueError, output: Output) -> None:
-        """Take a line that is no frame: hand on what is certain, and answer for what is not."""
-        self.noise.take(line)
+    def _repair(self, line: bytes, why: ValueError, output: Output) -> None:
+        """Deliver the messages in an invalid line; answer requests whose answer cannot be read."""
+        self.stray_output.add(line)
         frames, broken = salvage(line, why, self._is_awaited)
         for frame in frames:
-            self._take_from_remote(frame, output)
+            self._deliver(frame, output)
         text = f"The remote server's answer is not valid JSON-RPC and was dropped: {why}"
         for id_ in broken:
-            # Whoever waits for it would wait for ever.
+            # Without an error, the host would wait for ever.
             for asked in self._waiting_for(id_):
                 self._answer_error(asked, text, output)
 
     def _waiting_for(self, id_: Id) -> list[Id]:
-        """Return the open requests that an answer under this id is for: one, or what the replay answers."""
+        """Return the host's open requests that an answer with this id belongs to.
+
+        There is one at most, or more if it answers a replayed request.
+        """
         if self._replay.asked(id_):
             return [each for each in self._replay.answered(id_) if each in self._open_requests]
         asked = self._open_requests.answered_by(id_)
@@ -460,9 +489,10 @@ class Session:
         return self._replay.asked(id_) or self._open_requests.answered_by(id_) is not None
 
     def _is_plain_answer(self, frame: Frame) -> bool:
-        """Whether it answers a request of which nothing is to be remembered, as nearly all do: then it is done with.
+        """Close the request that a frame answers, in the usual case; return whether it was that.
 
-        The way through `_part_for_host` takes a third more time for the step.
+        In the usual case the request is open and nothing about it must be remembered. Taking
+        `_part_for_host` for all frames makes `_deliver` a third slower.
         """
         message = frame.messages[0]
         id_ = message.id
@@ -475,19 +505,19 @@ class Session:
         return True
 
     def _part_for_host(self, frame: Frame, output: Output) -> Frame | None:
-        if len(frame.messages) == 1:  # as nearly always
+        if len(frame.messages) == 1:  # the usual case
             return frame if self._is_for_host(frame.messages[0], output) else None
         return only(frame, [self._is_for_host(message, output) for message in frame.messages])
 
     def _is_for_host(self, message: Message, output: Output) -> bool:
-        """Note what the message answers; False if the host did not ask for it, or has its answer."""
+        """Note a message of the remote; return whether the host expects it."""
         if message.is_response:
             return self._is_answer_for_host(message, output)
         return not self._subscriptions.repeats(message)
 
     def _is_answer_for_host(self, message: Message, output: Output) -> bool:
         if self._replay.asked(message.id):
-            self._take_replayed(message, output)
+            self._see_replayed(message, output)
             return False
         if message.id is None:
             return True
@@ -504,8 +534,12 @@ class Session:
             self._replay.see_answer(method, id_, message)
         return True
 
-    def _take_replayed(self, message: Message, output: Output) -> None:
-        """Take an answer that is not the host's own; it may answer what the host asked before."""
+    def _see_replayed(self, message: Message, output: Output) -> None:
+        """Note the answer to a replayed request.
+
+        The answer to the opener lets the rest of the replay and the held frames go out. Any other
+        answer also answers the host's requests for the same state.
+        """
         if message.id is not None and not self._replay.is_opener(message):
             for id_ in self._waiting_for(message.id):
                 self._close(id_, refused=bool(message.error))
@@ -513,8 +547,8 @@ class Session:
             return
         if self._replay.refuses(message):
             self.refused_replay = (
-                "After the connection was made again, the remote server refused the initialize that the one before "
-                "had accepted"
+                "After the reconnect, the remote server refused the initialize request that its "
+                "predecessor had accepted"
             )
             return
         waiting = [(item, item.frame.messages[0]) for item in self._held.take_restored()]
@@ -537,8 +571,8 @@ class Session:
         output.to_host.append(error_line(id_, PROXY_ERROR, text))
 
 
-def _is_about_a_question(frame: Frame) -> bool:
-    """Whether a frame of the host answers a request of the remote, or tells of its progress."""
+def _is_about_remote_request(frame: Frame) -> bool:
+    """Return whether a frame of the host answers a request of the remote or reports progress."""
     return all(
         message.is_response or (message.method == "notifications/progress" and message.id is None)
         for message in frame.messages

@@ -1,4 +1,7 @@
-"""Lines of the remote that are no messages: told to people, and kept for the reason why it ended. Sans-I/O."""
+"""Lines on the remote's stdout that are not messages.
+
+They are logged, and the last ones are kept because they may explain why the server ended. Sans-I/O.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +13,31 @@ from m2m_ssh_client.text import printable, shortened
 logger = logging.getLogger(__name__)
 
 _HINT = " (does its ~/.bashrc print, or its server log to stdout?)"
-_MOST_TOLD = 100  # lines of one server: to log one takes longer than to skip it
+_MOST_LOGGED = 100  # lines per server: logging a line takes longer than skipping it
 
 
-class Noise:
-    """What the remote printed."""
+class StrayOutput:
+    """The stray lines of one remote."""
 
     def __init__(self) -> None:
         self.last: deque[str] = deque(maxlen=3)
-        """The last of these lines, as excerpts fit to be shown."""
-        self._told = 0
+        """Printable excerpts of the last stray lines."""
+        self._logged = 0
 
     def begin(self) -> None:
-        """A fresh server's lines are told again."""
-        self._told = 0
+        """Start to log again, for a fresh server."""
+        self._logged = 0
 
-    def take(self, line: bytes) -> None:
+    def add(self, line: bytes) -> None:
+        """Log a stray line and keep an excerpt; ignore a blank one."""
         if not line.strip():
             return
         hint = "" if self.last else _HINT
-        # What is nearly a message may hold what messages hold.
+        # A line that is almost a message may contain the private data of a message.
         text = f"{len(line)} bytes" if b'"jsonrpc"' in line else shortened(printable(line[:400]))
         self.last.append(text)
-        self._told += 1
-        if self._told <= _MOST_TOLD:
-            logger.warning("skipped a line of the remote that is not JSON-RPC%s: %s", hint, text)
-        if self._told == _MOST_TOLD:
-            logger.warning("further lines like these are skipped without a word")
+        self._logged += 1
+        if self._logged <= _MOST_LOGGED:
+            logger.warning("skipped a line from the remote that is not JSON-RPC%s: %s", hint, text)
+        if self._logged == _MOST_LOGGED:
+            logger.warning("further lines like these are skipped silently")

@@ -1,7 +1,4 @@
-"""The host's open `subscriptions/listen` requests (2026-07-28), which a fresh server has to get again.
-
-Each stays open under the host's own id. The server acknowledges it before anything else comes; the acknowledgement of
-a repeated one is swallowed, as the host had its own (modelcontextprotocol.io, "Subscriptions").
+"""The host's open `subscriptions/listen` requests (2026-07-28), to repeat on a fresh server.
 
 Sans-I/O.
 """
@@ -15,24 +12,29 @@ _LISTS = ("tools", "prompts", "resources")
 
 
 class Subscriptions:
-    """What the host listens to, by the id of its request."""
+    """The open subscriptions, by the id of the host's request.
+
+    A subscription keeps the host's id when it is sent to a fresh server. Each server acknowledges
+    it before it sends anything else for it (modelcontextprotocol.io, "Subscriptions"). The host
+    gets the first acknowledgement; the session drops the later ones.
+    """
 
     def __init__(self) -> None:
         self._filters: dict[Id, object] = {}
         self._acknowledged: set[Id] = set()
 
     def see_request(self, message: Message) -> None:
-        """A request of the host passes, perhaps for the second time."""
+        """Note a request of the host, which may be sent for the second time."""
         if message.method == "subscriptions/listen" and message.id is not None:
             self._filters[message.id] = member(fields(message.params), "notifications")
 
     def ended(self, id_: Id) -> None:
-        """The server answered it, or the host called it back."""
+        """Forget a subscription that the server answered or the host cancelled."""
         self._filters.pop(id_, None)
         self._acknowledged.discard(id_)
 
     def repeats(self, message: Message) -> bool:
-        """Whether this notification acknowledges what the host knows to be acknowledged."""
+        """Note a notification; return whether the host already has this acknowledgement."""
         if message.method != "notifications/subscriptions/acknowledged":
             return False
         id_ = member(fields(message.params), "_meta", _ID)
@@ -44,7 +46,10 @@ class Subscriptions:
         return again
 
     def announcements(self) -> list[bytes]:
-        """What the host is to know after a fresh server took over: lists that it listens to may have changed."""
+        """Return notifications for the host after a fresh server has taken over.
+
+        They say that the lists to which the host has subscribed may have changed.
+        """
         return [
             message_line(method=f"notifications/{name}/list_changed", params={"_meta": {_ID: id_}})
             for id_, wanted in self._filters.items()

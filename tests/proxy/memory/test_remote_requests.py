@@ -1,4 +1,4 @@
-"""How many of the remote's own requests are remembered, and what becomes of those behind that."""
+"""The limit on remembered requests of the remote, and the requests beyond it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from m2m_ssh_client.proxy.frames.frame import parse
-from m2m_ssh_client.proxy.memory.remote_requests import Questions
+from m2m_ssh_client.proxy.memory.remote_requests import RemoteRequests
 
 MOST = 10_000
 
@@ -17,50 +17,48 @@ def line(**members: Any) -> bytes:
     return json.dumps({"jsonrpc": "2.0", **members}).encode()
 
 
-def ask(questions: Questions, *ids: int | str) -> None:
-    """Each with a progress token of its own: its id, doubled."""
+def ask(requests: RemoteRequests, *ids: int | str) -> None:
+    """Send a request for each id; its progress token is the id, doubled."""
     for id_ in ids:
         params = {"_meta": {"progressToken": id_ * 2}}
         asked = line(id=id_, method="sampling/createMessage", params=params)
-        questions.from_remote(parse(asked))
+        requests.from_remote(parse(asked))
 
 
-def called_back(questions: Questions) -> list[Any]:
-    return [json.loads(each)["params"]["requestId"] for each in questions.lost()]
+def cancelled(requests: RemoteRequests) -> list[Any]:
+    return [json.loads(each)["params"]["requestId"] for each in requests.lost()]
 
 
-def reaches_the_remote(questions: Questions, said: bytes) -> bool:
-    return questions.from_host(parse(said)) is not None
+def reaches_the_remote(requests: RemoteRequests, sent: bytes) -> bool:
+    return requests.from_host(parse(sent)) is not None
 
 
-def test_as_many_questions_as_there_is_room_for_are_called_back_when_the_connection_is_lost() -> (
-    None
-):
-    questions = Questions("m2m-")
-    ask(questions, *range(MOST))
-    assert called_back(questions) == list(range(MOST))
-    assert called_back(questions) == []
+def test_as_many_requests_as_there_is_room_for_are_cancelled_when_the_connection_is_lost() -> None:
+    requests = RemoteRequests("m2m-")
+    ask(requests, *range(MOST))
+    assert cancelled(requests) == list(range(MOST))
+    assert cancelled(requests) == []
 
 
-def test_behind_that_the_oldest_are_forgotten() -> None:
-    questions = Questions("m2m-")
-    ask(questions, *range(MOST + 3))
-    assert called_back(questions) == list(range(3, MOST + 3))
+def test_beyond_the_limit_the_oldest_are_forgotten() -> None:
+    requests = RemoteRequests("m2m-")
+    ask(requests, *range(MOST + 3))
+    assert cancelled(requests) == list(range(3, MOST + 3))
 
 
-def test_an_answered_question_makes_room() -> None:
-    questions = Questions("m2m-")
-    ask(questions, *range(MOST))
-    assert reaches_the_remote(questions, line(id=5, result={}))
-    ask(questions, MOST)
-    assert called_back(questions) == [*range(5), *range(6, MOST + 1)]
+def test_an_answered_request_makes_room() -> None:
+    requests = RemoteRequests("m2m-")
+    ask(requests, *range(MOST))
+    assert reaches_the_remote(requests, line(id=5, result={}))
+    ask(requests, MOST)
+    assert cancelled(requests) == [*range(5), *range(6, MOST + 1)]
 
 
-def test_the_answer_to_a_forgotten_question_reaches_whoever_asked() -> None:
-    questions = Questions("m2m-")
-    ask(questions, *range(MOST + 1))
+def test_the_answer_to_a_forgotten_request_reaches_the_server_that_sent_it() -> None:
+    requests = RemoteRequests("m2m-")
+    ask(requests, *range(MOST + 1))
     answer = line(id=0, result={})
-    found = questions.from_host(parse(answer))
+    found = requests.from_host(parse(answer))
     assert found is not None
     assert found.line == answer
 
@@ -73,33 +71,35 @@ def test_the_answer_to_a_forgotten_question_reaches_whoever_asked() -> None:
     ],
     ids=["answer", "progress"],
 )
-def test_and_nobody_else(late: bytes) -> None:
-    """Not the next server, which may have asked something else under the same id."""
-    questions = Questions("m2m-")
-    ask(questions, *range(MOST + 1))
-    questions.lost()
-    ask(questions, 0)
-    assert not reaches_the_remote(questions, late)
+def test_a_late_message_about_a_forgotten_request_does_not_reach_the_next_server(
+    late: bytes,
+) -> None:
+    """The next server may have sent another request with the same id."""
+    requests = RemoteRequests("m2m-")
+    ask(requests, *range(MOST + 1))
+    requests.lost()
+    ask(requests, 0)
+    assert not reaches_the_remote(requests, late)
 
 
 def test_an_id_that_is_too_long_is_not_remembered() -> None:
-    questions = Questions("m2m-")
-    ask(questions, "x" * 1001, "y" * 1000)
-    assert called_back(questions) == ["y" * 1000]
+    requests = RemoteRequests("m2m-")
+    ask(requests, "x" * 1001, "y" * 1000)
+    assert cancelled(requests) == ["y" * 1000]
 
 
-def test_a_question_that_the_server_calls_back_is_not_called_back_again() -> None:
-    questions = Questions("m2m-")
-    ask(questions, 1, 2)
+def test_a_request_that_the_server_cancels_is_not_cancelled_again() -> None:
+    requests = RemoteRequests("m2m-")
+    ask(requests, 1, 2)
     cancel = line(method="notifications/cancelled", params={"requestId": 1})
-    questions.from_remote(parse(cancel))
-    assert called_back(questions) == [2]
+    requests.from_remote(parse(cancel))
+    assert cancelled(requests) == [2]
 
 
 def test_every_connection_has_room_for_as_many() -> None:
-    questions = Questions("m2m-")
+    requests = RemoteRequests("m2m-")
     for connection in range(3):
-        ask(questions, *range(MOST + 1))
-        ids = called_back(questions)
+        ask(requests, *range(MOST + 1))
+        ids = cancelled(requests)
         assert len(ids) == MOST
         assert ids[0] == (f"m2m-{connection}:1" if connection else 1)

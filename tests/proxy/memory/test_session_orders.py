@@ -348,7 +348,7 @@ def test_half_a_message_at_the_end_leaves_its_request_to_the_loss() -> None:
 def test_half_a_line_at_the_end_is_kept_for_the_reason() -> None:
     session = legacy_session()
     session.last_words(b"Cannot open the database")
-    assert session.noise.last[-1] == "Cannot open the database"
+    assert session.stray_output.last[-1] == "Cannot open the database"
 
 
 @pytest.mark.parametrize("spelt", ["1.0", "1e0", "10e-1"])

@@ -223,7 +223,7 @@ def test_a_held_request_is_answered_when_its_time_is_up_and_the_reconnecting_goe
     assert session.expire(119.9, "trying again").to_host == []
     (first,) = decoded(session.expire(120, "trying again").to_host)
     assert first["id"] == 1
-    assert first["error"]["message"].startswith("trying again. This request had been sent before")
+    assert first["error"]["message"].startswith("trying again. This request was sent before")
     (second,) = decoded(session.expire(125, "trying again").to_host)
     assert second["id"] == 2
     assert second["error"]["message"].startswith("trying again. This request was not sent")
