@@ -1,1 +1,1 @@
-"""One line of MCP: reading, repairing and writing it."""
+"""The lines of MCP: how they are read, repaired and written."""

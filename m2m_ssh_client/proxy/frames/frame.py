@@ -1,9 +1,11 @@
-"""One line, one frame: the bytes as they came, and the envelope that the proxy needs to see.
+"""Lines of MCP as frames: the bytes as they came, and the envelope of each message in them.
 
-MCP's stdio framing is one JSON-RPC message a line, UTF-8, ended by a line feed
-(modelcontextprotocol.io, "Transports", stdio). Lines are cut at 0x0A in bytes and never decoded on the way, so
-U+2028 and its like, legal inside a JSON string, cannot split a message. Only the envelope is parsed: `id`,
-`method`, and whether there is a result or an error.
+Only the envelope is parsed: `id`, `method`, and the presence of a result or an error. Params and
+results stay JSON text; the few modules that need a member of them read it with `fields`.
+
+Nearly every line is one plain message, and msgspec reads its envelope in about a microsecond.
+Whatever msgspec refuses (batches, JSON's rarer forms, invalid lines) takes the slow path through
+Python's `json`, which decides what is valid.
 
 Standard library and msgspec only; no I/O.
 """
@@ -22,7 +24,7 @@ from typing import Any, Final, Literal, TypeGuard
 import msgspec
 
 Id = int | str
-"""A JSON-RPC id as MCP allows it. `1` and `"1"` are different ids, as they are different here."""
+"""A JSON-RPC id as MCP allows it. `1` and `"1"` are different ids."""
 
 JSONText = bytes | msgspec.Raw
 """A JSON value as its text; empty if there is none."""
@@ -30,14 +32,15 @@ JSONText = bytes | msgspec.Raw
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
-# JSON-RPC 2.0 section 5.1 leaves -32000…-32099 to implementations; MCP keeps -32020 and below for itself.
+# JSON-RPC 2.0 section 5.1 leaves -32000…-32099 to implementations; MCP reserves -32020 and below.
 PROXY_ERROR: Final = -32000
 
 
 class Message(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """The envelope of one JSON-RPC message. `id` is None for a notification (or a null id).
+    """The envelope of one JSON-RPC message.
 
-    `params`, `result` and `error` are JSON text, not decoded; `fields()` reads them where a method is known by name.
+    `id` is None for a notification and for a null id. `params`, `result` and `error` are JSON text,
+    empty if absent; `fields` decodes them.
     """
 
     id: Id | None = None
@@ -57,7 +60,7 @@ class Message(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A line without its line feed, and the messages in it: one, or several in a batch."""
+    """A line without its line feed, and its messages: one, or several in a batch."""
 
     line: bytes
     messages: tuple[Message, ...]
@@ -68,7 +71,7 @@ class NotJSONError(ValueError):
 
 
 class NotJSONRPCError(ValueError):
-    """The line is JSON, and not JSON-RPC 2.0 (JSON-RPC's −32600)."""
+    """The line is JSON, but not JSON-RPC 2.0 (JSON-RPC's −32600)."""
 
 
 class _LooseMessage(msgspec.Struct, gc=False):
@@ -84,7 +87,10 @@ _decode = msgspec.json.Decoder(Message).decode
 _decode_loosely = msgspec.json.Decoder(_LooseMessage | list[_LooseMessage]).decode
 
 LONGEST_OBJECTS = 1024 * 1024
-"""Bytes of JSON that may become Python objects: these can be twenty-five times as large (`[[],[],…]`)."""
+"""The most bytes of JSON that may become Python objects, which may need 25 times as much memory.
+
+`[[],[],…]` does, for example.
+"""
 
 _LONGEST_ID = 4096
 _LARGEST_FLOAT_ID = 2.0**63
@@ -92,9 +98,9 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def parse(line: bytes) -> Frame:
-    """Read the frame that a line holds, which is the line itself without a byte order mark.
+    """Return the frame in a line, without a byte order mark.
 
-    Raises NotJSONError or NotJSONRPCError; nothing else, whatever the bytes.
+    Raise NotJSONError or NotJSONRPCError, and nothing else, for any other bytes.
     """
     try:
         message = _decode(line)
@@ -110,13 +116,13 @@ def parse(line: bytes) -> Frame:
 
 
 def _check_utf8(line: bytes) -> None:
-    """msgspec does not look inside what it skips. Raises ValueError."""
+    """Raise ValueError for invalid UTF-8, which msgspec does not see in values that it skips."""
     if line.isascii():
         return
     if len(line) <= LONGEST_OBJECTS:
         line.decode()
         return
-    # In pieces, as a text can be four times as large as its bytes.
+    # In pieces, because a string may need four times the memory of its bytes.
     decode = codecs.getincrementaldecoder("utf-8")().decode
     view = memoryview(line)
     for at in range(0, len(view), LONGEST_OBJECTS):
@@ -125,21 +131,22 @@ def _check_utf8(line: bytes) -> None:
 
 
 def is_id(value: object) -> TypeGuard[Id]:
-    """Whether MCP allows this as an id or a progress token."""
+    """Return whether MCP allows this value as an id or a progress token."""
     return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
 def as_id(value: object) -> Id | None:
-    """Return the id that a JSON value is; None for what MCP allows as none. `1.0` and `1e0` are the integer 1."""
+    """Return a JSON value as an id, `1.0` and `1e0` as 1; None if MCP does not allow it."""
     if isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_FLOAT_ID:
         return int(value)
     return value if is_id(value) else None
 
 
 def _parse_slowly(line: bytes) -> Frame:
-    """What the strict, fast decoder of one plain message refuses: batches, and JSON's rarer forms.
+    """Parse a line that the fast decoder refuses: a batch, or one of JSON's rarer forms.
 
-    (Lone surrogates as escapes, ids of other types, a byte order mark, which RFC 8259 section 8.1 lets us ignore.)
+    Rarer forms are escaped lone surrogates, ids of other types, and a byte order mark, which RFC
+    8259 section 8.1 allows us to ignore.
     """
     line = line.removeprefix(_BYTE_ORDER_MARK)
     if len(line) > LONGEST_OBJECTS:
@@ -150,16 +157,16 @@ def _parse_slowly(line: bytes) -> Frame:
         raise NotJSONRPCError("not an object")
     try:
         return Frame(line, tuple(_message_of(item) for item in items))
-    except RecursionError as exc:  # writing takes a little more of the stack than reading
+    except RecursionError as exc:  # writing needs a little more stack than reading
         raise NotJSONError(str(exc)) from exc
 
 
-# Escapes of lone surrogates, which other readers refuse. Where they are no lone ones is not asked.
+# Escaped surrogates. Other readers refuse lone ones; there is no need to tell them from pairs here.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
 def _loosely(line: bytes) -> tuple[Message, ...]:
-    """The messages of a long line, without making objects of what they hold."""
+    """Return the messages of a long line, without making objects of their contents."""
     try:
         _check_utf8(line)
         try:
@@ -181,7 +188,7 @@ def _of_loose(found: _LooseMessage) -> Message:
 
 
 def _scalar(text: msgspec.Raw | msgspec.UnsetType) -> object:
-    """The value of a member that is short; None for a long one, which is no id and no method."""
+    """Return the value of a member; None if it is too long for an id or a method."""
     if isinstance(text, msgspec.UnsetType):
         return text
     data = bytes(memoryview(text)[: _LONGEST_ID + 1])
@@ -201,18 +208,18 @@ def _message_of(item: dict[str, Any]) -> Message:
 def _message(
     id_: object, method: object, params: msgspec.Raw, result: msgspec.Raw, error: msgspec.Raw
 ) -> Message:
-    """Check the envelope by JSON-RPC 2.0 sections 4 and 5."""
+    """Return a message after checking the envelope (JSON-RPC 2.0, sections 4 and 5)."""
     if isinstance(id_, (bool, list, dict)):
-        raise NotJSONRPCError("its id is neither a number nor a text")
+        raise NotJSONRPCError("its id is neither a number nor a string")
     if not isinstance(method, str):
         if id_ is msgspec.UNSET or not (result or error):
-            raise NotJSONRPCError("neither a method nor an answer")
+            raise NotJSONRPCError("it has neither a method nor a result or error")
         method = None
     return Message(as_id(id_), method, params, result, error)
 
 
 def fields(text: JSONText) -> dict[str, Any]:
-    """The members of an object in JSON text; empty if it is anything else, or longer than a mebibyte."""
+    """Return the members of a JSON object; empty for any other text, or one over a mebibyte."""
     if len(memoryview(text)) > LONGEST_OBJECTS:
         return {}
     try:
@@ -223,28 +230,29 @@ def fields(text: JSONText) -> dict[str, Any]:
 
 
 def member(value: object, *names: str) -> Any:
-    """What stands at this path of nested objects, or None."""
+    """Return the value at this path of nested objects, or None."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
 def raw_json(value: object) -> msgspec.Raw:
+    """Return a value as compact JSON text."""
     return msgspec.Raw(json.dumps(value, separators=(",", ":")).encode())
 
 
 Members = dict[str, msgspec.Raw]
-"""The members of one message, as JSON text, in their order."""
+"""The members of one message in their order, with values as JSON text."""
 
 _decode_members = msgspec.json.Decoder(Members | list[Members]).decode
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
-    """The line after `change` has been at the members of each of its messages; other members keep their bytes.
+    """Return a line after `change` has edited the members of each of its messages.
 
-    A line longer than a mebibyte may stay as it is if it has JSON's rarer forms, and so may one whose nesting only just
-    fitted on the stack.
+    The other members keep their bytes. Two kinds of lines may stay unchanged: those over a mebibyte
+    with JSON's rarer forms, and those with a nesting that only just fitted on the stack.
     """
     try:
         return _rewritten(line, change)
@@ -260,7 +268,7 @@ def _rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
 
 
 def _members_of(line: bytes) -> Members | list[Members]:
-    """Raises NotJSONError, NotJSONRPCError, and RecursionError."""
+    """Return the members of each message; raise NotJSONError, NotJSONRPCError or RecursionError."""
     members: Members | list[Members]
     with suppress(ValueError):  # JSON's rarer forms
         members = _decode_members(line)
@@ -276,27 +284,30 @@ def _members_of(line: bytes) -> Members | list[Members]:
 
 
 def unusable_ids(frame: Frame) -> list[bool]:
-    """Tell for each message whether it is a request under an id that MCP does not allow: null, or a fraction."""
-    nameless = [m.method is not None and m.id is None for m in frame.messages]
-    if not any(nameless) or b'"id"' not in frame.line:
-        return [False] * len(nameless)
+    """Return for each message whether it is a request with an id that MCP forbids.
+
+    Such an id is null or a fraction; other types are not valid JSON-RPC.
+    """
+    without_id = [m.method is not None and m.id is None for m in frame.messages]
+    if not any(without_id) or b'"id"' not in frame.line:
+        return [False] * len(without_id)
     try:
         found = _members_of(frame.line)
     except (NotJSONError, RecursionError):
-        return [False] * len(nameless)
+        return [False] * len(without_id)
     items = found if isinstance(found, list) else [found]
-    return [less and "id" in item for less, item in zip(nameless, items, strict=True)]
+    return [lacks and "id" in item for lacks, item in zip(without_id, items, strict=True)]
 
 
 def _changed(message: Members, change: Callable[[Members], None]) -> bytes:
     change(message)
-    # msgspec refuses a name with half a character in it.
+    # `json` writes the names, because msgspec refuses those with a lone surrogate.
     members = (bytes(raw_json(name)) + b":" + bytes(value) for name, value in message.items())
     return b"{" + b",".join(members) + b"}"
 
 
 def only(frame: Frame, wanted: Sequence[bool]) -> Frame | None:
-    """The frame with those of its messages that are wanted; None if there are none."""
+    """Return the frame with the wanted messages only; None if there are none."""
     if all(wanted):
         return frame
     if not any(wanted):
@@ -321,7 +332,7 @@ def _refuse_constant(name: str) -> object:
 
 
 def _finite(number: str) -> float:
-    """As near as a float comes: an infinite one could not be written again."""
+    """Return the nearest finite float: JSON cannot express an infinite one."""
     return min(max(float(number), -sys.float_info.max), sys.float_info.max)
 
 
@@ -329,16 +340,16 @@ _decode_anything = json.JSONDecoder(parse_constant=_refuse_constant, parse_float
 
 
 def answer_line(id_: Id, answer: Message) -> bytes:
-    """Write the same answer under another id."""
+    """Return the same answer with another id."""
     name, value = (b"result", answer.result) if answer.result else (b"error", answer.error)
     return b'{"jsonrpc":"2.0","id":%b,"%b":%b}' % (bytes(raw_json(id_)), name, bytes(value))
 
 
 def message_line(**members: object) -> bytes:
-    """A message of the proxy's own, as a line of ASCII."""
+    """Return a message of the proxy's own, as a line of ASCII."""
     return json.dumps({"jsonrpc": "2.0", **members}, separators=(",", ":")).encode()
 
 
 def error_line(id_: Id | None, code: int, message: str) -> bytes:
-    """An error response of the proxy's own, as a line."""
+    """Return an error response of the proxy's own, as a line of ASCII."""
     return message_line(id=id_, error={"code": code, "message": message})

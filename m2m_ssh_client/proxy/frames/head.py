@@ -1,4 +1,4 @@
-"""The first members of an object of which not all is there, or not all is valid."""
+"""The first members of a JSON object that is incomplete or partly invalid."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 
 _LONGEST = 4096  # bytes
 TOKEN = re.compile(rb'[ \t\r]*(?:"((?:[^"\\]|\\.)*)"|([{}\[\]:,])|[-+.\w]+)', re.DOTALL)
-"""A token of JSON: groups 1 and 2 are a string's content, and a bracket, colon or comma."""
+"""A JSON token. Group 1 is the content of a string; group 2 is a bracket, a colon or a comma."""
 
 
 def read_head(text: bytes) -> dict[bytes, bytes]:
-    """Return the members of the object that the text begins with, as far as its first 4 KiB tell.
+    """Return the members of the object at the start of the text, from its first 4 KiB.
 
-    Names keep their spelling. Values are JSON text, empty for objects, arrays, and for a last value
-    that may go on behind the text.
+    Names keep their spelling. Values are JSON text. The value is empty for objects and arrays, and
+    for a last value that may be incomplete.
     """
     members: dict[bytes, bytes] = {}
     text = text[:_LONGEST]

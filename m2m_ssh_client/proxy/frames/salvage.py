@@ -1,10 +1,15 @@
-"""What can be saved of a line of the remote that is no message.
+"""Recovery of messages from invalid lines of the remote.
 
-A server's progress bar or prompt may stand before a message, another thread's output behind it; a text may hold bytes
-that are no UTF-8. Whoever waits for such an answer would wait for ever. So messages are found where it is certain that
-they are whole; of the others, the id is looked for, so that somebody can be told.
+A server's progress bar or prompt may precede a message on its line, another thread's output may
+follow it, and a string may contain invalid UTF-8. If such a line were dropped, the host would wait
+for its answer for ever. So every message that is certainly complete is extracted, and for a broken
+answer at least the id is found, so that its request can be answered with an error.
 
-Bounded whatever the bytes: a few attempts a line, and objects only of what is short. Sans-I/O.
+A server may also print messages that it received or that it logs. A found message therefore counts
+only if the host waits for it as an answer, or if only servers send such a message.
+
+The cost is bounded for any bytes: a few attempts per line, and Python objects only for short
+lines. Sans-I/O.
 """
 
 from __future__ import annotations
@@ -31,12 +36,13 @@ from m2m_ssh_client.proxy.frames.head import read_head
 _MOST_ATTEMPTS = 16
 _BEGINNING = re.compile(rb'\{\s*"(?:jsonrpc|id|method|params|result|error)"\s*:')
 _BEGINNING_IN_TEXT = re.compile(_BEGINNING.pattern.decode())
-# What Python writes for numbers that JSON has none for, and what JSON allows in strings only as an escape.
+# Python writes these for numbers that JSON cannot express.
 _NO_NUMBER = re.compile(rb"(?<=[\[:,\s])-?(?:NaN|Infinity)(?=[\],}\s])")
+# JSON allows these in strings as escapes only.
 _CONTROL = bytes(range(32))
 _AS_SPACE = bytes.maketrans(_CONTROL, b" " * len(_CONTROL))
 
-# What servers send, and hosts do not. A server may print what it was told; these it was not told.
+# Servers send these and hosts do not, so a server that prints one has not merely received it.
 _SERVERS_OWN = frozenset(
     {
         "elicitation/create",
@@ -60,9 +66,10 @@ IsAwaited = Callable[[Id], bool]
 
 
 def salvage(line: bytes, why: ValueError, is_awaited: IsAwaited) -> tuple[list[Frame], list[Id]]:
-    """Find what a line holds that `parse` refuses: messages that are whole, and the ids of answers that are not.
+    """Return the complete messages in an invalid line, and the ids of the broken answers.
 
-    `why` is what `parse` raised. `is_awaited`: whether an answer with this id is.
+    `why` is the error that `parse` raised for the line. `is_awaited` tells whether an open request
+    awaits an answer with this id.
     """
     if isinstance(why, NotJSONRPCError):
         id_ = _id_of_broken_answer(line)
@@ -75,7 +82,7 @@ def salvage(line: bytes, why: ValueError, is_awaited: IsAwaited) -> tuple[list[F
     broken: list[Id] = []
     for piece in _pieces(repaired):
         with suppress(NotJSONError, NotJSONRPCError):
-            # Behind a message that is torn, another one may be its inside.
+            # After a broken message, the next one may be a part of its contents.
             if not broken:
                 found.append(parse(piece))
                 continue
@@ -86,20 +93,20 @@ def salvage(line: bytes, why: ValueError, is_awaited: IsAwaited) -> tuple[list[F
 
 
 def id_of_broken_request(line: bytes) -> Id | None:
-    """Return the id of a request that is no valid JSON-RPC, as far as its beginning tells."""
+    """Return the id of an invalid request, as far as its beginning shows it."""
     head = read_head(line)
     return _id_in(head) if head.keys() & {b"method", b"params"} else None
 
 
 def _is_certain(message: Message, is_awaited: IsAwaited) -> bool:
-    """Whether the server says this, and does not only print it."""
+    """Return whether the server sends this message, and does not only print it."""
     if message.is_response:
         return message.id is not None and is_awaited(message.id)
     return message.method in _SERVERS_OWN
 
 
 def _id_of_broken_answer(line: bytes) -> Id | None:
-    """Return the id of a response that holds a NaN, or a raw control character, or ends early."""
+    """Return the id of a response that contains NaN or a raw control character, or ends early."""
     with suppress(NotJSONError, NotJSONRPCError):
         message, *more = parse(_NO_NUMBER.sub(b"null", line).translate(_AS_SPACE)).messages
         return message.id if message.is_response and not more else None
@@ -107,7 +114,7 @@ def _id_of_broken_answer(line: bytes) -> Id | None:
     if head.keys() & {b"method", b"params"}:
         return None
     if b"jsonrpc" not in head and (len(head) > 2 or not head.keys() & {b"result", b"error"}):
-        return None  # a line of a log may have an id, and an error
+        return None  # a line of a log may have an id and an error, too
     return _id_in(head)
 
 
@@ -118,7 +125,7 @@ def _id_in(head: dict[bytes, bytes]) -> Id | None:
 
 
 def _pieces(line: bytes) -> Iterator[bytes]:
-    """Cut out what begins as a message does, each as far as it is JSON, or else to the next one's beginning."""
+    """Yield the parts that begin like a message: valid JSON, or all up to the next beginning."""
     if len(line) > LONGEST_OBJECTS:
         yield from _long_pieces(line)
         return
@@ -138,7 +145,7 @@ def _pieces(line: bytes) -> Iterator[bytes]:
 
 
 def _long_pieces(line: bytes) -> Iterator[bytes]:
-    """The same for a line of which no objects are made: one message with something around it, or only beginnings."""
+    """Yield one complete message of a long line, or else the beginnings of all."""
     starts = [match.start() for match in islice(_BEGINNING.finditer(line), _MOST_ATTEMPTS)]
     for start in starts[:1]:
         whole = line[start : line.rfind(b"}") + 1]
@@ -151,10 +158,10 @@ def _long_pieces(line: bytes) -> Iterator[bytes]:
 
 
 def _with_valid_utf8(line: bytes) -> bytes:
-    """Put U+FFFD in the place of what is no UTF-8."""
+    """Replace invalid UTF-8 with U+FFFD."""
     if line.isascii():
         return line
-    # In pieces, as a text can be four times as large as its bytes.
+    # In pieces, because a string may need four times the memory of its bytes.
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     view = memoryview(line)
     pieces = [

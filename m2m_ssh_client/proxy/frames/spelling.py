@@ -1,7 +1,7 @@
-"""Other spellings of the same JSON, for far sides that read it with more than a JSON parser.
+"""Other spellings of the same JSON, for peers that read a line with more than a JSON parser.
 
-Whatever their size, lines are spelt by a few passes of compiled code: a call may carry megabytes, and the event loop
-stands still meanwhile.
+A call may carry megabytes, and the event loop waits while it is rewritten. So lines of any size are
+rewritten in a few passes of compiled code.
 """
 
 from __future__ import annotations
@@ -9,26 +9,28 @@ from __future__ import annotations
 import json
 import re
 
-# What may stand in a string as it is: nothing that any shell acts on. (A backslash begins an escape of JSON's here.)
+# No shell acts on these in a string. (A backslash here begins an escape of JSON's.)
 _HARMLESS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 _.,:@-\\"
 _SPACE = b" \t\r"
 _QUOTE, _BACKSLASH = b'"', b"\\"
-# Stand in for these two while the rest is escaped. JSON allows neither control character in a string (RFC 8259, 7).
+# Placeholders for these two while the rest is escaped. JSON allows no raw control characters in
+# strings (RFC 8259, section 7).
 _AS_QUOTE, _AS_BACKSLASH = b"\1", b"\2"
-# Line breaks to Python's str.splitlines, though not to JSON: U+0085, U+2028, U+2029 in UTF-8.
+# U+0085, U+2028 and U+2029 in UTF-8: line breaks to Python's `str.splitlines`, but not to JSON.
 _UNICODE_LINE_BREAK = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
 
 
 def shell_safe(line: bytes) -> bytes:
-    """Spell valid JSON so that a shell that gets it by mistake can do nothing with it.
+    """Rewrite valid JSON so that a shell that gets it by mistake cannot act on it.
 
-    In strings, every character that means something to any shell (`$`, backquote, `;`, `!`, quotes, …) becomes
-    a JSON escape; white space between tokens goes. What is left is one word that names no command.
+    In strings, each character with a meaning to any shell (`$`, backquote, `;`, `!`, quotes, …)
+    becomes a JSON escape. White space between tokens is removed. The result is one word, which is
+    not the name of a command.
     """
-    # Every backslash is in a string and begins an escape, so that these pairs are found where they are meant.
+    # Each backslash begins an escape in a string, so these pairs cannot be found by accident.
     for pair in (b"\\\\", b'\\"', b"\\/"):
         line = line.replace(pair, _escape(pair[1:]))
-    parts = line.split(_QUOTE)  # from here on a quote begins or ends a string
+    parts = line.split(_QUOTE)  # from here on, each quote begins or ends a string
     parts[0::2] = _QUOTE.join(parts[0::2]).translate(None, _SPACE).split(_QUOTE)
     if len(parts) > 1:
         parts[1::2] = _harmless(_QUOTE.join(parts[1::2])).split(_QUOTE)
@@ -36,7 +38,7 @@ def shell_safe(line: bytes) -> bytes:
 
 
 def _harmless(strings: bytes) -> bytes:
-    """Escape what may do harm in the contents of strings, which quotes keep apart."""
+    """Escape the contents of strings, which are separated by quotes."""
     if not strings.isascii():
         text = strings.replace(_QUOTE, _AS_QUOTE).replace(_BACKSLASH, _AS_BACKSLASH).decode()
         strings = json.dumps(text)[1:-1].encode()
@@ -47,9 +49,10 @@ def _harmless(strings: bytes) -> bytes:
 
 
 def without_unicode_line_breaks(line: bytes) -> bytes:
-    """Spell JSON with U+0085, U+2028 and U+2029 as escapes.
+    """Rewrite JSON with U+0085, U+2028 and U+2029 as escapes.
 
-    m2m-mcp-server-ssh-server cuts its input with Python's universal line breaks and would split such a message.
+    m2m-mcp-server-ssh-server splits its input at Python's universal line breaks, and so would split
+    such a message.
     """
     if line.isascii():
         return line

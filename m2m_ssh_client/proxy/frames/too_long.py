@@ -1,18 +1,20 @@
-"""A line that is longer than `--max-message-size`: what stands in its place, so that the session goes on.
+"""Replacements for lines that are longer than `--max-message-size`, so that the session continues.
 
-One mechanism for both directions. Of the line a few kilobytes are kept, from its beginning and its end, which is where
-SDKs write `id` and `method`; the rest is skipped as it comes. What stands in its place is an error:
+The same for both directions. A few kilobytes of the line are kept, from its beginning and its end,
+where SDKs write `id` and `method`; the rest is skipped as it arrives. The line is replaced:
 
-- for an answer, an error with its id, which goes on in the same direction: whoever asked has an answer;
-- for a request, a `Reply`, which goes back: whoever asked has an answer;
-- for a notification, nothing.
+- an answer, by an error with its id (`StandIn`), which continues in the same direction;
+- a request, by an error with its id (`Reply`), which returns to the sender;
+- a notification, by nothing.
 
-It stands there as soon as the beginning tells whose it is, so that nobody waits for the end of a line that may have
-none. Where the end, too, tells nothing, the host gets the error without an id (JSON-RPC 2.0, section 5). From the
-remote that is no message, or one whose request would wait for ever: MessageTooLongError, and the connection ends.
+So whoever sent the request gets an answer. The replacement is made as soon as the beginning shows
+the id, because the line may never end. If neither the beginning nor the end shows the id, a host
+gets the error without an id (JSON-RPC 2.0, section 5). A remote's line without an id is not a
+message, or its request would wait for ever: MessageTooLongError ends the connection.
 
-A line of which a part has gone on early (`cut_through.py`) has a stand-in, too. Towards the remote it is broken off
-within its string, where no server can take it for a message; towards the host it is completed as a failed call.
+A line that was partly forwarded (`early_forwarding/`) is replaced, too. Towards the remote, it ends
+within its string, so no server can take it for a message. Towards the host, it is completed as a
+failed call.
 """
 
 from __future__ import annotations
@@ -27,50 +29,54 @@ from m2m_ssh_client.proxy.frames.frame import PROXY_ERROR, Id, error_line
 
 logger = logging.getLogger(__name__)
 
-_KEPT = 4096  # bytes, of either end
+_KEPT = 4096  # bytes at either end
 
 _MEMBER = rb'\s*"(id|method|jsonrpc)"\s*:\s*("(?:[^"\\]|\\.)*"|-?[0-9]+)\s*'
 _FIRST = re.compile(rb"\s*\{(?:%b,)*" % _MEMBER)
 _NEXT = re.compile(rb'\s*"(params|result|error)"\s*:')
-# Only the braces of the message itself can be behind such a member at the very end.
+# At the very end of a line, such a member belongs to the message itself, not to its contents.
 _LAST = re.compile(rb"(?:,%b)+\}\s*\Z" % _MEMBER)
 _EACH = re.compile(_MEMBER)
 
 
 class StandIn(bytes):
-    """The error that stands in the place of a line, in the same direction. `why` has its words."""
+    """The error that replaces a line, in the same direction; `why` is its text."""
 
     why = ""
 
 
 class Reply(StandIn):
-    """The error that goes back to whoever sent the line."""
+    """The error that returns to the sender of the line."""
 
 
 class Excess:
-    """A line that is too long. `add` what comes of it, and `look` for what stands in its place."""
+    """A line that is too long: `add` each chunk, then `look` for the replacement."""
 
     def __init__(self, limit: int, begun: bytes, *, from_host: bool, owed: bool) -> None:
-        """`owed`: a part of it has gone on, so that something has to stand there in any case."""
+        """`owed`: a part of the line was forwarded, so it needs a replacement in any case."""
         self._error = MessageTooLongError.over(limit)
         self._first = begun[:_KEPT]
         self._last = b""
         self._from_host = from_host
         self._owed = owed
-        self._told = False
+        self._replaced = False
 
     def add(self, data: bytes) -> None:
+        """Add a chunk of the line."""
         self._last = (self._last + data[-_KEPT:])[-_KEPT:]
 
     def look(self, *, ended: bool) -> list[bytes]:
-        """The stand-in, once it is known; the line has `ended` or not. Raises MessageTooLongError."""
-        if self._told:
+        """Return the replacement once it is known; raise MessageTooLongError.
+
+        `ended`: all of the line was added.
+        """
+        if self._replaced:
             return []
         begins_well = self._first.lstrip().startswith((b"{", b"["))
         found = self._known(ended=ended) if begins_well else None
         if found is None and begins_well and not ended:
             return []
-        self._told = True
+        self._replaced = True
         logger.warning("dropped: %s", self._error.message)
         if found is not None:
             return found
@@ -79,6 +85,7 @@ class Excess:
         return [self._error_for(None, Reply)]
 
     def _known(self, *, ended: bool) -> list[bytes] | None:
+        """Return the replacement if the kept bytes show it, else None."""
         start = _FIRST.match(self._first)
         members = _members(start.group()) if start else {}
         follows = _NEXT.match(self._first, start.end()) if start else None
