@@ -1,7 +1,9 @@
-"""Lines ⇄ the messages of the MCP SDK, of whichever line is installed: 1.x or 2.x.
+"""Conversion between lines and the messages of the MCP SDK, version 1.x or 2.x.
 
-Its parser refuses some of what hosts read: halves of characters as escapes, which JavaScript servers send when they
-cut a text, batches, whatever is deeply nested. And it does not tell which request a line answers that it refused.
+The SDK's parser refuses some lines that other hosts accept: lone surrogates as escapes (JavaScript
+servers send them when they cut a string), batches, and deep nesting. It does not say which request
+such a line answers, so a program would wait for ever. This module repairs these lines, or replaces
+an answer with an error for its request.
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ from m2m_ssh_client.proxy.frames.frame import (
 )
 from m2m_ssh_client.text import printable, shortened
 
-# How each line of the SDK's own stdio transport writes and reads messages. (Imported by name: only one of the two
-# modules exists, and types can be checked against only one.)
+# The SDK's own stdio transport writes and reads messages in the same way. (Imported by name: only
+# one of the two modules exists, so types can be checked against only one.)
 _from_json: Callable[[bytes], Any]
 _leave_out: dict[str, Any]
 try:
@@ -46,25 +48,27 @@ except ModuleNotFoundError:  # mcp 1.x
 logger = logging.getLogger(__name__)
 
 Received = SessionMessage | Exception
-"""What the SDK reads: a message, or the reason why a line is none."""
+"""An item of the SDK's read stream: a message, or the error for an invalid line."""
 
-# An escape in a JSON string: of two halves of one character, of half a one (the group), or any other.
+# An escape in a JSON string: a pair of surrogates, a lone surrogate (the group), or any other.
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
 
 
 def to_line(message: SessionMessage) -> bytes:
+    """Return an SDK message as a line."""
     try:
         text: str = message.message.model_dump_json(by_alias=True, **_leave_out)
-    except ValueError:  # half a character in it
+    except ValueError:  # it contains a lone surrogate
         value = message.message.model_dump(mode="json", by_alias=True, **_leave_out)
         return whole_characters(json.dumps(value, separators=(",", ":")).encode())
     return text.encode()
 
 
 def from_line(line: bytes) -> tuple[list[Received], list[bytes]]:
-    """What the program gets for a line of the remote, and what the remote gets: an error for each request that is none.
+    """Convert a line of the remote: return items for the program and lines for the remote.
 
-    An answer that the SDK cannot read becomes an error for its request.
+    An answer that the SDK cannot read becomes an error for the program's request. A request that it
+    cannot read is answered to the remote with an error.
     """
     try:
         return [SessionMessage(_from_json(line))], []
@@ -82,7 +86,7 @@ def _read(item: bytes, received: list[Received], refused: list[bytes]) -> None:
     except ValueError as exc:
         message = _envelope(item)
         reason = _reason(exc, message)
-        logger.warning("a message of the remote is not what the SDK expects: %s", reason)
+        logger.warning("a message from the remote is not what the SDK expects: %s", reason)
         if message.id is None:
             received.append(exc)
         elif message.is_request:
@@ -94,7 +98,7 @@ def _read(item: bytes, received: list[Received], refused: list[bytes]) -> None:
 
 
 def _envelope(item: bytes) -> Message:
-    """An empty one for what is no JSON-RPC."""
+    """Return the envelope of a message; an empty one if it is not JSON-RPC."""
     try:
         (message,) = parse(item).messages
     except (NotJSONError, NotJSONRPCError):
@@ -103,7 +107,7 @@ def _envelope(item: bytes) -> Message:
 
 
 def _spell_id(message: Members) -> None:
-    """`1.0` is an integer, which the SDK's parser takes for none."""
+    """Write an id of `1.0` as `1`, because the SDK's parser refuses it."""
     if "id" in message:
         id_ = as_id(json.loads(bytes(message["id"])))
         if id_ is not None:
@@ -111,12 +115,12 @@ def _spell_id(message: Members) -> None:
 
 
 def whole_characters(line: bytes) -> bytes:
-    """The same JSON with U+FFFD for each half of a character, as most hosts read it."""
+    """Return the same JSON with U+FFFD for each lone surrogate, as most hosts read it."""
     return _ESCAPE.sub(lambda match: rb"\ufffd" if match.group(1) else match.group(), line)
 
 
 def _messages(line: bytes) -> Sequence[bytes]:
-    """Those of a batch, or the one."""
+    """Return the messages of a batch, or the single message of a line."""
     if not line.lstrip().startswith(b"["):
         return [line]
     try:
@@ -126,7 +130,10 @@ def _messages(line: bytes) -> Sequence[bytes]:
 
 
 def _reason(failure: ValueError, message: Message) -> str:
-    """In words. The SDK's parser says of each kind of message why it is none of these."""
+    """Return the SDK's reason for refusing a message.
+
+    Its parser gives one for each kind of message; only the one for the message's kind is useful.
+    """
     if not isinstance(failure, ValidationError):
         return printable(str(failure))
     if message.is_response:

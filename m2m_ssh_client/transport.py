@@ -1,7 +1,8 @@
 """`ssh_client()`: the remote server as an MCP SDK transport, for Python programs.
 
-The same proxy as the command's, with memory streams for its host, so that a program gets what a
-host gets. Works with `mcp` 1.x (`ClientSession(*streams)`) and 2.x (`Client(ssh_client(…))`).
+It runs the same proxy as the command, with memory streams in place of the host's pipes, so a
+program gets the same lines as a host. It works with `mcp` 1.x (`ClientSession(*streams)`) and 2.x
+(`Client(ssh_client(…))`).
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ async def ssh_client(
 ) -> AsyncIterator[
     tuple[MemoryObjectReceiveStream[Received], MemoryObjectSendStream[SessionMessage]]
 ]:
-    """The streams of a remote MCP server, for an SDK client session.
+    """Connect to a remote MCP server and yield the two streams for an SDK client session.
 
-    Does not raise for a connection that fails: as with any host, the first request (`initialize`)
-    is answered with a JSON-RPC error that says what happened and what to do. On leaving, the remote
-    server is ended as the command ends it, within two seconds.
+    If the connection fails, this does not raise: as for any host, the first request (`initialize`)
+    is answered with a JSON-RPC error that says what happened and what to do. On exit, the remote
+    server is stopped within two seconds, as by the command.
     """
     to_program, read_stream = anyio.create_memory_object_stream[Received](0)
     write_stream, from_program = anyio.create_memory_object_stream[SessionMessage](0)
@@ -57,8 +58,8 @@ async def ssh_client(
         from_proxy.close()
 
     async def relay(proxy: Proxy) -> None:
-        # Shielded, so that a program that is cancelled ends the remote server orderly too: `stop`
-        # ends this.
+        # Shielded, so that the remote server also gets an orderly end if the program is cancelled.
+        # `stop` ends this task.
         with anyio.CancelScope(shield=True):
             try:
                 await proxy.run(HostStreams(to_proxy, from_proxy))
@@ -79,6 +80,6 @@ async def ssh_client(
             write_stream.close()
             proxy.stop()
             with anyio.CancelScope(shield=True):
-                await relayed.wait()  # bounded: the proxy's own shutdown is
+                await relayed.wait()  # bounded by the proxy's own shutdown
             from_proxy.close()
             tasks.cancel_scope.cancel()

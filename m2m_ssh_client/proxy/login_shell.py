@@ -1,4 +1,4 @@
-"""A login shell on the far side, where an MCP server should be: how it is recognised, and what is said then."""
+"""The signs of a login shell in place of an MCP server, and the error for the user."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _WITHOUT_QUOTES = "jsonrpc:2.0"
 
 
 def shell_complains(stderr: list[str]) -> bool:
-    """Tell whether a shell tried to run a request.
+    """Return whether a shell tried to run a request.
 
-    It names it as a command that it does not know; or in whatever other words (dash finds a long one "too long"), but
-    without the quotes, which a shell has removed.
+    Most shells name it as an unknown command. Others use other words (dash says "too long"), but
+    name it without its quotes, which a shell removes.
     """
     return any(_WITHOUT_QUOTES in line or _is_unknown_command(line.lower()) for line in stderr)
 
@@ -22,8 +22,9 @@ def _is_unknown_command(line: str) -> bool:
 
 
 def shell_error() -> NotMCPError:
+    """Return the error for a far side that is a login shell."""
     return NotMCPError(
-        "The far side does not answer as an MCP server: it looks like a login shell",
+        "The far side does not answer like an MCP server: it looks like a login shell",
         "Pass the command that starts the MCP server there after `--`, for example: "
         "m2m-mcp-server-ssh-client --host HOST -- uvx mcp-server-git",
     )

@@ -1,4 +1,7 @@
-"""Whether and when to try again after a connection or a remote process has ended. Sans-I/O; times in seconds."""
+"""The policy for reconnecting: whether to try again, and when.
+
+Sans-I/O. Times are in seconds, on any steady clock.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,19 @@ _FIRST_DELAY = 0.5
 _LONGEST_DELAY = 30.0
 _RESTARTS = 3
 _RESTART_WINDOW = 60.0
-# A machine that boots, a container that is not up yet: how long a command that has worked may end before it answers.
+# While a machine or a container starts, a command that has worked before may end before it answers.
+# Such an end is treated as passing for this long.
 _EARLY_END_TIME = 300.0
 
 
 class Recovery:
-    """The patience of one proxy.
+    """Decides after each failure how long to wait before the next attempt, or to give up.
 
-    `start_time` is how long a first connection may be tried for; `lost_time` how long a lost one (infinite: for ever).
+    A failure that time cannot mend (`SSHClientError.permanent`) ends the attempts. A first
+    connection is tried again only if it broke or if this machine has no network yet: most other
+    failures are mistakes, which the user should see at once. After the first answer, nearly all
+    failures are passing, so the attempts continue with growing pauses. A remote process that ends
+    after an answer is started again at once, but at most three times a minute.
     """
 
     def __init__(
@@ -36,32 +44,33 @@ class Recovery:
         lost_time: float,
         rng: Callable[[], float] = random.random,
     ) -> None:
+        """`start_time` limits the attempts for a first connection, `lost_time` for a lost one."""
         self._enabled = enabled
         self._give_up = now + start_time
         self._early_ends_until: float | None = None
         self._lost_time = lost_time
         self._rng = rng
         self._delays = delays(rng)
-        self._working = False  # the present connection has carried an answer
-        self._worked = False  # so has any connection
+        self._working = False  # the current connection has carried an answer
+        self._worked = False  # any connection has carried an answer
         self._restarts: deque[float] = deque(maxlen=_RESTARTS)
         self.may_hurry = True
-        """Whether the present delay may be cut short, as somebody waits for the attempt."""
+        """The current delay may be shortened if a request waits for the attempt."""
 
     @property
     def first_deadline(self) -> float:
-        """Until when a first connection may be tried for; infinite once there was one."""
+        """The time at which a first connection is given up; infinite once there was one."""
         return float("inf") if self._worked else self._give_up
 
     def answered(self) -> None:
-        """The remote server has answered on the present connection."""
+        """Note an answer of the remote server on the current connection."""
         if not self._working:
             self._working = self._worked = True
             self._delays = delays(self._rng)
             self._early_ends_until = None
 
     def delay(self, reason: SSHClientError, now: float) -> float | None:
-        """How long to wait before the next attempt; None to give up."""
+        """Return how long to wait before the next attempt; None to give up."""
         was_working, self._working = self._working, False
         self.may_hurry = True
         if not self._enabled or reason.permanent:
@@ -82,7 +91,7 @@ class Recovery:
         return delay if now + delay < give_up else None
 
     def _restart_delay(self, now: float) -> float:
-        """At once, but three times a minute at most."""
+        """Return 0 for up to three restarts a minute, else the time until the next one is due."""
         delay = 0.0
         if len(self._restarts) == _RESTARTS:
             delay = max(self._restarts[0] + _RESTART_WINDOW - now, 0.0)
@@ -92,14 +101,17 @@ class Recovery:
 
 
 def _may_pass(reason: SSHClientError) -> bool:
-    """Whether a first connection is worth another attempt: it broke, or this machine has no network yet."""
+    """Return whether a first connection is worth another attempt after this failure."""
     if isinstance(reason, UnreachableError):
         return reason.network_down
     return isinstance(reason, ConnectionLostError)
 
 
 def delays(rng: Callable[[], float]) -> Iterator[float]:
-    """At once, then exponential with full jitter: whoever lost the same server comes back at another moment."""
+    """Yield no delay, then exponential ones with full jitter.
+
+    The jitter keeps clients that lost the same server from coming back at the same moment.
+    """
     yield 0.0
     longest = _FIRST_DELAY
     while True:

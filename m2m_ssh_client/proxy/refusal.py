@@ -1,6 +1,7 @@
-"""An answer for a host whose session cannot begin: the reason, instead of silence and a closed pipe.
+"""Answers for a host whose session fails before there is a proxy to answer it.
 
-For what fails before there is a proxy, which would say it otherwise. Needs next to nothing: memory may be short.
+The host gets the reason as a JSON-RPC error instead of a closed pipe. The module needs only the
+standard library, because memory may be short.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from typing import Any
 
 from m2m_ssh_client import descriptors
 
-# As long as the proxy stays to tell that it could not connect. A host of both eras asks twice.
+# The proxy also waits this long when it could not connect: a host of both eras sends two requests.
 _LINGER_TIME = 4.0
 _READ_SIZE = 4096
-_LONGEST = 1024 * 1024  # bytes of a line: the first ones of a session are far shorter
-_PROXY_ERROR = -32000  # as `proxy.frames` has it, which is not loaded for this
+_LONGEST = 1024 * 1024  # bytes of a line: the first lines of a session are far shorter
+_PROXY_ERROR = -32000  # as in `proxy.frames.frame`, which is not loaded here
 
 
 def refuse(reason: str, stdin: int = 0, stdout: int = 1) -> None:
-    """Answer each request with the reason, until the host leaves, for a few seconds. Not a person at a terminal."""
+    """Answer each request with the reason until the host leaves, for four seconds at most.
+
+    Return at once if stdin is a terminal.
+    """
     if os.isatty(stdin):
         return
     answering = threading.Thread(
@@ -30,7 +34,7 @@ def refuse(reason: str, stdin: int = 0, stdout: int = 1) -> None:
     )
     try:
         answering.start()
-    except RuntimeError:  # there may be no memory for a thread either; then the host is to end this
+    except RuntimeError:  # no memory for a thread: answer here until the host closes the pipe
         _answer(reason, stdin, stdout)
     else:
         answering.join(_LINGER_TIME)
@@ -38,24 +42,24 @@ def refuse(reason: str, stdin: int = 0, stdout: int = 1) -> None:
 
 def _answer(reason: str, stdin: int, stdout: int) -> None:
     begun = b""
-    with suppress(OSError):  # nobody is there any more
+    with suppress(OSError):  # the host has gone
         while chunk := descriptors.read(stdin, _READ_SIZE):
             *lines, begun = (begun + chunk).split(b"\n")
-            _tell(reason, lines, stdout)
+            _refuse_lines(reason, lines, stdout)
             begun = begun[:_LONGEST]
-        _tell(reason, [begun], stdout)
+        _refuse_lines(reason, [begun], stdout)
 
 
-def _tell(reason: str, lines: list[bytes], stdout: int) -> None:
+def _refuse_lines(reason: str, lines: list[bytes], stdout: int) -> None:
     error = {"code": _PROXY_ERROR, "message": reason}
     for line in lines:
-        for id_ in _asked(line):
+        for id_ in _request_ids(line):
             answer = {"jsonrpc": "2.0", "id": id_, "error": error}
             descriptors.write(stdout, json.dumps(answer).encode() + b"\n")
 
 
-def _asked(line: bytes) -> Iterator[Any]:
-    """The ids of the requests in a line."""
+def _request_ids(line: bytes) -> Iterator[Any]:
+    """Yield the ids of the requests in a line."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
