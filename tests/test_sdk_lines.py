@@ -1,4 +1,4 @@
-"""Lines of a remote as the SDK's messages, in either of its lines."""
+"""Lines of a remote as messages of the SDK, version 1 or 2."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from m2m_ssh_client.sdk_lines import from_line, whole_characters
 
 pytestmark = pytest.mark.sdk
 
-# Halves of characters, backslashes and what looks like escapes, in all orders.
+# Lone surrogates, backslashes and text that looks like escapes, in all orders.
 TEXTS = st.text(st.sampled_from('\ud83d\ude00\\"u d8☂\n') | st.characters(), max_size=20)
 
 
@@ -23,7 +23,7 @@ def dumped(message: Any) -> Any:
 
 
 @given(st.dictionaries(TEXTS, TEXTS))
-def test_only_halves_of_characters_are_replaced(value: dict[str, str]) -> None:
+def test_only_lone_surrogates_are_replaced(value: dict[str, str]) -> None:
     def whole(text: str) -> str:
         pairs = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
         return "".join("\ufffd" if "\ud800" <= each <= "\udfff" else each for each in pairs)
@@ -32,7 +32,7 @@ def test_only_halves_of_characters_are_replaced(value: dict[str, str]) -> None:
     assert json.loads(whole_characters(json.dumps(value).encode())) == expected
 
 
-def test_what_has_no_halves_stays_as_it_is() -> None:
+def test_text_without_lone_surrogates_stays_unchanged() -> None:
     line = rb'{"a":"\\ud83d \ud83d\ude00 \u00fc \n","b":["\\\\",1.50]}'
     assert whole_characters(line) == line
 
@@ -63,7 +63,7 @@ def test_an_integer_with_a_point_is_the_id_that_the_program_gave(spelt: bytes) -
 @pytest.mark.parametrize(
     "line", [b"no JSON", b"[1]", b"[]", b"{}", b'{"jsonrpc":"2.0","method":1}']
 )
-def test_what_names_no_request_is_told_as_it_is(line: bytes) -> None:
+def test_a_line_without_a_request_is_passed_on_as_an_error(line: bytes) -> None:
     received, refused = from_line(line)
     assert all(isinstance(each, ValueError) for each in received)
     assert not refused

@@ -1,4 +1,4 @@
-"""Whether and when to try again."""
+"""The policy for reconnecting."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def working(**options: Any) -> Recovery:
     return patience
 
 
-def test_the_first_try_is_at_once_and_the_waits_grow_to_half_a_minute() -> None:
+def test_the_first_attempt_is_immediate_and_the_pauses_grow_to_half_a_minute() -> None:
     assert list(islice(delays(lambda: 1.0), 9)) == [0, 0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
@@ -49,7 +49,7 @@ def test_the_jitter_is_full() -> None:
     assert list(islice(delays(lambda: 0.0), 5)) == [0, 0, 0, 0, 0]
 
 
-def test_a_lost_connection_is_tried_for_ever_by_default() -> None:
+def test_a_lost_connection_is_retried_for_ever_by_default() -> None:
     patience = working()
     now = 0.0
     for _ in range(1000):
@@ -66,7 +66,7 @@ def test_a_lost_connection_is_given_up_at_the_reconnect_timeout() -> None:
     assert patience.delay(REFUSED, 102.5) is None
 
 
-def test_an_answer_begins_the_waits_anew() -> None:
+def test_an_answer_resets_the_pauses() -> None:
     patience = working()
     assert [patience.delay(LOST, 0), patience.delay(REFUSED, 1), patience.delay(REFUSED, 2)] == [
         0,
@@ -77,24 +77,24 @@ def test_an_answer_begins_the_waits_anew() -> None:
     assert patience.delay(LOST, 10) == 0
 
 
-def test_a_connection_that_breaks_before_its_first_answer_does_not_begin_the_waits_anew() -> None:
+def test_a_connection_that_breaks_before_its_first_answer_does_not_reset_the_pauses() -> None:
     patience = working()
     assert [patience.delay(LOST, now) for now in range(4)] == [0, 0.5, 1, 2]
 
 
 @pytest.mark.parametrize("reason", [HostKeyError("changed"), AuthenticationError("refused")])
-def test_what_time_cannot_mend_is_not_tried_again(reason: SSHClientError) -> None:
+def test_a_permanent_failure_is_not_retried(reason: SSHClientError) -> None:
     assert working().delay(reason, 0) is None
     assert recovery().delay(reason, 0) is None
 
 
 @pytest.mark.parametrize("reason", [LOST, REFUSED, NO_NETWORK, EXITED])
-def test_nothing_is_tried_again_where_that_is_switched_off(reason: SSHClientError) -> None:
+def test_nothing_is_retried_if_reconnecting_is_switched_off(reason: SSHClientError) -> None:
     assert working(enabled=False).delay(reason, 0) is None
 
 
 @pytest.mark.parametrize("reason", [REFUSED, KeyServerError("down"), EXITED])
-def test_a_first_connection_that_fails_for_good_is_reported_at_once(reason: SSHClientError) -> None:
+def test_a_refused_first_connection_is_reported_at_once(reason: SSHClientError) -> None:
     assert recovery().delay(reason, 0) is None
 
 
@@ -130,7 +130,7 @@ def test_a_process_that_fails_before_its_first_answer_is_reported() -> None:
     assert recovery().delay(EXITED, 0) is None
 
 
-def test_an_early_end_is_passing_for_a_while_after_a_server_that_worked() -> None:
+def test_after_a_server_that_worked_an_early_end_is_retried_for_a_while() -> None:
     patience = working()
     assert patience.delay(EXITED, 0) == 0
     assert [patience.delay(EXITED, now) for now in (1, 2, 3)] == [0, 0.5, 1]
@@ -142,7 +142,7 @@ def test_an_early_end_is_passing_for_a_while_after_a_server_that_worked() -> Non
     assert patience.delay(EXITED, 2301) is None
 
 
-def test_a_reboot_is_waited_for_also_if_the_process_ends_before_the_connection() -> None:
+def test_a_reboot_is_waited_for_even_if_the_process_ends_before_the_connection() -> None:
     patience = working(start_time=25.0)
     assert patience.delay(EXITED, 100) == 0
     assert [patience.delay(REFUSED, now) for now in (101, 102, 103)] == [0, 0.5, 1]

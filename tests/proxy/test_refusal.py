@@ -1,4 +1,4 @@
-"""Whatever happens before or within the relay, the host's requests are answered with an error that names it."""
+"""Failures before or within the relay: the host's requests are answered with an error."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="accounts as POS
 
 
 def broken(how: str, *options: str, port: int | None = None) -> Host:
-    """The program with a part of it broken."""
+    """Start the program with a broken part."""
     there = ("-F", "none", "--host", "127.0.0.1", "--port", str(port or refused_port()))
     return Host([sys.executable, "-c", f"{how}\n{MAIN}", *options, *there])
 
 
 def refused(host: Host) -> Message:
-    """The error that `initialize` gets; then the host leaves."""
+    """Return the error for `initialize`, after the host has left."""
     answer = host.initialize()
     host.close_stdin()
     assert host.wait() == 1
@@ -130,7 +130,7 @@ def test_doctor_reports_a_fault_as_a_failed_step() -> None:
 
 
 def drained(host: Host) -> Iterator[bytes]:
-    """The lines that it wrote before it ended."""
+    """Yield the lines that the program wrote before it ended."""
     while True:
         try:
             yield host.receive_line()

@@ -255,9 +255,10 @@ class Session:
     ) -> Output:
         """Note that the connection is lost and will be made again.
 
-        `unsent` are the lines of `to_remote` of which not a byte left this machine. Requests among
-        them are held, and so are repeatable requests; all others that were sent are answered with
-        `reason`. `ended`: the server ended or fell silent, and an open request may be the cause.
+        `unsent` are the lines of `to_remote` of which not a byte left this machine. They are held,
+        and so are repeatable requests that were sent; all other requests that were sent are
+        answered with `reason`. `ended`: the server ended or fell silent, and an open request may be
+        the cause.
         """
         output = Output(to_host=self._remote_requests.lost())
         self.state = State.LOST
@@ -375,6 +376,7 @@ class Session:
         return False
 
     def _open(self, output: Output) -> None:
+        """Send the held frames; after a reconnect, tell the host what may have changed."""
         self.state = State.OPEN
         self._release(output)
         if self._reconnecting:
@@ -516,11 +518,15 @@ class Session:
         return not self._subscriptions.repeats(message)
 
     def _is_answer_for_host(self, message: Message, output: Output) -> bool:
-        if self._replay.asked(message.id):
-            self._see_replayed(message, output)
-            return False
+        """Note an answer of the remote; return whether it answers an open request of the host."""
         if message.id is None:
             return True
+        if self._replay.asked(message.id):
+            if self._replay.is_opener(message):
+                self._finish_replay(message, output)
+            else:
+                self._pass_on_replayed(message.id, message, output)
+            return False
         id_ = self._open_requests.answered_by(message.id)
         if id_ is None:
             logger.info("skipped an answer to a request that is not open")
@@ -534,17 +540,14 @@ class Session:
             self._replay.see_answer(method, id_, message)
         return True
 
-    def _see_replayed(self, message: Message, output: Output) -> None:
-        """Note the answer to a replayed request.
+    def _pass_on_replayed(self, replayed: Id, answer: Message, output: Output) -> None:
+        """Give the answer to a replayed request to the host's requests for the same state."""
+        for id_ in self._waiting_for(replayed):
+            self._close(id_, refused=bool(answer.error))
+            output.to_host.append(answer_line(id_, answer))
 
-        The answer to the opener lets the rest of the replay and the held frames go out. Any other
-        answer also answers the host's requests for the same state.
-        """
-        if message.id is not None and not self._replay.is_opener(message):
-            for id_ in self._waiting_for(message.id):
-                self._close(id_, refused=bool(message.error))
-                output.to_host.append(answer_line(id_, message))
-            return
+    def _finish_replay(self, message: Message, output: Output) -> None:
+        """Send the rest of the replay and the held frames, now that the opener is answered."""
         if self._replay.refuses(message):
             self.refused_replay = (
                 "After the reconnect, the remote server refused the initialize request that its "

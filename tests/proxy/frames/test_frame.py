@@ -49,7 +49,7 @@ def envelopes(frame: Frame) -> list[tuple[object, str | None]]:
 
 
 @pytest.mark.parametrize(("line", "message"), ENVELOPES)
-def test_the_envelope_is_read_and_the_line_kept_as_it_is(line: bytes, message: Message) -> None:
+def test_the_envelope_is_read_and_the_line_stays_unchanged(line: bytes, message: Message) -> None:
     frame = parse(line)
     assert frame.line is line
     assert envelopes(frame) == [(message.id, message.method)]
@@ -89,13 +89,13 @@ NOT_JSON_RPC += [
 
 
 @pytest.mark.parametrize("line", NOT_JSON)
-def test_what_is_not_json_is_said_to_be_so(line: bytes) -> None:
+def test_a_line_that_is_not_json_raises_the_error_for_that(line: bytes) -> None:
     with pytest.raises(NotJSONError):
         parse(line)
 
 
 @pytest.mark.parametrize("line", NOT_JSON_RPC)
-def test_json_that_is_not_json_rpc_is_said_to_be_so(line: bytes) -> None:
+def test_json_that_is_not_json_rpc_raises_the_error_for_that(line: bytes) -> None:
     with pytest.raises(NotJSONRPCError):
         parse(line)
 
@@ -107,8 +107,8 @@ def test_any_bytes_are_a_frame_or_one_of_the_two_errors(line: bytes) -> None:
 
 
 @pytest.mark.parametrize("rare", [b"1", b"1.5"])
-def test_no_nesting_is_so_deep_that_it_gets_out(rare: bytes) -> None:
-    """Around the depth at which the stack ends, which is another one for reading and for writing."""
+def test_deep_nesting_raises_only_the_two_errors(rare: bytes) -> None:
+    """The depths include the limits of the stack, which differ for reading and writing."""
     for depth in range(800, 1400):
         line = (
             b'{"jsonrpc":"2.0","id":%b,"method":"x","params":' % rare
@@ -122,7 +122,7 @@ def test_no_nesting_is_so_deep_that_it_gets_out(rare: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["x", "\ud800"])
-def test_what_is_rewritten_is_json_whatever_its_names_and_numbers(name: str) -> None:
+def test_a_rewritten_line_is_json_for_any_names_and_numbers(name: str) -> None:
     line = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"n":[1e999,-1e999,1.50]},%b:2}'
     line %= json.dumps(name).encode()
 
@@ -172,13 +172,13 @@ def test_a_line_is_a_frame_exactly_if_json_reads_it_and_it_is_json_rpc(
 
 
 @given(JSON_VALUES, st.booleans())
-def test_whatever_json_can_say_is_carried(value: object, ascii_only: bool) -> None:
+def test_any_json_value_is_accepted(value: object, ascii_only: bool) -> None:
     message = {"jsonrpc": "2.0", "id": 1, "result": value}
     line = json.dumps(message, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     try:
         line.decode()
     except UnicodeDecodeError:
-        return  # a lone surrogate has no UTF-8
+        return  # UTF-8 cannot express a lone surrogate
     assert envelopes(parse(line)) == [(1, None)]
 
 
@@ -186,7 +186,7 @@ LINES = [b"", b"a", b"bcd" * 1000, "ü\u2028\u0085".encode(), b"", b"last"]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000, 10**6])
-def test_lines_come_out_as_they_went_in_however_they_are_cut(size: int) -> None:
+def test_lines_come_out_unchanged_for_any_size_of_chunk(size: int) -> None:
     stream = b"".join(line + b"\n" for line in LINES) + b"rest"
     splitter = LineSplitter(10_000)
     chunks = [stream[i : i + size] for i in range(0, len(stream), size)]
@@ -204,7 +204,7 @@ def test_splitting_agrees_with_bytes_split(chunks: list[bytes]) -> None:
 
 
 class _CountingBytes(bytes):
-    """Counts how often its bytes are searched."""
+    """Bytes that count how many of them are searched."""
 
     searches = 0
 
@@ -243,7 +243,7 @@ def test_a_line_over_the_limit_is_refused_at_once(stream: bytes) -> None:
         LineSplitter(10).feed(stream)
 
 
-def test_a_line_of_just_the_limit_passes() -> None:
+def test_a_line_of_exactly_the_limit_passes() -> None:
     splitter = LineSplitter(10)
     assert splitter.feed(b"x" * 10) == []
     assert splitter.feed(b"\n") == [b"x" * 10]
@@ -256,8 +256,8 @@ def test_an_error_line_is_one_ascii_line() -> None:
     assert json.loads(line)["error"] == {"code": -32000, "message": "one\ntwo\u2028"}
 
 
-def test_the_id_of_a_long_answer_is_exchanged_too() -> None:
-    """A sampled picture, whose question came over a connection that was made again."""
+def test_the_id_of_a_long_answer_is_replaced_too() -> None:
+    """For example an answer with a picture, to a sampling request after a reconnect."""
 
     def change(members: Members) -> None:
         members["id"] = raw_json(7)

@@ -1,4 +1,4 @@
-"""Lines of the remote that are no messages, and what is handed on of them."""
+"""Invalid lines of the remote, and the messages that are salvaged from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def answer(id_: Any, text: str = "x") -> bytes:
 
 
 def asking(*ids: int | str) -> Session:
-    """A session in which these requests are open."""
+    """Return a session in which these requests are open."""
     session = Session()
     session.connected()
     session.from_host(
@@ -44,7 +44,7 @@ CERTAIN = [
 
 
 @pytest.mark.parametrize(("line", "messages"), CERTAIN, ids=lambda value: str(value)[:40])
-def test_a_message_is_found_in_what_stands_around_it(line: bytes, messages: list[bytes]) -> None:
+def test_a_message_is_found_among_other_text(line: bytes, messages: list[bytes]) -> None:
     assert asking(1, 2).from_remote([line]).to_host == messages
 
 
@@ -86,7 +86,7 @@ NOISE = [
 
 
 @pytest.mark.parametrize("line", NOISE, ids=lambda value: str(value)[:60])
-def test_what_a_server_logs_to_stdout_answers_nothing(line: bytes) -> None:
+def test_a_message_that_a_server_logs_to_stdout_is_not_an_answer(line: bytes) -> None:
     session = asking(1, 12)
     assert session.from_remote([line]).to_host == []
     assert session.pending == 2
@@ -98,7 +98,7 @@ def test_the_text_around_a_message_is_logged(caplog: pytest.LogCaptureFixture) -
     assert "skipped a line" in caplog.text
 
 
-def test_a_message_that_was_found_answers_like_any_other() -> None:
+def test_a_salvaged_answer_closes_its_request() -> None:
     session = asking(1)
     session.from_remote([b"\r" + ONE])
     assert session.pending == 0

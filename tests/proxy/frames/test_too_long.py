@@ -1,4 +1,4 @@
-"""What stands in the place of a line that is too long, wherever it is cut into pieces."""
+"""The replacements for lines that are too long, for any size of chunk."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def split(sent: bytes, size: int, *, from_host: bool) -> list[bytes]:
 
 
 def stand_ins(long: bytes, *, from_host: bool) -> list[Any]:
-    """What takes its place between two others, in pieces of any size."""
+    """Return the replacement of a line between two others, the same for any size of chunk."""
     sent = b"".join(each + b"\n" for each in (BEFORE, long, BEHIND))
     results = []
     for size in (1, 100, 1999, 5000, len(sent)):
@@ -96,7 +96,7 @@ def test_a_notification_is_dropped(from_host: bool) -> None:
 
 
 @pytest.mark.parametrize("long", NAMELESS.values(), ids=NAMELESS)
-def test_what_names_nobody_is_told_to_the_host_and_ends_the_remotes_connection(
+def test_a_line_without_an_id_is_an_error_for_the_host_and_ends_the_remotes_connection(
     long: bytes,
 ) -> None:
     (found,) = stand_ins(long, from_host=True)
@@ -107,7 +107,7 @@ def test_what_names_nobody_is_told_to_the_host_and_ends_the_remotes_connection(
 
 
 @pytest.mark.parametrize("long", [ANSWERS["the id first"], REQUESTS["the id first"]])
-def test_whoever_is_named_at_the_beginning_need_not_wait_for_an_end(long: bytes) -> None:
+def test_an_id_at_the_beginning_is_answered_before_the_line_ends(long: bytes) -> None:
     splitter = LongLineSplitter(LIMIT, None, from_host=False)
     (found,) = splitter.feed(long)
     assert_names(found, 7)
@@ -115,7 +115,7 @@ def test_whoever_is_named_at_the_beginning_need_not_wait_for_an_end(long: bytes)
     assert splitter.feed(b"}\n" + BEHIND + b"\n") == [BEHIND]
 
 
-def test_what_is_skipped_takes_no_memory() -> None:
+def test_a_skipped_line_takes_no_memory() -> None:
     splitter = LongLineSplitter(LIMIT, None, from_host=True)
     chunk = b"y" * 100_000
     splitter.feed(REQUESTS["the id last"][:-10])
@@ -129,7 +129,7 @@ def test_what_is_skipped_takes_no_memory() -> None:
     assert most < 4 * len(chunk)
 
 
-def test_each_side_has_its_answer() -> None:
+def test_both_sides_get_their_answer() -> None:
     session = Session()
     session.connected()
     session.from_host([b'{"jsonrpc":"2.0","id":7,"method":"ping"}'], 0.0)

@@ -96,7 +96,7 @@ def test_a_request_that_the_server_cancels_is_not_cancelled_again() -> None:
     assert cancelled(requests) == [2]
 
 
-def test_every_connection_has_room_for_as_many() -> None:
+def test_every_connection_has_the_same_room() -> None:
     requests = RemoteRequests("m2m-")
     for connection in range(3):
         ask(requests, *range(MOST + 1))

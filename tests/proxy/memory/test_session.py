@@ -1,4 +1,4 @@
-"""The session's memory, as scripts: this arrives, that must be emitted."""
+"""The session as scripts: a line arrives, and other lines must leave."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_bad_line_under_the_id_of_a_request_that_waits_is_not_refused_under_it
     assert [error_of(reply)[:2] for reply in output.to_host] == [(None, -32700)]
 
 
-def test_blank_lines_are_nobodys_business(caplog: pytest.LogCaptureFixture) -> None:
+def test_blank_lines_are_ignored(caplog: pytest.LogCaptureFixture) -> None:
     session = open_session()
     output = session.from_host([b"", b"  ", b"\r"], 0)
     assert (output.to_host, output.to_remote) == ([], [])
@@ -114,21 +114,21 @@ def test_blank_lines_are_nobodys_business(caplog: pytest.LogCaptureFixture) -> N
 
 
 @pytest.mark.parametrize(
-    "noise", [b"Last login: today", b"null", b"[1,2]", b"\xff\xfe", b'{"level":"info"}']
+    "stray", [b"Last login: today", b"null", b"[1,2]", b"\xff\xfe", b'{"level":"info"}']
 )
-def test_noise_of_the_remote_is_skipped_and_logged(
-    noise: bytes, caplog: pytest.LogCaptureFixture
+def test_stray_output_of_the_remote_is_skipped_and_logged(
+    stray: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = open_session()
     session.from_host([request(1)], 0)
     with caplog.at_level(logging.WARNING):
         session.from_host([request(1)], 0)
-    assert session.from_remote([noise, answer(1), noise]).to_host == [answer(1)]
+    assert session.from_remote([stray, answer(1), stray]).to_host == [answer(1)]
     assert len(caplog.records) == 2
     assert [".bashrc" in record.getMessage() for record in caplog.records] == [True, False]
 
 
-def test_an_answer_that_nobody_waits_for_is_not_passed_on() -> None:
+def test_an_answer_to_no_open_request_is_not_delivered() -> None:
     session = open_session()
     session.from_host([request(1)], 0)
     unasked = [
@@ -141,7 +141,7 @@ def test_an_answer_that_nobody_waits_for_is_not_passed_on() -> None:
     assert session.from_remote([refusal]).to_host == [refusal]
 
 
-def test_an_answer_that_is_no_valid_json_answers_its_request_with_an_error() -> None:
+def test_an_answer_that_is_not_valid_json_becomes_an_error_for_its_request() -> None:
     session = open_session()
     session.from_host([request(7)], 0)
     output = session.from_remote([b'{"jsonrpc":"2.0","id":7,"result":{"mean":NaN}}'])
@@ -150,7 +150,7 @@ def test_an_answer_that_is_no_valid_json_answers_its_request_with_an_error() -> 
     assert session.pending == 0
 
 
-def test_an_answer_that_nobody_waits_for_is_dropped_and_an_error_without_an_id_is_not() -> None:
+def test_an_unexpected_answer_is_dropped_but_not_an_error_without_an_id() -> None:
     session = open_session()
     no_id = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"?"}}'
     session.from_host([request(1)], 0)
@@ -158,7 +158,7 @@ def test_an_answer_that_nobody_waits_for_is_dropped_and_an_error_without_an_id_i
     assert output.to_host == [answer(1), no_id]
 
 
-def test_of_a_batch_only_that_is_passed_on_which_somebody_waits_for() -> None:
+def test_only_the_expected_messages_of_a_batch_are_delivered() -> None:
     session = open_session()
     session.from_host([request(1)], 0)
     batch = b"[" + b",".join([answer(1), NOTE, answer(2), answer(1)]) + b"]"
@@ -166,7 +166,7 @@ def test_of_a_batch_only_that_is_passed_on_which_somebody_waits_for() -> None:
     assert session.from_remote([b"[" + answer(1) + b"]"]).to_host == []
 
 
-def test_a_server_may_make_text_of_a_number_in_an_id() -> None:
+def test_a_server_may_turn_a_numeric_id_into_a_string() -> None:
     session = open_session()
     session.from_host([request(1), request(2), request("2")], 0)
     assert session.from_remote([answer("1")]).to_host == [answer("1")]
@@ -175,17 +175,17 @@ def test_a_server_may_make_text_of_a_number_in_an_id() -> None:
     assert session.pending == 0
 
 
-def test_an_answer_from_a_server_that_has_not_got_the_request_is_none_or_the_only_one() -> None:
+def test_a_request_answered_before_it_was_sent_is_not_sent_again() -> None:
     session = Session()
     session.from_host([request(1)], 0)
     sent = session.connected().to_remote
     assert session.from_remote([answer(1)]).to_host == [answer(1)]
-    assert session.lost("gone", sent, 1).to_host == []  # not a byte of it had left
+    assert session.lost("gone", sent, 1).to_host == []  # not a byte of it left
     assert session.connected().to_remote == []
     assert session.pending == 0
 
 
-def test_a_failure_answers_every_request_once_and_every_later_one() -> None:
+def test_a_failure_answers_every_open_and_every_later_request_once() -> None:
     session = open_session()
     session.from_host([request(1), request("1"), request(2), NOTE], 0)
     session.from_remote([answer(2)])
@@ -198,7 +198,7 @@ def test_a_failure_answers_every_request_once_and_every_later_one() -> None:
     assert late.to_remote == []
 
 
-def test_requests_that_never_left_are_answered_with_the_reason_alone() -> None:
+def test_unsent_requests_are_answered_with_the_reason_alone() -> None:
     session = Session()
     session.from_host([request(1), NOTE], 0)
     assert [error_of(line) for line in session.failed("No route").to_host] == [
@@ -207,7 +207,7 @@ def test_requests_that_never_left_are_answered_with_the_reason_alone() -> None:
     assert session.pending == 0
 
 
-def test_too_many_held_bytes_are_told() -> None:
+def test_the_session_is_full_while_too_many_bytes_are_held() -> None:
     session = Session()
     line = request(1, text="x" * (HOLD_LIMIT // 2))
     session.from_host([line], 0)
@@ -237,7 +237,7 @@ def test_towards_a_shell_every_line_passes_in_safe_spelling() -> None:
     assert all(b" " not in b"".join(line.split(b'"')[0::2]) for line in sent)
 
 
-def test_a_shell_that_turns_out_to_be_a_server_gets_everything_in_order() -> None:
+def test_a_possible_shell_that_is_a_server_gets_everything_in_order() -> None:
     session = Session(may_be_shell=True)
     session.connected()
     session.from_host([INITIALIZE], 0)
@@ -248,14 +248,14 @@ def test_a_shell_that_turns_out_to_be_a_server_gets_everything_in_order() -> Non
     assert session.from_host([NOTE, request(1)], 0).to_remote == [NOTE, request(1)]
 
 
-def test_a_server_silent_on_discover_still_gets_the_initialize_behind_a_shell_request() -> None:
+def test_after_a_shell_request_a_server_silent_on_discover_still_gets_the_initialize() -> None:
     session = Session(may_be_shell=True)
     session.connected()
     assert len(session.from_host([request(0, "server/discover")], 0).to_remote) == 1
     assert len(session.from_host([request(1, "initialize")], 0).to_remote) == 1
 
 
-def test_behind_a_shell_request_unicode_line_breaks_are_escaped_for_the_peer_server() -> None:
+def test_after_a_shell_request_unicode_line_breaks_are_escaped_for_the_peer_server() -> None:
     session = Session(may_be_shell=True)
     session.connected()
     session.from_host([INITIALIZE], 0)
@@ -270,7 +270,7 @@ def test_behind_a_shell_request_unicode_line_breaks_are_escaped_for_the_peer_ser
 Step = tuple[str, int]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["ask", "answer", "noise", "note", "connect", "fail", "bad"]),
+        st.sampled_from(["ask", "answer", "stray", "note", "connect", "fail", "bad"]),
         st.integers(0, 5),
     ),
     max_size=30,
@@ -305,8 +305,8 @@ def test_whatever_happens_each_request_gets_exactly_one_answer(
             next_id += 1
         elif step == "answer" and at_remote and session.state is not State.FAILED:
             take(session.from_remote([answer(at_remote.pop(number % len(at_remote)))]))
-        elif step == "noise" and session.state not in (State.CONNECTING, State.FAILED):
-            take(session.from_remote([b"noise"]))
+        elif step == "stray" and session.state not in (State.CONNECTING, State.FAILED):
+            take(session.from_remote([b"stray"]))
         elif step == "note":
             take(session.from_host([NOTE], 0))
         elif step == "connect" and session.state is State.CONNECTING:

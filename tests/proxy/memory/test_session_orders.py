@@ -1,4 +1,4 @@
-"""Orders of events that are easily got wrong: requests that are called back, state that is restored, repeated ends."""
+"""Difficult orders of events: cancelled requests, restored state, servers that end repeatedly."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def ids(lines: list[bytes]) -> list[Any]:
     return [value["id"] for value in decoded(lines) if "method" not in value]
 
 
-# Called back (modelcontextprotocol.io, "Cancellation")
+# Cancelled requests (modelcontextprotocol.io, "Cancellation")
 
 
 @pytest.mark.parametrize("method", ["tools/call", "resources/read"])
-def test_a_request_that_was_called_back_is_neither_answered_nor_repeated(method: str) -> None:
+def test_a_cancelled_request_is_neither_answered_nor_repeated(method: str) -> None:
     session = legacy_session()
     session.from_host([request(1, method)], 0)
     assert session.from_host([cancel(1)], 0).to_remote == [cancel(1)]
@@ -46,7 +46,7 @@ def test_a_request_that_was_called_back_is_neither_answered_nor_repeated(method:
     assert session.failed("over").to_host == []
 
 
-def test_a_harmless_call_that_was_called_back_is_not_run_again() -> None:
+def test_a_cancelled_harmless_call_is_not_run_again() -> None:
     session = legacy_session(retry_tool_calls=True)
     tools = {"tools": [{"name": "t", "annotations": {"readOnlyHint": True}}]}
     session.from_host([request(1, "tools/list")], 0)
@@ -56,14 +56,14 @@ def test_a_harmless_call_that_was_called_back_is_not_run_again() -> None:
     assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
 
 
-def test_an_answer_that_still_comes_is_dropped() -> None:
+def test_a_late_answer_to_a_cancelled_request_is_dropped() -> None:
     session = legacy_session()
     session.from_host([request(1), cancel(1)], 0)
     assert session.from_remote([answer(1)]).to_host == []
 
 
 @pytest.mark.parametrize("sent", [True, False])
-def test_a_request_that_is_called_back_while_held_leaves_nothing_behind(sent: bool) -> None:
+def test_a_request_cancelled_while_held_leaves_nothing_behind(sent: bool) -> None:
     session = legacy_session()
     if sent:
         session.from_host([request(1, "resources/read")], 0)
@@ -76,14 +76,16 @@ def test_a_request_that_is_called_back_while_held_leaves_nothing_behind(sent: bo
     assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
 
 
-def test_a_cancellation_that_never_left_is_not_for_the_next_server() -> None:
+def test_an_unsent_cancellation_is_not_sent_to_the_next_server() -> None:
     session = legacy_session()
     sent = session.from_host([request(1, "resources/read"), cancel(1)], 0).to_remote
     assert session.lost("gone", sent, 1).to_host == []
     assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
 
 
-def test_a_cancellation_of_what_ended_with_the_last_server_is_not_for_the_next() -> None:
+def test_a_cancellation_of_a_request_that_ended_with_the_last_server_is_not_sent_to_the_next() -> (
+    None
+):
     session = legacy_session()
     session.from_host([request(1)], 0)
     session.lost("gone", [], 1)
@@ -91,21 +93,21 @@ def test_a_cancellation_of_what_ended_with_the_last_server_is_not_for_the_next()
     assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
 
 
-def test_an_initialize_cannot_be_called_back() -> None:
+def test_an_initialize_cannot_be_cancelled() -> None:
     session = Session()
     session.connected()
     session.from_host([request(1, "initialize"), cancel(1)], 0)
     assert session.from_remote([answer(1, HELLO)]).to_host == [answer(1, HELLO)]
 
 
-def test_a_request_of_a_batch_can_be_called_back_alone() -> None:
+def test_one_request_of_a_batch_can_be_cancelled() -> None:
     session = legacy_session()
     session.lost("gone", [], 1)
     session.from_host([b"[" + request(1) + b"," + request(2) + b"]", cancel(1)], 2)
     assert json.loads(reconnect(session).to_remote[-1]) == decoded([request(2)])
 
 
-def test_a_subscription_that_ends_while_the_connection_is_away_announces_nothing() -> None:
+def test_a_subscription_cancelled_during_the_outage_announces_nothing() -> None:
     session = Session()
     session.connected()
     listen = request(5, "subscriptions/listen", notifications={"toolsListChanged": True})
@@ -120,7 +122,7 @@ def test_a_subscription_that_ends_while_the_connection_is_away_announces_nothing
     assert session.connected() == Output()
 
 
-# Restored
+# Restored state
 
 
 def set_level(id_: int, level: str, **meta: Any) -> bytes:
@@ -136,7 +138,7 @@ def unsubscribe(id_: int, uri: str = "a") -> bytes:
 
 
 def restored(output: Output) -> list[tuple[str, Any]]:
-    """What a fresh server is told behind the handshake, and with which value."""
+    """Return the methods that a fresh server gets after the handshake, each with its value."""
     told = [value for value in decoded(output.to_remote) if "id" in value]
     return [(value["method"], next(iter(value["params"].values()))) for value in told]
 
@@ -154,7 +156,7 @@ LAST_WORDS = [
 
 @pytest.mark.parametrize("left", [True, False], ids=["sent", "unsent"])
 @pytest.mark.parametrize(("said", "answered", "told"), LAST_WORDS)
-def test_the_hosts_last_word_is_restored_once_and_answers_what_waited_for_it(
+def test_the_hosts_last_request_is_restored_once_and_answers_the_requests_that_waited(
     said: list[bytes], answered: list[int], told: list[tuple[str, Any]], left: bool
 ) -> None:
     session = legacy_session()
@@ -170,7 +172,7 @@ def test_the_hosts_last_word_is_restored_once_and_answers_what_waited_for_it(
     assert session.pending == 0
 
 
-def test_a_fresh_servers_refusal_is_the_answer_to_what_waited() -> None:
+def test_a_fresh_servers_refusal_answers_the_request_that_waited() -> None:
     session = legacy_session()
     session.from_host([set_level(1, "info")], 0)
     session.from_remote([answer(1)])
@@ -184,7 +186,7 @@ def test_a_fresh_servers_refusal_is_the_answer_to_what_waited() -> None:
     assert restored(reconnect(session)) == [("logging/setLevel", "info")]
 
 
-def test_a_broken_answer_to_the_replay_is_an_error_for_what_waited() -> None:
+def test_a_broken_answer_to_the_replay_is_an_error_for_the_request_that_waited() -> None:
     session = legacy_session()
     session.from_host([set_level(1, "info")], 0)
     session.lost("gone", [], 1)
@@ -195,7 +197,7 @@ def test_a_broken_answer_to_the_replay_is_an_error_for_what_waited() -> None:
     assert session.pending == 0
 
 
-def test_what_the_server_refused_is_not_restored() -> None:
+def test_refused_state_is_not_restored() -> None:
     session = legacy_session()
     session.from_host([set_level(1, "info"), set_level(2, "bad"), set_level(3, "worse")], 0)
     session.from_host([subscribe(4)], 0)
@@ -204,7 +206,7 @@ def test_what_the_server_refused_is_not_restored() -> None:
     assert restored(reconnect(session)) == [("logging/setLevel", "info")]
 
 
-def test_what_the_host_says_meanwhile_comes_behind_what_is_restored() -> None:
+def test_requests_during_the_outage_follow_the_restored_state() -> None:
     session = legacy_session()
     session.from_host([set_level(1, "warning")], 0)
     session.lost("gone", [], 1)
@@ -221,7 +223,7 @@ def test_what_the_host_says_meanwhile_comes_behind_what_is_restored() -> None:
     ]
 
 
-def test_progress_tokens_are_over_with_their_requests() -> None:
+def test_progress_tokens_are_not_repeated() -> None:
     session = Session()
     session.connected()
     session.from_host([request(0, "initialize", name="host", _meta={"progressToken": 1})], 0)
@@ -235,7 +237,7 @@ def test_progress_tokens_are_over_with_their_requests() -> None:
 
 
 @pytest.mark.parametrize("when", ["lost", "replaying", "restoring"])
-def test_what_waits_for_the_replay_can_be_called_back_and_is_restored_all_the_same(
+def test_a_cancelled_request_that_waits_for_the_replay_is_restored_all_the_same(
     when: str,
 ) -> None:
     session = legacy_session()
@@ -255,7 +257,7 @@ def test_what_waits_for_the_replay_can_be_called_back_and_is_restored_all_the_sa
     assert session.pending == 0
 
 
-def test_what_waits_for_the_replay_is_held_again_when_that_is_lost() -> None:
+def test_a_request_that_waits_for_the_replay_is_held_again_after_another_loss() -> None:
     session = legacy_session(hold_time=20)
     session.from_host([subscribe(1)], 0)
     session.lost("gone", [], 1)
@@ -267,7 +269,7 @@ def test_what_waits_for_the_replay_is_held_again_when_that_is_lost() -> None:
     assert restored(reconnect(session)) == [("resources/subscribe", "a")]
 
 
-# A server that ends again
+# Servers that end repeatedly
 
 
 def discovered_session() -> Session:
@@ -279,13 +281,13 @@ def discovered_session() -> Session:
 
 
 def come_back(session: Session) -> Output:
-    """A fresh server answers what opens the connection, in either era."""
+    """Let a fresh server answer the opener of either era."""
     (opener,) = decoded(session.connected().to_remote)
     return session.from_remote([answer(opener["id"], HELLO)])
 
 
 @pytest.mark.parametrize("make", [legacy_session, discovered_session])
-def test_what_has_ended_two_servers_is_answered_and_not_sent_to_a_third(make: Any) -> None:
+def test_a_request_that_ended_two_servers_is_not_sent_to_a_third(make: Any) -> None:
     session: Session = make()
     session.from_host([request(1, "resources/read")], 0)
     assert session.lost("It ended", [], 1, ended=True).to_host == []
@@ -296,7 +298,7 @@ def test_what_has_ended_two_servers_is_answered_and_not_sent_to_a_third(make: An
     assert request(1, "resources/read") not in come_back(session).to_remote
 
 
-def test_a_request_that_loses_its_connection_again_and_again_is_repeated() -> None:
+def test_a_request_whose_connection_breaks_repeatedly_is_repeated() -> None:
     session = legacy_session()
     session.from_host([request(1, "resources/read")], 0)
     for now in range(5):
@@ -304,7 +306,7 @@ def test_a_request_that_loses_its_connection_again_and_again_is_repeated() -> No
         assert request(1, "resources/read") in come_back(session).to_remote
 
 
-def test_a_subscription_that_stays_open_is_to_blame_for_nothing() -> None:
+def test_a_subscription_that_stays_open_is_not_blamed_for_the_end_of_servers() -> None:
     session = discovered_session()
     listen = request(5, "subscriptions/listen", notifications={})
     session.from_host([listen], 0)
@@ -313,8 +315,8 @@ def test_a_subscription_that_stays_open_is_to_blame_for_nothing() -> None:
         assert listen in come_back(session).to_remote
 
 
-def test_a_host_of_2026_that_asks_for_nothing_first_is_asked_for_by_its_envelope() -> None:
-    """So that a fresh server shows that it serves, before it gets what must not be lost."""
+def test_a_host_of_2026_without_a_discover_is_described_by_its_first_request() -> None:
+    """The fresh server must answer a `server/discover` before it gets the held requests."""
     session = Session()
     session.connected()
     meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "progressToken": 1}
@@ -338,21 +340,21 @@ def test_a_message_without_a_line_feed_at_the_end_is_a_message() -> None:
     assert session.last_words(answer(1)).to_host == [answer(1)]
 
 
-def test_half_a_message_at_the_end_leaves_its_request_to_the_loss() -> None:
+def test_half_a_message_at_the_end_leaves_its_request_open() -> None:
     session = legacy_session()
     session.from_host([request(1, "resources/read")], 0)
     assert session.last_words(answer(1)[:30]).to_host == []
     assert session.pending == 1
 
 
-def test_half_a_line_at_the_end_is_kept_for_the_reason() -> None:
+def test_half_a_line_at_the_end_is_kept_as_stray_output() -> None:
     session = legacy_session()
     session.last_words(b"Cannot open the database")
     assert session.stray_output.last[-1] == "Cannot open the database"
 
 
 @pytest.mark.parametrize("spelt", ["1.0", "1e0", "10e-1"])
-def test_an_integer_with_a_point_is_an_id_and_is_carried_as_it_is(spelt: str) -> None:
+def test_an_integer_with_a_point_is_an_id_and_keeps_its_spelling(spelt: str) -> None:
     session = legacy_session()
     asked = b'{"jsonrpc":"2.0","id":%s,"method":"tools/call"}' % spelt.encode()
     assert session.from_host([asked], 0).to_remote == [asked]

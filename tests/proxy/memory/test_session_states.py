@@ -82,12 +82,12 @@ def hears_a_message(session: Session) -> None:
     session.from_remote([NOTE])
 
 
-def hears_noise(session: Session) -> None:
+def hears_stray_output(session: Session) -> None:
     session.from_remote([b"Welcome"])
 
 
 def hears_the_answer_to_the_handshake(session: Session) -> None:
-    session.lost("again", [], 0)  # to learn the id of the initialize that is repeated
+    session.lost("again", [], 0)  # to learn the id of the repeated initialize
     (line,) = session.connected().to_remote
     answer = {"jsonrpc": "2.0", "id": json.loads(line)["id"], "result": {"protocolVersion": "x"}}
     session.from_remote([json.dumps(answer).encode()])
@@ -113,12 +113,12 @@ ROWS: list[tuple[Callable[[], Session], Callable[[Session], None], State]] = [
     (connecting, connects, State.OPEN),
     (connecting_to_a_shell, connects, State.GUARDED),
     (connecting, fails, State.FAILED),
-    (guarded, hears_noise, State.GUARDED),
+    (guarded, hears_stray_output, State.GUARDED),
     (guarded, hears_a_message, State.OPEN),
     (guarded, loses, State.LOST),
     (guarded, fails, State.FAILED),
     (opened, hears_a_message, State.OPEN),
-    (opened, hears_noise, State.OPEN),
+    (opened, hears_stray_output, State.OPEN),
     (opened, loses, State.LOST),
     (opened, fails, State.FAILED),
     (opened, ends_on_discover, State.OPEN),

@@ -1,4 +1,4 @@
-"""The session across lost connections, as scripts and as a model that is driven at random."""
+"""The session across lost connections, as scripts and as a randomly driven model."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def methods(lines: list[bytes]) -> list[str]:
 
 
 def legacy_session(**options: Any) -> Session:
-    """Connected, and through the handshake."""
+    """Return a session that has completed the handshake."""
     session = Session(**options)
     session.connected()
     session.from_host([request("i", "initialize", name="host")], 0)
@@ -62,14 +62,14 @@ def legacy_session(**options: Any) -> Session:
 
 
 def reconnect(session: Session, result: object = None) -> Output:
-    """A fresh server accepts the repeated initialize; what comes of that."""
+    """Let a fresh server accept the repeated initialize; return the output of that."""
     (initialize,) = decoded(session.connected().to_remote)
     assert initialize["method"] == "initialize"
     return session.from_remote([answer(initialize["id"], result or HELLO)])
 
 
 @pytest.mark.parametrize("method", SAFE)
-def test_a_request_that_reads_is_sent_again_as_it_was(method: str) -> None:
+def test_a_request_that_only_reads_is_sent_again_unchanged(method: str) -> None:
     session = legacy_session()
     asked = request(7, method, uri="a", cursor=["x"])
     session.from_host([asked], 0)
@@ -90,7 +90,7 @@ def test_a_request_that_may_have_run_is_answered_and_not_repeated(method: str) -
 
 
 @pytest.mark.parametrize("method", UNSAFE)
-def test_a_request_that_never_left_is_sent_after_the_reconnect(method: str) -> None:
+def test_an_unsent_request_is_sent_after_the_reconnect(method: str) -> None:
     session = legacy_session()
     asked = request(7, method)
     session.from_host([asked, line(method="notifications/x")], 0)
@@ -100,9 +100,7 @@ def test_a_request_that_never_left_is_sent_after_the_reconnect(method: str) -> N
     assert session.pending == 1
 
 
-def test_the_state_behind_the_handshake_is_told_to_a_fresh_server_and_the_answers_swallowed() -> (
-    None
-):
+def test_the_state_after_the_handshake_is_restored_and_the_answers_are_dropped() -> None:
     session = legacy_session()
     passing = [
         request(1, "logging/setLevel", level="debug"),
@@ -149,7 +147,7 @@ def test_another_server_behind_the_same_address_is_logged(caplog: pytest.LogCapt
     assert "serverInfo" in record.getMessage()
 
 
-def test_a_fresh_server_that_refuses_the_handshake_is_told() -> None:
+def test_a_fresh_server_that_refuses_the_handshake_is_reported() -> None:
     session = legacy_session()
     session.lost("gone", [], 1)
     (initialize,) = decoded(session.connected().to_remote)
@@ -178,7 +176,7 @@ def test_an_initialized_that_comes_during_the_outage_is_not_sent_twice() -> None
     assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
 
 
-def test_of_a_batch_with_initialized_in_it_nothing_else_is_said_again() -> None:
+def test_only_initialized_is_repeated_from_its_batch() -> None:
     session = Session()
     session.connected()
     session.from_host([request(0, "initialize")], 0)
@@ -205,7 +203,7 @@ def test_a_request_beside_a_notification_that_is_settled_is_held_all_the_same(me
     ]
 
 
-def test_requests_that_come_meanwhile_are_held_and_sent_in_order() -> None:
+def test_requests_during_the_outage_are_held_and_sent_in_order() -> None:
     session = legacy_session()
     session.lost("gone", [], 1)
     held = [request(1), line(method="notifications/x"), request(2, "tools/list")]
@@ -213,7 +211,7 @@ def test_requests_that_come_meanwhile_are_held_and_sent_in_order() -> None:
     assert reconnect(session).to_remote[1:] == held
 
 
-def test_a_held_request_is_answered_when_its_time_is_up_and_the_reconnecting_goes_on() -> None:
+def test_a_held_request_is_answered_when_its_time_is_up_while_reconnecting_continues() -> None:
     session = legacy_session(hold_time=20)
     session.from_host([request(1, "tools/list")], 0)
     assert session.next_expiry == float("inf")
@@ -239,7 +237,7 @@ def test_a_second_loss_does_not_give_a_request_more_time() -> None:
     assert session.next_expiry == 121
 
 
-def test_a_call_that_is_called_back_while_held_is_never_sent() -> None:
+def test_a_call_cancelled_while_held_is_never_sent() -> None:
     session = legacy_session()
     session.lost("gone", [], 1)
     session.from_host([request(1)], 2)
@@ -274,7 +272,7 @@ def test_a_tool_call_is_repeated_only_where_that_is_allowed_and_the_tool_says_it
     assert answered == ([3] if repeated and allowed else [2, 3])
 
 
-# Server-initiated requests
+# Requests of the remote
 
 
 def ask(id_: int | str, token: int | str | None = None) -> bytes:
@@ -282,7 +280,7 @@ def ask(id_: int | str, token: int | str | None = None) -> bytes:
     return line(id=id_, method="elicitation/create", params=params)
 
 
-def test_a_question_in_flight_is_cancelled_towards_the_host_and_its_late_answer_dropped() -> None:
+def test_a_loss_cancels_the_remotes_requests_and_drops_their_late_answers() -> None:
     session = legacy_session()
     session.from_remote([ask(1, 99), ask("x")])
     session.from_host([answer("x")], 0)
@@ -297,7 +295,7 @@ def test_a_question_in_flight_is_cancelled_towards_the_host_and_its_late_answer_
     assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
 
 
-def test_ids_and_tokens_of_a_later_connection_do_not_collide_and_find_their_way_back() -> None:
+def test_ids_and_tokens_of_a_later_connection_are_unique_and_are_mapped_back() -> None:
     session = legacy_session()
     session.from_remote([ask(1, 99)])
     session.lost("gone", [], 1)
@@ -314,11 +312,11 @@ def test_ids_and_tokens_of_a_later_connection_do_not_collide_and_find_their_way_
         ),
         json.loads(answer(1, {"n": 1.50})),
     ]
-    assert session.from_host([answer(1)], 2).to_remote == []  # the first connection's
+    assert session.from_host([answer(1)], 2).to_remote == []  # belongs to the first connection
 
 
 @pytest.mark.parametrize("token", [99, [99], {}])
-def test_of_a_batch_only_that_is_dropped_which_is_about_a_question_that_is_gone(token: Any) -> None:
+def test_only_the_messages_about_an_outdated_request_are_dropped_from_a_batch(token: Any) -> None:
     session = legacy_session()
     session.from_remote([ask(1, 99)])
     session.lost("gone", [], 1)
@@ -331,7 +329,7 @@ def test_of_a_batch_only_that_is_dropped_which_is_about_a_question_that_is_gone(
     assert session.pending == 1
 
 
-def test_a_host_may_send_values_of_any_type_where_we_look() -> None:
+def test_values_of_any_type_are_accepted_in_the_members_that_are_read() -> None:
     session = Session(retry_tool_calls=True)
     session.connected()
     session.from_host(
@@ -346,7 +344,7 @@ def test_a_host_may_send_values_of_any_type_where_we_look() -> None:
 
 
 @pytest.mark.parametrize("rest", ["", "x", '"t"1', "{}", "[" * 5000])
-def test_an_id_that_the_host_has_made_up_passes_as_it_is(rest: str) -> None:
+def test_an_id_that_the_host_invented_passes_unchanged(rest: str) -> None:
     session = legacy_session()
     session.lost("gone", [], 1)
     reconnect(session)
@@ -354,7 +352,7 @@ def test_an_id_that_the_host_has_made_up_passes_as_it_is(rest: str) -> None:
     assert decoded(session.from_host([made_up], 2).to_remote) == decoded([made_up])
 
 
-def test_a_later_server_can_call_its_question_back() -> None:
+def test_a_later_server_can_cancel_its_request() -> None:
     session = legacy_session()
     session.lost("gone", [], 1)
     reconnect(session)
@@ -364,7 +362,7 @@ def test_a_later_server_can_call_its_question_back() -> None:
     assert cancelled["params"] == {"requestId": shown["id"], "reason": "r"}
 
 
-def test_an_answer_that_never_left_is_not_given_to_the_next_server() -> None:
+def test_an_unsent_answer_is_not_sent_to_the_next_server() -> None:
     session = legacy_session()
     session.from_remote([ask(1)])
     session.from_host([answer(1)], 0)
@@ -372,8 +370,8 @@ def test_an_answer_that_never_left_is_not_given_to_the_next_server() -> None:
     assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
 
 
-def test_an_unsent_answer_is_no_unsent_request_of_the_same_id() -> None:
-    """Each side numbers its own; the two may stand in one batch."""
+def test_an_unsent_answer_is_not_mistaken_for_a_request_with_the_same_id() -> None:
+    """Each side chooses its own ids, and a batch may contain the same id of both."""
     session = legacy_session()
     session.from_host([request(7)], 1)
     batch = b"[" + answer(7) + b"," + request(8) + b"]"
@@ -381,7 +379,7 @@ def test_an_unsent_answer_is_no_unsent_request_of_the_same_id() -> None:
     assert (told["id"], session.pending) == (7, 1)
 
 
-def test_an_answer_that_was_held_is_not_given_to_the_server_after_the_next() -> None:
+def test_a_held_answer_is_not_sent_to_the_server_after_the_next() -> None:
     session = legacy_session()
     session.lost("gone", [], 1)
     session.connected()
@@ -391,7 +389,7 @@ def test_an_answer_that_was_held_is_not_given_to_the_server_after_the_next() -> 
     assert methods(reconnect(session).to_remote) == ["notifications/initialized"]
 
 
-# The era from 2026-07-28
+# Hosts of 2026-07-28
 
 
 def listen(id_: int | str, **wanted: Any) -> bytes:
@@ -403,7 +401,7 @@ def acknowledged(id_: int | str) -> bytes:
     return line(method="notifications/subscriptions/acknowledged", params={"_meta": meta})
 
 
-def test_an_open_subscription_is_sent_again_and_its_second_acknowledgement_swallowed() -> None:
+def test_an_open_subscription_is_sent_again_and_its_second_acknowledgement_dropped() -> None:
     session = Session()
     session.connected()
     asked = listen(5, toolsListChanged=True, promptsListChanged=False)
@@ -419,7 +417,7 @@ def test_an_open_subscription_is_sent_again_and_its_second_acknowledgement_swall
     assert session.from_remote([acknowledged(5)]).to_host == []
 
 
-def test_a_subscription_that_was_answered_is_over_also_if_its_id_came_back_as_text() -> None:
+def test_an_answered_subscription_is_over_even_if_its_id_came_back_as_a_string() -> None:
     session = Session()
     session.connected()
     session.from_host([listen(5, toolsListChanged=True)], 0)
@@ -473,9 +471,7 @@ def test_a_subscription_that_has_ended_is_not_sent_again(end: str) -> None:
     assert session.connected().to_remote == []
 
 
-def test_a_server_that_ends_on_discover_is_answered_for_and_a_fresh_one_gets_the_initialize() -> (
-    None
-):
+def test_a_server_that_ends_on_discover_is_replaced_by_one_that_gets_the_initialize() -> None:
     session = Session()
     session.connected()
     session.from_host([request(0, "server/discover")], 0)
@@ -495,7 +491,7 @@ def test_a_server_that_ends_on_anything_else_is_not_excused() -> None:
     assert session.ended_on_discover() is None
 
 
-def test_behind_a_shell_request_the_repeated_initialize_goes_alone_and_spelt_safely() -> None:
+def test_after_a_shell_request_the_repeated_initialize_is_sent_alone_and_shell_safe() -> None:
     session = Session(may_be_shell=True)
     session.connected()
     session.from_host([request("i", "initialize", name="$(x)")], 0)
@@ -508,7 +504,7 @@ def test_behind_a_shell_request_the_repeated_initialize_goes_alone_and_spelt_saf
 
 
 class Survival(RuleBasedStateMachine):
-    """Any interleaving of host, remote, losses and reconnects, against a simple model of what is owed."""
+    """Random orders of events, checked against a simple model of the answers that are due."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -519,9 +515,9 @@ class Survival(RuleBasedStateMachine):
         self.asked: Counter[int] = Counter()
         self.answered: Counter[int] = Counter()
         self.calls_delivered: Counter[int] = Counter()
-        self.called_back: set[int] = set()
-        self.at_remote: list[dict[str, Any]] = []  # what the present server has to answer
-        self.unsent: list[bytes] = []  # the tail of what was given out and has not left
+        self.cancelled: set[int] = set()
+        self.at_remote: list[dict[str, Any]] = []  # unanswered by the current server
+        self.unsent: list[bytes] = []  # the last lines, which have not left
         self.connected = False
 
     def take(self, output: Output, *, leaves: bool = True) -> None:
@@ -536,7 +532,7 @@ class Survival(RuleBasedStateMachine):
     def deliver(self, lines: list[bytes]) -> None:
         for value in decoded(lines):
             if "id" in value and "method" in value:
-                assert value["id"] not in self.called_back
+                assert value["id"] not in self.cancelled
                 self.at_remote.append(value)
                 if value["method"] == "tools/call":
                     self.calls_delivered[value["id"]] += 1
@@ -561,14 +557,14 @@ class Survival(RuleBasedStateMachine):
 
     @precondition(lambda self: self.next_id and not self.unsent)
     @rule(data=st.data())
-    def host_calls_a_request_back(self, data: st.DataObject) -> None:
+    def host_cancels_a_request(self, data: st.DataObject) -> None:
         id_ = data.draw(st.integers(0, self.next_id - 1))
         if self.answered[id_] or self.methods[id_] == "initialize":
             return
         cancel = line(method="notifications/cancelled", params={"requestId": id_})
         output = self.session.from_host([cancel], self.now)
         assert output.to_host == []
-        self.called_back.add(id_)
+        self.cancelled.add(id_)
         self.at_remote = [value for value in self.at_remote if value["id"] != id_]
         del self.asked[id_]
         self.take(output)
@@ -588,7 +584,7 @@ class Survival(RuleBasedStateMachine):
     @precondition(lambda self: self.connected)
     @rule()
     def remote_talks(self) -> None:
-        self.take(self.session.from_remote([b"noise", line(method="notifications/y"), ask(1)]))
+        self.take(self.session.from_remote([b"stray", line(method="notifications/y"), ask(1)]))
 
     @precondition(lambda self: not self.connected)
     @rule()
