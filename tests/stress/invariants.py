@@ -196,7 +196,7 @@ def _needless_error(record: Record) -> Iterator[str]:
         too_long = any(len(json.dumps(line)) > limit for line in lines)
         if error is None or _is_misspelt(request) or too_long:
             continue
-        if closed is None or error.time < closed.time:
+        if not error.judged and (closed is None or error.time < closed.time):
             yield f"{_name(request)}, although nothing happened: {_short(error.message)}"
 
 
@@ -446,17 +446,17 @@ def _subscribed(record: Record) -> Iterator[str]:
 @_rule("restored-twice")
 def _restored_twice(record: Record) -> Iterator[str]:
     words = _words(record, SUBSCRIBING, "uri")
-    for process in record.processes:
-        last: dict[str, str] = {}
-        for message in record.heard_by(process):
-            method = message.get("method", "")
-            if method not in SUBSCRIBING:
-                continue
-            uri = message["params"]["uri"]
-            sure = all(request.succeeded for request in words.get(uri, ()))
-            if last.get(uri) == method and sure:
-                yield f"process {process} hears {method} of {uri} twice in a row"
-            last[uri] = method
+    last: dict[tuple[int, str], str] = {}
+    for entry in record.of("in"):
+        method = entry.message.get("method", "")
+        if method not in SUBSCRIBING or entry.process not in record.processes:
+            continue
+        uri = entry.message["params"]["uri"]
+        place = entry.process, uri
+        sure = all(request.succeeded for request in words.get(uri, ()))
+        if last.get(place) == method and sure and not entry.judged:
+            yield f"process {entry.process} hears {method} of {uri} twice in a row"
+        last[place] = method
 
 
 @_rule("stale-token")

@@ -167,22 +167,39 @@ class Play:
             self._do_answer()
         self._note("calm")
         deadline = time.monotonic() + self._patience
-        while not self._is_of_use(deadline) and not self.ended and time.monotonic() < deadline:
-            self.pump(lambda: self.ended, _PAUSE)
-        self.pump(lambda: self.ended or self._is_done(), deadline - time.monotonic())
+        number = self._calmed_process(deadline)
+        if number:
+            self._note("settled", process=number)
         if not self.ended and not self._is_done():
             self._note("stuck", open=sorted(self._open.keys() - self._endless))
 
-    def _is_of_use(self, deadline: float) -> bool:
-        """Whether a process answers. What belongs to its state has gone out before it does."""
+    def _calmed_process(self, deadline: float) -> int:
+        """Return the number of the process that serves when nothing is on its way any more, or 0.
+
+        The answer to a last request arrives behind everything that the process said before, and
+        the request behind everything that the host said before. If the host says more meanwhile,
+        it asks once more.
+        """
+        number = 0
+        while not self.ended and time.monotonic() < deadline:
+            begin = len(self.record.entries)
+            number = self._process_in_use(deadline)
+            if not number:
+                self.pump(lambda: self.ended, _PAUSE)
+                continue
+            self.pump(lambda: self.ended or self._is_done(), deadline - time.monotonic())
+            said = [entry for entry in self.record.entries[begin:] if entry.kind == "sent"]
+            if len(said) == 1:
+                break
+        return number
+
+    def _process_in_use(self, deadline: float) -> int:
+        """Return the number of the process that answers a last request, or 0."""
         id_ = f"last-{self._born}-{len(self.record.entries)}-{time.monotonic():.3f}"
         self._do_ask("resources/read", id_, uri="last")
         self.pump(lambda: self.ended or key_of(id_) not in self._open, deadline - time.monotonic())
         said = [e for e in self.record.of("out") if e.message.get("id") == id_]
-        if not said or self.ended or key_of(id_) in self._open:
-            return False
-        self._note("settled", process=said[-1].process)
-        return True
+        return 0 if not said or self.ended or key_of(id_) in self._open else said[-1].process
 
     def go_on(self, events: Sequence[Event]) -> None:
         """After `settle`, with a record that has only what is needed yet."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +40,12 @@ class Entry:
     message: Message = field(default_factory=dict)
     line: bytes = b""
     note: Message = field(default_factory=dict)
+    judged: bool = False
+    """Whether it belongs to an earlier round of a long session, and was judged there."""
+
+    def __str__(self) -> str:
+        what = self.message or self.note or self.line
+        return f"{self.process} {self.kind:<8} {str(what)[:300]}"
 
 
 @dataclass
@@ -111,9 +117,17 @@ class Record:
     def __init__(self, story: Story) -> None:
         self.story = story
         self.entries: list[Entry] = []
+        self._oldest = 0
         self._as_text: set[Key] = set()  # numbers that a process made texts of
 
+    def __str__(self) -> str:
+        start = self.entries[0].time
+        return "\n".join(f"{entry.time - start:8.3f} {entry}" for entry in self.entries)
+
     def add(self, entry: Entry) -> None:
+        """Add an entry, unless a process that was cut off in an earlier round hears it this late."""
+        if 0 < entry.process < self._oldest:
+            return
         self.entries.append(entry)
         if entry.kind == "sent" and "spell text-id" in _instructions(entry.message):
             self._as_text.add(key_of(entry.message["id"]))
@@ -135,7 +149,10 @@ class Record:
         return {key for key, request in self.asked.items() if self._lasts(request)}
 
     def rest(self, story: Story) -> Record:
-        """What must be known when the session goes on with this story: its state, and how that came about."""
+        """Return what must be known when the session goes on with this story: how its state arose.
+
+        All of it has been judged; what excused it then is not kept.
+        """
         rest = Record(story)
         last = self.last_process
         for entry in self.entries:
@@ -152,7 +169,8 @@ class Record:
                 told = entry.message.get("method") == "notifications/initialized"
                 keep = entry.process == last != 0 and (told or entry.kind == "born")
             if keep:
-                rest.add(entry)
+                rest.add(replace(entry, judged=True))
+        rest._oldest = max(self._oldest, last)
         return rest
 
     def _about(self, message: Message) -> Key | None:

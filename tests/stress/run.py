@@ -238,7 +238,7 @@ def _soak(options: argparse.Namespace) -> int:
 def _soak_one(era: str, options: argparse.Namespace, outcomes: Queue[list[str]]) -> None:
     try:
         with Stage(options.package_root) as stage:
-            outcomes.put(soak(stage, era, options.seed, options.soak, _say))
+            outcomes.put(soak(stage, era, options.seed, options.soak, _say, show=options.show))
     except (AssertionError, OSError) as exc:
         outcomes.put([f"{era}: {exc!r}"])
 
@@ -260,12 +260,7 @@ def _show_short(outcome: Outcome) -> None:
 
 
 def _show(job: Job, record: Record) -> None:
-    lines = [f"# {job.name}", str(job.story), ""]
-    start = record.entries[0].time
-    for entry in record.entries:
-        what = entry.message or entry.note or entry.line
-        lines.append(f"{entry.time - start:8.3f} {entry.process} {entry.kind:<8} {str(what)[:300]}")
-    _say("\n".join(lines))
+    _say(f"# {job.name}\n{job.story}\n\n{record}")
 
 
 def _say(text: str) -> None:

@@ -47,9 +47,15 @@ class Sample(NamedTuple):
 
 
 def soak(
-    stage: Stage, era: str, seed: int, seconds: float, say: Callable[[str], object]
+    stage: Stage,
+    era: str,
+    seed: int,
+    seconds: float,
+    say: Callable[[str], object],
+    *,
+    show: bool = False,
 ) -> list[str]:
-    """What broke, in words."""
+    """Return what broke, in words. `show`: say all that was seen in a round that broke a rule."""
     with (
         FaultProxy(stage.port) as network,
         stage.begin(Story(era, OPTIONS, ()), network, env=_ALLOCATOR) as play,
@@ -67,13 +73,17 @@ def soak(
             found = violations(play.record)
             if found:
                 story = "\n".join(map(str, events))
-                broken.append(f"round {len(samples)} of seed {seed}: {found[0]}\n{story}")
+                name = f"round {len(samples)} of seed {seed}"
+                broken += [f"{name}: {violation}\n{story}" for violation in found]
+                if show:
+                    say(f"# {name}: {found}\n{play.record}")
             if play.ended:
                 break
             samples.append(Sample(memory(play.pid), threads(play.pid), descriptors(play.pid)))
             if time.monotonic() > told + _TELL_EACH:
                 told = time.monotonic()
                 say(f"{era}: {len(samples)} rounds in {told - began:.0f} s: {samples[-1]}")
+        play.go_on([])  # without what the last round was judged by
         play.leave()
         broken += map(str, violations(play.record))
     say(f"{era}: {len(samples)} rounds, {samples[0]} in the beginning, {samples[-1]} in the end")

@@ -1,7 +1,8 @@
 """A relay in the place of the program, small and right; or wrong in one point, for the tests of the rules.
 
 It runs the remote as its child and starts another one when that ends. Runs as `python -S -E stand_in.py FLAW COMMAND…`,
-where the flaw is one of those that `test_stress.py` names, or `none`.
+where the flaw is one of those that `test_stress.py` names; `none` and `slow-with-questions` break no
+rule.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class StandIn:
 
     def run(self) -> None:
         for line in sys.stdin.buffer:
+            if self._flaw == "slow-with-questions" and b'"result"' in line:
+                time.sleep(0.2)
             with self._lock:
                 self._from_host(json.loads(line))
         with self._lock:
@@ -83,6 +86,8 @@ class StandIn:
         assert child.stdout is not None
         with open(child.stdout.fileno(), "rb", closefd=False) as stdout:
             for line in stdout:
+                if self._flaw == "slow-with-questions" and b'"question"' in line:
+                    time.sleep(0.2)
                 if line.endswith(b"}\n"):
                     with self._lock:
                         self._from_remote(json.loads(line), generation)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from stress import dice, stand_in
 from stress.invariants import RULES, violations
 from stress.play import Play
-from stress.record import Record
+from stress.record import Entry, Message, Record
 from stress.shrink import shrunk
 from stress.stage import remote_command
 from stress.stories import STORIES
-from stress.story import Story
+from stress.story import Event, Story
 
 if sys.platform != "linux":
     pytest.skip("the pipes of a story are Linux's", allow_module_level=True)
@@ -163,15 +164,13 @@ BREAKING = {
 }
 
 
+def stand_in_command(flaw: str, folder: Path) -> list[str]:
+    program = str(Path(stand_in.__file__))
+    return [sys.executable, "-S", "-E", program, flaw, *remote_command(folder)]
+
+
 def played(story: Story, folder: Path, flaw: str = "none", patience: float = 1.0) -> Record:
-    command = [
-        sys.executable,
-        "-S",
-        "-E",
-        str(Path(stand_in.__file__)),
-        flaw,
-        *remote_command(folder),
-    ]
+    command = stand_in_command(flaw, folder)
     with Play(story, command, os.environ, folder, None, patience=patience) as play:
         return play.run()
 
@@ -203,6 +202,74 @@ def test_a_rule_sees_the_program_that_breaks_it(rule: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("text", sorted(set(BREAKING.values())))
 def test_no_rule_is_broken_by_a_program_that_keeps_them(text: str, tmp_path: Path) -> None:
     assert not violations(played(Story.read(text), tmp_path, patience=15.0))
+
+
+def test_a_round_ends_when_the_answer_to_a_late_question_has_arrived(tmp_path: Path) -> None:
+    command = stand_in_command("slow-with-questions", tmp_path)
+    asking = {"method": "tools/call", "id": 1, "do": ["ask roots/list"]}
+    with Play(Story.read("legacy"), command, os.environ, tmp_path, None) as play:
+        play.play([Event("hello"), Event("ask", asking), Event("wait_heard", {"id": 1})])
+        play.settle()
+        assert not violations(play.record)
+
+
+def asked(id_: object, method: str, **meta: object) -> Message:
+    return {"jsonrpc": "2.0", "id": id_, "method": method, "params": {"uri": "u", "_meta": meta}}
+
+
+def answered(id_: object, **result_or_error: object) -> Message:
+    return {"jsonrpc": "2.0", "id": id_, **(result_or_error or {"result": {}})}
+
+
+def rules_broken_after(entries: list[Entry], *more: Entry) -> set[str]:
+    """The rules that the next round breaks, if nothing but `more` happens in it."""
+    record = Record(Story.read("legacy\nkill"))
+    for entry in entries:
+        record.add(entry)
+    assert not violations(record)
+    rest = record.rest(Story.read("legacy"))
+    for entry in more:
+        rest.add(entry)
+    return {violation.rule for violation in violations(rest)}
+
+
+REFUSED = {"code": -32603, "message": "refused by 2"}
+SETTLED = Entry("settled", 9, note={"process": 2})
+BORN = Entry("born", 2, 2, note={"fate": {}})
+OWN = asked("own-1", "resources/subscribe")
+
+
+def test_an_error_that_a_fault_excused_is_not_judged_in_the_next_round() -> None:
+    entries = [
+        Entry("sent", 1, message=asked(1, "resources/subscribe")),
+        BORN,
+        Entry("in", 3, 2, OWN),
+        Entry("out", 4, 2, answered("own-1", error=REFUSED)),
+        Entry("got", 5, message=answered(1, error=REFUSED)),
+        SETTLED,
+    ]
+    assert not rules_broken_after(entries)
+
+
+def test_a_subscription_whose_end_was_called_back_is_not_judged_in_the_next_round() -> None:
+    entries = [
+        Entry("sent", 1, message=asked(1, "resources/unsubscribe")),
+        Entry("sent", 1, message={"method": "notifications/cancelled", "params": {"requestId": 1}}),
+        BORN,
+        Entry("in", 3, 2, OWN),
+        Entry("sent", 4, message=asked(2, "resources/subscribe")),
+        Entry("in", 5, 2, asked(2, "resources/subscribe")),
+        Entry("out", 6, 2, answered(2)),
+        Entry("got", 7, message=answered(2)),
+        SETTLED,
+    ]
+    assert not rules_broken_after(entries)
+
+
+def test_a_process_that_was_cut_off_may_still_read_in_the_next_round() -> None:
+    late = Entry("in", 10, 1, asked(7, "tools/call", progressToken=7))
+    assert not rules_broken_after([BORN, SETTLED], late)
+    assert "stale-token" in rules_broken_after([BORN, SETTLED], replace(late, process=2))
 
 
 def test_what_a_story_needs_to_break_a_rule_is_what_is_left_of_it() -> None:
