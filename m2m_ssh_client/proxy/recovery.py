@@ -21,7 +21,7 @@ _LONGEST_DELAY = 30.0
 _RESTARTS = 3
 _RESTART_WINDOW = 60.0
 # While a machine or a container starts, a command that has worked before may end before it answers.
-# Such an end is treated as passing for this long.
+# Such an end is treated as temporary for this long.
 _EARLY_END_TIME = 300.0
 
 
@@ -31,7 +31,7 @@ class Recovery:
     A failure that time cannot mend (`SSHClientError.permanent`) ends the attempts. A first
     connection is tried again only if it broke or if this machine has no network yet: most other
     failures are mistakes, which the user should see at once. After the first answer, nearly all
-    failures are passing, so the attempts continue with growing pauses. A remote process that ends
+    failures are temporary, so the attempts continue with growing pauses. A remote process that ends
     after an answer is started again at once, but at most three times a minute.
     """
 

@@ -7,7 +7,7 @@ where SDKs write `id` and `method`; the rest is skipped as it arrives. The line 
 - a request, by an error with its id (`Reply`), which returns to the sender;
 - a notification, by nothing.
 
-So whoever sent the request gets an answer. The replacement is made as soon as the beginning shows
+So the sender of the request gets an answer. The replacement is made as soon as the beginning shows
 the id, because the line may never end. If neither the beginning nor the end shows the id, a host
 gets the error without an id (JSON-RPC 2.0, section 5). A remote's line without an id is not a
 message, or its request would wait for ever: MessageTooLongError ends the connection.

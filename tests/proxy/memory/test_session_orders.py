@@ -139,8 +139,8 @@ def unsubscribe(id_: int, uri: str = "a") -> bytes:
 
 def restored(output: Output) -> list[tuple[str, Any]]:
     """Return the methods that a fresh server gets after the handshake, each with its value."""
-    told = [value for value in decoded(output.to_remote) if "id" in value]
-    return [(value["method"], next(iter(value["params"].values()))) for value in told]
+    restoring = [value for value in decoded(output.to_remote) if "id" in value]
+    return [(value["method"], next(iter(value["params"].values()))) for value in restoring]
 
 
 LAST_WORDS = [
@@ -155,16 +155,16 @@ LAST_WORDS = [
 
 
 @pytest.mark.parametrize("left", [True, False], ids=["sent", "unsent"])
-@pytest.mark.parametrize(("said", "answered", "told"), LAST_WORDS)
+@pytest.mark.parametrize(("said", "answered", "restoring"), LAST_WORDS)
 def test_the_hosts_last_request_is_restored_once_and_answers_the_requests_that_waited(
-    said: list[bytes], answered: list[int], told: list[tuple[str, Any]], left: bool
+    said: list[bytes], answered: list[int], restoring: list[tuple[str, Any]], left: bool
 ) -> None:
     session = legacy_session()
     sent = session.from_host(said, 0).to_remote
     session.from_remote([answer(id_) for id_ in answered])
     assert session.lost("gone", [] if left else sent, 1).to_host == []
     output = reconnect(session)
-    assert restored(output) == told
+    assert restored(output) == restoring
     own = [value["id"] for value in decoded(output.to_remote) if "id" in value]
     replies = ids(output.to_host) + ids(session.from_remote([answer(id_) for id_ in own]).to_host)
     asked = [json.loads(each)["id"] for each in said]

@@ -375,8 +375,8 @@ def test_an_unsent_answer_is_not_mistaken_for_a_request_with_the_same_id() -> No
     session = legacy_session()
     session.from_host([request(7)], 1)
     batch = b"[" + answer(7) + b"," + request(8) + b"]"
-    (told,) = decoded(session.lost("gone", session.from_host([batch], 1).to_remote, 1).to_host)
-    assert (told["id"], session.pending) == (7, 1)
+    (reply,) = decoded(session.lost("gone", session.from_host([batch], 1).to_remote, 1).to_host)
+    assert (reply["id"], session.pending) == (7, 1)
 
 
 def test_a_held_answer_is_not_sent_to_the_server_after_the_next() -> None:
