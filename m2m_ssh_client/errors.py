@@ -116,7 +116,7 @@ class MessageTooLongError(SSHClientError):
         """Return the error for this limit, in bytes."""
         return cls(
             f"A message is longer than {limit} bytes",
-            "If that is right, allow more with --max-message-size.",
+            "If that is intended, raise the limit with --max-message-size.",
         )
 
 
