@@ -19,6 +19,7 @@ from m2m_ssh_client.proxy.frames.frame import (
     fields,
     is_id,
     parse,
+    parts,
     rewritten,
 )
 from m2m_ssh_client.proxy.frames.salvage import id_of_broken_request, salvage
@@ -92,6 +93,7 @@ def _salvage(line: bytes, why: ValueError) -> None:
 def _compare(frame: Frame, value: Any) -> None:
     items = value if isinstance(value, list) else [value]
     assert len(frame.messages) == len(items) > 0
+    assert [strict(part.line) for part in parts(frame)] == items
     for message, item in zip(frame.messages, items, strict=True):
         assert message.id == as_id(item.get("id"))
         assert is_id(message.id) or message.id is None

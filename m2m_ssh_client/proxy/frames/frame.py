@@ -312,12 +312,31 @@ def only(frame: Frame, wanted: Sequence[bool]) -> Frame | None:
         return frame
     if not any(wanted):
         return None
-    try:
-        items: list[msgspec.Raw] = _decode_items(frame.line)
-    except (ValueError, RecursionError):  # JSON's rarer forms
-        items = [raw_json(item) for item in _load(frame.line)]
-    line = b"[" + b",".join(map(bytes, compress(items, wanted))) + b"]"
+    line = b"[" + b",".join(map(bytes, compress(_items(frame), wanted))) + b"]"
     return Frame(line, tuple(compress(frame.messages, wanted)))
+
+
+def parts(frame: Frame) -> list[Frame]:
+    """Return each message of a batch as a frame of its own.
+
+    A batch whose nesting only just fitted on the stack may stay as it is.
+    """
+    if len(frame.messages) == 1:
+        return [frame]
+    try:
+        items = _items(frame)
+    except (NotJSONError, RecursionError):
+        return [frame]
+    both = zip(items, frame.messages, strict=True)
+    return [Frame(bytes(item), (message,)) for item, message in both]
+
+
+def _items(batch: Frame) -> list[msgspec.Raw]:
+    try:
+        items: list[msgspec.Raw] = _decode_items(batch.line)
+    except (ValueError, RecursionError):  # JSON's rarer forms
+        return [raw_json(item) for item in _load(batch.line)]
+    return items
 
 
 def _load(line: bytes) -> Any:

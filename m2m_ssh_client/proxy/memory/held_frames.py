@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from m2m_ssh_client.proxy.frames.frame import Frame, Id, only
+from m2m_ssh_client.proxy.frames.frame import Frame, Id
 
 FOR_EVER = float("inf")
 
@@ -70,12 +70,8 @@ class HeldFrames:
         return self._take_where(lambda item: item.restored)
 
     def cancel(self, id_: Id) -> None:
-        """Remove the request with this id, also from within a batch."""
-        for item in self.take_all():
-            wanted = [not (m.is_request and m.id == id_) for m in item.frame.messages]
-            left = only(item.frame, wanted)
-            if left is not None:
-                self.add(item._replace(frame=left))
+        """Remove the request with this id."""
+        self._take_where(lambda item: [m.id for m in item.frame.messages if m.is_request] == [id_])
 
     def _take_where(self, condition: Callable[[HeldFrame], bool]) -> list[HeldFrame]:
         taken: list[HeldFrame] = []

@@ -32,6 +32,7 @@ from m2m_ssh_client.proxy.frames.frame import (
     message_line,
     only,
     parse,
+    parts,
     unusable_ids,
 )
 from m2m_ssh_client.proxy.frames.salvage import id_of_broken_request, salvage
@@ -265,10 +266,10 @@ class Session:
         self.process_answered = False
         self._reconnecting = True
         unsent_frames = [
-            left
-            for frame in map(parse, unsent)
-            if (left := only(frame, list(map(self._still_wanted, frame.messages)))) is not None
-            and not _is_about_remote_request(left)
+            frame
+            for line in unsent
+            for frame in parts(parse(line))
+            if any(map(self._still_wanted, frame.messages)) and not _is_about_remote_request(frame)
         ]
         kept = {m.id for frame in unsent_frames for m in frame.messages if m.is_request}
         before = self._held.take_all()
@@ -331,13 +332,14 @@ class Session:
         if self.state is State.OPEN or self.state is State.GUARDED:
             self._send(kept, output)
             return
-        left = only(kept, [not self._settles(message, kept) for message in kept.messages])
-        if left is None:
-            return
-        if self.state is State.FAILED:
-            self._answer_failed(left, output)
-        else:
-            self._hold(HeldFrame(left, now))
+        # A batch that has to wait is taken apart: each of its messages may fare differently.
+        for part in parts(kept):
+            if self._settles(part):
+                continue
+            if self.state is State.FAILED:
+                self._answer_failed(part, output)
+            else:
+                self._hold(HeldFrame(part, now))
 
     def _answerable(self, frame: Frame, output: Output) -> Frame | None:
         """Refuse the requests whose id is invalid; return the rest of the frame."""
@@ -360,13 +362,14 @@ class Session:
             message.id in ids for item in self._held for message in item.frame.messages
         )
 
-    def _settles(self, message: Message, frame: Frame) -> bool:
+    def _settles(self, frame: Frame) -> bool:
         """Process a message that concerns only this session while there is no server.
 
         Return True if the next server must not get it: a cancellation of a request that is held
         here or that ended with the last server, or an `initialized` that the replay repeats.
         """
-        if message.is_request:
+        message = frame.messages[0]
+        if any(each.is_request for each in frame.messages):
             return False
         if message.method == "notifications/cancelled":
             return self._see_cancelled(message)
@@ -440,8 +443,7 @@ class Session:
 
     def _again(self, frame: Frame, now: float, *, sent: bool = False, ends: int = 0) -> HeldFrame:
         """Return a frame that was meant for a lost server, to hold it for the next one."""
-        first, *more = frame.messages
-        restored = self._replay.has_handshake and not more and first.method in RESTORING
+        restored = self._replay.has_handshake and frame.messages[0].method in RESTORING
         return HeldFrame(frame, now, sent, ends, restored)
 
     def _still_wanted(self, message: Message) -> bool:

@@ -22,6 +22,7 @@ from m2m_ssh_client.proxy.frames.frame import (
     error_line,
     fields,
     parse,
+    parts,
     raw_json,
     rewritten,
 )
@@ -119,6 +120,32 @@ def test_deep_nesting_raises_only_the_two_errors(rare: bytes) -> None:
         with suppress(NotJSONError):
             parse(line)
             rewritten(line, lambda _: None)
+
+
+def test_a_batch_is_taken_apart_into_its_messages_byte_for_byte() -> None:
+    items = [
+        b'{"jsonrpc":"2.0","id":1.0,"method":"a","new":"\xc3\xa9"}',
+        b'{"jsonrpc": "2.0", "method":"b"}',
+    ]
+    batch = parse(b"[ " + b" , ".join(items) + b" ]")
+    assert [part.line for part in parts(batch)] == items
+    assert [part.messages for part in parts(batch)] == [(each,) for each in batch.messages]
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "x" * 2**20 + "\\ud800"], ids=["short", "long"])
+def test_a_batch_in_json_s_rarer_forms_is_taken_apart_too(text: str) -> None:
+    item = f'{{"jsonrpc":"2.0","id":1,"method":"a","params":"{text}"}}'
+    batch = parse(f"[{item},{item}]".encode())
+    assert [json.loads(part.line) for part in parts(batch)] == [json.loads(item)] * 2
+
+
+def test_no_batch_is_nested_so_deeply_that_taking_it_apart_fails() -> None:
+    for depth in range(800, 1400):
+        params = b"[" * depth + b"]" * depth
+        item = b'{"jsonrpc":"2.0","id":1,"method":"x","params":' + params + b"}"
+        with suppress(NotJSONError):
+            batch = parse(b"[" + item + b"," + item + b"]")
+            assert sum(len(part.messages) for part in parts(batch)) == 2
 
 
 @pytest.mark.parametrize("name", ["x", "\ud800"])

@@ -24,6 +24,10 @@ def cancel(id_: Any) -> bytes:
     return line(method="notifications/cancelled", params={"requestId": id_})
 
 
+def batch(*lines: bytes) -> bytes:
+    return b"[" + b",".join(lines) + b"]"
+
+
 def error(id_: Any) -> bytes:
     return line(id=id_, error={"code": -32602, "message": "no"})
 
@@ -103,8 +107,16 @@ def test_an_initialize_cannot_be_cancelled() -> None:
 def test_one_request_of_a_batch_can_be_cancelled() -> None:
     session = legacy_session()
     session.lost("gone", [], 1)
-    session.from_host([b"[" + request(1) + b"," + request(2) + b"]", cancel(1)], 2)
-    assert json.loads(reconnect(session).to_remote[-1]) == decoded([request(2)])
+    session.from_host([batch(request(1), request(2)), cancel(1)], 2)
+    assert reconnect(session).to_remote[-1] == request(2)
+
+
+def test_a_request_that_its_own_batch_calls_back_is_neither_sent_nor_answered() -> None:
+    session = legacy_session()
+    session.lost("gone", [], 1)
+    session.from_host([batch(request(1), request(2), cancel(1))], 2)
+    assert reconnect(session).to_remote[-1] == request(2)
+    assert ids(session.failed("over").to_host) == [2]
 
 
 def test_a_subscription_cancelled_during_the_outage_announces_nothing() -> None:
@@ -170,6 +182,30 @@ def test_the_hosts_last_request_is_restored_once_and_answers_the_requests_that_w
     asked = [json.loads(each)["id"] for each in said]
     assert sorted(replies) == [id_ for id_ in asked if id_ not in answered]
     assert session.pending == 0
+
+
+@pytest.mark.parametrize(("said", "_answered", "told"), LAST_WORDS)
+def test_the_hosts_last_request_is_restored_once_from_an_unsent_batch(
+    said: list[bytes], _answered: list[int], told: list[tuple[str, Any]]
+) -> None:
+    session = legacy_session()
+    sent = session.from_host([batch(*said)], 0).to_remote
+    session.lost("gone", sent, 1)
+    output = reconnect(session)
+    assert restored(output) == told
+    own = [value["id"] for value in decoded(output.to_remote) if "id" in value]
+    replies = ids(output.to_host) + ids(session.from_remote([answer(id_) for id_ in own]).to_host)
+    assert sorted(replies) == [json.loads(each)["id"] for each in said]
+
+
+def test_an_older_request_in_an_unsent_batch_does_not_follow_the_last_one() -> None:
+    session = legacy_session()
+    read = request(1, "resources/read", uri="a")
+    said = [batch(read, set_level(2, "warning")), set_level(3, "debug")]
+    session.lost("gone", session.from_host(said, 0).to_remote, 1)
+    output = reconnect(session)
+    assert restored(output) == [("logging/setLevel", "debug"), ("resources/read", "a")]
+    assert output.to_remote[-1] == read
 
 
 def test_a_fresh_servers_refusal_answers_the_request_that_waited() -> None:
