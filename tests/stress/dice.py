@@ -27,6 +27,9 @@ _HARMLESS_SPELLINGS = ("text-id", "bom")
 _SPELLINGS = ("latin-1", "nan", "control", "surrogate", "cut-off")
 _GLUED = ("carriage-return", "osc", "prompt", "trailer")
 
+_ASKING_BACK = ("tools/call", "prompts/get", "resources/read")
+"""The methods whose result may be that input is required (2026-07-28)."""
+
 _METHODS = {
     LEGACY: {
         "tools/call": 8,
@@ -91,6 +94,7 @@ class _Dice:
         self._keepalive = False
         self._shell = False
         self._odd = self._chance(0.15)  # the remote says what is no message
+        self._batches = self._era == LEGACY
 
     def story(self) -> Story:
         options = self._options()
@@ -103,6 +107,7 @@ class _Dice:
 
     def begin_rounds(self, era: str) -> None:
         self._era = era
+        self._batches = era == LEGACY
         self._keepalive = True
         self._deaths = _MOST_DEATHS
         self._odd = False
@@ -123,6 +128,7 @@ class _Dice:
             options += ["--keepalive", "0.4", "--keepalive-count", "2"]
         if self._chance(0.08):
             options += ["--max-message-size", "100000"]
+            self._batches = False  # nobody knows whose requests are in one that is too long
         if self._chance(0.08):
             options += ["--log-payloads", "--log-level", "DEBUG"]
         if self._chance(0.1):
@@ -215,6 +221,8 @@ class _Dice:
             kinds[f"print {json.dumps(self._random.choice(_NOISE))}"] = 3
         if method == "tools/call" and self._era == LEGACY:
             kinds[f"ask {self._random.choice(_QUESTIONS)}"] = 4
+        if method in _ASKING_BACK and self._era == MODERN:
+            kinds[f"input {self._random.randint(1, 2)}"] = 4
         if self._deaths < _MOST_DEATHS:
             kinds["die 3 once"] = kinds["tear 20"] = kinds["child"] = 1
         chosen = self._pick(kinds)
@@ -265,6 +273,8 @@ class _Dice:
             return [Event("refuse", {"seconds": seconds}), Event("cut")]
         if name == "freeze":
             return [Event("freeze", {"new": self._chance(0.2)}), *self._later("thaw", 1200)]
+        if name == "cut" and self._chance(0.3):
+            return [Event("cut", {"fin": True})]
         return [Event(name)]
 
     def _later(self, name: str, most: int) -> list[Event]:
@@ -272,6 +282,9 @@ class _Dice:
 
     def _burst(self) -> list[Event]:
         asked = [event for _ in range(self._random.randint(2, 6)) for event in self._ask()]
+        if self._batches and self._chance(0.5):
+            more = [*self._cancel(), Event("tell")] if self._chance(0.3) else []
+            return [Event("batch"), *asked, *more, Event("unbatch")]
         return [Event("cork"), *asked, Event("uncork")]
 
     def _remote_does(self) -> list[Event]:
@@ -280,8 +293,10 @@ class _Dice:
             kinds |= {"ask": 4, "retract": 1}
         name = self._pick(kinds)
         if name == "release":
-            one = self._ids and self._chance(0.5)
-            return [Event("release", {"id": self._random.choice(self._ids)} if one else {})]
+            if self._ids and self._chance(0.5):
+                return [Event("release", {"id": self._random.choice(self._ids)})]
+            together = self._batches and self._chance(0.3)
+            return [Event("release", {"together": True} if together else {})]
         arguments: dict[str, dict[str, Any]] = {
             "notify": {"count": self._random.randint(1, 5)},
             "print": {"text": self._random.choice(_NOISE)},
@@ -298,7 +313,7 @@ class _Dice:
         return [Event("trickle", {"size": self._random.choice((0, 1000))})]
 
     def _host_does(self) -> list[Event]:
-        kinds = {"answer": 4 if self._era == LEGACY else 0, "tell": 2, "pause": 1, "pieces": 1}
+        kinds = {"answer": 4, "tell": 2, "pause": 1, "pieces": 1}
         name = self._pick(kinds)
         if name == "answer":
             return [Event("answer", {"progress": True} if self._chance(0.3) else {})]

@@ -171,17 +171,24 @@ def _heard_otherwise(record: Record) -> Iterator[str]:
 
 @_rule("answered-otherwise")
 def _answered_otherwise(record: Record) -> Iterator[str]:
-    """What a process said is what the host gets."""
+    """What a process said is what the host gets.
+
+    What sets a state may be answered by the answer to the proxy's own repetition of it. An
+    `unsubscribe` of what no fresh process has is answered without one.
+    """
+    own = [e.message.get("result") for e in record.of("out") if _is_answer_to_own(record, e)]
     for request in record.asked.values():
-        said = [entry.message.get("result") for entry in request.answered]
-        # The answer to the last word on a state may be that to its repetition.
-        if _is_misspelt(request) or request.method in SETTING:
+        if _is_misspelt(request):
             continue
+        said = [entry.message.get("result") for entry in request.answered]
+        said += own if request.method in SETTING else []
+        said += [{}] if request.method == "resources/unsubscribe" else []
         for answer in request.answers:
             # Of a long answer that was broken off, the beginning has gone on.
             result = answer.message.get("result", {"isError": True})
-            if result not in said and result.get("isError") is not True:
-                yield f"{_name(request)} got what was not said: {_short(answer.message)}"
+            if answer.judged or result in said or result.get("isError") is True:
+                continue
+            yield f"{_name(request)} got what was not said: {_short(answer.message)}"
 
 
 @_rule("needless-error")
@@ -249,19 +256,20 @@ def _notification_lost(record: Record) -> Iterator[str]:
         return
     settled = record.first("settled")
     got = {_seq(entry.message) for entry in record.of("got")}
-    cancelled = [r.cancelled for r in record.asked.values()]
     for entry in record.of("out"):
         if entry.process != record.last_process or settled is None or entry.time > settled.time:
             continue
-        meta = entry.message.get("params", {}).get("_meta", {})
-        is_of_listen = SUBSCRIPTION in meta and cancelled
-        if "seq" in meta and _seq(entry.message) not in got and not is_of_listen:
+        if _seq(entry.message) not in {None, *got}:
             yield f"never reached the host: {_short(entry.message)}"
 
 
 @_rule("listen-after-cancel")
 def _listen_after_cancel(record: Record) -> Iterator[str]:
-    """The program itself says nothing any more to who does not listen; a process may not have heard of it yet."""
+    """The program itself says nothing any more to a host that does not listen.
+
+    A process may say something until it hears of the cancellation, and hosts expect that; the rule
+    `cancelled-resent` sees to it that no later process hears of the subscription at all.
+    """
     for entry in record.of("got"):
         id_ = entry.message.get("params", {}).get("_meta", {}).get(SUBSCRIPTION)
         request = record.asked.get(key_of(id_))
@@ -610,6 +618,11 @@ def _last_words(requests: list[Asked]) -> Asked | None:
 def _is_misspelt(request: Asked) -> bool:
     instructions = request.params.get("_meta", {}).get("do", [])
     return any(each.partition(" ")[0] in MISSPELT for each in instructions)
+
+
+def _is_answer_to_own(record: Record, entry: Entry) -> bool:
+    """Whether a process answers with this what the proxy asked, and not the host."""
+    return is_answer(entry.message) and key_of(entry.message["id"]) not in record.asked
 
 
 def _seq(message: Message) -> str | None:

@@ -27,6 +27,7 @@ from support.fault_proxy import TO_CLIENT, TO_SERVER, FaultProxy
 from support.host import LEGACY_VERSION, modern_meta
 
 PATIENCE = 12.0  # seconds for answers that nothing keeps back any more
+_BATCH_VERSION = "2025-03-26"  # the only one that has batches
 _BIRTH = 20.0  # until the first answer
 _POLL = 0.01
 _PAUSE = 0.05
@@ -80,6 +81,9 @@ class Play:
         self._waiting: set[str] = set()  # those of them that the remote holds
         self._endless: set[str] = set()  # those that need no answer: called back, or subscriptions
         self._questions: list[Message] = []
+        self._wanted: list[tuple[Message, Message]] = []  # requests, and the results that want more
+        self._retries = 0
+        self._batch: list[Message] | None = None
         self._corked = False
         self._unsent = bytearray()
         self._unread = False  # by the program
@@ -156,6 +160,7 @@ class Play:
             self._network.trickle(0)
             self._network.accept()
         self._do_resume()
+        self._do_unbatch()
         self._do_uncork()
         self._do_pieces(0)
         self._fates.clear()
@@ -163,7 +168,7 @@ class Play:
         self._waiting.clear()
         for process in self._processes:
             process.told(do="prompt")  # those that are born later hear it then
-        while self._questions:
+        while self._questions or self._wanted:
             self._do_answer()
         self._note("calm")
         deadline = time.monotonic() + self._patience
@@ -185,6 +190,8 @@ class Play:
             begin = len(self.record.entries)
             number = self._process_in_use(deadline)
             if not number:
+                if self.record.begun_in_vain:
+                    break
                 self.pump(lambda: self.ended, _PAUSE)
                 continue
             self.pump(lambda: self.ended or self._is_done(), deadline - time.monotonic())
@@ -272,7 +279,13 @@ class Play:
             self._open[key_of(message["id"])] = message
             if message["method"] == "subscriptions/listen":
                 self._endless.add(key_of(message["id"]))
-        self._unsent += json.dumps(message, ensure_ascii=False).encode() + b"\n"
+        if self._batch is None:
+            self._put(message)
+        else:
+            self._batch.append(message)
+
+    def _put(self, line: Message | list[Message]) -> None:
+        self._unsent += json.dumps(line, ensure_ascii=False).encode() + b"\n"
         self._write()
 
     def _write(self) -> None:
@@ -304,6 +317,7 @@ class Play:
             self._note("read")
 
     def _flush_for_leaving(self) -> None:
+        self._do_unbatch()
         self._do_uncork()
         self._piece = 0
         if self._reading:
@@ -324,16 +338,22 @@ class Play:
             return
         *lines, self._got = (self._got + data).split(b"\n")
         for line in lines:
-            self._take_line(line)
+            for message in _messages(line):
+                self.record.add(
+                    Entry("got", time.monotonic(), message=message, line=b"" if message else line)
+                )
+                self._take(message)
 
-    def _take_line(self, line: bytes) -> None:
-        message = _parsed(line)
-        if not isinstance(message, dict):
-            self.record.add(Entry("got", time.monotonic(), line=line))
-            return
-        self.record.add(Entry("got", time.monotonic(), message=message))
+    def _take(self, message: Message) -> None:
         if is_answer(message):
-            self._open.pop(self.record.key_of_answer(message), None)
+            key = self.record.key_of_answer(message)
+            request = self._open.pop(key, None)
+            result = message.get("result", {})
+            wants_more = result.get("resultType") == "input_required"
+            if request is not None and wants_more and key not in self._endless:
+                self._wanted.append((request, result))
+                if self._prompt:
+                    self._do_answer()
         elif is_request(message):
             self._questions.append(message)
             if self._prompt:
@@ -387,14 +407,12 @@ class Play:
             process.told(number=process.number, prompt=self._prompt, **fate)
         elif kind == "held" and not self._prompt:
             self._waiting.add(key_of(note["id"]))
-        message = _parsed(raw) if raw else {}
-        if not isinstance(message, dict):
-            message = {}
-        if kind == "out" and is_answer(message):
-            self._waiting.discard(key_of(message["id"]))
-        self.record.add(
-            Entry(kind, moment, process.number, message, raw if not message else b"", note)
-        )
+        for message in _messages(raw):
+            if kind == "out" and is_answer(message):
+                self._waiting.discard(key_of(message["id"]))
+            self.record.add(
+                Entry(kind, moment, process.number, message, raw if not message else b"", note)
+            )
 
     def _last(self) -> Process | None:
         return self._processes[-1] if self._processes else None
@@ -408,8 +426,9 @@ class Play:
         else:
             info = {"name": "host", "version": "1"}
             capabilities = {"roots": {"listChanged": True}, "sampling": {}, "elicitation": {}}
+            version = _BATCH_VERSION if self.story.has("batch") else LEGACY_VERSION
             params = {
-                "protocolVersion": LEGACY_VERSION,
+                "protocolVersion": version,
                 "capabilities": capabilities,
                 "clientInfo": info,
             }
@@ -449,8 +468,10 @@ class Play:
         self._say({"jsonrpc": "2.0", "method": method, "params": params})
 
     def _do_answer(self, progress: bool = False) -> None:
-        """The oldest question, if there is one."""
+        """The oldest question, if there is one; or a result that wants more."""
         if not self._questions:
+            if self._wanted:
+                self._retry(*self._wanted.pop(0))
             return
         question = self._questions.pop(0)
         token = question.get("params", {}).get("_meta", {}).get("progressToken")
@@ -458,6 +479,28 @@ class Play:
             params = {"progressToken": token, "progress": 1}
             self._say({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
         self._say({"jsonrpc": "2.0", "id": question["id"], "result": {"to": question}})
+
+    def _retry(self, request: Message, result: Message) -> None:
+        """Ask once more with the input that is required (2026-07-28, multi round-trip requests)."""
+        self._retries += 1
+        responses = {name: {"action": "accept"} for name in result["inputRequests"]}
+        state = {"requestState": result["requestState"], "inputResponses": responses}
+        retry = {
+            **request,
+            "id": f"retry-{self._retries}",
+            "params": {**request["params"], **state},
+        }
+        self._say(retry)
+
+    def _do_batch(self) -> None:
+        """What is said from here on goes out as one batch (2025-03-26)."""
+        if self._batch is None:
+            self._batch = []
+
+    def _do_unbatch(self) -> None:
+        batch, self._batch = self._batch, None
+        if batch:
+            self._put(batch)
 
     def _do_cork(self) -> None:
         """What is said from here on goes out in one write."""
@@ -500,10 +543,10 @@ class Play:
     def _do_sleep(self, ms: int) -> None:
         self.pump(lambda: self.ended, ms / 1000)
 
-    def _do_release(self, id: object = None) -> None:  # noqa: A002
-        """Have the remote answer what it holds."""
+    def _do_release(self, id: object = None, together: bool = False) -> None:  # noqa: A002
+        """Have the remote answer what it holds; `together`: in one batch."""
         for process in self._processes:
-            process.told(do="release", id=id)
+            process.told(do="release", id=id, together=together)
 
     def _do_remote(self, do: str, **more: Any) -> None:
         """Have the present process do something."""
@@ -527,9 +570,9 @@ class Play:
 
     # What the network does
 
-    def _do_cut(self) -> None:
+    def _do_cut(self, fin: bool = False) -> None:
         if self._network is not None:
-            self._network.cut()
+            self._network.cut(fin=fin)
 
     def _do_cut_after(self, direction: str, size: int) -> None:
         """As soon as so many bytes more have come this way."""
@@ -602,11 +645,14 @@ else:
         return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))) == (0,)
 
 
-def _parsed(line: bytes) -> Any:
+def _messages(line: bytes) -> list[Message]:
+    """Return the messages of a line: several if it is a batch, and an empty one if there is none."""
     try:
-        return json.loads(line)
+        found = json.loads(line)
     except ValueError:
-        return None
+        return [{}]
+    messages = found if isinstance(found, list) and found else [found]
+    return messages if all(isinstance(message, dict) for message in messages) else [{}]
 
 
 def _params(

@@ -269,6 +269,11 @@ class Record:
         settled = self.first("settled")
         return settled.note["process"] if settled is not None else 0
 
+    @property
+    def begun_in_vain(self) -> bool:
+        """Whether the first request was refused, as nothing ever worked."""
+        return any(e.message.get("id") == "hello" and "error" in e.message for e in self.of("got"))
+
     @cached_property
     def reading(self) -> bool:
         """Whether the host read all the time."""

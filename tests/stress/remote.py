@@ -93,12 +93,15 @@ class Remote:
             control = json.loads(line)
             _CONTROLS[control.pop("do")](self, **control)
 
-    def release(self, id: object = None) -> None:  # noqa: A002 - of the request
-        """Answer the one that is held, or all."""
-        for key in [json.dumps(id)] if id is not None else list(self._held):
-            request = self._held.pop(key, None)
-            if request is not None:
-                self._respond(request)
+    def release(self, id: object = None, together: bool = False) -> None:  # noqa: A002 - of the request
+        """Answer the one that is held, or all; `together`: in one batch."""
+        keys = [json.dumps(id)] if id is not None else list(self._held)
+        requests = [self._held.pop(key) for key in keys if key in self._held]
+        if together and requests:
+            self._say([self._response(request) for request in requests])
+            return
+        for request in requests:
+            self._respond(request)
 
     def be_prompt(self, on: bool = True) -> None:
         """Answer all that waits, and from now on at once; or not any more."""
@@ -306,6 +309,16 @@ class Remote:
             }
         if method == "tools/list":
             return {"resultType": "complete", "tools": _TOOLS}
+        rounds = [
+            int(each.split()[1]) for each in _instructions(request) if each.startswith("input ")
+        ]
+        begun = int(request.get("params", {}).get("requestState", "0").split()[0])
+        if rounds and begun < rounds[0]:
+            return {
+                "resultType": "input_required",
+                "inputRequests": {"name": {"method": "elicitation/create", "params": {}}},
+                "requestState": f'{begun + 1} \u00e9 "state"',
+            }
         text = f"{self._number} {request['id']} " + "y" * size
         return {"resultType": "complete", "content": [{"type": "text", "text": text}]}
 
@@ -317,7 +330,7 @@ class Remote:
         }
         self._say({"jsonrpc": "2.0", "method": method, "params": params})
 
-    def _say(self, message: Message) -> None:
+    def _say(self, message: Message | list[Message]) -> None:
         line = _encoded(message)
         self._tell("out", line)
         self._raw(line + b"\n")
@@ -339,7 +352,7 @@ def _instructions(request: Message) -> list[str]:
     return found
 
 
-def _encoded(message: Message) -> bytes:
+def _encoded(message: Message | list[Message]) -> bytes:
     return json.dumps(message).encode()
 
 

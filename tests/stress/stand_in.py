@@ -47,7 +47,9 @@ class StandIn:
             if self._flaw == "slow-with-questions" and b'"result"' in line:
                 time.sleep(0.2)
             with self._lock:
-                self._from_host(json.loads(line))
+                message = json.loads(line)
+                for each in message if isinstance(message, list) else [message]:
+                    self._from_host(each)
         with self._lock:
             self._leaving = True
             if self._flaw == "left-behind":  # somebody keeps the child's stdin open
@@ -88,9 +90,11 @@ class StandIn:
             for line in stdout:
                 if self._flaw == "slow-with-questions" and b'"question"' in line:
                     time.sleep(0.2)
-                if line.endswith(b"}\n"):
+                if line.endswith((b"}\n", b"]\n")):
+                    message = json.loads(line)
                     with self._lock:
-                        self._from_remote(json.loads(line), generation)
+                        for each in message if isinstance(message, list) else [message]:
+                            self._from_remote(each, generation)
         with self._lock:
             if not self._leaving:
                 self._lose()

@@ -345,6 +345,57 @@ _TEXTS = {
         kill
         ask method="resources/read" id=2 uri="u"
     """,
+    # Batches (2025-03-26), and results that want more (2026-07-28).
+    "a-batch-calls-its-own-request-back-while-the-connection-is-away": """
+        legacy
+        hello
+        refuse seconds=0.5
+        cut
+        sleep ms=200
+        batch
+        ask method="tools/call" id=1
+        ask method="resources/read" id=2 uri="u"
+        ask method="tools/list" id=3
+        cancel id=2
+        cancel id=1
+        unbatch
+        sleep ms=800
+    """,
+    "a-batch-that-sets-a-state-as-the-connection-is-lost": """
+        legacy
+        hello
+        cut
+        batch
+        ask method="resources/subscribe" id=1 uri="u"
+        ask method="logging/setLevel" id=2 level="warning"
+        ask method="tools/call" id=3
+        unbatch
+        ask method="logging/setLevel" id=4 level="debug"
+    """,
+    "a-batch-is-answered-in-two": """
+        legacy
+        hello
+        batch
+        ask method="tools/call" id=1 do=["hold"]
+        ask method="resources/read" id="1" uri="u" do=["hold"]
+        ask method="tools/call" id=2
+        tell
+        unbatch
+        wait_heard id=2
+        release together=true
+        wait
+        cut fin=true
+    """,
+    "more-is-wanted-and-the-connection-is-closed": """
+        modern
+        hello
+        ask method="tools/call" id=1 do=["input 2"]
+        ask method="resources/read" id=2 uri="u" do=["input 1"]
+        wait
+        answer
+        cut fin=true
+        answer
+    """,
 }
 
 STORIES = {name: Story.read(text) for name, text in _TEXTS.items()}

@@ -107,6 +107,28 @@ QUESTIONS_OF_TWO = """
     wait
 """
 
+A_BATCH = """
+    legacy
+    hello
+    batch
+    ask method="tools/call" id=1 do=["hold"]
+    ask method="ping" id=2 do=["hold"]
+    tell
+    unbatch
+    wait_heard id=2
+    release together=true
+    wait
+"""
+MORE_IS_WANTED = """
+    modern
+    hello
+    ask method="tools/call" id=1 do=["input 2"]
+    wait
+    answer
+    wait
+    answer
+"""
+
 NOISE = """
     ask method="resources/read" id=1 uri="u"
     ask method="tools/call" id=2 do=["hold"]
@@ -199,9 +221,25 @@ def test_a_rule_sees_the_program_that_breaks_it(rule: str, tmp_path: Path) -> No
     assert rule in broken(Story.read(BREAKING[rule]), tmp_path, rule)
 
 
-@pytest.mark.parametrize("text", sorted(set(BREAKING.values())))
+@pytest.mark.parametrize("text", sorted({*BREAKING.values(), A_BATCH, MORE_IS_WANTED}))
 def test_no_rule_is_broken_by_a_program_that_keeps_them(text: str, tmp_path: Path) -> None:
     assert not violations(played(Story.read(text), tmp_path, patience=15.0))
+
+
+def test_a_batch_goes_out_as_one_line_and_each_message_of_it_is_seen(tmp_path: Path) -> None:
+    record = played(Story.read(A_BATCH), tmp_path)
+    requests = [record.asked["1"], record.asked["2"]]
+    assert [(len(each.heard), len(each.answers)) for each in requests] == [(1, 1), (1, 1)]
+    assert requests[0].answered[0].time == requests[1].answered[0].time
+
+
+def test_a_result_that_wants_more_is_followed_by_a_retry(tmp_path: Path) -> None:
+    record = played(Story.read(MORE_IS_WANTED), tmp_path)
+    results = [
+        request.answers[0].message["result"]["resultType"] for request in record.asked.values()
+    ]
+    assert results == ["complete", "input_required", "input_required", "complete", "complete"]
+    assert record.asked['"retry-1"'].heard[0].message["params"]["requestState"] == '1 é "state"'
 
 
 def test_a_round_ends_when_the_answer_to_a_late_question_has_arrived(tmp_path: Path) -> None:

@@ -126,11 +126,13 @@ class FaultProxy:
 
     # The faults
 
-    def cut(self) -> None:
-        """Reset every connection, at both ends."""
+    def cut(self, *, fin: bool = False) -> None:
+        """Reset every connection, at both ends; with `fin`, close it as a proxy that is stopped does."""
 
         def cut() -> None:
             for link in list(self._links):
+                if fin:
+                    self._finish(link)
                 self._reset(link)
 
         self._call(cut)
@@ -334,6 +336,13 @@ class FaultProxy:
                 except BaseException as exc:  # noqa: BLE001 - raised again where the context ends
                     self._failures.append(exc)
                 done.set()
+
+    def _finish(self, link: Link) -> None:
+        self._links.remove(link)
+        for pipe in link.pipes.values():
+            with suppress(OSError):
+                pipe.source.shutdown(socket.SHUT_RDWR)
+            pipe.source.close()
 
     def _reset(self, link: Link) -> None:
         if link in self._links:
