@@ -12,14 +12,14 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 
 from m2m_ssh_client import logs, options
-from m2m_ssh_client._version import __version__
+from m2m_ssh_client._version import PROGRAM, __version__
 from m2m_ssh_client.errors import SSHClientError, unexpected
 
 logger = logging.getLogger(__name__)
 
-PROGRAM = "m2m-mcp-server-ssh-client"
 _SWITCH_INTERVAL = 0.0005  # seconds
 COMMANDS = (
     "call",
@@ -36,7 +36,9 @@ COMMANDS = (
     "trust",
     "uninstall",
 )
-"""Each a module of `commands`, with `main(program, arguments)`. Without one of them, the command is the proxy."""
+"""The subcommands; without one of them, the program is the proxy."""
+
+_LISTS = ("prompts", "resources", "tools")
 
 _EPILOG = f"""\
 Behind `--` stands the command that starts the MCP server on the remote machine: one
@@ -59,8 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments and arguments[0] in COMMANDS:
-            command = import_module(f"m2m_ssh_client.commands.{arguments[0]}")
-            status: int = command.main(f"{PROGRAM} {arguments[0]}", arguments[1:])
+            status: int = command(arguments[0]).main(arguments[0], arguments[1:])
             return status
         return _proxy(arguments)
     except SSHClientError as exc:
@@ -68,6 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exc.exit_status
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+
+
+def command(name: str) -> ModuleType:
+    """Load the module of a command, which has `main(name, arguments)` and `parser(name)`."""
+    module = "server_lists" if name in _LISTS else name
+    return import_module(f"m2m_ssh_client.commands.{module}")
 
 
 def _proxy(arguments: list[str]) -> int:
@@ -78,7 +85,7 @@ def _proxy(arguments: list[str]) -> int:
     except Exception as exc:  # noqa: BLE001 - it is told, and logged where it happened
         # A fault of ours, or a machine short of something: before there was a proxy that would have told the host.
         failure = unexpected(exc)
-        sys.stderr.write(f"Error running MCP SSH client: {failure}\n")
+        sys.stderr.write(f"{PROGRAM}: error: {failure}\n")
         from m2m_ssh_client.proxy.refusal import refuse
 
         refuse(str(failure))

@@ -8,7 +8,10 @@ system are mapped onto these where the foreign call is made, with the cause chai
 
 from __future__ import annotations
 
-_MOST_SAID = 300  # characters of an exception that is none of these
+COMMAND_NOT_FOUND = 127
+"""Exit status of a shell that does not find a command (POSIX, Shell Command Language)."""
+
+_MOST_SAID = 300  # characters of an unexpected exception
 
 
 class SSHClientError(Exception):

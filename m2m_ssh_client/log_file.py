@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from m2m_ssh_client import descriptors, user_only_files
+from m2m_ssh_client._version import PROGRAM
 
-_NAME = "m2m-mcp-server-ssh-client"
 _MOST = 5_000_000  # bytes, and as many again in the file before it
 
 
@@ -26,11 +26,11 @@ def default_path() -> Path:
     """
     if sys.platform == "win32":
         folder = Path(os.environ.get("LOCALAPPDATA") or Path("~/AppData/Local").expanduser())
-        return folder / _NAME / "client.log"
+        return folder / PROGRAM / "client.log"
     if sys.platform == "darwin":
-        return Path("~/Library/Logs").expanduser() / _NAME / "client.log"
+        return Path("~/Library/Logs").expanduser() / PROGRAM / "client.log"
     folder = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser())
-    return folder / _NAME / "client.log"
+    return folder / PROGRAM / "client.log"
 
 
 class AppendedFile(logging.Handler):

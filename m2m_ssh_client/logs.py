@@ -16,6 +16,7 @@ from queue import Empty, Full, Queue
 from typing import TextIO
 
 from m2m_ssh_client import descriptors
+from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.log_file import AppendedFile, RotatingFile, default_path
 from m2m_ssh_client.text import printable
@@ -159,16 +160,13 @@ class _OneLineFormatter(logging.Formatter):
 
 
 class _StderrFormatter(_OneLineFormatter):
-    """The remote's lines as they are, the closing error as it is, ours with a prefix."""
-
-    def __init__(self) -> None:
-        super().__init__("m2m-ssh-client: %(levelname)s: %(message)s")
-        self._bare = _OneLineFormatter("%(message)s")
+    """Prefix our own lines with program and level, as argparse does; keep those of the remote."""
 
     def format(self, record: logging.LogRecord) -> str:
-        if record.name == REMOTE_STDERR or record.levelno >= logging.ERROR:
-            return self._bare.format(record)
-        return super().format(record)
+        line = super().format(record)
+        if record.name == REMOTE_STDERR:
+            return line
+        return f"{PROGRAM}: {record.levelname.lower()}: {line}"
 
 
 class _BackgroundHandler(logging.Handler):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,16 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+def encodable(text: str, encoding: str | None) -> str:
+    """Return the text with escapes for what the encoding, by default ASCII, does not have."""
+    return text.encode(encoding or "ascii", "backslashreplace").decode(encoding or "ascii")
+
+
+def colours_are_wanted() -> bool:
+    """Return False if the environment variable NO_COLOR is set (no-color.org)."""
+    return not os.environ.get("NO_COLOR")
+
+
 def readable_json(value: Any) -> str:
     """An indented document with letters as they are, in which a terminal can act on nothing. A lone surrogate stays."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
@@ -50,6 +62,11 @@ def quoted(argument: str | Path) -> str:
     if sys.platform == "win32":
         return subprocess.list2cmdline([str(argument)])
     return shlex.quote(str(argument))
+
+
+def quoted_line(argv: Iterable[str]) -> str:
+    """Return a command line to paste into a shell of this platform."""
+    return " ".join(map(quoted, argv))
 
 
 def shown(path: Path) -> str:

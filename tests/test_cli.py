@@ -18,6 +18,7 @@ import pytest
 from support.host import Host, client_argv, modern_meta
 
 from m2m_ssh_client import __version__, cli, relay
+from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.log_file import default_path
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key
@@ -318,7 +319,7 @@ def test_a_refused_connection_answers_a_host_of_both_eras_twice_and_ends_with_on
         host.close_stdin()
         assert host.wait(GONE + 1) == 1
     (line,) = host.stderr.splitlines()
-    assert line.startswith(f"Error running MCP SSH client: [Errno {errno.ECONNREFUSED}] ")
+    assert line.startswith(f"{PROGRAM}: error: [Errno {errno.ECONNREFUSED}] ")
     if sys.platform != "win32":
         assert "Connection refused" in line
 
@@ -377,7 +378,7 @@ def test_a_name_that_does_not_resolve_is_told() -> None:
         assert "'a..b' cannot be resolved" in text
         host.close_stdin()
         assert host.wait() == 1
-    assert f"Error running MCP SSH client: {text}" in host.stderr
+    assert f"{PROGRAM}: error: {text}" in host.stderr
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -84,16 +84,16 @@ def test_nothing_goes_to_stdout(capfd: pytest.CaptureFixture[str]) -> None:
     assert "from the far side" in err
 
 
-def test_ours_have_a_prefix_while_errors_and_the_remote_stand_as_they_are(
+def test_ours_have_a_prefix_while_the_remotes_lines_stand_as_they_are(
     stderr: io.StringIO,
 ) -> None:
     with configured(stderr, None):
         ours.warning("look out")
-        ours.error("Error running MCP SSH client: it broke")
+        ours.error("it broke")
         remote.warning("Traceback of the %s", "remote's own")
     assert stderr.getvalue().splitlines() == [
-        "m2m-ssh-client: WARNING: look out",
-        "Error running MCP SSH client: it broke",
+        "m2m-mcp-server-ssh-client: warning: look out",
+        "m2m-mcp-server-ssh-client: error: it broke",
         "Traceback of the remote's own",
     ]
 
@@ -269,7 +269,7 @@ def fill(count: int) -> None:
 def assert_accounted_for(count: int, unread: UnreadPipe) -> None:
     """So many lines were written, or counted as dropped, and none was both."""
     written = len(re.findall(r"(?:number \d+|x{1000})$", unread.text, re.MULTILINE))
-    dropped = re.findall(r"WARNING: (\d+) log lines were dropped", unread.text)
+    dropped = re.findall(r"warning: (\d+) log lines were dropped", unread.text)
     assert written + sum(map(int, dropped)) == count + PIPE // 1000 + 1
 
 
@@ -299,7 +299,7 @@ def test_long_lines_that_wait_are_bounded_by_their_size(unread: UnreadPipe) -> N
             ours.warning("%s", "x" * 250_000)
         unread.start_reading()
         unread.wait_for("were dropped")
-    counted = re.search(r"WARNING: (\d+) log lines were dropped", unread.text)
+    counted = re.search(r"warning: (\d+) log lines were dropped", unread.text)
     assert counted is not None
     assert 20 < int(counted[1]) < 40
 

@@ -15,10 +15,10 @@ from m2m_ssh_client.usage import command_parser
 
 
 def entry_parser(
-    program: str, description: str, examples: Sequence[str], words: str | None = None
+    name: str, description: str, examples: Sequence[str], words: str | None = None
 ) -> argparse.ArgumentParser:
     """For a command about an entry: `app`, `name`, `yes`."""
-    parser = command_parser(program, description, examples, words=words)
+    parser = command_parser(name, description, examples, words=words)
     parser.add_argument("app", choices=tuple(APPS), metavar="APP", help=", ".join(APPS))
     parser.add_argument("name", metavar="NAME", help="what the host calls the server")
     parser.add_argument("--yes", action="store_true", help="ask nothing")

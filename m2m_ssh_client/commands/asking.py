@@ -6,14 +6,15 @@ import os
 import sys
 from collections.abc import Iterable
 
+from m2m_ssh_client.text import colours_are_wanted, encodable
+
 _COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
 _NO_COLOUR = "\x1b[0m"
 
 
 def say(text: str) -> None:
     """On stdout; what the console cannot show becomes an escape."""
-    encoding = sys.stdout.encoding or "ascii"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stdout.write(encodable(text, sys.stdout.encoding) + "\n")
     sys.stdout.flush()
 
 
@@ -41,7 +42,7 @@ def say_diff(lines: Iterable[str]) -> None:
 
 
 def _shows_colours() -> bool:
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if not sys.stdout.isatty() or not colours_are_wanted() or os.environ.get("TERM") == "dumb":
         return False
     # The old console of Windows has to be told first; Windows Terminal sets this variable.
     return sys.platform != "win32" or "WT_SESSION" in os.environ

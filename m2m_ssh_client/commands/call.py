@@ -36,9 +36,9 @@ _EXAMPLES = (
 )
 
 
-def main(program: str, arguments: list[str]) -> int:
+def main(name: str, arguments: list[str]) -> int:
     """Raises an SSHClientError."""
-    command = understood(parser(program), arguments)
+    command = understood(parser(name), arguments)
     args = command.args
     if args.json is not None and args.words:
         raise UsageError("--json gives all arguments: there is no room for key=value beside it")
@@ -66,10 +66,10 @@ def main(program: str, arguments: list[str]) -> int:
     return command.run(args.name, use, show)
 
 
-def parser(program: str) -> argparse.ArgumentParser:
+def parser(name: str) -> argparse.ArgumentParser:
     # `--json` is the arguments' here.
     parser = parser_for(
-        program,
+        name,
         "NAME [key=value ... | --json '{...}'] ",
         _DESCRIPTION,
         _EXAMPLES,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from importlib import import_module
 from pathlib import Path
 
+from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.usage import command_parser
 
 _SHELLS = ("bash", "zsh", "fish")
@@ -28,9 +28,8 @@ of its folder, before compinit in ~/.zshrc: fpath=(~/.zfunc $fpath)
 """
 
 
-def main(program: str, arguments: list[str]) -> int:
-    """`program` is what the help calls it."""
-    args = parser(program).parse_args(arguments)
+def main(name: str, arguments: list[str]) -> int:
+    args = parser(name).parse_args(arguments)
     import shtab
 
     whole, parts = _assembled()
@@ -45,8 +44,6 @@ def main(program: str, arguments: list[str]) -> int:
 
 def _mended(text: str, shell: str) -> str:
     """For both names of the command; and zsh offers no options behind `--`, where the remote command stands."""
-    from m2m_ssh_client.cli import PROGRAM
-
     if shell == "fish":
         return f"{text}\ncomplete -c {_SHORT_NAME} -w {PROGRAM}"
     text = re.sub(rf"(?m)^ *(complete|#?compdef)\b.* {PROGRAM}$", rf"\g<0> {_SHORT_NAME}", text)
@@ -55,9 +52,9 @@ def _mended(text: str, shell: str) -> str:
     return text.replace(start, start + ours_ends) if shell == "zsh" else text
 
 
-def parser(program: str) -> argparse.ArgumentParser:
+def parser(name: str) -> argparse.ArgumentParser:
     parser = command_parser(
-        program,
+        name,
         "Print the completions of commands and options for a shell.",
         _EXAMPLES,
         remark=_REMARK,
@@ -89,7 +86,7 @@ def _assembled() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParser]
     commands = whole.add_subparsers(title="other commands", metavar="COMMAND")
     parts = []
     for name in cli.COMMANDS:
-        part = import_module(f"m2m_ssh_client.commands.{name}").parser(f"{cli.PROGRAM} {name}")
+        part = cli.command(name).parser(name)
         commands.add_parser(name, help=_summary(part))
         commands._name_parser_map[name] = part
         parts.append(part)

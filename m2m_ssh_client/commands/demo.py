@@ -13,7 +13,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -29,7 +28,7 @@ from m2m_ssh_client.demo.host import Host, StepFailedError
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.errors import SSHClientError, UsageError
 from m2m_ssh_client.hosts.entries import client
-from m2m_ssh_client.text import printable, shortened
+from m2m_ssh_client.text import encodable, printable, quoted_line, shortened
 from m2m_ssh_client.usage import command_parser
 
 _SAMPLE = (sys.executable, "-m", "m2m_ssh_client.demo.sample_server")
@@ -92,18 +91,18 @@ How to go on
 """
 
 
-def main(program: str, arguments: list[str]) -> int:
-    """`program` is what the help calls it. Raises UsageError."""
+def main(name: str, arguments: list[str]) -> int:
+    """Raises UsageError."""
     given, command = options.split_command(arguments)
-    args = parser(program).parse_args(given)
+    args = parser(name).parse_args(given)
     if command is not None and not (args.serve and command):
         raise UsageError("a command after `--` goes with `demo --serve`")
     return run(serve=args.serve, command=command or ())
 
 
-def parser(program: str) -> argparse.ArgumentParser:
+def parser(name: str) -> argparse.ArgumentParser:
     parser = command_parser(
-        program,
+        name,
         "Start an SSH server, a key server and a sample MCP server on loopback, in a temporary\n"
         "home, and run the real client against them.",
         ("", "--serve", "--serve -- npx -y @modelcontextprotocol/server-everything"),
@@ -151,8 +150,7 @@ class _Output:
         self._lock = threading.Lock()
 
     def line(self, text: str = "") -> None:
-        encoding = self._stream.encoding or "ascii"
-        shown = text.encode(encoding, "backslashreplace").decode(encoding)
+        shown = encodable(text, self._stream.encoding)
         with self._lock, suppress(OSError):  # nobody reads any more: the demo still has to clean up
             self._stream.write(shown + "\n")
             self._stream.flush()
@@ -185,7 +183,7 @@ def _show(out: _Output, home: Path) -> int:
         out.line(f"  SSH server  127.0.0.1 port {running.ssh.port}")
         out.line(f"  key server  http://127.0.0.1:{running.key_server.port}")
         argv = [sys.executable, "-m", "m2m_ssh_client", *running.client_arguments(home)]
-        out.line(f"  client      {_command_line(argv)}")
+        out.line(f"  client      {quoted_line(argv)}")
         out.line()
         host = Host(argv, _environment(home, temporary), story.notification)
         try:
@@ -200,7 +198,7 @@ def _show(out: _Output, home: Path) -> int:
                 out.line(f"  {line}")
             return 1
     out.line()
-    for line in _SUMMARY.format(client=_command_line(client())).splitlines():
+    for line in _SUMMARY.format(client=quoted_line(client())).splitlines():
         out.line(line)
     return 0
 
@@ -330,23 +328,18 @@ def _serve(
         configuration = {"mcpServers": {"m2m-demo": {"command": argv[0], "args": argv[1:]}}}
         out.line(f"SSH server on 127.0.0.1 port {running.ssh.port}")
         out.line(f"Key server on http://127.0.0.1:{running.key_server.port}")
-        out.line(f"Both lead to: {_command_line(command or _SAMPLE)}")
+        out.line(f"Both lead to: {quoted_line(command or _SAMPLE)}")
         out.line()
         out.line("An MCP host (Claude Desktop, Cursor and others) uses it with this configuration:")
         out.line(json.dumps(configuration, indent=2))
         out.line()
         out.line("MCP Inspector, in another terminal:")
-        out.line(f"  npx -y @modelcontextprotocol/inspector {_command_line(argv)}")
+        out.line(f"  npx -y @modelcontextprotocol/inspector {quoted_line(argv)}")
         out.line()
         if sys.platform != "win32":
             out.line("By hand, in another terminal:")
-            out.line(f"  (echo {shlex.quote(json.dumps(_HELLO))}; sleep 3) | {_command_line(argv)}")
+            out.line(f"  (echo {shlex.quote(json.dumps(_HELLO))}; sleep 3) | {quoted_line(argv)}")
             out.line()
         out.line("Ctrl-C ends both servers and removes the client's key. What happens meanwhile:")
         while True:
             time.sleep(3600)
-
-
-def _command_line(argv: Sequence[str]) -> str:
-    """For pasting into a terminal of this platform."""
-    return subprocess.list2cmdline(argv) if sys.platform == "win32" else shlex.join(argv)

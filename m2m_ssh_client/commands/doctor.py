@@ -17,10 +17,10 @@ _EXAMPLES = (
 )
 
 
-def main(program: str, arguments: list[str]) -> int:
-    """0 if no step failed, else 1. `program` is what the help calls it. Raises an SSHClientError."""
+def main(name: str, arguments: list[str]) -> int:
+    """0 if no step failed, else 1. Raises an SSHClientError."""
     given, command = options.split_command(arguments)
-    args = options.parsed(parser(program), given)
+    args = options.parsed(parser(name), given)
     # It changes nothing: there is a log file only where one is asked for.
     with logs.configured(args.log_level, args.log_file or Path(logs.NO_FILE)):
         params = options.parameters(args, command)
@@ -41,9 +41,9 @@ def main(program: str, arguments: list[str]) -> int:
         return 1 if any(step.status is Status.FAILED for step in steps) else 0
 
 
-def parser(program: str) -> argparse.ArgumentParser:
+def parser(name: str) -> argparse.ArgumentParser:
     parser = command_parser(
-        program,
+        name,
         "Walk the way that a connection takes, and tell for each step what is found and, where\n"
         "it fails, what to do. Takes the options and the remote command with which you connect.\n"
         "Changes nothing: no host key is added, no key of yours is made or registered.",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from m2m_ssh_client import options
+from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.commands.applying import applied, entry_parser
 from m2m_ssh_client.commands.asking import say
 from m2m_ssh_client.errors import AppConfigError, UsageError
@@ -25,9 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 _NO_UTF8 = re.compile("[\ud800-\udfff]")  # as what such bytes arrive
 
-_TO_STAY = (
-    f"`pipx install {entries.PROGRAM}` or `uv tool install {entries.PROGRAM}` install it to stay."
-)
+_TO_STAY = f"`pipx install {PROGRAM}` or `uv tool install {PROGRAM}` install it to stay."
 
 _EXAMPLES = (
     "claude-desktop lab-git --host ada@lab.example --port 22 -- uvx mcp-server-git --repository /srv/repo",
@@ -36,10 +35,10 @@ _EXAMPLES = (
 )
 
 
-def main(program: str, arguments: list[str]) -> int:
-    """`program` is what the help calls it. Raises an SSHClientError."""
+def main(name: str, arguments: list[str]) -> int:
+    """Raises an SSHClientError."""
     given, command = options.split_command(arguments)
-    args = options.parsed(parser(program), given)
+    args = options.parsed(parser(name), given)
     options.parameters(args, command)  # raises UsageError for what the entry would fail with
     typed = _connection_options(given, args.app, args.name)
     argv = [*entries.client(), *entries.written(typed, args.ssh_options or ())]
@@ -57,9 +56,9 @@ def main(program: str, arguments: list[str]) -> int:
     return run(app, args.name, app.entry(argv), app.files(Machine.this()), yes=args.yes)
 
 
-def parser(program: str) -> argparse.ArgumentParser:
+def parser(name: str) -> argparse.ArgumentParser:
     parser = entry_parser(
-        program,
+        name,
         "Make an MCP host start this program: write an entry NAME with the options of a connection into the\n"
         "configuration of APP. Shows what would change, and asks; the old file is kept as a backup.",
         _EXAMPLES,

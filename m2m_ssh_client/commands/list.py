@@ -15,7 +15,7 @@ from m2m_ssh_client.hosts.apps import APPS, App, Machine
 from m2m_ssh_client.hosts.editing import read
 from m2m_ssh_client.hosts.entries import argv_of, is_ours, without_secrets
 from m2m_ssh_client.hosts.jsonc import JSONCError, find, parse
-from m2m_ssh_client.text import printable, quoted
+from m2m_ssh_client.text import printable, quoted_line
 from m2m_ssh_client.usage import command_parser
 
 
@@ -28,15 +28,15 @@ class Server(NamedTuple):
     file: str
 
 
-def main(program: str, arguments: list[str]) -> int:
-    """`program` is what the help calls it; 1 if a file could not be read, which stderr tells, else 0."""
-    args = parser(program).parse_args(arguments)
+def main(name: str, arguments: list[str]) -> int:
+    """Return 1 if a file could not be read, which stderr tells, else 0."""
+    args = parser(name).parse_args(arguments)
     return run(Machine.this(), every=args.all, as_json=args.json)
 
 
-def parser(program: str) -> argparse.ArgumentParser:
+def parser(name: str) -> argparse.ArgumentParser:
     parser = command_parser(
-        program,
+        name,
         "List the entries of this program in the configuration of MCP hosts.",
         ("", "--all", "--json"),
     )
@@ -60,7 +60,7 @@ def run(machine: Machine, *, every: bool, as_json: bool) -> int:
         return status
     for server in found:
         say(f"{server.app}  {printable(server.name)}")
-        say(f"  {printable(' '.join(map(quoted, server.command)))}")
+        say(f"  {printable(quoted_line(server.command))}")
         say(f"  {printable(server.file)}")
     if not found and not status:
         say("No host has an entry of this program." if not every else "No host has any server.")

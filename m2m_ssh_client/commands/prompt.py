@@ -21,14 +21,14 @@ _EXAMPLES = (
 )
 
 
-def main(program: str, arguments: list[str]) -> int:
+def main(name: str, arguments: list[str]) -> int:
     """Raises an SSHClientError."""
-    command = understood(parser(program), arguments)
-    name = command.args.name
-    filled = given.values(given.read_words(command.args.words), given.TEXT_ONLY)
+    command = understood(parser(name), arguments)
+    args = command.args
+    filled = given.values(given.read_words(args.words), given.TEXT_ONLY)
 
     async def use(session: Session, reports: Reports) -> dict[str, Any]:
-        params = {"name": name, "arguments": filled}
+        params = {"name": args.name, "arguments": filled}
         return await session.request("prompts/get", params, reports.on_progress)
 
     def show(result: dict[str, Any]) -> int:
@@ -38,15 +38,15 @@ def main(program: str, arguments: list[str]) -> int:
         if command.wants_json:
             output.write_json(result)
         else:
-            Shown(name, command.args.save_to, sys.stdout).prompt(result)
+            Shown(args.name, args.save_to, sys.stdout).prompt(result)
         return 0
 
-    return command.run(name, use, show)
+    return command.run(args.name, use, show)
 
 
-def parser(program: str) -> argparse.ArgumentParser:
+def parser(name: str) -> argparse.ArgumentParser:
     parser = parser_for(
-        program,
+        name,
         "NAME [key=value ...] ",
         "Get a prompt of a remote MCP server, filled in. Its arguments are text: key=value, or\n"
         "key=@file to read it from a file.",

@@ -20,9 +20,9 @@ _EXAMPLES = (
 )
 
 
-def main(program: str, arguments: list[str]) -> int:
+def main(name: str, arguments: list[str]) -> int:
     """Raises an SSHClientError."""
-    command = understood(parser(program), arguments)
+    command = understood(parser(name), arguments)
     uri = command.args.uri
 
     async def use(session: Session, reports: Reports) -> dict[str, Any]:
@@ -41,9 +41,9 @@ def main(program: str, arguments: list[str]) -> int:
     return command.run(uri, use, show)
 
 
-def parser(program: str) -> argparse.ArgumentParser:
+def parser(name: str) -> argparse.ArgumentParser:
     parser = parser_for(
-        program,
+        name,
         "URI ",
         "Read a resource of a remote MCP server: text is shown, anything else is saved.",
         _EXAMPLES,

@@ -28,9 +28,9 @@ _EXAMPLES = (
 _REFUSED = (Standing.CHANGED, Standing.REVOKED)
 
 
-def main(program: str, arguments: list[str]) -> int:
-    """`program` is what the help calls it. Raises an SSHClientError."""
-    args = parser(program).parse_args(arguments)
+def main(name: str, arguments: list[str]) -> int:
+    """Raises an SSHClientError."""
+    args = parser(name).parse_args(arguments)
     with logs.configured(args.log_level, args.log_file):
         destination = resolve(options.parameters(args, None))
         # Each is checked as the one of a connection would be.
@@ -45,9 +45,9 @@ def main(program: str, arguments: list[str]) -> int:
             connection.close()
 
 
-def parser(program: str) -> argparse.ArgumentParser:
+def parser(name: str) -> argparse.ArgumentParser:
     parser = command_parser(
-        program,
+        name,
         "Show the host keys that a machine offers, with their fingerprints, ask whether they\n"
         "are right, and add them to known_hosts. Takes the options with which you connect.",
         _EXAMPLES,

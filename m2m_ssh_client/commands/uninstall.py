@@ -22,16 +22,16 @@ _EXAMPLES = (
 )
 
 
-def main(program: str, arguments: list[str]) -> int:
-    """`program` is what the help calls it. Raises an SSHClientError."""
-    args = parser(program).parse_args(arguments)
+def main(name: str, arguments: list[str]) -> int:
+    """Raises an SSHClientError."""
+    args = parser(name).parse_args(arguments)
     app = APPS[args.app]
     return run(app, args.name, app.files(Machine.this()), yes=args.yes)
 
 
-def parser(program: str) -> argparse.ArgumentParser:
+def parser(name: str) -> argparse.ArgumentParser:
     return entry_parser(
-        program,
+        name,
         "Remove the entry NAME of this program from the configuration of APP. Shows what would change,\n"
         "and asks; the old file is kept as a backup.",
         _EXAMPLES,

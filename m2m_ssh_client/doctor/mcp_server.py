@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from m2m_ssh_client._version import __version__
+from m2m_ssh_client._version import PROGRAM, __version__
 from m2m_ssh_client.doctor.configuration import described
 from m2m_ssh_client.doctor.conversation import (
     Conversation,
@@ -17,7 +17,12 @@ from m2m_ssh_client.doctor.conversation import (
     read_all,
 )
 from m2m_ssh_client.doctor.steps import Status, Step, failed
-from m2m_ssh_client.errors import NotMCPError, RemoteExitError, SSHClientError
+from m2m_ssh_client.errors import (
+    COMMAND_NOT_FOUND,
+    NotMCPError,
+    RemoteExitError,
+    SSHClientError,
+)
 from m2m_ssh_client.flow.remote_stdio import Carrier
 from m2m_ssh_client.masking import masked
 from m2m_ssh_client.proxy.frames.frame import member
@@ -28,11 +33,10 @@ from m2m_ssh_client.text import printable, shortened
 _LEGACY_VERSION = "2025-11-25"
 _MODERN_VERSION = "2026-07-28"
 _META = "io.modelcontextprotocol"
-_CLIENT = {"name": "m2m-mcp-server-ssh-client doctor", "version": __version__}
+_CLIENT = {"name": f"{PROGRAM} doctor", "version": __version__}
 _LISTS = ("tools", "prompts", "resources")
 _MOST_PAGES = 100
 _SAMPLES = 20
-_COMMAND_NOT_FOUND = 127
 _ASK_PATH = 'printf %s "$PATH"'
 _PATH_TIME = 5.0  # seconds
 _LONGEST_PATH = 8192  # bytes
@@ -189,7 +193,7 @@ class _Server:
         if not isinstance(failure, RemoteExitError):
             return failed("mcp", failure)
         found: dict[str, object] = {"exit_status": failure.status}
-        if failure.status != _COMMAND_NOT_FOUND:
+        if failure.status != COMMAND_NOT_FOUND:
             return failed("mcp", failure, found)
         path = self._remote_path()
         found["path"] = path

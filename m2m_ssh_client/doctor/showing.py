@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable
 from typing import TextIO
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from m2m_ssh_client.doctor.steps import TITLES, Status, Step
-from m2m_ssh_client.text import printable
+from m2m_ssh_client.text import colours_are_wanted, encodable, printable
 
 _MARKS = {Status.OK: "✓", Status.WARNING: "!", Status.FAILED: "✗", Status.SKIPPED: "–"}  # noqa: RUF001 - the dash is meant
 _PLAIN_MARKS = {Status.OK: "+", Status.WARNING: "!", Status.FAILED: "x", Status.SKIPPED: "-"}
@@ -37,7 +36,7 @@ class Page:
             highlight=False,
             soft_wrap=True,
             # Left to itself, rich would still make lines bold or dim.
-            color_system=None if os.environ.get("NO_COLOR") else "auto",
+            color_system="auto" if colours_are_wanted() else None,
         )
         can_show = _can_show("".join(_MARKS.values()) + "→", self._encoding)
         self._marks, self._arrow = (_MARKS, "→") if can_show else (_PLAIN_MARKS, "->")
@@ -62,7 +61,7 @@ class Page:
             self._line(Text(f"{_INDENT}{self._arrow} {printable(step.advice)}", style))
 
     def _line(self, text: Text) -> None:
-        shown = text.plain.encode(self._encoding, "backslashreplace").decode(self._encoding)
+        shown = encodable(text.plain, self._encoding)
         # What has been escaped is longer than its styles know.
         self._console.print(text if shown == text.plain else Text(shown))
 

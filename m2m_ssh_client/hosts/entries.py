@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from m2m_ssh_client import options
+from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.text import printable
 from m2m_ssh_client.user_only_files import PASSPHRASE_VARIABLE
 
-PROGRAM = "m2m-mcp-server-ssh-client"
 _MODULE = ["-m", "m2m_ssh_client"]
 
 # Keywords of an OpenSSH configuration whose values are files, and the words among these that are none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.errors import NotMCPError
 
 _UNKNOWN_COMMAND = ("not found", "unknown command", "not recognized")
@@ -26,5 +27,5 @@ def shell_error() -> NotMCPError:
     return NotMCPError(
         "The far side does not answer like an MCP server: it looks like a login shell",
         "Pass the command that starts the MCP server there after `--`, for example: "
-        "m2m-mcp-server-ssh-client --host HOST -- uvx mcp-server-git",
+        f"{PROGRAM} --host HOST -- uvx mcp-server-git",
     )

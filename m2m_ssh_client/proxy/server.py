@@ -23,6 +23,7 @@ from pathlib import Path
 import anyio
 
 from m2m_ssh_client.errors import (
+    COMMAND_NOT_FOUND,
     RemoteExitError,
     SilentConnectionError,
     SSHClientError,
@@ -63,7 +64,6 @@ _SIGNAL_TIME = 0.4  # for SIGTERM and SIGKILL then
 _LINGER_TIME = 4.0
 _LATE_VERDICT_TIME = 0.5  # the attempt itself has the same time limit and a better message
 _SHORT_PAUSE = 0.3  # between attempts while a request waits for one
-_COMMAND_NOT_FOUND = 127
 
 
 @dataclass(frozen=True)
@@ -363,7 +363,7 @@ class Proxy:
             if self._settings.log_file is not None:
                 end = "" if reason.endswith((".", "?", "!")) else "."
                 reason = f"{reason}{end} Log: {shown(self._settings.log_file)}"
-            logger.error("Error running MCP SSH client: %s", reason)
+            logger.error("%s", reason)
             logger.debug("details", exc_info=failure)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._leave_after_stop, tasks.cancel_scope)

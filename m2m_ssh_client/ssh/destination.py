@@ -39,7 +39,7 @@ from m2m_ssh_client.ssh.settings import (
     Request,
     Trust,
 )
-from m2m_ssh_client.text import quoted
+from m2m_ssh_client.usage import pasteable
 
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")
 _KNOWN_HOSTS = ("known_hosts", "known_hosts2")
@@ -337,4 +337,4 @@ def _trust_command(params: Parameters, host: str, port: int | None = None) -> st
                 words += ["-o", option]
     words += ["-F", params.ssh_config] if params.ssh_config else []
     words += ["--known-hosts", str(params.known_hosts)] if params.known_hosts else []
-    return f"m2m-mcp-server-ssh-client trust {' '.join(quoted(word) for word in words)}"
+    return pasteable("trust", *words)

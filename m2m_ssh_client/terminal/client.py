@@ -21,7 +21,7 @@ from mcp.shared.message import SessionMessage
 from mcp.types import ElicitResult, Implementation, Notification, Request
 from pydantic import RootModel, ValidationError
 
-from m2m_ssh_client._version import __version__
+from m2m_ssh_client._version import PROGRAM, __version__
 from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.relay import ending_signals
@@ -231,7 +231,7 @@ async def _opened(
     )  # not `from mcp import`: types can be checked against one line only
     reading, writing = _Incoming(streams[0], questions), streams[1]
     options: dict[str, Any] = {
-        "client_info": Implementation(name="m2m-mcp-server-ssh-client", version=__version__),
+        "client_info": Implementation(name=PROGRAM, version=__version__),
         "elicitation_callback": elicited,
         "logging_callback": reports.on_log,
     }

@@ -73,7 +73,7 @@ class Command:
 
 
 def parser_for(
-    program: str,
+    name: str,
     words: str,
     description: str,
     examples: Sequence[str],
@@ -86,7 +86,7 @@ def parser_for(
     `short` is the short form of `--output json`; `saves` tells that the answer may have to go to files.
     """
     parser = command_parser(
-        program,
+        name,
         description,
         examples,
         words=f"{words}[options] [-- REMOTE COMMAND ...]",

@@ -5,7 +5,7 @@ SDK 1.x does not check what these look like, so nothing is taken for granted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from m2m_ssh_client.terminal.arguments import types_of
@@ -25,6 +25,12 @@ _ANNOTATIONS = {
     ("openWorldHint", True): "open world",
     ("openWorldHint", False): "closed world",
 }
+
+
+def table(kind: str, lists: Mapping[str, Iterable[Entry]]) -> tuple[tuple[str, ...], Rows]:
+    """Return columns and rows for what one of the commands `tools`, `resources`, `prompts` lists."""
+    columns, rows = _TABLES[kind]
+    return columns, [row for entries in lists.values() for row in rows(entries)]
 
 
 def tool_rows(tools: Iterable[Entry]) -> Rows:
@@ -68,6 +74,13 @@ def prompt_rows(prompts: Iterable[Entry]) -> Rows:
         ]
         for prompt in prompts
     ]
+
+
+_TABLES: dict[str, tuple[tuple[str, ...], Callable[[Iterable[Entry]], Rows]]] = {
+    "tools": (TOOL_COLUMNS, tool_rows),
+    "resources": (RESOURCE_COLUMNS, resource_rows),
+    "prompts": (PROMPT_COLUMNS, prompt_rows),
+}
 
 
 def _inputs(schema: Entry) -> list[str]:

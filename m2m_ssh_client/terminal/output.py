@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from m2m_ssh_client.text import printable_lines, readable_json
+from m2m_ssh_client.text import colours_are_wanted, encodable, printable_lines, readable_json
 
 _UNBOUNDED = 1_000_000  # columns, where no terminal says how many there are
 
@@ -22,7 +21,7 @@ def console(stream: TextIO) -> Console:
     return Console(
         file=stream,
         force_terminal=terminal,
-        color_system="auto" if terminal and not os.environ.get("NO_COLOR") else None,
+        color_system="auto" if terminal and colours_are_wanted() else None,
         width=None if terminal else _UNBOUNDED,
         highlight=False,
         markup=False,
@@ -33,7 +32,7 @@ def console(stream: TextIO) -> Console:
 def write_text(text: str, stream: TextIO | None = None) -> None:
     """The server's text, cleaned, on lines of its own. The terminal breaks lines, so that copying gives them whole."""
     stream = stream or sys.stdout
-    stream.write(_showable(printable_lines(text).removesuffix("\n") + "\n", stream))
+    stream.write(encodable(printable_lines(text).removesuffix("\n") + "\n", stream.encoding))
 
 
 def write_json(value: Any) -> None:
@@ -54,7 +53,7 @@ def write_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         cells = [printable_lines(row[n]) for n in kept]
         if not terminal:
             cells = [", ".join(cell.split("\n")) for cell in cells]
-        table.add_row(*(Text(_showable(cell, sys.stdout)) for cell in cells))
+        table.add_row(*(Text(encodable(cell, sys.stdout.encoding)) for cell in cells))
     if terminal:
         out.print(table)
         return
@@ -62,9 +61,3 @@ def write_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         out.print(table)
     for line in captured.get().split("\n")[:-1]:
         sys.stdout.write(line.rstrip() + "\n")
-
-
-def _showable(text: str, stream: TextIO) -> str:
-    """With escapes for what the console's encoding does not have."""
-    encoding = stream.encoding or "ascii"
-    return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from m2m_ssh_client import cli
+from m2m_ssh_client._version import PROGRAM
 
-COMMAND = cli.PROGRAM
+COMMAND = PROGRAM
 # What bash does when a person presses the tab key.
 PRESS_TAB = """
 source "$1"; shift

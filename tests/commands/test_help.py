@@ -5,27 +5,24 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from m2m_ssh_client import cli, options
+from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.commands import completion
 from m2m_ssh_client.terminal.arguments import read_words
 
 PARSERS = {
     "": cli.parser(),
-    **{
-        name: import_module(f"m2m_ssh_client.commands.{name}").parser(f"{cli.PROGRAM} {name}")
-        for name in cli.COMMANDS
-    },
+    **{name: cli.command(name).parser(name) for name in cli.COMMANDS},
 }
 
 
 def examples(name: str) -> list[str]:
     """Without the program's name, and without what a shell takes for itself."""
-    start = rf"^  {cli.PROGRAM}{f' {name}' if name else ''}(?= |$)(.*)$"
+    start = rf"^  {PROGRAM}{f' {name}' if name else ''}(?= |$)(.*)$"
     lines = re.findall(start, PARSERS[name].format_help(), re.MULTILINE)
     return [re.split(r"\s[<>]|\s\s\(", line)[0].strip() for line in lines]
 
@@ -75,6 +72,6 @@ def test_the_manual_page_has_every_example_and_no_option_of_a_connection_twice()
     )
     assert set(commands) == set(cli.COMMANDS)
     for name, parser in commands.items():
-        assert parser.description.count(f"  {cli.PROGRAM} {name}") >= 3
+        assert parser.description.count(f"  {PROGRAM} {name}") >= 3
         assert not {"login", "when the network fails"} & {g.title for g in parser._action_groups}
     assert "fingerprint" in commands["trust"].format_help()

@@ -17,9 +17,10 @@ from support.app_configs import OF_APP, SECRET
 from support.host import PACKAGE_PARENT, Host
 
 from m2m_ssh_client import cli
+from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.hosts.apps import APPS, Machine
-from m2m_ssh_client.hosts.entries import PROGRAM, client
+from m2m_ssh_client.hosts.entries import client
 from m2m_ssh_client.hosts.jsonc import parse
 from m2m_ssh_client.text import printable_lines, quoted
 

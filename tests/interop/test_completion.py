@@ -18,10 +18,11 @@ if sys.platform == "win32":
 from support.tmux import Pane
 
 from m2m_ssh_client import cli
+from m2m_ssh_client._version import PROGRAM
 
 pytestmark = pytest.mark.interop
 
-NAME = cli.PROGRAM
+NAME = PROGRAM
 READY = "ready>"
 # Where each keeps the completions of a user, and what makes it load them: of bash, without the package bash-completion.
 PLACES = {

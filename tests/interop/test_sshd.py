@@ -235,7 +235,7 @@ def test_an_unknown_command_is_explained_with_its_status(sshd: Sshd) -> None:
         message = first_error(host)
         assert "127" in message
         assert "no-such-program-here" in message
-        host.wait_for_stderr("Error running MCP SSH client: ")
+        host.wait_for_stderr("m2m-mcp-server-ssh-client: error: ")
         assert host.wait() == 1
 
 
@@ -299,7 +299,7 @@ def test_a_closed_port_answers_both_first_requests_of_a_host_of_two_eras(sshd: S
             for method in ("server/discover", "initialize", "tools/list"):
                 message = host.request(method, {})["error"]["message"]
                 assert "Connection refused" in message
-            host.wait_for_stderr("Error running MCP SSH client: [Errno")
+            host.wait_for_stderr("m2m-mcp-server-ssh-client: error: [Errno")
             host.close_stdin()
             assert host.wait() == 1
     assert "Traceback" not in host.stderr
@@ -557,7 +557,7 @@ def refused(sshd: Sshd, *options: str) -> str:
     argv = client_argv(*sshd.client_options(), *options, "--", f"touch {trap}")
     with Host(argv) as host:
         message = first_error(host)
-        host.wait_for_stderr("Error running MCP SSH client: ")
+        host.wait_for_stderr("m2m-mcp-server-ssh-client: error: ")
         assert host.wait() == 1
     assert "Traceback" not in host.stderr
     assert not trap.exists()

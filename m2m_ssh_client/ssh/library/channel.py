@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import paramiko
 from paramiko.buffered_pipe import BufferedPipe
 
-from m2m_ssh_client.errors import RemoteExitError, SSHClientError
+from m2m_ssh_client.errors import COMMAND_NOT_FOUND, RemoteExitError, SSHClientError
 from m2m_ssh_client.ssh.library.packets import ChannelData
 from m2m_ssh_client.ssh.process.aftermath import Aftermath
 from m2m_ssh_client.ssh.process.output_marker import BehindMarker
@@ -40,7 +40,6 @@ _LARGE = 8 * 1024
 
 # How long to wait, after the far side's output has ended, for word of how it ended.
 _STATUS_TIMEOUT = 1.5
-_COMMAND_NOT_FOUND = 127  # POSIX: Shell Command Language, exit status for commands
 
 
 class ChannelCarrier:
@@ -337,7 +336,7 @@ def _exit_error(status: int | None, signal: str | None) -> RemoteExitError:
         if signal:
             return RemoteExitError(f"The remote server was ended by SIG{shortened(signal, 40)}")
         return RemoteExitError("The remote server closed its output without an exit status")
-    if status == _COMMAND_NOT_FOUND:
+    if status == COMMAND_NOT_FOUND:
         return RemoteExitError(
             "The remote command was not found (exit status 127)",
             "A command over SSH runs without a login shell, so its PATH is short: give the absolute "

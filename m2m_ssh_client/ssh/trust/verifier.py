@@ -40,6 +40,7 @@ from m2m_ssh_client.ssh.trust.known_hosts import (
 from m2m_ssh_client.ssh.trust.known_hosts_writing import appending
 from m2m_ssh_client.ssh.trust.revoked_keys import revoked_keys
 from m2m_ssh_client.text import printable, quoted
+from m2m_ssh_client.usage import pasteable
 
 logger = logging.getLogger(__name__)
 
@@ -397,7 +398,7 @@ def _trust_command(trust: Trust) -> str:
     options = ["--host", trust.name, "--port", str(trust.port)]
     if trust.user_files[0].expanduser() != _DEFAULT_FILE.expanduser():
         options += ["--known-hosts", str(trust.user_files[0])]
-    return " ".join(["m2m-mcp-server-ssh-client trust", *map(quoted, options)])
+    return pasteable("trust", *options)
 
 
 def _key_type(algorithm: str) -> str:

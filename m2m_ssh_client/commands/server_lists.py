@@ -1,0 +1,76 @@
+"""The commands `tools`, `resources` and `prompts`: list what a remote server offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from m2m_ssh_client.terminal.command import parser_for, understood
+
+if TYPE_CHECKING:
+    import argparse
+
+    from m2m_ssh_client.terminal.client import Session
+    from m2m_ssh_client.terminal.reports import Reports
+
+Lists = dict[str, list[dict[str, Any]]]
+
+
+class _Kind(NamedTuple):
+    """What a command lists: the member of each result that holds entries, and its MCP method."""
+
+    methods: dict[str, str]
+    description: str
+    examples: tuple[str, ...]
+
+
+_GIT = "--host lab -- uvx mcp-server-git"
+_SUBSYSTEM = "--host lab --subsystem mcp"
+_KEY_SERVER = "--json --host lab.example --use-key-server"
+
+_KINDS = {
+    "tools": _Kind(
+        {"tools": "tools/list"},
+        "List the tools of a remote MCP server.",
+        (
+            _GIT,
+            "--host ada@lab.example --port 22 --login-shell -- 'cd /srv && ./serve'",
+            "--json --host lab --subsystem mcp",
+        ),
+    ),
+    "resources": _Kind(
+        {"resources": "resources/list", "resourceTemplates": "resources/templates/list"},
+        "List the resources of a remote MCP server, and its templates: URIs with {names} to fill in.",
+        (_GIT, _SUBSYSTEM, _KEY_SERVER),
+    ),
+    "prompts": _Kind(
+        {"prompts": "prompts/list"},
+        "List the prompts of a remote MCP server.",
+        (_GIT, _SUBSYSTEM, _KEY_SERVER),
+    ),
+}
+
+
+def main(name: str, arguments: list[str]) -> int:
+    """Print what the command `name` lists; return 0. Raises an SSHClientError."""
+    command = understood(parser(name), arguments)
+
+    async def use(session: Session, _reports: Reports) -> Lists:
+        methods = _KINDS[name].methods
+        return {
+            member: await session.everything(method, member) for member, method in methods.items()
+        }
+
+    def show(lists: Lists) -> int:
+        from m2m_ssh_client.terminal import listing, output
+
+        if command.wants_json:
+            output.write_json(lists if len(lists) > 1 else lists[name])
+        else:
+            output.write_table(*listing.table(name, lists))
+        return 0
+
+    return command.run(name, use, show)
+
+
+def parser(name: str) -> argparse.ArgumentParser:
+    return parser_for(name, "", _KINDS[name].description, _KINDS[name].examples)
