@@ -1,26 +1,28 @@
-"""The MCP host's part in the demo: a client process that is spoken to in lines of JSON-RPC."""
+"""The MCP host's part in the demo: it starts the client as a child process and talks to it."""
 
 from __future__ import annotations
 
-import json
-import queue
 import subprocess
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Any
 
-from m2m_ssh_client.text import printable, shortened
+from m2m_ssh_client.conversation import Conversation, EndedError, RefusedError
+from m2m_ssh_client.errors import NotMCPError
+from m2m_ssh_client.flow.remote_stdio import Receiver
+from m2m_ssh_client.text import printable
 
-_TIME = 60.0  # seconds, for the whole conversation
-_END_TIME = 5.0  # seconds, for the client to end by itself
+_PATIENCE = 60.0  # seconds for each answer
+_END_TIME = 5.0  # seconds until a client that stays is signalled, and for each thread to end
+_LONGEST_LINE = 1024 * 1024  # bytes
+_CHUNK = 64 * 1024  # bytes
 _STDERR_LINES = 50
 
 
 class StepFailedError(Exception):
-    """A step of the demo did not go as it must; the text says which, and how it went."""
+    """A step of the demo went wrong; the text says which, and how."""
 
 
 class Host:
@@ -33,86 +35,109 @@ class Host:
         notified: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self.notifications: list[Mapping[str, Any]] = []
-        self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)
-        self.status: int | None = None
         self._notified = notified
-        self._deadline = time.monotonic() + _TIME
-        self._last_id = 0
-        self._lines: queue.Queue[bytes | None] = queue.Queue()
-        pipe = subprocess.PIPE
-        self._child = subprocess.Popen(  # noqa: S603 - our own client
-            list(argv), stdin=pipe, stdout=pipe, stderr=pipe, env=dict(env)
-        )
-        self._readers = [
-            threading.Thread(target=reader, daemon=True)
-            for reader in (self._read_stdout, self._read_stderr)
-        ]
+        self._client = _Client(argv, env)
+
+    @property
+    def stderr(self) -> Sequence[str]:
+        """The last lines that the client wrote there."""
+        return self._client.stderr_lines
+
+    @property
+    def status(self) -> int | None:
+        """The client's exit status, once it has ended."""
+        return self._client.child.returncode
 
     def __enter__(self) -> Host:
-        for reader in self._readers:
-            reader.start()
+        self._conversation = Conversation(
+            self._client,
+            _PATIENCE,
+            guarded=False,
+            longest=_LONGEST_LINE,
+            farewell=_END_TIME,
+            notified=self._note,
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close its stdin, as a host ends a server; kill it if it stays."""
-        with suppress(OSError):
-            _pipe(self._child.stdin).close()
-        try:
-            self.status = self._child.wait(_END_TIME)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait(_END_TIME)
-        for reader in self._readers:
-            reader.join(_END_TIME)
-        _pipe(self._child.stdout).close()
-        _pipe(self._child.stderr).close()
+        self._conversation.end()
 
-    def request(self, method: str, params: Mapping[str, Any]) -> Any:
-        """The result; raises StepFailedError for an error, for no answer in time, and at the end."""
-        self._last_id += 1
-        self._send({"id": self._last_id, "method": method, "params": params})
-        while True:
-            message = self._receive(method)
-            if message.get("id") == self._last_id and "method" not in message:
-                if "result" in message:
-                    return message["result"]
-                raise StepFailedError(f"{method}: {json.dumps(message.get('error'))}")
-            if "id" not in message:
-                self.notifications.append(message)
-                self._notified(message)
+    def request(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the result; raise StepFailedError for an error, at the end, and after a timeout."""
+        try:
+            return self._conversation.ask(method, params)
+        except RefusedError as exc:
+            raise StepFailedError(f"{method}: {exc}") from exc
+        except EndedError as exc:
+            raise StepFailedError(f"{method}: the client has ended") from exc
+        except NotMCPError as exc:
+            raise StepFailedError(f"{method}: {exc.message}") from exc
 
     def notify(self, method: str) -> None:
-        self._send({"method": method})
+        with suppress(EndedError):  # the next request says so
+            self._conversation.tell(method)
 
-    def _send(self, message: Mapping[str, Any]) -> None:
-        stdin = _pipe(self._child.stdin)
-        with suppress(OSError):  # it has ended: _receive says so
-            stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
-            stdin.flush()
+    def _note(self, message: Mapping[str, Any]) -> None:
+        self.notifications.append(message)
+        self._notified(message)
 
-    def _receive(self, method: str) -> Mapping[str, Any]:
+
+class _Client:
+    """The child process as a `Peer`; its stderr is kept here, not handed to the conversation."""
+
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        self.stderr_lines: deque[str] = deque(maxlen=_STDERR_LINES)
+        pipe = subprocess.PIPE
+        self.child = subprocess.Popen(  # noqa: S603 - our own client
+            list(argv), stdin=pipe, stdout=pipe, stderr=pipe, env=dict(env), bufsize=0
+        )
+        self._readers: list[threading.Thread] = []
+
+    def start(self, receiver: Receiver) -> None:
+        self._readers = [
+            threading.Thread(target=self._read_stdout, args=(receiver,), daemon=True),
+            threading.Thread(target=self._read_stderr, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def grant(self, size: int) -> None:
+        """Nothing to do: pipes have no window."""
+
+    def write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[_pipe(self.child.stdin).write(rest) :]
+
+    def close_write(self) -> None:
+        with suppress(OSError):
+            _pipe(self.child.stdin).close()
+
+    def signal(self, name: str) -> None:
+        if name == "KILL":
+            self.child.kill()
+        else:
+            self.child.terminate()
+
+    def close(self) -> None:
         try:
-            line = self._lines.get(timeout=max(self._deadline - time.monotonic(), 0))
-        except queue.Empty:
-            raise StepFailedError(f"{method}: no answer within {_TIME:g} seconds") from None
-        if line is None:
-            raise StepFailedError(f"{method}: the client has ended")
-        try:
-            message = json.loads(line)
-        except ValueError as exc:
-            raise StepFailedError(f"{method}: not JSON: {shortened(printable(line))}") from exc
-        if not isinstance(message, dict):
-            raise StepFailedError(f"{method}: no JSON-RPC message: {shortened(printable(line))}")
-        return message
+            self.child.wait(_END_TIME)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait(_END_TIME)
+        for reader in self._readers:
+            reader.join(_END_TIME)
+        _pipe(self.child.stdout).close()
+        _pipe(self.child.stderr).close()
 
-    def _read_stdout(self) -> None:
-        for line in _pipe(self._child.stdout):
-            self._lines.put(line)
-        self._lines.put(None)
+    def _read_stdout(self, receiver: Receiver) -> None:
+        while data := _pipe(self.child.stdout).read(_CHUNK):
+            receiver.stdout(data)
+        receiver.ended()
 
     def _read_stderr(self) -> None:
-        for line in _pipe(self._child.stderr):
-            self.stderr.append(printable(line.rstrip()))
+        for line in _pipe(self.child.stderr):
+            self.stderr_lines.append(printable(line.rstrip()))
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

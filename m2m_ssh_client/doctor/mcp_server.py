@@ -9,13 +9,13 @@ from contextlib import suppress
 from typing import Any
 
 from m2m_ssh_client._version import PROGRAM, __version__
-from m2m_ssh_client.doctor.configuration import described
-from m2m_ssh_client.doctor.conversation import (
+from m2m_ssh_client.conversation import (
     Conversation,
     EndedError,
     RefusedError,
     read_all,
 )
+from m2m_ssh_client.doctor.configuration import described
 from m2m_ssh_client.doctor.steps import Status, Step, failed
 from m2m_ssh_client.errors import (
     COMMAND_NOT_FOUND,

@@ -348,7 +348,7 @@ class Proxy:
 
     def _ended_on_discover(self, failure: SSHClientError, bridge: Bridge | None) -> bool:
         """Return whether `server/discover` ended the remote, and a fresh process is worth it."""
-        if not isinstance(failure, RemoteExitError) or failure.status == _COMMAND_NOT_FOUND:
+        if not isinstance(failure, RemoteExitError) or failure.status == COMMAND_NOT_FOUND:
             return False
         if not self._locked.ended_on_discover(bridge):
             return False

@@ -1,4 +1,4 @@
-"""What a conversation makes of a carrier that does not behave."""
+"""A conversation and its faults: noise, silence, echoes, ends, lines that are too long."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from m2m_ssh_client.doctor.conversation import Conversation, EndedError, RefusedError, read_all
+from m2m_ssh_client.conversation import Conversation, EndedError, RefusedError, read_all
 from m2m_ssh_client.errors import NotMCPError, RemoteExitError, SSHClientError
 from m2m_ssh_client.flow.remote_stdio import Receiver
 
@@ -119,6 +119,18 @@ def test_questions_of_the_server_are_answered() -> None:
         {"jsonrpc": "2.0", "id": "p", "result": {}},
         {"jsonrpc": "2.0", "id": "r", "error": {"code": -32601, "message": "Method not found"}},
     ]
+
+
+def test_notifications_are_handed_on_and_not_answered() -> None:
+    def answer(message: dict[str, Any]) -> list[bytes]:
+        return [line(method="notifications/x", params={}), line(id=message["id"], result={})]
+
+    heard: list[dict[str, Any]] = []
+    far = Far(answer)
+    conversation = Conversation(far, 5, guarded=False, longest=1000, notified=heard.append)
+    conversation.ask("x")
+    assert heard == [{"jsonrpc": "2.0", "method": "notifications/x", "params": {}}]
+    assert len(far.written) == 1
 
 
 def test_an_echo_is_no_server() -> None:

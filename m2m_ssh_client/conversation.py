@@ -1,16 +1,23 @@
-"""Questions and answers over a carrier, one at a time, with an eye on what is said before the first message."""
+"""A small JSON-RPC client: one request at a time, in the calling thread.
+
+`doctor` talks to the remote server with it, `demo` to the client that it has started. Both must
+load quickly and see every line, so they do without the MCP SDK. The commands that use a server
+(`terminal.client`) do not share it: they need what the SDK has beyond JSON-RPC, namely both eras of
+the protocol, progress, cancellation and questions to the person, over the transport that Python
+programs get from this package.
+"""
 
 from __future__ import annotations
 
 import json
 import queue
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from m2m_ssh_client.errors import MessageTooLongError, NotMCPError
-from m2m_ssh_client.flow.remote_stdio import Carrier
+from m2m_ssh_client.flow.remote_stdio import Receiver
 from m2m_ssh_client.flow.splitting import LineSplitter
 from m2m_ssh_client.proxy.frames.frame import (
     METHOD_NOT_FOUND,
@@ -27,7 +34,7 @@ from m2m_ssh_client.proxy.login_shell import shell_complains, shell_error
 from m2m_ssh_client.text import printable, shortened
 
 _MOST_KEPT = 20  # lines of noise
-_FAREWELL = 1.0  # seconds, as the proxy gives them: end of file, then signals
+_FAREWELL = 1.0  # seconds from end of file to SIGTERM and from there to SIGKILL, as in the proxy
 
 
 class RefusedError(Exception):
@@ -38,22 +45,51 @@ class RefusedError(Exception):
 
 
 class EndedError(Exception):
-    """The remote process has ended, or the connection has: `Carrier.ending` knows."""
+    """The process at the other end has exited, or the connection to it is lost."""
+
+
+class Peer(Protocol):
+    """The stdio of a server, as far as a conversation uses it. Every `Carrier` is a `Peer`."""
+
+    def start(self, receiver: Receiver) -> None: ...
+
+    def grant(self, size: int) -> None: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def close_write(self) -> None: ...
+
+    def signal(self, name: str) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Conversation:
-    """Starts the carrier. Its methods are for one thread; each answer gets `patience` seconds.
+    """Starts the peer and asks it questions; for one thread.
 
-    `guarded`: what is at the other end may be a login shell, so the first request is spelt safely. `noise` are the
-    lines on stdout that are no JSON-RPC, `stderr` those there, both up to the first message, of each the first few.
+    Each answer may take `patience` seconds, each line `longest` bytes. With `guarded`, the first
+    request is spelled safely, because a login shell may read it. `notified` is called with each
+    notification, `farewell` is the time to end before a signal. `noise` has the first lines on
+    stdout that are not JSON-RPC, `stderr` the first lines there, both up to the first message.
     """
 
-    def __init__(self, carrier: Carrier, patience: float, *, guarded: bool, longest: int) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        patience: float,
+        *,
+        guarded: bool,
+        longest: int,
+        farewell: float = _FAREWELL,
+        notified: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> None:
         self.noise: list[str] = []
         self.stderr: list[str] = []
         self.noise_count = 0
         self.stderr_count = 0
-        self._carrier = carrier
+        self._peer = peer
+        self._farewell = farewell
+        self._notified = notified
         self._patience = patience
         self._guarded = guarded
         self._opened = self._ended = False
@@ -61,10 +97,13 @@ class Conversation:
         self._arrived: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
         self._stdout, self._stderr = LineSplitter(longest), LineSplitter(longest)
         self._messages: list[dict[str, Any]] = []
-        carrier.start(_Mailbox(self._arrived))
+        peer.start(_Mailbox(self._arrived))
 
     def ask(self, method: str, params: Mapping[str, object] | None = None) -> dict[str, Any]:
-        """The result. Raises RefusedError, EndedError, and NotMCPError for silence and for what a shell says."""
+        """Return the result.
+
+        Raises RefusedError, EndedError, and NotMCPError for silence, an echo, or a shell's complaint.
+        """
         self._next_id += 1
         request_id = self._next_id
         line = message_line(id=request_id, method=method, params=dict(params or {}))
@@ -77,45 +116,45 @@ class Conversation:
             if method == message.get("method") == "initialize":  # no server asks for that
                 raise NotMCPError(
                     "The far side sends back what it gets",
-                    "That is what a terminal or `cat` does: the command there must be the MCP server itself.",
+                    "A terminal or `cat` does that: the command there must be the MCP server itself.",
                 )
             if "method" in message:
-                self._refuse(message)
+                self._attend(message)
             elif message.get("id") == request_id:
                 return _result(message)
 
     def tell(self, method: str) -> None:
-        """A notification."""
+        """Send a notification."""
         self._send(message_line(method=method))
 
     def hear_out(self) -> None:
-        """Take what has come and nobody has asked for, lines without an end too. No more questions after that."""
-        deadline = time.monotonic() + _FAREWELL
+        """Sort out everything received so far, unfinished lines too; ask nothing afterwards."""
+        deadline = time.monotonic() + self._farewell
         with suppress(NotMCPError):
             for _ in range(self._arrived.qsize()):
-                with suppress(EndedError):  # more may have come behind the end
+                with suppress(EndedError):  # more may be queued behind the end
                     self._take(deadline)
         for splitter, take in ((self._stdout, self._take_lines), (self._stderr, self._keep_stderr)):
             if splitter.pending:
-                with suppress(MessageTooLongError):  # which has been told
+                with suppress(MessageTooLongError):  # reported already
                     take(splitter.feed(b"\n"))
 
     def end(self) -> None:
-        """Let the server end as the proxy does, and wait for that, but not long."""
+        """Close the server's stdin and wait for its end; signal it if it stays."""
         with suppress(OSError, EndedError, NotMCPError):
-            self._carrier.close_write()
+            self._peer.close_write()
             for signal in () if self._ended else ("TERM", "KILL"):
-                deadline = time.monotonic() + _FAREWELL
+                deadline = time.monotonic() + self._farewell
                 while self._take(deadline):
                     pass
-                self._carrier.signal(signal)
-        self._carrier.close()
+                self._peer.signal(signal)
+        self._peer.close()
 
     def _send(self, line: bytes) -> None:
         if self._ended:
             raise EndedError
         try:
-            self._carrier.write(line + b"\n")
+            self._peer.write(line + b"\n")
         except OSError as exc:
             raise EndedError from exc
 
@@ -128,7 +167,7 @@ class Conversation:
         return self._messages.pop(0)
 
     def _take(self, deadline: float) -> bool:
-        """Sort out the next piece that arrives; False if none does in time, or if there are ever more."""
+        """Sort out the next piece that arrives; return False if none does before the deadline."""
         try:
             where, data = self._arrived.get(timeout=max(deadline - time.monotonic(), 0))
         except queue.Empty:
@@ -145,7 +184,7 @@ class Conversation:
                 self._keep_stderr(self._stderr.feed(data))
         except MessageTooLongError as exc:
             raise NotMCPError(exc.message, exc.hint) from exc
-        self._carrier.grant(len(data))
+        self._peer.grant(len(data))
         return True
 
     def _take_lines(self, lines: list[bytes]) -> None:
@@ -173,12 +212,14 @@ class Conversation:
             self.stderr_count += len(lines)
             self.stderr += map(_shown, lines[: _MOST_KEPT - len(self.stderr)])
 
-    def _refuse(self, message: dict[str, Any]) -> None:
-        """Questions of the server: we are there, and can do nothing."""
+    def _attend(self, message: dict[str, Any]) -> None:
+        """Hand on a notification; answer a ping, and refuse any other request."""
         request_id: Id | None = message["id"] if is_id(message.get("id")) else None
-        if message["method"] == "ping" and request_id is not None:
+        if request_id is None:
+            self._notified(message)
+        elif message["method"] == "ping":
             self._send(message_line(id=request_id, result={}))
-        elif request_id is not None:
+        else:
             self._send(error_line(request_id, METHOD_NOT_FOUND, "Method not found"))
 
     def _silence(self, method: str) -> NotMCPError:
@@ -186,13 +227,13 @@ class Conversation:
             return shell_error()
         return NotMCPError(
             f"No answer to {method} within {self._patience:g} s",
-            "Is it an MCP server on stdio that the command starts, and not one that waits for HTTP? "
-            "If it only starts slowly: --connect-timeout SECONDS.",
+            "Does the command start an MCP server on stdio, and not one that waits for HTTP? "
+            "If it only starts slowly, raise the limit with --connect-timeout.",
         )
 
 
 class _Mailbox:
-    """A `Receiver`: what comes is granted when it is taken out, so no more than a window of it ever waits."""
+    """A `Receiver` that queues; bytes are granted when taken out, so at most a window waits."""
 
     def __init__(self, arrived: queue.SimpleQueue[tuple[str, bytes]]) -> None:
         self._arrived = arrived
@@ -208,7 +249,7 @@ class _Mailbox:
 
 
 def _is_message(line: bytes) -> bool:
-    """Whether it is JSON-RPC. What does not even look like it costs no time: it may come in masses."""
+    """Return True for JSON-RPC. Other lines are dismissed by a glance: they may come in masses."""
     if line.lstrip()[:1] not in (b"{", b"["):
         return False
     try:
@@ -231,10 +272,10 @@ def _shown(line: bytes) -> str:
     return shortened(printable(line.rstrip(b"\r")))
 
 
-def read_all(carrier: Carrier, patience: float, most: int) -> bytes:
-    """The stdout of a short command, to its end, or up to `most` bytes or as long as `patience` seconds."""
+def read_all(peer: Peer, patience: float, most: int) -> bytes:
+    """Return the stdout of a short command: all of it, or what `most` bytes and `patience` allow."""
     arrived: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
-    carrier.start(_Mailbox(arrived))
+    peer.start(_Mailbox(arrived))
     deadline = time.monotonic() + patience
     read = b""
     try:
@@ -246,5 +287,5 @@ def read_all(carrier: Carrier, patience: float, most: int) -> bytes:
     except queue.Empty:
         pass
     finally:
-        carrier.close()
+        peer.close()
     return read[:most]
