@@ -1,27 +1,85 @@
-"""Command lines without what may be secret in them. Masking too much beats masking too little."""
+"""Hide what may be secret in command lines. Hiding too much beats hiding too little.
+
+`masked` takes the text of a shell's command line, `masked_argv` a list of arguments.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+HIDDEN = "…"
 
 # A word of a shell: pieces in quotes and without, up to a blank or an operator.
 _WORD = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s'"\\;|&])*"""
+_NAMES = "token|secret|pass|credential|auth|cookie|key|header|bearer"
 _QUOTED_ASSIGNMENT = re.compile(r"'([A-Za-z_]\w*)=[^']*'")
 _ASSIGNMENT = re.compile(rf"(?<![\w-])([A-Za-z_]\w*)={_WORD}", re.DOTALL)
-_TELLING = r"[\w-]*(?:token|secret|passw|passphrase|credential|auth|cookie|key)[\w-]*"
+_TELLING = rf"[\w-]*(?:{_NAMES})[\w-]*"
 _OPTION = re.compile(rf"(--?{_TELLING})(=|\s+){_WORD}", re.IGNORECASE | re.DOTALL)
 _HEADER = re.compile(rf"({_TELLING}:\s*)[^'\"\r\n]+", re.IGNORECASE)
 _SCHEME = re.compile(r"\b(bearer|basic)\s+[\w.~+/-]+=*", re.IGNORECASE)
 _SSHPASS = re.compile(rf"(\bsshpass\s+-p\s*){_WORD}", re.DOTALL)
 _USER_OF_URL = re.compile(r"(?<=://)[^\s/@]+@")
 
+_SECRET_ARGUMENT = re.compile(rf".*({_NAMES})[^:/]*", re.IGNORECASE)
+_IN_URL = re.compile(r"(?<=://)[^/@\s]*@|\?.*")
+# The options of this program are known, so only these are hidden.
+_OUR_SECRET = re.compile(r"--passphrase")
+_OUR_VARIABLE = re.compile(r"(--env=)?(\w+)=.*", re.DOTALL)
+_OUR_KEYWORD = re.compile(
+    r"(-o|--ssh-option=)?\W*(setenv|proxycommand)\b.*", re.DOTALL | re.IGNORECASE
+)
+
 
 def masked(text: str) -> str:
-    """The text without the values of variables, of options and headers with a telling name, and of a URL's user."""
-    text = _QUOTED_ASSIGNMENT.sub(r"'\1=…'", text)
-    text = _ASSIGNMENT.sub(r"\1=…", text)
-    text = _OPTION.sub(r"\1\2…", text)
-    text = _HEADER.sub(r"\1…", text)
-    text = _SCHEME.sub(r"\1 …", text)
-    text = _SSHPASS.sub(r"\1…", text)
-    return _USER_OF_URL.sub("…@", text)
+    """Return the text without the values of variables, of options and headers with a telling name,
+    and without the user of a URL.
+    """
+    text = _QUOTED_ASSIGNMENT.sub(rf"'\1={HIDDEN}'", text)
+    text = _ASSIGNMENT.sub(rf"\1={HIDDEN}", text)
+    text = _OPTION.sub(rf"\1\2{HIDDEN}", text)
+    text = _HEADER.sub(rf"\1{HIDDEN}", text)
+    text = _SCHEME.sub(rf"\1 {HIDDEN}", text)
+    text = _SSHPASS.sub(rf"\1{HIDDEN}", text)
+    return _USER_OF_URL.sub(f"{HIDDEN}@", text)
+
+
+def masked_argv(argv: Sequence[str], *, ours: bool) -> list[str]:
+    """Return the arguments without what may be secret.
+
+    `ours` says that this program is started; behind its `--` stands another one. Secrets of other
+    programs are recognised by the names of their options.
+    """
+    secret = _OUR_SECRET if ours else _SECRET_ARGUMENT
+    result: list[str] = []
+    hide = False
+    for before, word in zip(["", *argv], argv, strict=False):
+        name, equals, _ = word.partition("=")
+        shown = _without_value(before, word) if secret is _OUR_SECRET else word
+        if shown != word:
+            result.append(shown)
+        elif hide and not word.startswith("-"):
+            result.append(HIDDEN)
+        elif "://" in name:
+            result.append(_IN_URL.sub(HIDDEN, word))
+        elif equals and secret.fullmatch(name):
+            result.append(f"{name}={HIDDEN}")
+        else:
+            result.append(word)
+        hide = word.startswith("-") and not equals and bool(secret.fullmatch(word))
+        if word == "--":
+            secret = _SECRET_ARGUMENT
+    return result
+
+
+def _without_value(before: str, word: str) -> str:
+    """Return one of our arguments without the value of a variable or the words of a ProxyCommand."""
+    for pattern, options_before in (
+        (_OUR_VARIABLE, ("--env",)),
+        (_OUR_KEYWORD, ("-o", "--ssh-option")),
+    ):
+        found = pattern.fullmatch(word)
+        if found and (found[1] or before in options_before):
+            return f"{found[1] or ''}{found[2]}={HIDDEN}"
+    return word

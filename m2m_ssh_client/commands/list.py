@@ -13,8 +13,9 @@ from m2m_ssh_client.commands.asking import say
 from m2m_ssh_client.errors import AppConfigError
 from m2m_ssh_client.hosts.apps import APPS, App, Machine
 from m2m_ssh_client.hosts.editing import read
-from m2m_ssh_client.hosts.entries import argv_of, is_ours, without_secrets
+from m2m_ssh_client.hosts.entries import argv_of, is_ours
 from m2m_ssh_client.hosts.jsonc import JSONCError, find, parse
+from m2m_ssh_client.masking import masked_argv
 from m2m_ssh_client.text import printable, quoted_line
 from m2m_ssh_client.usage import command_parser
 
@@ -76,5 +77,6 @@ def _servers(app: App, file: Path, every: bool) -> Iterator[Server]:
         raise AppConfigError(f"{printable(str(file))}: {printable(str(exc))}") from exc
     for each in servers.members if servers else ():
         argv = argv_of(each.node.value)
-        if every or is_ours(argv):
-            yield Server(app.name, each.key, without_secrets(argv), str(file))
+        ours = is_ours(argv)
+        if every or ours:
+            yield Server(app.name, each.key, masked_argv(argv, ours=ours), str(file))

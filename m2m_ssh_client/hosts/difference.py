@@ -11,8 +11,9 @@ import json
 from collections.abc import Iterator, Sequence
 
 from m2m_ssh_client.hosts.editing import Edit
-from m2m_ssh_client.hosts.entries import HIDDEN, argv_of, without_secrets
+from m2m_ssh_client.hosts.entries import argv_of, is_ours
 from m2m_ssh_client.hosts.jsonc import Node, find, parse
+from m2m_ssh_client.masking import HIDDEN, masked_argv
 from m2m_ssh_client.text import printable, shortened
 
 _PRIVATE = ("env", "headers")
@@ -57,6 +58,7 @@ def _secret_arguments(entry: Node) -> Iterator[tuple[int, int]]:
     inner = [member.node for member in entry.members if member.key == "command"]
     members = [member for node in (entry, *inner) for member in node.members]
     items = [item for member in members if member.key == "args" for item in member.node.items]
-    for item, shown in zip(items, without_secrets(argv_of(entry.value))[1:], strict=False):
+    argv = argv_of(entry.value)
+    for item, shown in zip(items, masked_argv(argv, ours=is_ours(argv))[1:], strict=False):
         if item.value != shown and isinstance(item.value, str):
             yield item.start, item.end

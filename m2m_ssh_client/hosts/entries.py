@@ -26,16 +26,6 @@ _FILE_KEYWORDS = (
 _NO_FILES = ("none", "SSH_AUTH_SOCK")
 _SSH_OPTION = re.compile(r"\s*(\w+)(?:\s*=\s*|\s+)(.*)", re.DOTALL)
 _OURS = re.compile(r"(?:.*[\\/])?m2m-(?:mcp-server-)?ssh-client(?:\.exe)?(?:[@=<>~!\[].*)?")
-_OUR_SECRET = re.compile(r"--passphrase")
-_OUR_VARIABLE = re.compile(r"(--env=)?(\w+)=.*", re.DOTALL)
-_OUR_KEYWORD = re.compile(
-    r"(-o|--ssh-option=)?\W*(setenv|proxycommand)\b.*", re.DOTALL | re.IGNORECASE
-)
-_SECRET = re.compile(
-    r".*(pass|token|secret|key|auth|header|bearer|credential|cookie)[^:/]*", re.IGNORECASE
-)
-_IN_URL = re.compile(r"(?<=://)[^/@\s]*@|\?.*")
-HIDDEN = "…"
 
 
 def client() -> list[str]:
@@ -100,42 +90,6 @@ def is_ours(argv: Sequence[str]) -> bool:
     """Whether this is a command line of this program, started by its script, its module, or uvx and the like."""
     local = argv[: argv.index("--")] if "--" in argv else argv
     return list(argv[1:3]) == _MODULE or any(_OURS.fullmatch(word) for word in local)
-
-
-def without_secrets(argv: Sequence[str]) -> list[str]:
-    """A command line to be shown: what may be a secret is hidden, by its name, for it cannot be known in others."""
-    secret = _OUR_SECRET if is_ours(argv) else _SECRET
-    result: list[str] = []
-    hide = False
-    for before, word in zip(["", *argv], argv, strict=False):
-        name, equals, _ = word.partition("=")
-        shown = _without_value(before, word) if secret is _OUR_SECRET else word
-        if shown != word:
-            result.append(shown)
-        elif hide and not word.startswith("-"):
-            result.append(HIDDEN)
-        elif "://" in name:
-            result.append(_IN_URL.sub(HIDDEN, word))
-        elif equals and secret.fullmatch(name):
-            result.append(f"{name}={HIDDEN}")
-        else:
-            result.append(word)
-        hide = word.startswith("-") and not equals and bool(secret.fullmatch(word))
-        if word == "--":
-            secret = _SECRET
-    return result
-
-
-def _without_value(before: str, word: str) -> str:
-    """An argument of ours, without the value of a variable (`--env`, SetEnv) or the words of a ProxyCommand."""
-    for pattern, options_before in (
-        (_OUR_VARIABLE, ("--env",)),
-        (_OUR_KEYWORD, ("-o", "--ssh-option")),
-    ):
-        found = pattern.fullmatch(word)
-        if found and (found[1] or before in options_before):
-            return f"{found[1] or ''}{found[2]}={HIDDEN}"
-    return word
 
 
 def _absolute(option: str, value: str) -> str:

@@ -37,7 +37,6 @@ from m2m_ssh_client.demo.ssh_server import SSHServer
 from m2m_ssh_client.doctor.showing import Page
 from m2m_ssh_client.doctor.steps import Status, Step
 from m2m_ssh_client.doctor.walk import examine
-from m2m_ssh_client.masking import masked
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.ssh.trust.known_hosts import entry
 from m2m_ssh_client.text import quoted
@@ -752,22 +751,6 @@ def test_nothing_is_registered_at_the_key_server(
 
 
 # Secrets
-
-
-@pytest.mark.parametrize(
-    ("command", "shown"),
-    [
-        ("serve --all /srv", "serve --all /srv"),
-        ("TOKEN=hidden serve", "TOKEN=… serve"),
-        ("env A='hid den' B=\"hid den\" serve", "env A=… B=… serve"),
-        ("env 'TOKEN=hid den' serve", "env 'TOKEN=…' serve"),
-        ("serve --api-key hidden --root=/srv", "serve --api-key … --root=/srv"),
-        ("serve --auth-token=hidden", "serve --auth-token=…"),
-        ("git clone https://me:hidden@host/x", "git clone https://…@host/x"),
-    ],
-)
-def test_what_may_be_secret_in_a_command_is_left_out(command: str, shown: str) -> None:
-    assert masked(command) == shown
 
 
 @pytest.mark.parametrize("refused", [False, True])

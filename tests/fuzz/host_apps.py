@@ -13,9 +13,10 @@ from fuzz.target import folder, is_showable
 from m2m_ssh_client.errors import AppConfigError
 from m2m_ssh_client.hosts.difference import difference
 from m2m_ssh_client.hosts.editing import Edit, planned
-from m2m_ssh_client.hosts.entries import argv_of, is_ours, without_secrets
+from m2m_ssh_client.hosts.entries import argv_of, is_ours
 from m2m_ssh_client.hosts.jsonc import JSONCError, Node, find, parse
 from m2m_ssh_client.hosts.members import with_member, without_member
+from m2m_ssh_client.masking import masked_argv
 
 _PATH = ("mcpServers", "lab")
 _ENTRY = {"command": "/bin/x", "args": ["--host", "h"]}
@@ -84,7 +85,7 @@ def _is_set(edit: Edit, comments: bool) -> None:
     assert _same(back.value, {**value, "mcpServers": servers})
     argv = argv_of(entry.value)
     assert not is_ours(argv)
-    assert without_secrets(argv) == ["/bin/x", "--host", "h"]
+    assert masked_argv(argv, ours=False) == ["/bin/x", "--host", "h"]
 
 
 def _is_removed(content: bytes, comments: bool) -> None:
@@ -99,7 +100,8 @@ def _is_removed(content: bytes, comments: bool) -> None:
         return
     assert root is not None
     servers = dict(root.value["mcpServers"])
-    without_secrets(argv_of(servers.pop("lab")))
+    lab = argv_of(servers.pop("lab"))
+    masked_argv(lab, ours=is_ours(lab))
     new = parse(after, comments=comments)
     assert new is not None
     assert _same(new.value, {**root.value, "mcpServers": servers})

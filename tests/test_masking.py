@@ -1,0 +1,60 @@
+"""Command lines without what may be secret in them."""
+
+from __future__ import annotations
+
+import pytest
+
+from m2m_ssh_client.hosts.entries import is_ours
+from m2m_ssh_client.masking import masked, masked_argv
+
+OURS = "/opt/bin/m2m-mcp-server-ssh-client"
+
+
+def hidden(argv: list[str]) -> list[str]:
+    return masked_argv(argv, ours=is_ours(argv))
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("serve --all /srv", "serve --all /srv"),
+        ("TOKEN=hidden serve", "TOKEN=… serve"),
+        ("env A='hid den' B=\"hid den\" serve", "env A=… B=… serve"),
+        ("env 'TOKEN=hid den' serve", "env 'TOKEN=…' serve"),
+        ("serve --api-key hidden --root=/srv", "serve --api-key … --root=/srv"),
+        ("serve --auth-token=hidden", "serve --auth-token=…"),
+        ("git clone https://me:hidden@host/x", "git clone https://…@host/x"),
+    ],
+)
+def test_what_may_be_secret_in_a_command_is_left_out(command: str, shown: str) -> None:
+    assert masked(command) == shown
+
+
+@pytest.mark.parametrize(
+    ("argv", "shown"),
+    [
+        (f"{OURS} --client-key /k --host-key SHA256:x", f"{OURS} --client-key /k --host-key SHA256:x"),
+        (f"{OURS} --passphrase hush --port 22", f"{OURS} --passphrase … --port 22"),
+        (f"{OURS} --passphrase=hush", f"{OURS} --passphrase=…"),
+        (f"{OURS} --host h -- env API_KEY=hush serve", f"{OURS} --host h -- env API_KEY=… serve"),
+        (f"{OURS} --env A=hush --env=B=hush --env C", f"{OURS} --env A=… --env=B=… --env C"),
+        (f"{OURS} -o SetEnv=A=hush -oSetEnv=A=hush", f"{OURS} -o SetEnv=… -oSetEnv=…"),
+        (f"{OURS} --ssh-option=setenv=A=hush -o User=u", f"{OURS} --ssh-option=setenv=… -o User=u"),
+        (f"{OURS} -o ProxyCommand=hush -F /c", f"{OURS} -o ProxyCommand=… -F /c"),
+        (f"{OURS} --host h -- --env A=b", f"{OURS} --host h -- --env A=b"),
+        ("npx server --api-key hush -y", "npx server --api-key … -y"),
+        ("npx server --token=hush", "npx server --token=…"),
+        ("npx server --token=hush /srv", "npx server --token=… /srv"),
+        ("npx server --no-auth --verbose", "npx server --no-auth --verbose"),
+        ("docker run -e GITHUB_TOKEN=hush -e GITHUB_TOKEN x", "docker run -e GITHUB_TOKEN=… -e GITHUB_TOKEN x"),
+        ("https://me:hush@h/mcp?key=hush", "https://…h/mcp…"),
+        ("npx server /srv/keys", "npx server /srv/keys"),
+    ],
+)  # fmt: skip
+def test_what_may_be_a_secret_is_hidden(argv: str, shown: str) -> None:
+    assert hidden(argv.split()) == shown.split()
+
+
+def test_a_header_is_hidden_as_one_argument() -> None:
+    argv = ["npx", "mcp-remote", "--header", "Authorization: Bearer hush"]
+    assert hidden(argv) == ["npx", "mcp-remote", "--header", "…"]
