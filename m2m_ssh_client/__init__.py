@@ -1,7 +1,7 @@
 """Use an MCP server on another machine, over SSH, as if it were local.
 
-`ssh_client` is an MCP SDK transport; importing this package loads neither the SDK nor paramiko: the public
-names load when they are first used.
+`ssh_client` is a transport for the MCP SDK. Importing this package loads neither the SDK nor
+paramiko; each public name loads its module on first use.
 """
 
 from __future__ import annotations

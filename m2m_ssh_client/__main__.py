@@ -1,4 +1,4 @@
-"""python -m m2m_ssh_client"""
+"""Run the command line: `python -m m2m_ssh_client`."""
 
 import sys
 

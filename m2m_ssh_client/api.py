@@ -1,4 +1,4 @@
-"""The parameters for Python programs: those of the command, with their types checked and converted by pydantic."""
+"""Parameters for Python programs: those of the command, type-checked and converted by pydantic."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The command line: arguments → parameters → a command → an exit status.
 
-`main()` is the one place that turns exceptions into exit statuses: 0 when the host ended the session, 1 when
-something failed, 2 for a usage error, 128 + N for signal N.
+`main()` alone turns exceptions into exit statuses: 0 when the host ended the session, 1 for a
+failure, 2 for a usage error, 128 + N for signal N.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ COMMANDS = (
 _LISTS = ("prompts", "resources", "tools")
 
 _EPILOG = f"""\
-Behind `--` stands the command that starts the MCP server on the remote machine: one
-argument is a command line for the shell there, several are quoted one by one. Without
-it (and without --subsystem) a shell is asked for, as m2m-mcp-server-ssh-server expects.
+The command after `--` starts the MCP server on the remote machine. A single argument is a
+command line for the shell there; several arguments are quoted one by one. Without a command
+(and without --subsystem) a shell is requested, as m2m-mcp-server-ssh-server expects.
 
 examples:
   %(prog)s --host lab -- uvx mcp-server-git --repository /srv/repo
   %(prog)s --host ada@lab.example --port 22 --login-shell -- 'cd /srv && ./serve'
   %(prog)s --host lab.example --use-key-server
 
-other commands, each with a --help of its own:
+other commands, each with its own --help:
   {"  ".join(COMMANDS[:6])}
   {"  ".join(COMMANDS[6:])}
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments and arguments[0] in COMMANDS:
@@ -82,8 +82,8 @@ def _proxy(arguments: list[str]) -> int:
         return _relay(arguments)
     except SSHClientError:
         raise
-    except Exception as exc:  # noqa: BLE001 - it is told, and logged where it happened
-        # A fault of ours, or a machine short of something: before there was a proxy that would have told the host.
+    except Exception as exc:  # noqa: BLE001 - reported here, and logged where it happened
+        # A bug, or a machine short of memory or threads. No proxy runs yet to answer the host.
         failure = unexpected(exc)
         sys.stderr.write(f"{PROGRAM}: error: {failure}\n")
         from m2m_ssh_client.proxy.refusal import refuse
@@ -100,7 +100,7 @@ def _relay(arguments: list[str]) -> int:
         options.warn(args)
         from m2m_ssh_client.ssh.opener import Remote
 
-        # A thread that the network has woken waits for so long until one that computes lets it run (default: 5 ms).
+        # A thread woken by the network waits up to this long for one that computes (default: 5 ms).
         sys.setswitchinterval(_SWITCH_INTERVAL)
         remote = Remote(params)
         try:
@@ -118,8 +118,8 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         usage="%(prog)s [options] [-- REMOTE COMMAND ...]",
-        description="Use an MCP server on another machine, over SSH, as if it were local: a stdio MCP server for\n"
-        "Claude Desktop, Cursor, VS Code and other hosts.",
+        description="Use an MCP server on another machine, over SSH, as if it were local: a stdio\n"
+        "MCP server for Claude Desktop, Cursor, VS Code and other hosts.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -102,7 +102,7 @@ class Conversation:
     def ask(self, method: str, params: Mapping[str, object] | None = None) -> dict[str, Any]:
         """Return the result.
 
-        Raises RefusedError, EndedError, and NotMCPError for silence, an echo, or a shell's complaint.
+        Raises RefusedError, EndedError, and NotMCPError for silence, an echo, or a shell.
         """
         self._next_id += 1
         request_id = self._next_id
@@ -116,7 +116,7 @@ class Conversation:
             if method == message.get("method") == "initialize":  # no server asks for that
                 raise NotMCPError(
                     "The far side sends back what it gets",
-                    "A terminal or `cat` does that: the command there must be the MCP server itself.",
+                    "A terminal or `cat` does that: the command must be the MCP server itself.",
                 )
             if "method" in message:
                 self._attend(message)
@@ -273,7 +273,7 @@ def _shown(line: bytes) -> str:
 
 
 def read_all(peer: Peer, patience: float, most: int) -> bytes:
-    """Return the stdout of a short command: all of it, or what `most` bytes and `patience` allow."""
+    """Return the stdout of a short command, at most `most` bytes and within `patience`."""
     arrived: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
     peer.start(_Mailbox(arrived))
     deadline = time.monotonic() + patience

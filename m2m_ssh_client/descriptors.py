@@ -1,7 +1,8 @@
-"""The descriptors that a host gave us, which it may have set not to block.
+"""Blocking I/O on the descriptors of a host, which may have set them to non-blocking.
 
-That flag belongs to what both of us have open (fcntl(2), F_SETFL), so nothing here changes it: what cannot be done yet
-is waited for. The pipes of hosts written in Node are such; sockets, files and terminals may be.
+The flag belongs to the open file that host and client share (fcntl(2), F_SETFL), so it is not
+changed here: these functions wait instead. Hosts written in Node pass such pipes; sockets, files
+and terminals may be non-blocking too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _RETRY = 0.01  # seconds
 
 
 def read(descriptor: int, size: int) -> bytes:
-    """What is there, up to `size` bytes, as soon as there is anything; empty at the end. Raises OSError."""
+    """Wait for data and return up to `size` bytes; empty at the end. Raises OSError."""
     while True:
         try:
             return os.read(descriptor, size)
@@ -24,7 +25,7 @@ def read(descriptor: int, size: int) -> bytes:
 
 
 def write(descriptor: int, data: bytes | memoryview) -> None:
-    """All of it, however long that takes. Raises OSError."""
+    """Write all data, however long that takes. Raises OSError."""
     rest = memoryview(data)
     while rest:
         try:
@@ -35,9 +36,9 @@ def write(descriptor: int, data: bytes | memoryview) -> None:
 
 def _wait(descriptor: int, *, to_write: bool) -> None:
     if sys.platform == "win32":
-        time.sleep(_RETRY)  # select() knows only sockets there
+        time.sleep(_RETRY)  # select() only knows sockets there
         return
-    # Not poll(), which refuses terminals on macOS.
+    # poll() refuses terminals on macOS.
     wanted = [descriptor]
     select.select([] if to_write else wanted, wanted if to_write else [], [])
 
@@ -45,28 +46,28 @@ def _wait(descriptor: int, *, to_write: bool) -> None:
 if sys.platform == "win32":
 
     def has_no_reader(_descriptor: int) -> bool:
-        """Whether nobody will take what is written here. A pipe cannot be asked: the next write will tell."""
+        """Return False: a pipe cannot be asked, the next write fails instead."""
         return False
 
     def has_no_writer(_descriptor: int) -> bool:
-        """Whether no more will come than what is there. A pipe tells only when it is empty (PeekNamedPipe)."""
+        """Return False: PeekNamedPipe only reports the end of an empty pipe."""
         return False
 
 else:
-    # Linux tells of a socket's peer that has shut down its writing side by a flag of its own: poll(2).
+    # Linux has a separate flag for a peer that has shut down its writing side: poll(2).
     _WRITER_GONE = select.POLLHUP | getattr(select, "POLLRDHUP", 0)
     _READER_GONE = select.POLLERR | select.POLLHUP
 
     def has_no_reader(descriptor: int) -> bool:
-        """Whether nobody will take what is written here: the reading end was closed."""
+        """Return True if the reading end is closed, so that writing is pointless."""
         return bool(_events(descriptor, select.POLLOUT) & _READER_GONE)
 
     def has_no_writer(descriptor: int) -> bool:
-        """Whether no more will come than what is there: the writing end was closed."""
+        """Return True if the writing end is closed: only data already there can follow."""
         return bool(_events(descriptor, select.POLLIN | _WRITER_GONE) & _WRITER_GONE)
 
     def _events(descriptor: int, asked: int) -> int:
-        # macOS tells of a hang-up only who asks about reading or writing, too.
+        # macOS reports a hang-up only together with reading or writing.
         poll = select.poll()
         poll.register(descriptor, asked)
         return sum(event for _, event in poll.poll(0))

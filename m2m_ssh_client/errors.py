@@ -1,9 +1,9 @@
-"""What can go wrong, in the words of the person who can mend it.
+"""Errors for the person who can fix them.
 
-One class for each thing that somebody would do something different about. Every error carries a
-message (what happened) and a hint (what to do now); `str()` gives both on one line, which is what goes to
-stderr and into the JSON-RPC error that the host shows. Errors of paramiko, requests and the operating
-system are mapped onto these where the foreign call is made, with the cause chained.
+There is one class for each kind of remedy. Every error has a message (the event) and a hint (the
+remedy); `str()` joins both on one line, for stderr and for the JSON-RPC error that the host shows.
+Errors of paramiko, requests and the operating system are mapped onto these classes at the foreign
+call, with the cause chained.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _MOST_SAID = 300  # characters of an unexpected exception
 
 
 class SSHClientError(Exception):
-    """The base: a failure meant for the user, shown without a traceback.
+    """Base class: a failure meant for the user, shown without a traceback.
 
-    `permanent` tells the supervision of reconnects that time will not mend it.
+    `permanent` marks failures that another attempt to connect cannot cure.
     """
 
     exit_status = 1
@@ -35,23 +35,23 @@ class SSHClientError(Exception):
 
 
 class UsageError(SSHClientError):
-    """The options cannot mean anything; exit status 2, as for any usage error."""
+    """The options make no sense together or by themselves; exit status 2."""
 
     exit_status = 2
 
 
 class ConfigError(SSHClientError):
-    """The OpenSSH configuration (files and `-o` lines) cannot be read, or says what makes no sense."""
+    """The OpenSSH configuration (files and `-o` lines) is unreadable or invalid."""
 
 
 class AppConfigError(SSHClientError):
-    """The configuration file of an application that is an MCP host cannot be read or edited; it was left as it is."""
+    """The configuration file of an MCP host cannot be read or edited; it is unchanged."""
 
 
 class UnreachableError(SSHClientError):
-    """The machine did not answer: unresolvable name, refused, timeout, no SSH there.
+    """The machine did not answer: unresolvable name, connection refused, timeout, no SSH there.
 
-    `network_down` tells that this may be for want of a network here, as when a laptop wakes up.
+    `network_down` says that this machine may be without a network, as when a laptop wakes up.
     """
 
     permanent = False
@@ -62,13 +62,13 @@ class UnreachableError(SSHClientError):
 
 
 class ConnectionLostError(SSHClientError):
-    """An established SSH connection ended although nobody here closed it."""
+    """An established SSH connection ended without being closed here."""
 
     permanent = False
 
 
 class SilentConnectionError(ConnectionLostError):
-    """The other end has shown no sign of life for too long."""
+    """The other end left too many keepalives unanswered."""
 
 
 class HostKeyError(SSHClientError):
@@ -76,7 +76,7 @@ class HostKeyError(SSHClientError):
 
 
 class KnownHostsError(SSHClientError):
-    """A known_hosts file cannot be read or written (a missing file is no error)."""
+    """A known_hosts file cannot be read or written (a missing file is fine)."""
 
 
 class KeyFileError(SSHClientError):
@@ -84,7 +84,7 @@ class KeyFileError(SSHClientError):
 
 
 class AuthenticationError(SSHClientError):
-    """The machine is the right one, and refused this user with these keys."""
+    """The machine is the right one, but refused this user with these keys."""
 
 
 class KeyServerError(SSHClientError):
@@ -94,11 +94,11 @@ class KeyServerError(SSHClientError):
 
 
 class ChannelRefusedError(SSHClientError):
-    """Authenticated, but the machine refused the session, command, subsystem or shell."""
+    """The machine accepted the login, but refused the session, command, subsystem or shell."""
 
 
 class RemoteExitError(SSHClientError):
-    """The remote command ended: `status` as the SSH server reported it, None if it did not."""
+    """The remote command ended; `status` is the reported exit status, None without one."""
 
     permanent = False
 
@@ -108,11 +108,11 @@ class RemoteExitError(SSHClientError):
 
 
 class NotMCPError(SSHClientError):
-    """The far side does not answer as an MCP server would (a login shell, for example)."""
+    """The far side does not answer like an MCP server; it may be a login shell."""
 
 
 class MessageTooLongError(SSHClientError):
-    """A line exceeded the agreed maximum (`--max-message-size`)."""
+    """A line exceeded the limit, `--max-message-size`."""
 
     @classmethod
     def over(cls, limit: int) -> MessageTooLongError:
@@ -124,12 +124,10 @@ class MessageTooLongError(SSHClientError):
 
 
 def unexpected(exc: BaseException) -> SSHClientError:
-    """Even a fault of ours, or a library's, is told to whoever waits for an answer."""
-    while grouped := getattr(
-        exc, "exceptions", ()
-    ):  # of an ExceptionGroup, which Python 3.10 has not
+    """Return the error to report for a bug here or in a library."""
+    while grouped := getattr(exc, "exceptions", ()):  # ExceptionGroup, unknown to Python 3.10
         exc = grouped[0]
     return SSHClientError(
-        f"Unexpected failure: {repr(exc)[:_MOST_SAID]}",  # which escapes what a terminal would act on
-        "Unless this machine is short of memory, this is a bug: please report it, with what the log says.",
+        f"Unexpected failure: {repr(exc)[:_MOST_SAID]}",  # repr: it escapes control characters
+        "Unless this machine is short of memory, this is a bug: please report it with the log.",
     )

@@ -1,7 +1,7 @@
-"""The log file that there is unless somebody names another: in the user's state folder, private, bounded in size.
+"""The default log file: in the user's state folder, private, bounded in size.
 
-Written by several processes at a time, one for each server of each host; so each line has the number of its process.
-No library for the folder: this is loaded at every start, before the connection is dialled.
+Several processes write it at a time, one for each server of each host, so each line has a process
+id. No library finds the folder, because this module loads at every start, before the dial.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 from m2m_ssh_client import descriptors, user_only_files
 from m2m_ssh_client._version import PROGRAM
 
-_MOST = 5_000_000  # bytes, and as many again in the file before it
+_MOST = 5_000_000  # bytes; one old file of the same size is kept
 
 
 def default_path() -> Path:
-    """By the XDG Base Directory Specification, or where the platform's own programs keep theirs.
+    """Return the path by the XDG Base Directory Specification or the platform's own convention.
 
-    Raises RuntimeError where nobody knows the user's home folder.
+    Raises RuntimeError if the home folder is unknown.
     """
     if sys.platform == "win32":
         folder = Path(os.environ.get("LOCALAPPDATA") or Path("~/AppData/Local").expanduser())
@@ -34,7 +34,10 @@ def default_path() -> Path:
 
 
 class AppendedFile(logging.Handler):
-    """Appends to a file, each record at once. What cannot be written is lost; `failed` is told why, the first time."""
+    """Appends each record to a file at once.
+
+    A record that cannot be written is lost; `failed` is called with the first such error.
+    """
 
     def __init__(self, path: Path, failed: Callable[[OSError], None] = lambda _: None) -> None:
         super().__init__()
@@ -43,7 +46,10 @@ class AppendedFile(logging.Handler):
         self._descriptor: int | None = None
 
     def open(self) -> int:
-        """Private from the first byte: it may hold host names, commands and what the remote says. Raises OSError."""
+        """Open the file, private from the first byte, and return its descriptor. Raises OSError.
+
+        It may hold host names, commands and the remote's output.
+        """
         descriptor = user_only_files.opened(self._path, os.O_WRONLY | os.O_APPEND)
         try:
             user_only_files.refuse_others(descriptor)
@@ -58,7 +64,7 @@ class AppendedFile(logging.Handler):
             descriptor = self.open() if self._descriptor is None else self._descriptor
             line = self.format(record) + "\n"
             descriptors.write(descriptor, line.encode("utf-8", "backslashreplace"))
-        except OSError as exc:  # the disk may be full, and have room again
+        except OSError as exc:  # a full disk may have room again later
             failed, self._failed = self._failed, None
             if failed is not None:
                 failed(exc)
@@ -72,7 +78,7 @@ class AppendedFile(logging.Handler):
 
 
 class RotatingFile(AppendedFile):
-    """Begins a new file when it is large. What cannot be written is nobody's trouble."""
+    """Rotates the file when it is large. Records that cannot be written are dropped silently."""
 
     def __init__(self, path: Path, most: int = _MOST) -> None:
         super().__init__(path)
@@ -81,7 +87,7 @@ class RotatingFile(AppendedFile):
     def open(self) -> int:
         user_only_files.make_folder(self._path.parent)
         descriptor = super().open()
-        user_only_files.set_mode(descriptor, 0o600)  # it may have been there
+        user_only_files.set_mode(descriptor, 0o600)  # it may have existed
         return descriptor
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -93,8 +99,8 @@ class RotatingFile(AppendedFile):
                     self._rotate(descriptor)
 
     def _rotate(self, descriptor: int) -> None:
-        # Unless another process has done so already: then ours is the old one.
-        with suppress(OSError):  # Windows moves no file that another process has open
+        # If another process has rotated already, ours is the old file.
+        with suppress(OSError):  # Windows does not rename open files
             if os.path.samestat(os.fstat(descriptor), self._path.stat()):
                 self._path.replace(self._path.with_suffix(".log.1"))
         self._descriptor = None

@@ -1,7 +1,7 @@
-"""Where log records go: stderr and a file. Never stdout, which is the protocol's.
+"""Logging to stderr and to a file; never to stdout, which carries the protocol.
 
-Records are written by a thread of their own: a host that does not read our stderr must not stall the relay. When
-too many wait, the newest are dropped and counted.
+A thread of its own writes the records, so a host that does not read stderr cannot stall the relay.
+If too many records wait, the newest are dropped and counted.
 """
 
 from __future__ import annotations
@@ -24,47 +24,41 @@ from m2m_ssh_client.text import printable
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 DEFAULT_LEVEL = "INFO"
 REMOTE_STDERR = "m2m_ssh_client.remote"
-"""The logger of what the remote server writes to its stderr."""
+"""Logger of the remote server's stderr."""
 
 PAYLOADS = "m2m_ssh_client.payloads"
-"""The logger of messages, which are logged where its own level, not an inherited one, is DEBUG."""
+"""Logger of the messages themselves; active only if its own level is DEBUG."""
 
 NO_FILE = "none"
 
 _FILE_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
-_files: list[Path] = []  # of the `configured` that lasts
+_files: list[Path] = []  # the log file of the active `configured`
 _NOWHERE = logging.NullHandler()
 _MOST_WAITING = 10_000  # records
-_MOST_TEXT = 4_000_000  # characters in them
-_FLUSH_PAUSE = 0.2  # seconds in which nothing is written: nobody reads, then
-_FLUSH_TIME = 2.0  # seconds, at the most
+_MOST_TEXT = 4_000_000  # characters in the waiting records
+_FLUSH_PAUSE = 0.2  # seconds; without a write in this time, nobody reads
+_FLUSH_TIME = 2.0  # seconds, at most
 
 
 @contextmanager
 def configured(
     level: str | None, file: Path | None, stream: TextIO | None = None, *, payloads: bool = False
 ) -> Iterator[None]:
-    """Log our records and paramiko's for as long as the context lasts.
+    """Log our records and paramiko's within the context.
 
-    `level` counts for stderr and the file; without it stderr shows WARNING and above (hosts present every line
-    there as an error) and the file INFO. `file` takes the place of the one in the user's state folder; the path `none`:
-    no file. `stream` stands in for stderr; a thread of its own writes to it. `payloads` has messages logged too,
-    at DEBUG. Raises UsageError if the file cannot be written.
+    `level` applies to stderr and the file; by default stderr shows WARNING and above, because hosts
+    present every line there as an error, and the file INFO. `file` replaces the default file; the
+    path `none` means no file. `stream` replaces stderr. `payloads` also logs messages, at DEBUG.
+    Raises UsageError if the file cannot be written.
     """
     stderr = _StderrHandler(stream or sys.stderr)
     stderr.setLevel(level or "WARNING")
     stderr.setFormatter(_StderrFormatter())
-    handlers: list[logging.Handler] = [stderr]
-    path = file or default_file()
-    if path is not None and str(path) != NO_FILE:
-        handlers.append(RotatingFile(path) if file is None else _named_file(path, stderr))
-        handlers[-1].setLevel(level or DEFAULT_LEVEL)
-        handlers[-1].setFormatter(_OneLineFormatter(_FILE_FORMAT))
-        _files.append(path)
+    handlers = [stderr, *_file_handlers(level, file, stderr)]
     background = _BackgroundHandler(handlers, None if level else stderr)
     loggers = {
         logging.getLogger("m2m_ssh_client"): min(handler.level for handler in handlers),
-        # paramiko reports as errors what we explain in words of our own.
+        # paramiko logs as errors what our own exceptions explain.
         logging.getLogger("paramiko"): logging.DEBUG if level == "DEBUG" else logging.CRITICAL,
     }
     before = {logger: (logger.level, logger.propagate) for logger in loggers}
@@ -79,7 +73,7 @@ def configured(
     finally:
         _files.clear()
         messages.setLevel(logging.NOTSET)
-        # A thread of paramiko's may still find out that its connection is gone: nobody needs to read that.
+        # A thread of paramiko may still notice that its connection is gone; drop its report.
         logging.getLogger("paramiko").addHandler(_NOWHERE)
         for logger, (lowest, propagate) in before.items():
             logger.removeHandler(background)
@@ -89,7 +83,7 @@ def configured(
 
 
 def set_default_level(level: int | None) -> None:
-    """The level of stderr, unless one was given to `configured()`."""
+    """Set the level of stderr, unless `configured()` was given one."""
     logger = logging.getLogger("m2m_ssh_client")
     for handler in logger.handlers:
         if level is not None and isinstance(handler, _BackgroundHandler) and handler.adjustable:
@@ -102,20 +96,34 @@ def shows_payloads() -> bool:
 
 
 def file() -> Path | None:
-    """Where records go at present, besides stderr."""
+    """Return the current log file."""
     return _files[-1] if _files else None
 
 
 def default_file() -> Path | None:
-    """Where records go unless another file is named; None where nobody knows the user's home folder."""
+    """Return the default log file; None if the home folder is unknown."""
     with suppress(RuntimeError):
         return default_path()
     return None
 
 
+def _file_handlers(
+    level: str | None, named: Path | None, stderr: logging.Handler
+) -> list[logging.Handler]:
+    """Return the handler of the log file, if there is one."""
+    path = named or default_file()
+    if path is None or str(path) == NO_FILE:
+        return []
+    handler = RotatingFile(path) if named is None else _named_file(path, stderr)
+    handler.setLevel(level or DEFAULT_LEVEL)
+    handler.setFormatter(_OneLineFormatter(_FILE_FORMAT))
+    _files.append(path)
+    return [handler]
+
+
 def _named_file(path: Path, stderr: logging.Handler) -> AppendedFile:
     def tell(why: OSError) -> None:
-        text = f"The log file {path} cannot be written any more: {why.strerror}"
+        text = f"The log file {path} can no longer be written: {why.strerror}"
         stderr.emit(logging.makeLogRecord({"levelno": 30, "levelname": "WARNING", "msg": text}))
 
     try:
@@ -128,9 +136,10 @@ def _named_file(path: Path, stderr: logging.Handler) -> AppendedFile:
 
 
 class _StderrHandler(logging.Handler):
-    """Writes past Python's buffer and without the handler's lock.
+    """Writes directly to the descriptor, without Python's buffer and the handler's lock.
 
-    At its end the interpreter waits for both, so a host that does not read our stderr would keep us alive.
+    The interpreter waits for both when it exits, so a host that does not read stderr would keep it
+    from exiting.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -142,10 +151,10 @@ class _StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         line = self.format(record) + "\n"
-        with suppress(OSError):  # nobody reads any more
+        with suppress(OSError):  # the reader is gone
             try:
                 descriptor = self._stream.fileno()
-            except (AttributeError, ValueError):  # None without a console; not a file in tests
+            except (AttributeError, ValueError):  # None without a console, or not a file
                 if self._stream is not None:
                     self._stream.write(line)
                 return
@@ -153,14 +162,14 @@ class _StderrHandler(logging.Handler):
 
 
 class _OneLineFormatter(logging.Formatter):
-    """One line a record, tracebacks too: what cannot be shown on a line is escaped."""
+    """Formats each record as one line; line feeds and control characters are escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 
 
 class _StderrFormatter(_OneLineFormatter):
-    """Prefix our own lines with program and level, as argparse does; keep those of the remote."""
+    """Prefixes our own lines with program and level, like argparse; not those of the remote."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
@@ -170,7 +179,7 @@ class _StderrFormatter(_OneLineFormatter):
 
 
 class _BackgroundHandler(logging.Handler):
-    """Passes records to other handlers in a thread of its own."""
+    """Passes records to other handlers, in a thread of its own."""
 
     def __init__(
         self, handlers: list[logging.Handler], adjustable: logging.Handler | None = None
@@ -196,15 +205,15 @@ class _BackgroundHandler(logging.Handler):
             self._dropped += 1
 
     def close(self) -> None:
-        """Write what waits, for as long as stderr takes it."""
+        """Write the waiting records as long as stderr is read."""
         try:
             self._queue.put_nowait(None)
         except Full:
-            with suppress(Empty):  # one makes room for the end
+            with suppress(Empty):  # drop one to make room for the end mark
                 self._queue.get_nowait()
                 self._dropped += 1
             self._queue.put_nowait(None)
-        if self._thread.ident is not None:  # there may have been no memory for it
+        if self._thread.ident is not None:  # it may have failed to start for lack of memory
             self._flush()
         super().close()
 
@@ -230,13 +239,13 @@ class _BackgroundHandler(logging.Handler):
 
     @property
     def _counting(self) -> threading.RLock:
-        """The lock that is held around `emit`."""
+        """The lock held around `emit`."""
         assert self.lock is not None  # noqa: S101 - every handler has one
         return self.lock
 
     def _tell_dropped(self) -> None:
         dropped, self._dropped = self._dropped, 0
-        text = f"{dropped} log lines were dropped: nobody read them in time"
+        text = f"{dropped} log lines were dropped because stderr was not read in time"
         self._pass_on(logging.makeLogRecord({"levelno": 30, "levelname": "WARNING", "msg": text}))
 
     def _pass_on(self, record: logging.LogRecord) -> None:
@@ -246,6 +255,6 @@ class _BackgroundHandler(logging.Handler):
 
 
 def _size(record: logging.LogRecord) -> int:
-    """Characters of what a message was given to hold, which is where foreign text is."""
+    """Return the characters in the arguments of a record; foreign text is there."""
     given = record.args if isinstance(record.args, tuple) else ()
     return sum(len(each) for each in given if isinstance(each, str))

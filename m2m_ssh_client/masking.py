@@ -74,7 +74,7 @@ def masked_argv(argv: Sequence[str], *, ours: bool) -> list[str]:
 
 
 def _without_value(before: str, word: str) -> str:
-    """Return one of our arguments without the value of a variable or the words of a ProxyCommand."""
+    """Return one of our arguments without the value of a variable or a ProxyCommand."""
     for pattern, options_before in (
         (_OUR_VARIABLE, ("--env",)),
         (_OUR_KEYWORD, ("-o", "--ssh-option")),

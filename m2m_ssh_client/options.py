@@ -1,6 +1,6 @@
-"""The options that say what to reach and how: their definition, and from arguments to parameters.
+"""Connection options: their definition, and their translation into parameters.
 
-Commands that connect share them, each group in its place.
+All commands that connect share these groups of options.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from m2m_ssh_client.user_only_files import PASSPHRASE_VARIABLE
 logger = logging.getLogger(__name__)
 
 FILES = ("-F", "--ssh-config", "--log-file", "--client-key", "--passphrase-file", "--known-hosts")
-"""The options whose value is the path of a file; `none` is none for the first three."""
+"""Options that take the path of a file; the first three also take `none` for no file."""
 
 _DEFAULT_LOG_FILE = shown(logs.default_file() or Path(logs.NO_FILE)).replace("%", "%%")
 
 
 def split_command(arguments: list[str]) -> tuple[list[str], tuple[str, ...] | None]:
-    """What stands before the first `--`, and behind it; argparse alone would swallow a second one."""
+    """Split at the first `--`; argparse would swallow a second one as well."""
     if "--" not in arguments:
         return arguments, None
     at = arguments.index("--")
@@ -34,7 +34,7 @@ def split_command(arguments: list[str]) -> tuple[list[str], tuple[str, ...] | No
 
 
 def parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
-    """As `parse_args`; but the words of a passphrase without quotes, which nothing takes, are not repeated."""
+    """Parse as `parse_args` does, but do not repeat the stray words of an unquoted passphrase."""
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
         hide = args.passphrase is not None
@@ -44,18 +44,16 @@ def parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Na
 
 
 def parameters(args: argparse.Namespace, command: tuple[str, ...] | None) -> Parameters:
-    """Raises UsageError."""
+    """Return the parameters. Raises UsageError."""
     if command == ():
-        raise UsageError(
-            "nothing follows `--`", "Put the remote command there, or leave out the `--`."
-        )
+        raise UsageError("nothing follows `--`", "Put the remote command there, or omit the `--`.")
     given = {
         field.name: value
         for field in fields(Parameters)
         if (value := getattr(args, field.name, None)) is not None
     }
     if {"known_hosts", "key_server_url"} <= given.keys():
-        raise UsageError("--known-hosts: not allowed with --key-server-url")
+        raise UsageError("--known-hosts is not allowed with --key-server-url")
     if "passphrase" not in given and os.environ.get(PASSPHRASE_VARIABLE):
         given["passphrase"] = os.environ[PASSPHRASE_VARIABLE]
     for name in ("ssh_options", "env"):
@@ -64,7 +62,7 @@ def parameters(args: argparse.Namespace, command: tuple[str, ...] | None) -> Par
         return Parameters(**given, command=command or ())
     except ParametersError as exc:
         problems = (
-            f"--{name.replace('_', '-')}: {text}" if name else text
+            f"--{name.replace('_', '-')} {text}" if name else text
             for name, text in exc.problems.items()
         )
         raise UsageError("; ".join(problems)) from None
@@ -72,22 +70,20 @@ def parameters(args: argparse.Namespace, command: tuple[str, ...] | None) -> Par
 
 def warn(args: argparse.Namespace) -> None:
     if args.key_server_port is not None and args.key_server_url is not None:
-        logger.warning(
-            "--key-server-port is ignored: --key-server-url says where the key server is"
-        )
+        logger.warning("--key-server-port is ignored: --key-server-url includes the port")
     elif args.key_server_port is not None and not args.use_key_server:
         logger.warning("--key-server-port is ignored without --use-key-server")
     if args.log_payloads and args.log_level != "DEBUG":
         logger.warning("--log-payloads is ignored without --log-level DEBUG")
     if args.known_hosts is not None and args.host_key is not None:
-        logger.warning("--known-hosts is ignored: --host-key says which key is right")
+        logger.warning("--known-hosts is ignored: --host-key names the only key to accept")
     if args.env_in_command:
         logger.warning(
-            "other users of the remote machine can see the values of --env in the command line there"
+            "other users of the remote machine can see the values of --env in its command line"
         )
     if args.disable_host_key_checking:
         logger.warning(
-            "the host key is not checked: anyone on the path can read and change everything"
+            "the host key is not checked: anyone on the network path can read and change everything"
         )
     if args.passphrase is not None:
         logger.warning(
@@ -97,10 +93,10 @@ def warn(args: argparse.Namespace) -> None:
 
 
 def add_all(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Every option of a connection that is made to be used; returns the group of those that fit nowhere else."""
+    """Add all options of a connection; return the group `other`."""
     machine = parser.add_argument_group("the remote machine")
     add_machine(machine)
-    machine.add_argument("--subsystem", metavar="NAME", help="ask for this SSH subsystem")
+    machine.add_argument("--subsystem", metavar="NAME", help="request this SSH subsystem")
     add_environment(parser.add_argument_group("the remote command"))
     add_login(parser.add_argument_group("login"))
     add_trust(parser.add_argument_group("trust"))
@@ -110,7 +106,7 @@ def add_all(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--max-message-size",
         type=int,
         metavar="BYTES",
-        help="the longest JSON-RPC message to pass (default: 268435456, 256 MiB)",
+        help="longest JSON-RPC message to relay (default: 268435456, 256 MiB)",
     )
     add_logging(other)
     return other
@@ -120,15 +116,16 @@ def add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--host",
         metavar="[USER@]HOST",
-        help="name, address, or an alias of your SSH configuration (default: localhost)",
+        help="name, address, or alias from the SSH configuration (default: localhost)",
     )
-    group.add_argument("--port", type=int, help="port of its SSH server (default: 8022)")
-    group.add_argument("--username", metavar="NAME", help="user there (default: mcp)")
+    group.add_argument("--port", type=int, help="port of the SSH server (default: 8022)")
+    group.add_argument("--username", metavar="NAME", help="remote user (default: mcp)")
     group.add_argument(
         "-F",
         "--ssh-config",
         metavar="FILE",
-        help="OpenSSH client configuration; `none`: none (default: ~/.ssh/config, then /etc/ssh/ssh_config)",
+        help="OpenSSH client configuration, or `none` (default: ~/.ssh/config, then "
+        "/etc/ssh/ssh_config)",
     )
     group.add_argument(
         "-o",
@@ -136,13 +133,13 @@ def add_machine(group: argparse._ArgumentGroup) -> None:
         dest="ssh_options",
         action="append",
         metavar="KEYWORD=VALUE",
-        help="a line of that configuration that wins over the files, as `ssh -o` takes it",
+        help="configuration line that overrides the files, as for `ssh -o` (may be repeated)",
     )
     group.add_argument(
         "--connect-timeout",
         type=float,
         metavar="SECONDS",
-        help="for everything up to the open session (default: 25)",
+        help="time limit up to the open session (default: 25)",
     )
 
 
@@ -151,8 +148,9 @@ def add_login(group: argparse._ArgumentGroup) -> None:
         "--client-key",
         type=Path,
         metavar="FILE",
-        help="our private key, or the public half of one that the agent has (default: those of the SSH "
-        "configuration, of the agent, ~/.ssh/m2m_mcp_server_ssh_client and ~/.ssh/id_*)",
+        help="private key file, or the public half of a key that the agent holds (default: the "
+        "keys of the SSH configuration and of the agent, ~/.ssh/m2m_mcp_server_ssh_client, "
+        "~/.ssh/id_*)",
     )
     group.add_argument(
         "--key-fingerprint",
@@ -160,11 +158,15 @@ def add_login(group: argparse._ArgumentGroup) -> None:
         help="use only the client key with this fingerprint",
     )
     group.add_argument(
-        "--passphrase-file", type=Path, metavar="FILE", help="its one line opens encrypted keys"
+        "--passphrase-file",
+        type=Path,
+        metavar="FILE",
+        help="file whose single line is the passphrase of encrypted keys",
     )
     group.add_argument(
         "--passphrase",
-        help=f"visible to other users: better --passphrase-file, or the variable {PASSPHRASE_VARIABLE}",
+        help="visible to other users of this machine: prefer --passphrase-file or the environment "
+        f"variable {PASSPHRASE_VARIABLE}",
     )
 
 
@@ -173,26 +175,32 @@ def add_trust(group: argparse._ArgumentGroup) -> None:
         "--host-key", metavar="SHA256:...", help="accept only the host key with this fingerprint"
     )
     group.add_argument(
-        "--key-server-port", type=int, metavar="PORT", help="of plain HTTP (default: 8000)"
+        "--key-server-port",
+        type=int,
+        metavar="PORT",
+        help="port of the key server, over plain HTTP (default: 8000)",
     )
     group.add_argument(
         "--key-server-url",
         metavar="URL",
-        help="where the key server is, if not at the host; https:// is never given up for http://",
+        help="URL of the key server, if not on the host; https:// never falls back to http://",
     )
     way = group.add_mutually_exclusive_group()
     way.add_argument(
-        "--known-hosts", type=Path, metavar="FILE", help="host keys (default: ~/.ssh/known_hosts)"
+        "--known-hosts",
+        type=Path,
+        metavar="FILE",
+        help="file of trusted host keys (default: ~/.ssh/known_hosts)",
     )
     way.add_argument(
         "--disable-host-key-checking",
         action="store_true",
-        help="accept any host key (INSECURE: for development on your own machine only)",
+        help="accept any host key (INSECURE: only for development on your own machine)",
     )
     way.add_argument(
         "--use-key-server",
         action="store_true",
-        help="exchange keys with the key server of m2m-mcp-server-ssh-server first",
+        help="first exchange keys with the key server of m2m-mcp-server-ssh-server",
     )
 
 
@@ -201,20 +209,23 @@ def add_environment(group: argparse._ArgumentGroup) -> None:
         "--env",
         action="append",
         metavar="NAME[=VALUE]",
-        help="an environment variable for it, with our own value where none is given (may be repeated)",
+        help="environment variable for the remote command; without a value, the local one is sent "
+        "(may be repeated)",
     )
     group.add_argument(
         "--env-in-command",
         action="store_const",
         const=True,
-        help="set these in the command line, where the SSH server accepts none; other users there can see them",
+        help="set these variables in the remote command line, for SSH servers that accept none; "
+        "visible to other users there",
     )
-    group.add_argument("--cwd", metavar="DIR", help="the folder that it runs in")
+    group.add_argument("--cwd", metavar="DIR", help="folder in which the remote command runs")
     group.add_argument(
         "--login-shell",
         action="store_const",
         const=True,
-        help="let the login shell of the user run it, with the PATH that they know; what that prints is dropped",
+        help="run it in the user's login shell, with the PATH set there; what the shell itself "
+        "prints is dropped",
     )
 
 
@@ -223,38 +234,38 @@ def add_survival(group: argparse._ArgumentGroup) -> None:
         "--keepalive",
         type=float,
         metavar="SECONDS",
-        help="ask for a sign of life when nothing was heard for so long; 0: never (default: 15)",
+        help="send a keepalive after this many idle seconds; 0 disables (default: 15)",
     )
     group.add_argument(
         "--keepalive-count",
         type=int,
         metavar="N",
-        help="the connection is lost when N of these in a row went unanswered (default: 3)",
+        help="give the connection up after N unanswered keepalives in a row (default: 3)",
     )
     group.add_argument(
         "--no-reconnect",
         dest="reconnect",
         action="store_const",
         const=False,
-        help="end when the connection is lost, instead of making it again",
+        help="exit when the connection is lost, instead of reconnecting",
     )
     group.add_argument(
         "--reconnect-timeout",
         type=float,
         metavar="SECONDS",
-        help="give up a lost connection after this time (default: never)",
+        help="stop reconnecting after this time (default: never)",
     )
     group.add_argument(
         "--hold-timeout",
         type=float,
         metavar="SECONDS",
-        help="how long a request waits for a lost connection before it gets an error (default: 20)",
+        help="how long a request waits for a reconnect before it fails (default: 20)",
     )
     group.add_argument(
         "--retry-tool-calls",
         action="store_const",
         const=True,
-        help="after a lost connection, repeat calls of tools whose annotations say readOnlyHint or idempotentHint",
+        help="after a reconnect, repeat calls of tools annotated readOnlyHint or idempotentHint",
     )
 
 
@@ -262,16 +273,16 @@ def add_logging(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--log-level",
         choices=logs.LEVELS,
-        help="for stderr and the log file (default: INFO; stderr shows WARNING and above unless given)",
+        help="level of stderr and the log file (default: WARNING on stderr, INFO in the file)",
     )
     group.add_argument(
         "--log-payloads",
         action="store_true",
-        help="with --log-level DEBUG: the messages too, each cut to 500 characters; they may hold secrets",
+        help="with --log-level DEBUG, log messages too, cut to 500 characters; may contain secrets",
     )
     group.add_argument(
         "--log-file",
         type=Path,
         metavar="FILE",
-        help=f"append log lines to this file; `none`: to no file (default: {_DEFAULT_LOG_FILE})",
+        help=f"append log lines to this file, or `none` (default: {_DEFAULT_LOG_FILE})",
     )

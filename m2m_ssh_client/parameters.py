@@ -1,7 +1,7 @@
-"""What to reach and how: plain data, checked once, no I/O.
+"""Connection parameters: plain data with their rules, checked once, no I/O.
 
-The rules are in a dataclass of the standard library, as the command needs nothing else: pydantic takes longer to load
-than a connection to be made. `api.SSHServerParameters` is the same for Python programs, with types checked too.
+A dataclass of the standard library holds them, because pydantic takes longer to load than it takes
+to connect. `api.SSHServerParameters` is the same for Python programs, and checks types too.
 """
 
 from __future__ import annotations
@@ -25,45 +25,45 @@ DEFAULT_KEEPALIVE_COUNT = 3
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 _VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _NUL_OR_NEWLINE = re.compile(r"[\0\r\n]")
-# Both can become part of a ProxyCommand, and so of a shell's command line. ssh(1) refuses the same since 9.6.
+# Host and user can become part of a ProxyCommand, and so of a shell's command line. OpenSSH refuses
+# the same characters since 9.6.
 _UNFIT_HOST = re.compile(r"^-|[\s\0-\x1f\x7f'\"`$\\;&<>|(){}]")
 _UNFIT_URL = re.compile(r"[\s\0-\x1f\x7f\\?#]")
 _UNFIT_USER = re.compile(r"^-|\s-|[\0-\x1f\x7f'\"`;&<>|(){}]|\\$")
 
 
 class ParametersError(ValueError):
-    """`problems` has what is wrong with each parameter, under "" what is wrong with several together."""
+    """Invalid parameters: `problems` maps names to texts, "" to a problem of several together."""
 
     def __init__(self, problems: dict[str, str]) -> None:
-        super().__init__(
-            "; ".join(f"{name}: {text}".lstrip(": ") for name, text in problems.items())
-        )
+        super().__init__("; ".join(f"{name} {text}".lstrip() for name, text in problems.items()))
         self.problems = problems
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """A remote MCP server: which machine, who we are there, whom we trust, what to run.
+    """A remote MCP server: the machine, the login, the trusted host keys, and the command to run.
 
-    `host` may be an alias of the OpenSSH configuration, and may be written `user@host` or `ssh://user@host:port`. What
-    is given wins over that configuration, which wins over the defaults here; None is not given. `ssh_config` is
-    a file to read in the place of ~/.ssh/config and the system's, or `none`; `ssh_options` are `Keyword=value` as
-    for `ssh -o`. `key_fingerprint` leaves only the client key that has it. `passphrase` opens encrypted keys, and so
-    does the one line in `passphrase_file`. `key_server_url` is where the key server is if not at `host`, and implies
-    `use_key_server`; with https:// it is never asked over plain HTTP.
+    `host` may be an alias from the OpenSSH configuration, `user@host`, or `ssh://user@host:port`.
+    Precedence: parameter, SSH configuration, default; None means not given. `ssh_config` is a file
+    to read instead of ~/.ssh/config and the system's file, or `none`. `ssh_options` are
+    `Keyword=value` lines, as for `ssh -o`. `key_fingerprint` selects a single client key. Encrypted
+    keys are opened with `passphrase` or with the single line in `passphrase_file`. `key_server_url`
+    locates a key server that is not on `host`, and implies `use_key_server`; https:// never falls
+    back to plain HTTP.
 
-    `command` empty and `subsystem` unset means a shell request. A `command` of one element is a command
-    line for the remote user's shell as it stands; of several, each is quoted for a POSIX shell.
-    `env` has environment variables for it, each `NAME=VALUE`, or `NAME` with our value of that; the server may refuse
-    them, unless `env_in_command` makes them a part of the command line, which other users there can see. `cwd` is
-    the folder it runs in. `login_shell` has the user's login shell run it, and drops what that prints before.
-    `connect_timeout` is in seconds and covers everything up to the open channel (default: 25).
-    `max_message_size` is in bytes, for one JSON-RPC line in either direction.
+    Without a `command` and a `subsystem`, a shell is requested. A `command` of one element goes to
+    the remote user's shell unchanged; several elements are quoted for a POSIX shell. `env` lists
+    environment variables: `NAME=VALUE`, or `NAME` for the local value. The server may refuse them
+    unless `env_in_command` puts them into the command line, which other users there can see. `cwd`
+    is the working folder. With `login_shell` the user's login shell runs the command, and what the
+    shell prints first is dropped. `connect_timeout` covers everything up to the open channel, in
+    seconds (default: 25). `max_message_size` limits a JSON-RPC line in either direction, in bytes.
 
-    After `keepalive` seconds (default: 15; 0: never) without anything heard, the server is asked for a sign of life.
-    When `keepalive_count` of these (default: 3) in a row went unanswered, each for as long, the link is lost, as in ssh
-    (ssh_config(5), ServerAliveCountMax). A lost link is made again, for `reconnect_timeout` seconds (None: for ever)
-    unless `reconnect` is off; requests wait for it for `hold_timeout` seconds.
+    A keepalive is sent after `keepalive` idle seconds (default: 15; 0 disables). After
+    `keepalive_count` unanswered ones in a row (default: 3) the connection counts as lost, as in ssh
+    (ssh_config(5), ServerAliveCountMax). With `reconnect`, the client then reconnects for up to
+    `reconnect_timeout` seconds (None: no limit), and requests wait up to `hold_timeout` seconds.
 
     Raises ParametersError.
     """
@@ -120,7 +120,7 @@ class Parameters:
                 object.__setattr__(self, name, value.rstrip("="))
 
     def command_line(self) -> str | None:
-        """What an SSH exec request carries, or None if none is to be made."""
+        """Return the command line of the SSH exec request, or None if there is no command."""
         if not self.command:
             return None
         return self.command[0] if len(self.command) == 1 else " ".join(map(quoted, self.command))
@@ -130,14 +130,14 @@ class Parameters:
         found = {"username": user, "port": int(port) if port.isdigit() else port or None}
         for name, value in found.items():
             if value is not None and getattr(self, name) not in (None, value):
-                raise ValueError(f"{self.host!r} says another {name} than {getattr(self, name)!r}")
+                raise ValueError(f"{self.host!r} contradicts {name} {getattr(self, name)!r}")
             if value is not None:
                 object.__setattr__(self, name, value)
         object.__setattr__(self, "host", host)
 
     def _contradiction(self) -> str:
         if self.command and self.subsystem is not None:
-            return "a remote command and a subsystem exclude one another"
+            return "a remote command and a subsystem exclude each other"
         if self.disable_host_key_checking and (
             self.use_key_server or self.key_server_url or self.host_key
         ):
@@ -146,7 +146,7 @@ class Parameters:
 
 
 def _destination(text: str) -> tuple[str | None, str, str]:
-    """User, host and port of `[user@]host` or `ssh://[user@]host[:port]`, as ssh(1) takes its destination."""
+    """Split `[user@]host` or `ssh://[user@]host[:port]`, as ssh(1) does: user, host, port."""
     uri = text.removeprefix("ssh://")
     user, at, host = uri.rpartition("@")
     port = ""
@@ -166,7 +166,7 @@ def _problem(name: str, value: Any) -> str:
 
 
 def _between(least: float, most: float, *, above: bool = False) -> Callable[[Any], str]:
-    """A number within these bounds; `above` the lower one, where that itself is too small."""
+    """Return the rule for a number within these bounds; `above` excludes the lower one."""
 
     def rule(value: Any) -> str:
         if (
@@ -175,7 +175,10 @@ def _between(least: float, most: float, *, above: bool = False) -> Callable[[Any
             and not (above and value == least)
         ):
             return ""
-        return f"a number {'above' if above else 'from'} {least:g}{'' if most == _MOST else f' to {most:g}'}, please"
+        low = f"above {least:g}" if above else f"from {least:g}"
+        if most == _MOST:
+            return f"must be {low}" if above else f"must be at least {least:g}"
+        return f"must be {low} to {most:g}"
 
     return rule
 
@@ -183,47 +186,47 @@ def _between(least: float, most: float, *, above: bool = False) -> Callable[[Any
 def _line(most: int, unfit: re.Pattern[str] | None, what: str) -> Callable[[str], str]:
     def rule(value: str) -> str:
         if not 0 < len(value) <= most:
-            return f"1 to {most} characters, please"
+            return f"must have 1 to {most} characters"
         if _NUL_OR_NEWLINE.search(value) or value != value.strip():
-            return "no line breaks and no spaces around it, please"
-        return f"not a {what} name" if unfit is not None and unfit.search(value) else ""
+            return "must not contain line breaks or surrounding spaces"
+        return f"is not a {what} name" if unfit is not None and unfit.search(value) else ""
 
     return rule
 
 
 def _fingerprint(value: str) -> str:
     good = _FINGERPRINT.fullmatch(value)
-    return "" if good else "not a SHA256:… fingerprint as `ssh-keygen -l` prints it"
+    return "" if good else "must be a SHA256:… fingerprint as printed by `ssh-keygen -l`"
 
 
 def _url(value: str) -> str:
-    """Of an HTTP server; with nothing in it that is secret, or that one parser reads otherwise than the next."""
+    """Check an HTTP URL: it must hold no secrets, and nothing that parsers read differently."""
     from urllib.parse import urlsplit
 
     try:
         parts = urlsplit(value)
         good = parts.scheme in ("http", "https") and parts.port != 0
     except ValueError:
-        return "not a URL"
+        return "is not a URL"
     if "@" in parts.netloc:
-        return "no user name and no password in it, please"
+        return "must not contain a user name or password"
     host = parts.hostname or ""
     if not good or not host or _UNFIT_HOST.search(host) or ("%" in host and ":" not in host):
-        return "an http:// or https:// URL, please"
-    return "no blanks, ? or # in it, please" if _UNFIT_URL.search(value) else ""
+        return "must be an http:// or https:// URL"
+    return "must not contain blanks, ? or #" if _UNFIT_URL.search(value) else ""
 
 
 def _variables(texts: tuple[str, ...]) -> str:
     for text in texts:
         name, _, value = text.partition("=")
         if not _VARIABLE.fullmatch(name) or "\0" in value:
-            # What has no `=`, or no name before it, may be the value.
-            shown = f"{name!r} is not" if "=" in text and name else "one is not"
-            return f"{shown} NAME or NAME=VALUE"
+            # Text without `=`, or without a name before it, may be the value of a secret.
+            shown = f", not {name!r}" if "=" in text and name else ""
+            return f"must be NAME or NAME=VALUE{shown}"
     return ""
 
 
-_MOST = 1e300  # excludes what is infinite or no number
+_MOST = 1e300  # excludes infinity and NaN
 _PORT = _between(1, 65535)
 _RULES: dict[str, Callable[[Any], str]] = {
     "host": _line(255, _UNFIT_HOST, "host"),

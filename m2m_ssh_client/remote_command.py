@@ -1,4 +1,4 @@
-"""The command line for the remote user's shell: the remote command, and what was wished for around it."""
+"""Build the command line for the remote user's shell: command, folder, variables, login shell."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ def command_line(
     variables: Sequence[tuple[str, str]] = (),
     marker: str = "",
 ) -> str:
-    """`command` as it is, in `folder`, with these environment variables; quoted for POSIX shells and fish.
+    """Return a command line that runs `command` in `folder` with these environment variables.
 
-    With a `marker` the login shell of the user runs it, whose start-up files set the PATH that people know; once they
-    are through, it says the marker on a line of its own.
+    `command` is not changed; the rest is quoted for POSIX shells and fish. With a `marker`, the
+    user's login shell runs it, whose start-up files set the usual PATH, and prints the marker on a
+    line of its own after them.
     """
     if folder is not None:
         command = f"cd {_quoted_folder(folder)} && {command}"
@@ -33,8 +34,10 @@ def command_line(
 
 
 def quoted(word: str) -> str:
-    """One word for POSIX shells and for fish, which takes backslashes within single quotes for escapes: see its
-    manual, "Quotes". So these stand outside of the quotes, as single quotes have to.
+    """Return the word quoted for POSIX shells and for fish.
+
+    fish treats backslashes within single quotes as escapes (see its manual, "Quotes"), so they are
+    placed outside of the quotes, like single quotes.
     """
     if word == shlex.quote(word):
         return word
@@ -42,7 +45,7 @@ def quoted(word: str) -> str:
 
 
 def _quoted_folder(folder: str) -> str:
-    """With its `~` or `~user` left to the shell."""
+    """Return the folder quoted, except for a leading `~` or `~user`."""
     head, slash, rest = folder.partition("/")
     if not _HOME.fullmatch(head):
         return quoted(f"./{folder}" if folder.startswith("-") else folder)

@@ -1,4 +1,4 @@
-"""Foreign text made fit to be shown to a person."""
+"""Make foreign text safe to show to a person."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# Control characters (C0 but for the tab, DEL, C1), and the marks that turn a terminal's writing direction.
+# Control characters (C0 without the tab, DEL, C1), and marks that change the writing direction.
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
-# What JSON may hold as it is and a terminal acts on; a line separator, which is no line feed to JSON, too.
+# Characters that JSON may hold unescaped and a terminal acts on; line separators too.
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def printable(data: bytes | str) -> str:
-    """The text on one line, with what could steer a terminal shown as an escape instead of being one."""
+    """Return the text on one line, with escapes for characters that could control a terminal."""
     text = data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data
     return _CONTROL.sub(_escape, text)
 
 
 def printable_lines(text: str) -> str:
-    """The same for text of several lines: line feeds stay."""
+    """Return the same for several lines: line feeds stay."""
     return "\n".join(printable(line) for line in text.replace("\r\n", "\n").split("\n"))
 
 
@@ -47,18 +47,18 @@ def colours_are_wanted() -> bool:
 
 
 def readable_json(value: Any) -> str:
-    """An indented document with letters as they are, in which a terminal can act on nothing. A lone surrogate stays."""
+    """Return an indented document, safe for a terminal; only such characters are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def shortened(text: str, most: int = 200) -> str:
-    """The text, cut to `most` characters with a mark where it was cut."""
+    """Return the text, cut to `most` characters with an ellipsis at the cut."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def quoted(argument: str | Path) -> str:
-    """For pasting into a command line of this platform."""
+    """Return the argument quoted for a command line of this platform."""
     if sys.platform == "win32":
         return subprocess.list2cmdline([str(argument)])
     return shlex.quote(str(argument))
@@ -70,7 +70,7 @@ def quoted_line(argv: Iterable[str]) -> str:
 
 
 def shown(path: Path) -> str:
-    """The path as people write it, with `~` for their home folder."""
-    with suppress(ValueError, RuntimeError):  # elsewhere; or nobody knows where the home folder is
+    """Return the path as people write it, with `~` for the home folder."""
+    with suppress(ValueError, RuntimeError):  # not at home, or no home folder known
         return str("~" / path.relative_to(Path.home()))
     return str(path)

@@ -1,5 +1,7 @@
-"""What is the user's alone: files and folders, made so whatever the umask and not where somebody else's link leads; and
-the passphrase, which the programs that we start do not inherit."""
+"""Files and folders for the user alone, whatever the umask and other users' links.
+
+Also an environment for child processes without the passphrase.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,12 @@ PASSPHRASE_VARIABLE = "M2M_SSH_PASSPHRASE"  # noqa: S105 - a name # nosec B105
 
 
 def environment() -> dict[str, str]:
-    """Our environment, for others: without the passphrase."""
+    """Return the environment for child processes: ours without the passphrase."""
     return {name: value for name, value in os.environ.items() if name != PASSPHRASE_VARIABLE}
 
 
 def make_folder(path: Path) -> None:
-    """The folder and those above it, as far as they are missing, with mode 0700. Raises OSError."""
+    """Make the folder and its missing parents with mode 0700. Raises OSError."""
     try:
         path.mkdir(mode=0o700, exist_ok=True)
     except FileNotFoundError:
@@ -29,10 +31,10 @@ def make_folder(path: Path) -> None:
 
 
 def opened(path: Path, flags: int) -> int:
-    """A descriptor of the file, which is made with mode 0600 if it is missing. Raises OSError.
+    """Open the file, made with mode 0600 if missing, and return its descriptor. Raises OSError.
 
-    A link at its end is followed only if it is ours or root's, as Linux does in /tmp by itself: with one of somebody
-    else, what we write would go where they want it.
+    A symbolic link is followed only if this user or root owns it, as Linux does in /tmp by itself.
+    Another user's link could redirect what we write.
     """
     flags |= os.O_CREAT
     if sys.platform == "win32":
@@ -44,12 +46,12 @@ def opened(path: Path, flags: int) -> int:
         if not stat.S_ISLNK(status.st_mode):
             raise
         if status.st_uid not in (0, os.geteuid()):
-            raise PermissionError(errno.EPERM, "it is a link of another user") from None
+            raise PermissionError(errno.EPERM, "it is a link owned by another user") from None
         return os.open(path, flags, 0o600)
 
 
 def refuse_others(descriptor: int) -> None:
-    """PermissionError for a file that belongs to another user, who could read what we write there."""
+    """Raise PermissionError for a file of another user, who could read what we write there."""
     if sys.platform == "win32":
         return
     status = os.fstat(descriptor)
@@ -58,6 +60,9 @@ def refuse_others(descriptor: int) -> None:
 
 
 def set_mode(descriptor: int, mode: int) -> None:
-    """Of an open file, which no name can be exchanged for; Windows has no such modes. Raises OSError."""
+    """Set the mode of an open file, except on Windows. Raises OSError.
+
+    A descriptor cannot be swapped for another file, as a name can.
+    """
     if sys.platform != "win32":
         os.fchmod(descriptor, mode)

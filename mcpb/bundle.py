@@ -1,7 +1,7 @@
-"""Build the MCPB bundle: `python mcpb/bundle.py FOLDER`. Whoever installs it needs nothing but a host with uv.
+"""Build the MCPB bundle: `python mcpb/bundle.py FOLDER`. Its users only need a host with uv.
 
-A bundle is a zip file with a manifest (github.com/modelcontextprotocol/mcpb, MANIFEST.md). For a server of the type
-`uv` the host installs what pyproject.toml asks for.
+A bundle is a zip file with a manifest (github.com/modelcontextprotocol/mcpb, MANIFEST.md). For a
+server of type `uv`, the host installs the dependencies in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that zip knows: the same sources make the same bundle
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date in zip: equal sources give equal bundles
 
 
 def build(folder: Path) -> Path:
-    """The bundle, written into that folder."""
+    """Write the bundle into the folder and return its path."""
     manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
     bundle = folder / f"{manifest['name']}-{manifest['version']}.mcpb"

@@ -1,4 +1,4 @@
-"""The command: what its options mean, and how the process ends."""
+"""The command line: options, failures, and the end of the process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSI
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Parameters]:
-    """The parameters with which the relay would have run; it is not run."""
+    """Return the parameters that would reach the relay, without running it."""
     parameters: list[Parameters] = []
 
     def relay_stdio(far: Remote) -> int:
@@ -50,7 +50,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Parameters]:
 
 
 def run(*arguments: str) -> int:
-    """The exit status, whichever way it is told."""
+    """Return the exit status, returned or raised."""
     try:
         return cli.main(arguments)
     except SystemExit as exc:
@@ -153,7 +153,7 @@ def test_what_stands_behind_the_dashes_is_the_remote_command_and_nothing_else(
 
 
 def usage_error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The line that says what is wrong, behind argparse's usage if it is argparse's."""
+    """Return the error line, which may follow argparse's usage."""
     assert run(*arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -402,7 +402,7 @@ def test_the_passphrase_is_in_no_log_at_any_level(known: bool, tmp_path: Path) -
 
 
 class Mute:
-    """A TCP server that accepts and never says a word."""
+    """A TCP server that accepts connections and stays silent."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -430,7 +430,7 @@ def mute() -> Iterator[Mute]:
 
 
 def wait_until_up(host: Host) -> None:
-    """Until it serves its host, and so obeys signals: it connects before that."""
+    """Wait until the client has connected, and so handles signals."""
     host.send(b"?\n")
     assert host.receive()["error"]["code"] == -32700
 

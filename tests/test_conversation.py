@@ -16,7 +16,7 @@ Answer = Callable[[dict[str, Any]], list[bytes]]
 
 
 class Far:
-    """A carrier whose far side answers each message at once, in pieces, and `floods` as soon as there is room."""
+    """A peer that answers each message at once, in pieces, and floods whatever room there is."""
 
     def __init__(self, answer: Answer = lambda _: [], flood: bytes = b"") -> None:
         self.written: list[dict[str, Any]] = []

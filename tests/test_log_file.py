@@ -1,4 +1,4 @@
-"""The log file that there is unless somebody names another."""
+"""The default log file."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def stderr() -> io.StringIO:
 
 @contextmanager
 def configured(stderr: TextIO, level: str | None, file: Path | None = None) -> Iterator[None]:
-    # Not in a fixture: pytest puts its own stderr in place before each test is called.
+    # Not a fixture, because pytest replaces stderr before each test call.
     with redirect_stderr(stderr), logs.configured(level, file):
         yield
 
@@ -267,7 +267,7 @@ def fill(count: int) -> None:
 
 
 def assert_accounted_for(count: int, unread: UnreadPipe) -> None:
-    """So many lines were written, or counted as dropped, and none was both."""
+    """Assert that each line was either written or counted as dropped."""
     written = len(re.findall(r"(?:number \d+|x{1000})$", unread.text, re.MULTILINE))
     dropped = re.findall(r"warning: (\d+) log lines were dropped", unread.text)
     assert written + sum(map(int, dropped)) == count + PIPE // 1000 + 1
@@ -293,7 +293,7 @@ def test_lines_that_were_dropped_are_counted(unread: UnreadPipe) -> None:
 
 
 def test_long_lines_that_wait_are_bounded_by_their_size(unread: UnreadPipe) -> None:
-    """A remote server may write quarter-megabyte lines to its stderr, and ten thousand of these are gigabytes."""
+    """A remote server may write very long lines: ten thousand of 256 KiB are gigabytes."""
     with configured(unread.writer, None):
         for _ in range(40):
             ours.warning("%s", "x" * 250_000)

@@ -1,4 +1,4 @@
-"""Command lines without what may be secret in them."""
+"""Hiding secrets in command lines."""
 
 from __future__ import annotations
 

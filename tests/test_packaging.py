@@ -1,4 +1,4 @@
-"""What others read of this package says the same everywhere."""
+"""The package's metadata: the same everywhere."""
 
 from __future__ import annotations
 

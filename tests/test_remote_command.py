@@ -1,4 +1,4 @@
-"""Command lines for the remote user's shell, tried with the shells that this machine has."""
+"""Command lines for the remote user's shell, run by the shells of this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AWKWARD = "it's \\' \\\\ \"$HOME\" `id` \\ ! ~ #\nsecond\tline"
 
 
 def run(line: str, shell: str = "sh", **environment: str) -> str:
-    """As sshd runs a command: the shell with `-c`, `SHELL` naming it."""
+    """Run a command as sshd does: by the shell with `-c`, with SHELL set."""
     path = shutil.which(shell)
     assert path is not None
     env = {"PATH": "/usr/bin:/bin", "SHELL": path, **environment}

@@ -1,1 +1,1 @@
-"""One module for each subcommand, imported only when the command is called, and what they share."""
+"""The subcommands; each module is imported only when its command is called."""

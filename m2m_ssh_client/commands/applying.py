@@ -1,4 +1,4 @@
-"""What `install` and `uninstall` have in common: arguments; edits of configuration files shown, agreed on and made."""
+"""Common parts of `install` and `uninstall`: arguments; showing, confirming and making edits."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from m2m_ssh_client.usage import command_parser
 def entry_parser(
     name: str, description: str, examples: Sequence[str], words: str | None = None
 ) -> argparse.ArgumentParser:
-    """For a command about an entry: `app`, `name`, `yes`."""
+    """Return the parser of a command about an entry: `app`, `name`, `yes`."""
     parser = command_parser(name, description, examples, words=words)
     parser.add_argument("app", choices=tuple(APPS), metavar="APP", help=", ".join(APPS))
-    parser.add_argument("name", metavar="NAME", help="what the host calls the server")
-    parser.add_argument("--yes", action="store_true", help="ask nothing")
+    parser.add_argument("name", metavar="NAME", help="name of the server in the host")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     return parser
 
 
 def applied(edits: Sequence[Edit], path: Sequence[str], *, yes: bool) -> bool:
-    """Show what changes at `path` in each file, ask unless `yes`, write; False if the answer was no.
+    """Show the changes at `path` in each file, ask unless `yes`, and write them.
 
-    Raises UsageError where nobody can be asked, and AppConfigError where a file cannot be written.
+    Return False if the answer was no. Raises UsageError without a terminal to ask on, and
+    AppConfigError for a file that cannot be written.
     """
     for edit in edits:
         say_diff(difference(edit, path))
@@ -39,6 +40,6 @@ def applied(edits: Sequence[Edit], path: Sequence[str], *, yes: bool) -> bool:
         return False
     for edit in edits:
         backup = edit.write()
-        kept = f"; what it was is in {printable(backup.name)}" if backup else ""
-        say(f"{printable(str(edit.file))} is written{kept}.")
+        kept = f" (backup: {printable(backup.name)})" if backup else ""
+        say(f"Wrote {printable(str(edit.file))}{kept}.")
     return True

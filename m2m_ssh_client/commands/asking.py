@@ -1,4 +1,4 @@
-"""What commands say to a person, and ask."""
+"""Output and questions of the commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NO_COLOUR = "\x1b[0m"
 
 
 def say(text: str) -> None:
-    """On stdout; what the console cannot show becomes an escape."""
+    """Print a line on stdout; characters unknown to the console are escaped."""
     sys.stdout.write(encodable(text, sys.stdout.encoding) + "\n")
     sys.stdout.flush()
 
@@ -23,7 +23,7 @@ def can_ask() -> bool:
 
 
 def confirmed(question: str) -> bool:
-    """Whether the answer is yes; the end of stdin is a no. Only where `can_ask`."""
+    """Ask until the answer is yes or no; the end of stdin means no. Requires `can_ask`."""
     while True:
         try:
             answer = input(f"{question} (yes/no)? ").strip().lower()
@@ -34,7 +34,7 @@ def confirmed(question: str) -> bool:
 
 
 def say_diff(lines: Iterable[str]) -> None:
-    """In colours on a terminal, unless NO_COLOR is set (no-color.org)."""
+    """Print a unified diff, in colour where that is wanted."""
     colours = _COLOURS if _shows_colours() else {}
     for line in lines:
         colour = colours.get(line[:1])
@@ -44,5 +44,5 @@ def say_diff(lines: Iterable[str]) -> None:
 def _shows_colours() -> bool:
     if not sys.stdout.isatty() or not colours_are_wanted() or os.environ.get("TERM") == "dumb":
         return False
-    # The old console of Windows has to be told first; Windows Terminal sets this variable.
+    # The old Windows console needs to be switched first; Windows Terminal sets this variable.
     return sys.platform != "win32" or "WT_SESSION" in os.environ

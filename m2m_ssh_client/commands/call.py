@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Call a tool of a remote MCP server. Its arguments:
 
-  key=value      the value is what the tool's schema wants: text, a number,
+  key=value      a value of the type in the tool's schema: text, a number,
                  true or false, JSON for lists and objects
-  key=@file      the value is read from a file (@-: from stdin)
-  key:=JSON      the value is JSON, whatever the schema says
+  key=@file      a value read from a file (@- reads stdin)
+  key:=JSON      a JSON value, whatever the schema
   --json OBJECT  all arguments at once: '{"key": "value"}', @file, or - for stdin
 
-Text is shown, images and other files are saved. What the server asks before it
-answers is asked on the terminal, or declined where there is none. A tool that fails
-ends this with status 1 and its text on stderr."""
+Text is printed; images and other files are saved. Questions of the server are asked on
+the terminal, or declined without one. If the tool fails, its text goes to stderr and
+the exit status is 1."""
 
 _EXAMPLES = (
     "git_log repo_path=/srv/repo max_count=3 --host lab -- uvx mcp-server-git",
@@ -37,11 +37,11 @@ _EXAMPLES = (
 
 
 def main(name: str, arguments: list[str]) -> int:
-    """Raises an SSHClientError."""
+    """Call the tool and show its result; return 1 if it failed. Raises an SSHClientError."""
     command = understood(parser(name), arguments)
     args = command.args
     if args.json is not None and args.words:
-        raise UsageError("--json gives all arguments: there is no room for key=value beside it")
+        raise UsageError("--json and key=value exclude each other")
     at_once = None if args.json is None else given.read_object(args.json)
     words = given.read_words(args.words)
 
@@ -67,7 +67,7 @@ def main(name: str, arguments: list[str]) -> int:
 
 
 def parser(name: str) -> argparse.ArgumentParser:
-    # `--json` is the arguments' here.
+    # --json takes the arguments here.
     parser = parser_for(
         name,
         "NAME [key=value ... | --json '{...}'] ",
@@ -76,14 +76,14 @@ def parser(name: str) -> argparse.ArgumentParser:
         short="--raw",
         saves=True,
     )
-    parser.add_argument("name", metavar="NAME", help="as `tools` lists it")
-    parser.add_argument("words", metavar="key=value", nargs="*", help="an argument")
+    parser.add_argument("name", metavar="NAME", help="name of the tool, from `tools`")
+    parser.add_argument("words", metavar="key=value", nargs="*", help="an argument of the tool")
     parser.add_argument("--json", metavar="OBJECT", help="all arguments at once")
     return parser
 
 
 async def _schema(session: Session, name: str) -> dict[str, Any]:
-    """What the tool takes. Raises an SSHClientError if there is no such tool."""
+    """Return the input schema of the tool. Raises an SSHClientError if there is no such tool."""
     tools = await session.everything("tools/list", "tools")
     for tool in tools:
         if tool.get("name") == name:

@@ -1,4 +1,4 @@
-"""The `completion` command: what makes a shell complete our commands and options."""
+"""The `completion` command: print a script for tab completion of commands and options."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _EXAMPLES = (
     "fish > ~/.config/fish/completions/m2m-mcp-server-ssh-client.fish",
 )
 _REMARK = f"""\
-They are kept where the shell looks for them when they are needed; make the folder if there
-is none. For {_SHORT_NAME}, bash and fish want the file under that name. zsh has to be told
-of its folder, before compinit in ~/.zshrc: fpath=(~/.zfunc $fpath)
+The shell loads the script from these folders on demand; create the folder if it is missing.
+For {_SHORT_NAME}, bash and fish need a second copy under that name. For zsh, put this line
+before compinit in ~/.zshrc: fpath=(~/.zfunc $fpath)
 
 """
 
@@ -37,13 +37,13 @@ def main(name: str, arguments: list[str]) -> int:
         part.description = _summary(part)
     for each in (whole, *parts):
         _name_files(each)
-    text = shtab.complete(whole, shell=args.shell)  # nosec B604 # its name
+    text = shtab.complete(whole, shell=args.shell)  # nosec B604 # a name, not a flag
     sys.stdout.write(_mended(text, args.shell) + "\n")
     return 0
 
 
 def _mended(text: str, shell: str) -> str:
-    """For both names of the command; and zsh offers no options behind `--`, where the remote command stands."""
+    """Return the script for both names of the program, and without options after `--` in zsh."""
     if shell == "fish":
         return f"{text}\ncomplete -c {_SHORT_NAME} -w {PROGRAM}"
     text = re.sub(rf"(?m)^ *(complete|#?compdef)\b.* {PROGRAM}$", rf"\g<0> {_SHORT_NAME}", text)
@@ -55,7 +55,7 @@ def _mended(text: str, shell: str) -> str:
 def parser(name: str) -> argparse.ArgumentParser:
     parser = command_parser(
         name,
-        "Print the completions of commands and options for a shell.",
+        "Print the script that makes a shell complete commands and options.",
         _EXAMPLES,
         remark=_REMARK,
     )
@@ -64,7 +64,7 @@ def parser(name: str) -> argparse.ArgumentParser:
 
 
 def everything() -> argparse.ArgumentParser:
-    """What the manual page is made of: the proxy's help, and that of each command without what it shares with it."""
+    """Return the parser for the manual page; commands omit the options that the proxy has."""
     whole, parts = _assembled()
     shared = {action.dest for action in whole._actions} - {"help"}
     for part in parts:
@@ -79,7 +79,7 @@ def everything() -> argparse.ArgumentParser:
 
 
 def _assembled() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParser]]:
-    """The proxy's parser with the commands' as its subcommands: to describe, not to parse with."""
+    """Return the proxy's parser with the commands as subparsers: to describe, not to parse."""
     from m2m_ssh_client import cli
 
     whole = cli.parser()
@@ -94,7 +94,7 @@ def _assembled() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParser]
 
 
 def _summary(parser: argparse.ArgumentParser) -> str:
-    """The first sentence of its description."""
+    """Return the first sentence of the description."""
     return " ".join((parser.description or "").split()).partition(". ")[0].rstrip(".:")
 
 

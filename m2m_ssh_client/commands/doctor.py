@@ -1,4 +1,4 @@
-"""The `doctor` command: walk the way that a connection takes, and say what is found at each step."""
+"""The `doctor` command: check a connection step by step and report what each step finds."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _EXAMPLES = (
 
 
 def main(name: str, arguments: list[str]) -> int:
-    """0 if no step failed, else 1. Raises an SSHClientError."""
+    """Return 0 if no step failed, else 1. Raises an SSHClientError."""
     given, command = options.split_command(arguments)
     args = options.parsed(parser(name), given)
-    # It changes nothing: there is a log file only where one is asked for.
+    # doctor changes nothing, so it only writes a log file that was named.
     with logs.configured(args.log_level, args.log_file or Path(logs.NO_FILE)):
         params = options.parameters(args, command)
         options.warn(args)
@@ -44,13 +44,13 @@ def main(name: str, arguments: list[str]) -> int:
 def parser(name: str) -> argparse.ArgumentParser:
     parser = command_parser(
         name,
-        "Walk the way that a connection takes, and tell for each step what is found and, where\n"
-        "it fails, what to do. Takes the options and the remote command with which you connect.\n"
-        "Changes nothing: no host key is added, no key of yours is made or registered.",
+        "Check a connection step by step: report what each step finds and, if it fails, what to\n"
+        "do. Takes the same options and remote command as a connection. Changes nothing: adds no\n"
+        "host key, creates and registers no client key.",
         _EXAMPLES,
         words="[options] [-- REMOTE COMMAND ...]",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
-    # All of them: those that are of no use here are a part of what is pasted from a host's configuration.
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    # Even those without use here: users paste the options from their host's configuration.
     options.add_all(parser)
     return parser

@@ -1,4 +1,4 @@
-"""The `install` command: an entry for this program in the configuration of an application that is an MCP host."""
+"""The `install` command: write an entry for this program into the configuration of an MCP host."""
 
 from __future__ import annotations
 
@@ -21,67 +21,72 @@ from m2m_ssh_client.hosts.members import with_member
 from m2m_ssh_client.text import printable, readable_json
 
 _FLAGS = ("--yes", "--print")
-# Hosts make names of tools from it; Claude Code takes no dot and no blank.
+# Hosts build tool names from it; Claude Code allows no dot and no blank.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
-_NO_UTF8 = re.compile("[\ud800-\udfff]")  # as what such bytes arrive
+_NO_UTF8 = re.compile("[\ud800-\udfff]")  # surrogateescape makes these of other bytes
 
-_TO_STAY = f"`pipx install {PROGRAM}` or `uv tool install {PROGRAM}` install it to stay."
+_TO_STAY = f"Install it permanently: `pipx install {PROGRAM}` or `uv tool install {PROGRAM}`."
 
 _EXAMPLES = (
-    "claude-desktop lab-git --host ada@lab.example --port 22 -- uvx mcp-server-git --repository /srv/repo",
+    "claude-desktop lab-git --host lab --port 22 -- uvx mcp-server-git --repository /srv/repo",
     "cursor lab --host lab.example --use-key-server",
     "vscode lab --print --host lab --subsystem mcp",
 )
 
 
 def main(name: str, arguments: list[str]) -> int:
-    """Raises an SSHClientError."""
+    """Write or print the entry; return the exit status. Raises an SSHClientError."""
     given, command = options.split_command(arguments)
     args = options.parsed(parser(name), given)
-    options.parameters(args, command)  # raises UsageError for what the entry would fail with
+    options.parameters(args, command)  # raises UsageError if the entry would fail
     typed = _connection_options(given, args.app, args.name)
     argv = [*entries.client(), *entries.written(typed, args.ssh_options or ())]
     argv += ["--", *command] if command else []
     if not _NAME.fullmatch(args.name):
-        raise UsageError(f"{args.name!r} is no name for a server", "Use letters, digits, - and _.")
+        raise UsageError(f"Invalid server name {args.name!r}", "Use letters, digits, - and _.")
     if _NO_UTF8.search("".join(argv)):
-        raise UsageError("An argument is not UTF-8", "Hosts cannot pass it on.")
+        raise UsageError("An argument is not UTF-8", "Hosts cannot store it.")
     app = APPS[args.app]
     if args.print:
         say(_printed(app, args.name, app.entry(argv)))
         return 0
     if entries.is_in_cache(Path(sys.prefix)):
-        say(f"Careful: {printable(argv[0])} is in a cache, which may be emptied. {_TO_STAY}")
+        say(f"Warning: {printable(argv[0])} is in a cache, which may be emptied. {_TO_STAY}")
     return run(app, args.name, app.entry(argv), app.files(Machine.this()), yes=args.yes)
 
 
 def parser(name: str) -> argparse.ArgumentParser:
     parser = entry_parser(
         name,
-        "Make an MCP host start this program: write an entry NAME with the options of a connection into the\n"
-        "configuration of APP. Shows what would change, and asks; the old file is kept as a backup.",
+        "Make an MCP host start this program: write an entry NAME with connection options into\n"
+        "the configuration of APP. Shows the changes and asks; keeps the old file as a backup.",
         _EXAMPLES,
         words="APP NAME [options] [-- REMOTE COMMAND ...]",
     )
-    parser.add_argument("--print", action="store_true", help="print the entry, and change nothing")
+    parser.add_argument("--print", action="store_true", help="print the entry and change nothing")
     options.add_all(parser)
     return parser
 
 
 def _connection_options(given: Sequence[str], app: str, name: str) -> list[str]:
-    """What was typed, without what is for this command itself; it has been parsed, so no value looks like an option."""
+    """Return the typed words without APP, NAME and the flags of this command.
+
+    The words have been parsed, so no value looks like an option.
+    """
     rest = [token for token in given if token not in _FLAGS]
     if rest[:2] != [app, name]:
-        raise UsageError("APP and NAME come first", "Then the options of the connection.")
+        raise UsageError(
+            "APP and NAME must come first", "Put the options of the connection after them."
+        )
     return rest[2:]
 
 
 def run(app: App, name: str, entry: dict[str, Any], files: Sequence[Path], *, yes: bool) -> int:
-    """Show what has to change in the files, ask unless `yes`, write; 0 if the entry is in all of them then, else 1.
+    """Show the changes, ask unless `yes`, write; return 0 if all files have the entry, else 1.
 
-    Raises UsageError where nobody can be asked, and AppConfigError, after printing the entry, for a file that cannot be
-    edited.
+    Raises UsageError without a terminal to ask on. Raises AppConfigError for a file that cannot be
+    edited, after printing the entry.
     """
     path = (app.key, name)
     try:
@@ -91,12 +96,12 @@ def run(app: App, name: str, entry: dict[str, Any], files: Sequence[Path], *, ye
         ]
         wanted = [edit for edit in edits if edit.changes]
         if not wanted:
-            say(f"{name} is there already, exactly so.")
+            say(f"{name} is already up to date.")
             return 0
         if not applied(wanted, path, yes=yes):
             return 1
     except AppConfigError:
-        say(f"This is the entry for {app.title}:\n{_printed(app, name, entry)}")
+        say(f"The entry for {app.title}:\n{_printed(app, name, entry)}")
         raise
     say(app.next_step)
     return 0

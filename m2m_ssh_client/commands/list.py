@@ -1,4 +1,4 @@
-"""The `list` command: which applications start this program, and how."""
+"""The `list` command: show the entries for this program in the configuration of MCP hosts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from m2m_ssh_client.usage import command_parser
 
 
 class Server(NamedTuple):
-    """An entry; in `command`, what may be a secret is hidden."""
+    """An entry; secrets in `command` are hidden."""
 
     app: str
     name: str
@@ -30,7 +30,7 @@ class Server(NamedTuple):
 
 
 def main(name: str, arguments: list[str]) -> int:
-    """Return 1 if a file could not be read, which stderr tells, else 0."""
+    """Return 1 if a file could not be read, which stderr reports, else 0."""
     args = parser(name).parse_args(arguments)
     return run(Machine.this(), every=args.all, as_json=args.json)
 
@@ -38,11 +38,11 @@ def main(name: str, arguments: list[str]) -> int:
 def parser(name: str) -> argparse.ArgumentParser:
     parser = command_parser(
         name,
-        "List the entries of this program in the configuration of MCP hosts.",
+        "List the entries for this program in the configuration of MCP hosts.",
         ("", "--all", "--json"),
     )
-    parser.add_argument("--all", action="store_true", help="the entries of every server")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--all", action="store_true", help="list the entries of all servers")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
 
 
@@ -64,12 +64,12 @@ def run(machine: Machine, *, every: bool, as_json: bool) -> int:
         say(f"  {printable(quoted_line(server.command))}")
         say(f"  {printable(server.file)}")
     if not found and not status:
-        say("No host has an entry of this program." if not every else "No host has any server.")
+        say("No host has an entry for this program." if not every else "No host has a server.")
     return status
 
 
 def _servers(app: App, file: Path, every: bool) -> Iterator[Server]:
-    """Raises AppConfigError."""
+    """Yield the servers in a file. Raises AppConfigError."""
     _, text = read(file)
     try:
         servers = find(parse(text, comments=app.comments), [app.key])

@@ -1,4 +1,4 @@
-"""The `prompt` command: get a prompt of a remote server, filled in."""
+"""The `prompt` command: get a prompt from a remote server, filled in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EXAMPLES = (
 
 
 def main(name: str, arguments: list[str]) -> int:
-    """Raises an SSHClientError."""
+    """Get the prompt and show it; return 0. Raises an SSHClientError."""
     command = understood(parser(name), arguments)
     args = command.args
     filled = given.values(given.read_words(args.words), given.TEXT_ONLY)
@@ -48,11 +48,11 @@ def parser(name: str) -> argparse.ArgumentParser:
     parser = parser_for(
         name,
         "NAME [key=value ...] ",
-        "Get a prompt of a remote MCP server, filled in. Its arguments are text: key=value, or\n"
-        "key=@file to read it from a file.",
+        "Get a prompt from a remote MCP server, filled in. Its arguments are text: key=value, or\n"
+        "key=@file to read the text from a file.",
         _EXAMPLES,
         saves=True,
     )
-    parser.add_argument("name", metavar="NAME", help="as `prompts` lists it")
-    parser.add_argument("words", metavar="key=value", nargs="*", help="an argument")
+    parser.add_argument("name", metavar="NAME", help="name of the prompt, from `prompts`")
+    parser.add_argument("words", metavar="key=value", nargs="*", help="an argument of the prompt")
     return parser

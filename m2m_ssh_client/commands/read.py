@@ -1,4 +1,4 @@
-"""The `read` command: read a resource of a remote server."""
+"""The `read` command: read a resource from a remote server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EXAMPLES = (
 
 
 def main(name: str, arguments: list[str]) -> int:
-    """Raises an SSHClientError."""
+    """Read the resource and show it; return 0. Raises an SSHClientError."""
     command = understood(parser(name), arguments)
     uri = command.args.uri
 
@@ -45,9 +45,9 @@ def parser(name: str) -> argparse.ArgumentParser:
     parser = parser_for(
         name,
         "URI ",
-        "Read a resource of a remote MCP server: text is shown, anything else is saved.",
+        "Read a resource from a remote MCP server: print text, save anything else.",
         _EXAMPLES,
         saves=True,
     )
-    parser.add_argument("uri", metavar="URI", help="as `resources` lists it")
+    parser.add_argument("uri", metavar="URI", help="URI of the resource, from `resources`")
     return parser

@@ -16,7 +16,7 @@ Lists = dict[str, list[dict[str, Any]]]
 
 
 class _Kind(NamedTuple):
-    """What a command lists: the member of each result that holds entries, and its MCP method."""
+    """A kind of list: `methods` maps the member of each result that holds entries to its method."""
 
     methods: dict[str, str]
     description: str
@@ -39,7 +39,7 @@ _KINDS = {
     ),
     "resources": _Kind(
         {"resources": "resources/list", "resourceTemplates": "resources/templates/list"},
-        "List the resources of a remote MCP server, and its templates: URIs with {names} to fill in.",
+        "List the resources of a remote MCP server, and templates: URIs with {names} to fill in.",
         (_GIT, _SUBSYSTEM, _KEY_SERVER),
     ),
     "prompts": _Kind(

@@ -1,4 +1,4 @@
-"""The `trust` command: show the host keys that a machine offers, ask whether they are right, and put them on file."""
+"""The `trust` command: show the host keys of a machine, ask, and add them to known_hosts."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from m2m_ssh_client.usage import command_parser
 _EXAMPLES = (
     "--host lab",
     "--host lab.example --port 22",
-    "--host lab.example --port 22 --yes --host-key SHA256:uNiVztksCsDhcc0u9e8BrrjXVtqy+5Lv3ZmNUtRqPQk",
+    "--host lab.example --yes --host-key SHA256:uNiVztksCsDhcc0u9e8BrrjXVtqy+5Lv3ZmNUtRqPQk",
 )
 
 _REFUSED = (Standing.CHANGED, Standing.REVOKED)
 
 
 def main(name: str, arguments: list[str]) -> int:
-    """Raises an SSHClientError."""
+    """Show the keys and add those confirmed; return the exit status. Raises an SSHClientError."""
     args = parser(name).parse_args(arguments)
     with logs.configured(args.log_level, args.log_file):
         destination = resolve(options.parameters(args, None))
-        # Each is checked as the one of a connection would be.
+        # The rules of Parameters check each fingerprint.
         pins = [options.parameters(argparse.Namespace(host_key=pin), None) for pin in args.pins]
         connection = Connection(
             destination.settings, UnlockedKeys(), connect_timeout=destination.connect_timeout
@@ -48,8 +48,8 @@ def main(name: str, arguments: list[str]) -> int:
 def parser(name: str) -> argparse.ArgumentParser:
     parser = command_parser(
         name,
-        "Show the host keys that a machine offers, with their fingerprints, ask whether they\n"
-        "are right, and add them to known_hosts. Takes the options with which you connect.",
+        "Show the host keys that a machine offers, with their fingerprints, ask whether to trust\n"
+        "them, and add them to known_hosts. Takes the same options as a connection.",
         _EXAMPLES,
         words="[options]",
     )
@@ -62,16 +62,16 @@ def parser(name: str) -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="SHA256:...",
-        help="a fingerprint that the machine's administrator gave you (may be repeated)",
+        help="fingerprint from the machine's administrator (may be repeated)",
     )
     group.add_argument(
-        "--yes", action="store_true", help="add the keys that --host-key names, and ask nothing"
+        "--yes", action="store_true", help="add the keys named by --host-key without asking"
     )
     group.add_argument(
         "--known-hosts",
         type=Path,
         metavar="FILE",
-        help="where to add them (default: ~/.ssh/known_hosts)",
+        help="file to add the keys to (default: ~/.ssh/known_hosts)",
     )
     options.add_logging(parser.add_argument_group("other"))
     return parser
@@ -83,21 +83,22 @@ def run(
     yes: bool,
     offered: Callable[[], Sequence[HostKey]],
 ) -> int:
-    """Show each key on stdout and add those that the user confirms; 0 if a key of the machine is on file then, else 1.
+    """Show each key on stdout and add those that the user confirms.
 
-    `offered` connects, and gives the machine's plain keys, of each type one. With `yes` nothing is asked: the keys
-    with one of the `fingerprints` are added. Where a key has changed or was revoked, nothing is added.
+    Return 0 if a key of the machine is on file afterwards, else 1. `offered` connects and returns
+    the machine's plain keys, one of each type. With `yes`, the keys with one of the `fingerprints`
+    are added without asking. If a key has changed or is revoked, none is added.
     Raises an SSHClientError.
     """
     if yes and not fingerprints:
         raise UsageError(
             "--yes needs --host-key",
-            "Give the fingerprint that the machine's administrator told you, or leave out --yes and be asked.",
+            "Pass the fingerprint from the machine's administrator, or omit --yes to be asked.",
         )
     if not yes and not can_ask():
         raise UsageError(
             "There is no terminal to ask on",
-            "Give the fingerprint that the machine's administrator told you: --yes --host-key SHA256:…",
+            "Pass the fingerprint from the machine's administrator: --yes --host-key SHA256:…",
         )
     verifier = HostVerifier(settings.trust)
     keys = list(offered())
@@ -113,10 +114,10 @@ def run(
 
 
 def _findings(verifier: HostVerifier, keys: Sequence[HostKey]) -> dict[HostKey, Finding]:
-    """What is on file for each key.
+    """Look up each key on file.
 
-    A key beside one of another type is a changed one to `ssh`. Here all of the machine's keys are seen: where one of
-    them is known, those whose type is not on file are only missing.
+    `ssh` takes a key for changed if only a key of another type is on file. Here all keys of the
+    machine are seen: if one of them is known, the others of new types are merely missing.
     """
     findings = {key: verifier.finding(key) for key in keys}
     if any(finding.standing is Standing.KNOWN for finding in findings.values()):
@@ -130,9 +131,9 @@ def _findings(verifier: HostVerifier, keys: Sequence[HostKey]) -> dict[HostKey, 
 def _show(verifier: HostVerifier, key: HostKey, finding: Finding, demanded: bool) -> None:
     say(f"\n{key.short_type.upper()} key {key.fingerprint}\n{randomart(key)}")
     if demanded:
-        say("It is the one that --host-key demands.")
+        say("It matches --host-key.")
     if finding.standing is Standing.KNOWN:
-        say(f"It is on file already{f' ({finding.line.place})' if finding.line else ''}.")
+        say(f"It is already on file{f' ({finding.line.place})' if finding.line else ''}.")
     elif finding.standing in _REFUSED:
         say(str(verifier.error(key, finding)))
     else:
@@ -146,22 +147,22 @@ def _is_trusted(
     fingerprints: Collection[str],
     yes: bool,
 ) -> bool:
-    """Whether the key is on file, now at the latest."""
+    """Add the key if it is confirmed; return True if it is on file now."""
     if finding.standing is Standing.KNOWN:
         return True
     if not (key.fingerprint in fingerprints if yes else _confirmed(key)):
         say(f"The {key.short_type.upper()} key {key.fingerprint} was not added.")
         return False
     added = verifier.add(key, beside_other_types=True)
-    if added.standing is not Standing.KNOWN:  # since it was looked up
+    if added.standing is not Standing.KNOWN:  # changed since the lookup
         raise verifier.error(key, added)
     say(f"The {key.short_type.upper()} key {key.fingerprint} was added to {verifier.file}.")
     return True
 
 
 def _confirmed(key: HostKey) -> bool:
-    """Ask on the terminal; the fingerprint itself is an answer too."""
-    say(f"\nIs {key.fingerprint} the fingerprint that the machine's administrator gave you?")
+    """Ask on the terminal; the answer may be the fingerprint itself."""
+    say(f"\nDid the machine's administrator give you the fingerprint {key.fingerprint}?")
     while True:
         try:
             answer = input("Add this key (yes/no, or paste the fingerprint)? ").strip()
@@ -173,6 +174,6 @@ def _confirmed(key: HostKey) -> bool:
             if answer.rstrip("=") == key.fingerprint:
                 return True
             raise HostKeyError(
-                "That is another fingerprint than the machine's",
-                "Do not connect before you know why they differ.",
+                "This is not the fingerprint of the machine",
+                "Do not connect until you know why they differ.",
             )

@@ -1,4 +1,4 @@
-"""The `uninstall` command: an entry that `install` has made, taken out again."""
+"""The `uninstall` command: remove an entry made by `install`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EXAMPLES = (
 
 
 def main(name: str, arguments: list[str]) -> int:
-    """Raises an SSHClientError."""
+    """Remove the entry; return the exit status. Raises an SSHClientError."""
     args = parser(name).parse_args(arguments)
     app = APPS[args.app]
     return run(app, args.name, app.files(Machine.this()), yes=args.yes)
@@ -32,17 +32,17 @@ def main(name: str, arguments: list[str]) -> int:
 def parser(name: str) -> argparse.ArgumentParser:
     return entry_parser(
         name,
-        "Remove the entry NAME of this program from the configuration of APP. Shows what would change,\n"
-        "and asks; the old file is kept as a backup.",
+        "Remove the entry NAME for this program from the configuration of APP. Shows the changes\n"
+        "and asks; keeps the old file as a backup.",
         _EXAMPLES,
     )
 
 
 def run(app: App, name: str, files: Sequence[Path], *, yes: bool) -> int:
-    """Show what has to change in the files, ask unless `yes`, write; 0 if the entry is in none of them then, else 1.
+    """Show the changes, ask unless `yes`, write; return 0 if no file has the entry, else 1.
 
-    Raises UsageError where nobody can be asked, and AppConfigError where there is no such entry of this program, or a
-    file cannot be edited.
+    Raises UsageError without a terminal to ask on, and AppConfigError if there is no such entry
+    for this program, or a file cannot be edited.
     """
     path = (app.key, name)
     edits = [
@@ -53,7 +53,7 @@ def run(app: App, name: str, files: Sequence[Path], *, yes: bool) -> int:
     if not wanted:
         places = " or ".join(printable(str(file)) for file in files)
         raise AppConfigError(
-            f"There is no server {printable(name)!r} in {places}", "See `list --all`."
+            f"There is no server {printable(name)!r} in {places}", "`list --all` shows all servers."
         )
     for edit in wanted:
         _check_ours(edit, path)
@@ -64,6 +64,7 @@ def _check_ours(edit: Edit, path: Sequence[str]) -> None:
     entry = find(parse(edit.before), path)
     if entry and not is_ours(argv_of(entry.value)):
         raise AppConfigError(
-            f"{printable(path[-1])!r} in {printable(str(edit.file))} is no entry of this program",
-            "Nothing was changed. Remove it by hand.",
+            f"{printable(path[-1])!r} in {printable(str(edit.file))} "
+            "is not an entry for this program",
+            "Nothing was changed; remove it by hand.",
         )

@@ -1,1 +1,1 @@
-"""An SSH server, a key server and a sample MCP server for loopback, to try the client and to test it."""
+"""An SSH server, a key server and a sample MCP server on loopback, for the demo and the tests."""

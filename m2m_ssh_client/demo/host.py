@@ -63,7 +63,7 @@ class Host:
         self._conversation.end()
 
     def request(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the result; raise StepFailedError for an error, at the end, and after a timeout."""
+        """Return the result. Raises StepFailedError for an error, an end or a timeout."""
         try:
             return self._conversation.ask(method, params)
         except RefusedError as exc:

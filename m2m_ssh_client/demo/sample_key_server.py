@@ -1,4 +1,4 @@
-"""A key server on loopback that answers as `m2m-mcp-server-ssh-server --run-key-server` does."""
+"""A key server on loopback that answers like `m2m-mcp-server-ssh-server --run-key-server`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 
 from m2m_ssh_client.ssh.public_key import HostKey
 
-_WINDOW = 60.0  # seconds, of the rate limit
+_WINDOW = 60.0  # seconds that the rate limit counts
 _MAX_BODY = 64 * 1024
-_READ_TIMEOUT = 10.0  # seconds; a client that says nothing must not keep its thread
+_READ_TIMEOUT = 10.0  # seconds; a silent client must not occupy its thread
 
 
 class KeyServer:
     """A context manager; within it the server is at 127.0.0.1, port `port`.
 
-    `registered` holds the clients' keys. `rate_limit` is in requests a minute. `events` is told in
-    plain words what happens, in the threads of the server.
+    `registered` holds the clients' keys. `rate_limit` is in requests per minute. `events` is called
+    with a text for each event, in the threads of the server.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class KeyServer:
         self._thread.join(5)
 
     def answer(self, method: str, path: str, content_type: str, body: bytes) -> tuple[int, object]:
-        """The status and the JSON document that answer a request."""
+        """Return the status and the JSON document for a request."""
         if not self._allowed():
             status, document = 429, _error("Rate limit exceeded. Try again later.")
         elif (method, path) == ("GET", "/server_pub_key"):
@@ -106,11 +106,11 @@ class KeyServer:
 
 
 class _HTTPServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Not http.server's own, which looks up our name when it binds: that can take seconds."""
+    """A TCP server; http.server's own looks up the host name, which can take seconds."""
 
     block_on_close = True  # leaving the context waits for the requests under way
     daemon_threads = False
-    # So that it can be started again at once; on Windows this would let two servers have one port.
+    # Allows an immediate restart; on Windows it would let two servers share a port.
     allow_reuse_address = sys.platform != "win32"
 
     def __init__(self, address: tuple[str, int], key_server: KeyServer) -> None:
@@ -118,11 +118,11 @@ class _HTTPServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is none of our business; http.server would print a traceback."""
+        """Ignore a client that went away; http.server would print a traceback."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection, one request (HTTP/1.0): nothing stays open that leaving had to wait for."""
+    """Handles one request per connection (HTTP/1.0), so that leaving the context never waits."""
 
     server: _HTTPServer
     timeout = _READ_TIMEOUT
@@ -138,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(self.rfile.read(int(length)))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited
-        """Nothing: `events` tells what happens."""
+        """Log nothing: `events` reports requests."""
 
     def _answer(self, body: bytes) -> None:
         content_type = self.headers.get("Content-Type", "")

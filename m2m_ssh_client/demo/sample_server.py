@@ -1,6 +1,6 @@
-"""A small MCP server over stdio, to have something at the far end: tools, a resource, a prompt.
+"""A small MCP server over stdio for the far end of the demo: tools, a resource, a prompt.
 
-`python -m m2m_ssh_client.demo.sample_server`; works with both lines of the MCP SDK.
+Run `python -m m2m_ssh_client.demo.sample_server`. Works with SDK 1.x and 2.x.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ else:
 _MOST_STEPS = 1000
 _MOST_SECONDS = 600.0
 
-# At WARNING the SDK's own log stays out of stderr, which hosts show to their users.
+# WARNING keeps the SDK's own log out of stderr, which hosts show to their users.
 server = MCPServer(
     "m2m-demo",
     instructions="A sample server: echo, add, where_am_i and count_slowly are safe to play with.",
@@ -35,7 +35,7 @@ server = MCPServer(
 
 @server.tool()
 def echo(text: str) -> str:
-    """Give the text back."""
+    """Return the text."""
     return text
 
 
@@ -47,7 +47,7 @@ def add(a: int, b: int) -> int:
 
 @server.tool()
 def where_am_i() -> dict[str, Any]:
-    """Tell on which machine, as whom and in which process this server runs."""
+    """Return the machine, the user and the process that this server runs in."""
     return {
         "host": socket.gethostname(),
         "user": _user(),
@@ -58,9 +58,11 @@ def where_am_i() -> dict[str, Any]:
 
 @server.tool()
 async def count_slowly(steps: int, seconds: float, ctx: Context) -> str:
-    """Count to `steps` within `seconds`, and report progress at each step."""
+    """Count to `steps` in `seconds`, with a progress report at each step."""
     if not (1 <= steps <= _MOST_STEPS and 0 <= seconds <= _MOST_SECONDS):
-        raise ValueError(f"1 to {_MOST_STEPS} steps in at most {_MOST_SECONDS:g} seconds, please")
+        raise ValueError(
+            f"steps must be from 1 to {_MOST_STEPS}, seconds from 0 to {_MOST_SECONDS:g}"
+        )
     for step in range(1, steps + 1):
         await anyio.sleep(seconds / steps)
         await ctx.report_progress(step, steps, f"step {step} of {steps}")
@@ -82,7 +84,7 @@ def greet(name: str) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # no name for this user id; no such module on Windows
+    except (KeyError, OSError, ImportError):  # no name for this user id, or no module pwd
         return "unknown"
 
 

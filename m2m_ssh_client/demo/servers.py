@@ -1,4 +1,4 @@
-"""The SSH server and the key server as a pair: who has registered there may log in here."""
+"""The SSH server and the key server as a pair: registering with one permits logins to the other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Servers(NamedTuple):
     key_server: KeyServer
 
     def client_arguments(self, home: Path) -> list[str]:
-        """The client's options that lead here, with its key in `home`."""
+        """Return the client's options to connect here, with its key in `home`."""
         return [
             *("--host", "127.0.0.1", "--port", str(self.ssh.port)),
             *("--use-key-server", "--key-server-port", str(self.key_server.port)),
@@ -35,13 +35,13 @@ class Servers(NamedTuple):
 def servers(
     command: Sequence[str], ssh_port: int, key_server_port: int, events: Callable[[str], None]
 ) -> Iterator[Servers]:
-    """Both servers, the SSH server accepting whoever has registered with the key server."""
+    """Run both servers; the SSH server accepts every key registered with the key server."""
 
     def authorized(_: str, key: paramiko.PKey) -> bool:
         return HostKey(key.get_name(), key.asbytes()) in key_server.registered
 
     def command_for(kind: str, text: str | None) -> Sequence[str] | None:
-        # Not exec: any local user can register a key, and would run commands as the demo's user.
+        # No exec: any local user could register a key and run commands as the demo's user.
         served = kind == "shell" or (kind, text) == ("subsystem", "mcp")
         return command if served else None
 
@@ -72,5 +72,5 @@ def _needing(port: int) -> Iterator[None]:
     except OSError as exc:
         raise SSHClientError(
             f"The demo cannot listen on 127.0.0.1 port {port}: {exc.strerror}",
-            "Is another demo or server running there? End it, and try again.",
+            "Another demo or server may be running there: stop it and try again.",
         ) from exc

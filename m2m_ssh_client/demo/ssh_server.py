@@ -1,10 +1,9 @@
-"""An SSH server on loopback that runs one local command per channel: for the demo and for tests.
+"""An SSH server on loopback that runs one local command per channel, for the demo and for tests.
 
-paramiko's server mode does the protocol. Life cycle: a listener thread accepts connections;
-paramiko gives each a thread of its own, in which requests are judged; a channel whose request is
-granted becomes a `_Session` with its own threads. Leaving the context goes the other way round: no
-new connections, then the existing ones are cut, which closes their channels, which ends their
-children, and all of it is waited for.
+paramiko's server mode speaks the protocol. A listener thread accepts connections; paramiko gives
+each a thread, in which requests are decided; each granted channel becomes a `_Session` with its own
+threads. On exit, the context stops accepting, cuts the connections, which closes their channels and
+ends their children, and waits for all of it.
 """
 
 from __future__ import annotations
@@ -34,25 +33,23 @@ from m2m_ssh_client.ssh.library.packets import Packets
 logger = logging.getLogger(__name__)
 
 CommandFor = Callable[[str, "str | None"], "Sequence[str] | None"]
-"""From the kind of request (shell, exec, subsystem) and its text to an argv, or None to refuse."""
+"""Map the kind of request (shell, exec, subsystem) and its text to an argv, or None to refuse."""
 
-# Seconds that a child has between being asked to end and being killed, when its channel is gone.
+# Seconds between SIGTERM and SIGKILL for a child whose channel is gone.
 _GRACE = 1.0
-# Seconds that leaving the context waits for each thread; all of them end at once when things are
-# well.
+# Seconds to wait for each thread on exit; normally all of them end at once.
 _JOIN = 5.0
-# Below the usual largest packet, so that Channel.sendall need not slice, which copies all that is
-# left.
+# Less than the usual largest packet: Channel.sendall would slice, and copy the rest each time.
 _CHUNK = 32 * 1024
 
 
 class SSHServer:
     """A context manager; within it the server is at 127.0.0.1, port `port`.
 
-    `authorized` gets the user name and a public key; `command_for` decides what runs; `env`
-    replaces the children's environment. `events` is told in plain words what happens. All three are
-    called in the threads of the server. Passwords, terminals, forwarding and environment requests
-    are refused.
+    `authorized` gets the user name and a public key; `command_for` chooses the command; `env`
+    replaces the children's environment; `events` is called with a text for each event. All
+    callbacks run in threads of the server. Passwords, terminals, forwarding and environment
+    requests are refused.
     """
 
     def __init__(
@@ -97,7 +94,7 @@ class SSHServer:
             session.join()
 
     def close_connections(self) -> None:
-        """Cut every connection as a broken network would: without any message in SSH."""
+        """Cut every connection like a broken network, without a message in SSH."""
         with self._lock:
             transports, self._transports = self._transports, []
         for transport in transports:
@@ -109,7 +106,7 @@ class SSHServer:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport = paramiko.Transport(connection, packetizer_class=Packets)
         transport.add_server_key(self.host_key)
-        # An event makes this return at once; how the negotiation goes, the transport's thread sees.
+        # With an event, this returns at once; the transport's thread negotiates.
         transport.start_server(event=threading.Event(), server=_Connection(self, transport))
         with self._lock:
             self._transports = [known for known in self._transports if known.is_active()]
@@ -123,7 +120,7 @@ class SSHServer:
 
 
 class _Listener(socketserver.TCPServer):
-    # On Windows the option would let a second program take the port over.
+    # On Windows this option would let a second program take the port.
     allow_reuse_address = sys.platform != "win32"
     request_queue_size = 64
 
@@ -134,7 +131,7 @@ class _Listener(socketserver.TCPServer):
         super().__init__(("127.0.0.1", port), socketserver.BaseRequestHandler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """In place of a handler: from here on the connection belongs to paramiko."""
+        """Hand the connection to paramiko, instead of to a handler."""
         self._connected(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - inherited
@@ -142,7 +139,7 @@ class _Listener(socketserver.TCPServer):
 
 
 class _Connection(paramiko.ServerInterface):
-    """What paramiko asks about one connection, always in that connection's own thread."""
+    """Answers paramiko's questions about one connection, always in that connection's thread."""
 
     def __init__(self, server: SSHServer, transport: paramiko.Transport) -> None:
         self._server = server
@@ -155,7 +152,7 @@ class _Connection(paramiko.ServerInterface):
         return "publickey"
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
-        """Called twice for one key: would it do, asks a client, and then signs with it."""
+        """Decide about a key; called twice, because a client first asks and then signs."""
         offer = (username, key.asbytes())
         first = offer not in self._offered
         self._offered[offer] = self._server.authorized(username, key)
@@ -180,7 +177,7 @@ class _Connection(paramiko.ServerInterface):
         return self._run(channel, "subsystem", name)
 
     def _run(self, channel: paramiko.Channel, kind: str, text: str | None) -> bool:
-        """Start the child, so that the answer to the request says whether that worked."""
+        """Start the child at once, so that the answer to the request tells if that worked."""
         wish = kind if text is None else f"{kind} {text!r}"
         # RFC 4254, 6.5: only one of these requests can succeed per channel.
         argv = None if channel.chanid in self._in_use else self._server.command_for(kind, text)
@@ -198,11 +195,11 @@ class _Connection(paramiko.ServerInterface):
         return True
 
     def _answered(self) -> None:
-        """Wait until all channel requests so far are answered. Not in paramiko's own thread.
+        """Wait until all channel requests so far are answered. Not for paramiko's own thread.
 
-        paramiko sends the answer after our method has returned, and tells nobody. But what the
-        client says to a global request (RFC 4254, 4: a failure is an answer) it reads in the same
-        thread, so after that.
+        paramiko sends the answer after our method has returned, without a notification. But the
+        same thread reads the client's reply to a global request (RFC 4254, 4: a failure is a reply
+        too), so that comes later.
         """
         with self._barrier:  # paramiko expects one such answer at a time
             self._transport.global_request("keepalive@openssh.com", wait=True)
@@ -231,8 +228,8 @@ class _Session(threading.Thread):
             self._thread(self._drain, self._child.stderr, self._channel.sendall_stderr),
         ]
         others = [self._thread(self._feed), self._thread(self._finish, outputs)]
-        self._channel.status_event.wait()  # nothing sets it in a server but the end of the channel
-        # Not otherwise: the number of a process that has been waited for may be another's by now.
+        self._channel.status_event.wait()  # in a server, only the end of the channel sets it
+        # Only then: the id of a process already waited for may have been reused.
         if self._child.poll() is None or any(thread.is_alive() for thread in outputs):
             _stop(self._child)
         for thread in (*outputs, *others):
@@ -250,7 +247,7 @@ class _Session(threading.Thread):
         super().join(_JOIN if timeout is None else timeout)
 
     def _feed(self) -> None:
-        """The client's data to the child; its end of file too."""
+        """Pass the client's data and its end of file to the child."""
         stdin = self._child.stdin
         with suppress(OSError):  # the child has ended, or the connection
             while stdin is not None and (data := self._channel.recv(_CHUNK)):
@@ -261,26 +258,25 @@ class _Session(threading.Thread):
 
     @staticmethod
     def _drain(source: IO[bytes], send: Callable[[bytes], object]) -> None:
-        # The channel is closed, or the connection under it.
+        # Raised when the channel or its connection is closed.
         with suppress(OSError, EOFError, paramiko.SSHException):
             while data := source.read(_CHUNK):
                 send(data)
 
     def _finish(self, outputs: Sequence[threading.Thread]) -> None:
-        """The child's status, once it has ended and its output is sent; then the channel's end."""
+        """Send the child's exit status after its output, then close the channel."""
         status = self._child.wait()
         for thread in outputs:
             thread.join()
         with suppress(OSError, EOFError, paramiko.SSHException):
-            # As a shell would say it: 128 and the number of the signal. There is no API for
-            # exit-signal.
+            # 128 + the signal, like a shell; paramiko has no API for exit-signal.
             self._channel.send_exit_status(status if status >= 0 else 128 - status)
             self._channel.close()
 
 
 def _start(argv: Sequence[str], env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
-    """A child in a process group of its own, so that what it starts can be ended with it."""
-    return subprocess.Popen(  # noqa: S603 - the argv is the embedding program's, no client's
+    """Start a child in its own process group, so that its children can be ended with it."""
+    return subprocess.Popen(  # noqa: S603 - the argv is the embedding program's
         list(argv),
         bufsize=0,
         stdin=subprocess.PIPE,
@@ -298,7 +294,7 @@ def _close(stream: IO[bytes] | None) -> None:
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """Ask the child and all it has started to end, then make them."""
+    """Terminate the child and its children, then kill them."""
     _signal(child, forced=False)
     with suppress(subprocess.TimeoutExpired):
         child.wait(_GRACE)

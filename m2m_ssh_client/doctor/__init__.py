@@ -1,1 +1,1 @@
-"""The way of a connection walked step by step, for the `doctor` command: what is found at each, and what to do."""
+"""Check a connection step by step, for the `doctor` command: findings and advice."""

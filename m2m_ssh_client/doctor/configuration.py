@@ -1,4 +1,4 @@
-"""The first step: which options and which lines of the SSH configuration lead to which machine, and on what way."""
+"""The configuration step: the options and SSH configuration lines in effect, and the machines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECRET = ("passphrase",)
 
 
 def machines(settings: HostSettings) -> list[HostSettings]:
-    """Those on the way, in the order of travel; the last one is where the server runs."""
+    """Return the machines of a connection, jump hosts first; the server runs on the last."""
     before = machines(settings.jump) if settings.jump else []
     return [*before, settings]
 
@@ -28,7 +28,7 @@ def place(settings: HostSettings) -> str:
 
 
 def described(request: Request) -> str:
-    """What is asked for, on one line and without secrets."""
+    """Return the request on one line, without secrets."""
     if request.command is not None:
         return f"command {shortened(printable(masked(request.shown or request.command)))}"
     if request.subsystem is not None:
@@ -37,7 +37,7 @@ def described(request: Request) -> str:
 
 
 def step(params: Parameters, destination: Destination) -> Step:
-    """What a connection would act on."""
+    """Return the step: what a connection would use."""
     settings, request = destination.settings, destination.request
     way = machines(settings)
     given = dict(_given(params))
@@ -69,7 +69,7 @@ def step(params: Parameters, destination: Destination) -> Step:
         Status.WARNING if destination.warnings else Status.OK,
         found,
         summary,
-        "Remove what is not supported from the configuration, or ignore this."
+        "Remove the unsupported lines from the configuration, or ignore this."
         if destination.warnings
         else "",
         tuple(_details(given, way, request, destination)),
@@ -92,14 +92,14 @@ def _details(
         )
     if way[0].proxy_command is not None:
         yield f"through ProxyCommand {shortened(printable(masked(way[0].proxy_command)))}"
-    yield f"asks for {described(request)}"
+    yield f"requests {described(request)}"
     if request.environment:
         yield "sends " + ", ".join(f"{printable(name)}=…" for name, _ in request.environment)
     yield from map(printable, destination.warnings)
 
 
 def _given(params: Parameters) -> Iterator[tuple[str, object]]:
-    """The options, as they are called on the command line, that are not at their defaults."""
+    """Yield the options that are not at their defaults, by their names on the command line."""
     for each in fields(params):
         value = getattr(params, each.name)
         if value == each.default or each.name == "command":
@@ -110,7 +110,7 @@ def _given(params: Parameters) -> Iterator[tuple[str, object]]:
         elif each.name == "env":
             yield name, ", ".join(text.partition("=")[0] for text in value)
         elif each.name == "ssh_options":
-            # A SetEnv would tell the value of a variable.
+            # Keywords only: a SetEnv contains the value of a variable.
             keywords = (re.split(r"[=\s]", option.strip())[0] for option in value)
             yield "--ssh-option", ", ".join(map(printable, keywords))
         else:

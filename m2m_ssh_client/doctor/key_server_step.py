@@ -1,4 +1,4 @@
-"""The key server's step: its answer is asked for and checked, and nothing is registered or remembered."""
+"""The key server step: fetch and check its answer; register and store nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from m2m_ssh_client.ssh.trust.key_server import KeyServer, checked_host_key, tem
 def step(
     params: Parameters, settings: HostSettings, temporary: ExitStack, connect_timeout: float
 ) -> tuple[Step, HostSettings]:
-    """The step, and the settings with what the key server said; `temporary` holds it as long as it is needed."""
+    """Return the step, and settings that use the fetched host key while `temporary` is open."""
     deadline = time.monotonic() + connect_timeout
     host, port = settings.address.host, settings.address.port
     client_key = (params.client_key or DEFAULT_CLIENT_KEY).expanduser()
@@ -40,6 +40,9 @@ def step(
     summary = f"the host key is {key.short_type.upper()} {key.fingerprint}"
     if server.verified:
         return Step("key_server", Status.OK, found, f"{summary}, over HTTPS"), told
-    advice = "Anyone on the path could have replaced it: compare it with that of the machine's administrator."
+    advice = (
+        "Anyone on the network path could have replaced it: compare it with the fingerprint from "
+        "the machine's administrator."
+    )
     step = Step("key_server", Status.WARNING, found, f"{summary}, over plain HTTP", advice)
     return step, told

@@ -1,4 +1,4 @@
-"""What one machine on the way showed: banner, key exchange, host key, authentication."""
+"""The steps of one machine: banner, key exchange, host key, authentication."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from m2m_ssh_client.ssh.library.transport import Transport
 from m2m_ssh_client.ssh.login.authentication import LoginRecord
 from m2m_ssh_client.ssh.login.identities import Identity
 from m2m_ssh_client.ssh.opener import key_to_make
-from m2m_ssh_client.ssh.trust.verifier import Standing
+from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.settings import Trust
+from m2m_ssh_client.ssh.trust.verifier import Finding, HostVerifier, Standing
 from m2m_ssh_client.text import printable, quoted, shortened
 
-# Its first release is of April 2019.
+# Released in April 2019.
 _OLDEST_OPENSSH = 8
 _POST_QUANTUM = re.compile("mlkem|sntrup")
 _BEST_KEX = "mlkem768x25519-sha256"
-_HIDDEN_MAC = re.compile("gcm|poly1305")  # these ciphers authenticate by themselves
+_HIDDEN_MAC = re.compile("gcm|poly1305")  # these ciphers need no separate MAC
 
 
 def steps(stage: Stage, failure: SSHClientError | None) -> Iterator[Step]:
-    """Those that were reached, of which the last one failed if `failure` is this machine's."""
+    """Yield the steps that were reached; the last one failed if `failure` is of this machine."""
     transport = stage.transport
     if transport is None:
         return
@@ -51,7 +53,7 @@ def _banner(transport: Transport) -> Step:
     found = {"banner": version, "protocol": protocol, "software": software}
     release = re.match(r"OpenSSH_(\d+)\.", software)
     if release and int(release.group(1)) < _OLDEST_OPENSSH:
-        advice = "That server is from before 2019: have it updated."
+        advice = "This server is from before 2019: have it updated."
         return Step("banner", Status.WARNING, found, software, advice)
     return Step("banner", Status.OK, found, software)
 
@@ -63,24 +65,24 @@ def _no_banner(transport: Transport, failure: SSHClientError, *, by_command: boo
         advice = failure.hint
     elif "MaxStartups" in text or not (said or "Timed out" in failure.message):
         advice = (
-            "An SSH server that hangs up before its banner has too many connections that are not logged in yet "
-            "(MaxStartups in its sshd_config) and drops new ones, or blocks this address (fail2ban, "
-            "hosts.deny). Wait a minute and try again; its log says which it was."
+            "An SSH server that closes the connection before its banner either has too many logins "
+            "in progress (MaxStartups in its sshd_config), or blocks this address (fail2ban, "
+            "hosts.deny). Wait a minute and try again; its log says which."
         )
     elif "Not allowed at this time" in text:
         advice = (
-            "That sshd punishes this address for failed logins (PerSourcePenalties in its sshd_config): "
-            "wait some minutes, and end what keeps failing."
+            "The sshd penalizes this address for failed logins (PerSourcePenalties in its "
+            "sshd_config): wait a few minutes, and stop the client that keeps failing."
         )
     elif said and said[0].startswith("HTTP/"):
-        advice = "A web server answers there: --port is another one's."
+        advice = "A web server answers on this port: correct --port."
     else:
         advice = failure.hint
     return failed("banner", failure, {"said": said}, advice=advice, details=tuple(said[:5]))
 
 
 def _key_exchange(transport: Transport) -> Step:
-    tables: Any = transport  # its algorithms are in no stub
+    tables: Any = transport  # the stubs lack its algorithms
     cipher = str(tables.local_cipher)
     mac = "" if _HIDDEN_MAC.search(cipher) else str(tables.local_mac)
     post_quantum = bool(_POST_QUANTUM.search(transport.key_exchange))
@@ -103,10 +105,11 @@ def _key_exchange(transport: Transport) -> Step:
         return Step("key_exchange", Status.OK, found, f"{summary}; post-quantum")
     lacks_it_here = _BEST_KEX not in tables.preferred_kex
     advice = (
-        "This side does not offer a post-quantum key exchange: see KexAlgorithms in the configuration, and update "
-        "the Python package cryptography."
+        "This client offers no post-quantum key exchange: check KexAlgorithms in the "
+        "configuration, and update the Python package cryptography."
         if lacks_it_here
-        else f"Who records this connection may read it one day: a server with {_BEST_KEX} (OpenSSH 9.9) prevents that."
+        else "A recording of this connection may become readable one day: a server with "
+        f"{_BEST_KEX} (OpenSSH 9.9) prevents that."
     )
     return Step("key_exchange", Status.WARNING, found, f"{summary}; not post-quantum", advice)
 
@@ -119,10 +122,9 @@ def _host_key(stage: Stage, blob: bytes, failure: SSHClientError | None) -> Step
     except SSHClientError as exc:
         if stage.login is None:
             return failed("host_key", failure or exc)
-        # Where the key is not checked, or pinned, nobody had to read the files.
+        # An unchecked or pinned key is accepted without reading the files.
         summary = f"accepted; the files cannot be read: {exc.message}"
         return Step("host_key", Status.WARNING, {"error": exc.message}, summary, exc.hint)
-    shown = f"{key.short_type.upper()} {key.fingerprint}"
     found: dict[str, object] = {
         "type": key.key_type,
         "bits": key.bits,
@@ -131,19 +133,35 @@ def _host_key(stage: Stage, blob: bytes, failure: SSHClientError | None) -> Step
         "place": finding.line.place if finding.line else None,
     }
     if stage.login is None and failure is not None:
-        unknown = finding.standing is Standing.UNKNOWN and trust.pin is None
-        if not unknown or not trust.command:
-            return failed("host_key", failure, found)
-        found["trust_command"] = trust.command
-        advice = (
-            "Ask the machine's administrator for its fingerprint, and run this, which shows the keys and asks: "
-            f"{printable(trust.command)}"
-        )
-        return failed("host_key", failure, found, advice=advice)
+        return _refused_host_key(trust, finding, failure, found)
+    return _accepted_host_key(trust, verifier, key, finding, found)
+
+
+def _refused_host_key(
+    trust: Trust, finding: Finding, failure: SSHClientError, found: dict[str, object]
+) -> Step:
+    unknown = finding.standing is Standing.UNKNOWN and trust.pin is None
+    if not unknown or not trust.command:
+        return failed("host_key", failure, found)
+    found["trust_command"] = trust.command
+    advice = (
+        "Ask the machine's administrator for its fingerprint, then run this command, which shows "
+        f"the keys and asks: {printable(trust.command)}"
+    )
+    return failed("host_key", failure, found, advice=advice)
+
+
+def _accepted_host_key(
+    trust: Trust, verifier: HostVerifier, key: HostKey, finding: Finding, found: dict[str, object]
+) -> Step:
+    shown = f"{key.short_type.upper()} {key.fingerprint}"
     if trust.pin is not None:
-        return Step("host_key", Status.OK, found, f"{shown}, as it was demanded")
+        return Step("host_key", Status.OK, found, f"{shown}, as required by --host-key")
     if trust.unchecked:
-        advice = "Anyone on the path can read and change everything: leave out --disable-host-key-checking."
+        advice = (
+            "Anyone on the network path can read and change everything: omit "
+            "--disable-host-key-checking."
+        )
         return Step("host_key", Status.WARNING, found, f"{shown}, not checked", advice)
     if finding.standing is Standing.KNOWN:
         where = f", on file at {finding.line.place}" if finding.line else ""
@@ -151,12 +169,10 @@ def _host_key(stage: Stage, blob: bytes, failure: SSHClientError | None) -> Step
     if finding.standing is Standing.UNKNOWN:
         found["would_be_added_to"] = str(verifier.file)
         summary = f"{shown}, not on file; a connection would add it to {quoted(verifier.file)}"
-        advice = (
-            f"It is trusted unseen, because StrictHostKeyChecking is {trust.strict}: compare it."
-        )
+        advice = f"StrictHostKeyChecking is {trust.strict}, so it is trusted unseen: compare it."
         return Step("host_key", Status.WARNING, found, summary, advice)
     error = verifier.error(key, finding)
-    summary = f"INSECURE, and accepted because StrictHostKeyChecking is off: {error.message}"
+    summary = f"INSECURE, but accepted because StrictHostKeyChecking is off: {error.message}"
     return Step("host_key", Status.WARNING, found, summary, error.hint)
 
 
@@ -174,23 +190,23 @@ def _authentication(stage: Stage, login: LoginRecord, failure: SSHClientError | 
     }
     details = tuple(_told(login, refused))
     if login.succeeded:
-        how = f"with {used[0]}" if used else "without any key: the server wants none"
+        how = f"with {used[0]}" if used else "without a key: the server requires none"
         return Step("authentication", Status.OK, found, f"as {user} {how}", details=details)
-    assert failure is not None  # noqa: S101 - it is what ended it
+    assert failure is not None  # noqa: S101 - a failed login has one
     advice = ""
     missing = key_to_make(stage.settings.login)
     if missing and not login.tried:
         found["would_be_made"] = str(missing)
         advice = (
-            f"A connection makes the key {quoted(missing)} first: try one, and its error has the line to add to "
-            "~/.ssh/authorized_keys there."
+            f"A connection first creates the key {quoted(missing)}: connect once, and add the "
+            "line in its error to ~/.ssh/authorized_keys there."
         )
     return failed("authentication", failure, found, advice=advice)
 
 
 def _told(login: LoginRecord, refused: Sequence[Identity]) -> Iterator[str]:
     for each in login.taken:
-        yield f"taken, and not enough: {each}"
+        yield f"accepted, but not sufficient: {each}"
     for each in refused:
         yield f"refused: {each}"
     for error in login.skipped:

@@ -1,4 +1,4 @@
-"""The last steps: the request, what is said before the first message, MCP, and how long an answer takes."""
+"""The last steps: request, noise before the first message, MCP, and round-trip time."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ _LONGEST_PATH = 8192  # bytes
 def steps(
     connection: Connection, request: Request, patience: float, longest: int
 ) -> Iterator[Step]:
-    """Over an open connection, which is left open. `patience` in seconds for each answer, `longest` in bytes."""
+    """Yield the steps over an open connection, which stays open.
+
+    `patience` is in seconds for each answer, `longest` in bytes for each line.
+    """
     found: dict[str, object] = {
         "request": described(request),
         "environment": {name: "…" for name, _ in request.environment},
@@ -53,7 +56,7 @@ def steps(
     try:
         carrier = connection.channel(request)
     except SSHClientError as exc:
-        # The command is the user's own, and what it says may be secret.
+        # The error quotes the user's command, which may hold secrets.
         yield failed("request", type(exc)(masked(exc.message), exc.hint), found)
         return
     yield Step("request", Status.OK, found, f"granted: {described(request)}")
@@ -65,7 +68,7 @@ def steps(
 
 
 class _Server:
-    """What is said to the remote MCP server, and what it says."""
+    """The exchange with the remote MCP server."""
 
     def __init__(
         self, connection: Connection, carrier: Carrier, conversation: Conversation
@@ -73,7 +76,7 @@ class _Server:
         self._connection = connection
         self._carrier = carrier
         self._conversation = conversation
-        self._meta: dict[str, object] = {}  # params of every request, in the modern era
+        self._meta: dict[str, object] = {}  # in the params of every request, in the modern era
 
     def steps(self) -> Iterator[Step]:
         conversation = self._conversation
@@ -84,7 +87,7 @@ class _Server:
         except RefusedError as exc:
             failure = NotMCPError(
                 f"The server refuses both initialize and server/discover: {exc}",
-                "Is it an MCP server? Its own log may say more.",
+                "It may not be an MCP server; its own log may say more.",
             )
         except EndedError:
             failure = self._carrier.ending()
@@ -108,7 +111,7 @@ class _Server:
             return failed(name, exc)
 
     def _introduced(self) -> dict[str, object]:
-        """Era, version, name and capabilities; raises as `Conversation.ask`."""
+        """Return era, version, name and capabilities; raise as `Conversation.ask` does."""
         try:
             result = self._conversation.ask(
                 "initialize",
@@ -154,7 +157,7 @@ class _Server:
         details = (f"{numbers}; capabilities: {', '.join(capabilities) or 'none'}", *problems)
         facts = {**found, **{what: counts.get(what, 0) for what in _LISTS}, "problems": problems}
         if problems:
-            advice = "The server says that it has these lists, and refuses them: see its log."
+            advice = "The server announces these lists but refuses them: see its log."
             return Step("mcp", Status.WARNING, facts, summary, advice, details)
         return Step("mcp", Status.OK, facts, summary, details=details)
 
@@ -174,7 +177,7 @@ class _Server:
         samples = []
         for _ in range(_SAMPLES):
             started = time.perf_counter()
-            with suppress(RefusedError):  # an answer all the same
+            with suppress(RefusedError):  # also an answer
                 self._conversation.ask(method, self._meta)
             samples.append((time.perf_counter() - started) * 1000)
         low, middle, high = min(samples), statistics.median(samples), max(samples)
@@ -185,11 +188,13 @@ class _Server:
             "median_ms": round(middle, 2),
             "max_ms": round(high, 2),
         }
-        summary = f"{middle:.1f} ms ({low:.1f} to {high:.1f}), the median of {len(samples)} times {method}"
+        summary = (
+            f"{middle:.1f} ms ({low:.1f} to {high:.1f}), median of {len(samples)} times {method}"
+        )
         return Step("round_trip", Status.OK, found, summary)
 
     def _not_mcp(self, failure: SSHClientError) -> Step:
-        """Why there was no MCP answer; where the command was not found, with the PATH that the remote has."""
+        """Return the failed step; for a command not found, with the PATH of the remote."""
         if not isinstance(failure, RemoteExitError):
             return failed("mcp", failure)
         found: dict[str, object] = {"exit_status": failure.status}
@@ -243,9 +248,10 @@ def _noise(conversation: Conversation) -> Step:
         "noise",
         Status.WARNING,
         found,
-        f"{_number(stdout, 'line')} on stdout that {'is' if stdout == 1 else 'are'} no JSON-RPC"
+        f"{_number(stdout, 'line')} on stdout that {'is' if stdout == 1 else 'are'} not JSON-RPC"
         + (f", {on_stderr}" if stderr else ""),
-        "They are skipped. Let ~/.bashrc there print nothing where there is no terminal, and the server log to stderr.",
+        "They are skipped. Keep ~/.bashrc there from printing without a terminal, and let the "
+        "server log to stderr.",
         details,
     )
 

@@ -1,4 +1,4 @@
-"""Name resolution and TCP: every address of the first machine on the way is tried, each by itself."""
+"""The steps name resolution and TCP: try each address of the first machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from m2m_ssh_client.ssh.way import sockets
 from m2m_ssh_client.text import printable
 
 _MOST_AT_ONCE = 16
-_PATIENCE = 10.0  # seconds for each address: what has answered meanwhile must not be kept waiting until it hangs up
+_PATIENCE = 10.0  # seconds for each address; sshd drops connections that wait longer for others
 
 
 class _Attempt(NamedTuple):
@@ -30,7 +30,7 @@ class _Attempt(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Why not, as the operating system says it."""
+        """The operating system's reason for a failure."""
         if self.error is None:
             return ""
         cause = self.error.__cause__
@@ -38,7 +38,7 @@ class _Attempt(NamedTuple):
 
 
 def resolution(address: Address) -> tuple[Step, list[sockets.Target]]:
-    """The step, and the addresses in the order of trying; none if it failed."""
+    """Return the step, and the addresses in the order of trying; none if it failed."""
     started = time.monotonic()
     try:
         targets = sockets.targets(address)
@@ -52,7 +52,7 @@ def resolution(address: Address) -> tuple[Step, list[sockets.Target]]:
 def tcp(
     address: Address, targets: Sequence[sockets.Target], timeout: float
 ) -> tuple[Step, sockets.LiveSocket | None]:
-    """The step, and a socket to the first address that can be reached; the caller closes it."""
+    """Return the step, and a socket to the first reachable address; the caller closes it."""
     attempts = _all_tried(address, targets, timeout)
     reached = [each for each in attempts if each.sock is not None]
     for each in reached[1:]:
@@ -88,7 +88,7 @@ def tcp(
 def _all_tried(
     address: Address, targets: Sequence[sockets.Target], timeout: float
 ) -> list[_Attempt]:
-    """At once, so that those that never answer cost their time only once."""
+    """Try all addresses at once, so that several silent ones take only one timeout."""
     stop = threading.Event()
 
     def attempt(target: sockets.Target) -> _Attempt:
@@ -108,7 +108,7 @@ def _all_tried(
 
 
 def _shown(target: sockets.Target) -> str:
-    """The address, with its zone where it needs one."""
+    """Return the address, with its zone if needed."""
     family, (host, _, *more) = target
     zone = more[1] if family == socket.AF_INET6 and len(more) > 1 else 0
     return f"{host}%{zone}" if zone and "%" not in host else str(host)
@@ -123,9 +123,9 @@ def _is_kept_from_local_network(attempt: _Attempt) -> bool:
 
 def _local_network(attempt: _Attempt) -> str:
     return (
-        f"If this machine is on the network of {attempt.shown}, macOS may keep the app that starts this command "
-        "from it: allow that app (the terminal, or the MCP host) in System Settings → Privacy & Security → Local "
-        "Network, and start it again."
+        f"If this machine is on the network of {attempt.shown}, macOS may block the app that starts "
+        "this command: allow that app (the terminal, or the MCP host) in System Settings → Privacy "
+        "& Security → Local Network, and restart it."
     )
 
 

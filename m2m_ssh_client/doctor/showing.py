@@ -1,4 +1,4 @@
-"""Steps for a person, a line each and what belongs to it below, and for a program, as JSON."""
+"""Show the steps: as lines with details below them for a person, as JSON for a program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from rich.text import Text
 from m2m_ssh_client.doctor.steps import TITLES, Status, Step
 from m2m_ssh_client.text import colours_are_wanted, encodable, printable
 
-_MARKS = {Status.OK: "✓", Status.WARNING: "!", Status.FAILED: "✗", Status.SKIPPED: "–"}  # noqa: RUF001 - the dash is meant
+_MARKS = {
+    Status.OK: "✓",
+    Status.WARNING: "!",
+    Status.FAILED: "✗",
+    Status.SKIPPED: "–",  # noqa: RUF001 - the dash is intended
+}
 _PLAIN_MARKS = {Status.OK: "+", Status.WARNING: "!", Status.FAILED: "x", Status.SKIPPED: "-"}
 _STYLES = {
     Status.OK: "green",
@@ -26,7 +31,7 @@ _INDENT = " " * (_WIDTH + 4)
 
 
 class Page:
-    """Steps as lines; in colour on a terminal, unless NO_COLOR is set."""
+    """Prints steps as lines; in colour on a terminal, unless NO_COLOR is set."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
@@ -35,7 +40,7 @@ class Page:
             file=self._stream,
             highlight=False,
             soft_wrap=True,
-            # Left to itself, rich would still make lines bold or dim.
+            # With NO_COLOR alone, rich would still make lines bold or dim.
             color_system="auto" if colours_are_wanted() else None,
         )
         can_show = _can_show("".join(_MARKS.values()) + "→", self._encoding)
@@ -45,9 +50,7 @@ class Page:
     def show(self, step: Step) -> None:
         if step.machine != self._machine:
             self._machine = step.machine
-            self._line(
-                Text(f"jump host {step.machine}:" if step.machine else "the machine itself:")
-            )
+            self._line(Text(f"jump host {step.machine}:" if step.machine else "target machine:"))
         style = _STYLES[step.status]
         first = Text.assemble(
             (self._marks[step.status], style),
@@ -62,12 +65,12 @@ class Page:
 
     def _line(self, text: Text) -> None:
         shown = encodable(text.plain, self._encoding)
-        # What has been escaped is longer than its styles know.
+        # The styles do not fit the longer, escaped text.
         self._console.print(text if shown == text.plain else Text(shown))
 
 
 def document(steps: Iterable[Step]) -> str:
-    """The steps as one JSON document, in ASCII."""
+    """Return the steps as one JSON document, in ASCII."""
     items = [
         {
             "name": step.name,

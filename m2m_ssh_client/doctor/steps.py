@@ -1,4 +1,4 @@
-"""A step of the way: what was found there, and what to do about it."""
+"""A step of a connection: its findings, and advice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TITLES = {
     "mcp": "MCP",
     "round_trip": "round trip",
 }
-"""Every step, and what a person reads for it."""
+"""Every step with its title."""
 
 
 class Status(Enum):
@@ -33,9 +33,9 @@ class Status(Enum):
 
 
 class Step(NamedTuple):
-    """`found` has the facts, fit for JSON; `summary` and `details` are the same for a person, a line each.
+    """A step: `found` has the facts for JSON, `summary` and `details` the lines for a person.
 
-    `advice` is the one thing to do. `machine` is the jump host that the step is about, empty for the machine itself.
+    `advice` is the one thing to do. `machine` is the jump host concerned, empty for the target.
     """
 
     name: str
@@ -55,7 +55,7 @@ def failed(
     advice: str = "",
     details: tuple[str, ...] = (),
 ) -> Step:
-    """A step that ended with this error; `advice` is better than the error's own hint."""
+    """Return the step for an error; `advice` replaces the error's own hint."""
     facts = {**(found or {}), "error": error.message}
     return Step(name, Status.FAILED, facts, error.message, advice or error.hint, details)
 

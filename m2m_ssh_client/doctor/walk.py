@@ -1,4 +1,4 @@
-"""The whole way, in order. Nothing is changed by it: no key is made or registered, no host key is put on file."""
+"""All steps of a connection, in order; they create, register and add no key."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _ON_THE_WAY = ("banner", "key_exchange", "host_key", "authentication")
 _BEHIND_IT = ("request", "noise", "mcp", "round_trip")
 
 _NOT_REGISTERED = (
-    "A connection registers this key at the key server first, and makes it if it is missing; doctor does neither: "
-    "try a connection."
+    "A connection first registers this key with the key server, and creates it if it is missing. "
+    "doctor does neither: try a connection."
 )
 
 
 def examine(params: Parameters) -> Generator[Step, None, None]:
-    """Each step as soon as it is known; behind the first that failed, all others as not reached.
+    """Yield each step as soon as it is known; after the first failure, the others as not reached.
 
-    Blocking. Close the generator if you do not exhaust it: the connection ends with it.
+    Blocking. Close the generator if it is not exhausted, because the connection ends with it.
     """
     walk = _Walk(params)
     seen = set()
@@ -42,7 +42,7 @@ def examine(params: Parameters) -> Generator[Step, None, None]:
             if step.status is Status.FAILED:
                 break
         else:
-            if walk.failure is not None:  # and no step would own it
+            if walk.failure is not None:  # a failure outside of any step
                 where, name = next(each for each in walk.plan if each not in seen)
                 seen.add((where, name))
                 yield failed(name, walk.failure)._replace(machine=where)
@@ -54,7 +54,7 @@ def examine(params: Parameters) -> Generator[Step, None, None]:
 
 
 def _told(walk: _Walk) -> Iterator[Step]:
-    """The steps, up to a fault of ours or a library's."""
+    """Yield the steps, up to a bug here or in a library."""
     try:
         yield from walk.steps()
     except Exception as exc:
@@ -63,9 +63,10 @@ def _told(walk: _Walk) -> Iterator[Step]:
 
 
 class _Walk:
-    """`plan` has the steps that belong to the way, each with its jump host, as far as the way is known.
+    """A connection being examined.
 
-    `failure` is why there is no connection.
+    `plan` lists the expected steps, each with its jump host, as far as they are known. `failure` is
+    the reason for the missing connection.
     """
 
     def __init__(self, params: Parameters) -> None:
@@ -88,7 +89,7 @@ class _Walk:
             destination = _read_only(resolve(self._params))
             way = machines(destination.settings)
             for each in way:
-                judge(each)  # what cannot be read, or makes no sense, shows before anything is sent
+                judge(each)  # finds unreadable or invalid files before anything is sent
         except SSHClientError as exc:
             yield failed("configuration", exc)
             return
@@ -146,14 +147,14 @@ class _Walk:
         return step._replace(machine=jump_host)
 
     def _dialled(self) -> LiveSocket:
-        assert self._sock is not None  # noqa: S101 - asked for by who has one
+        assert self._sock is not None  # noqa: S101 - only set with a socket
         return self._sock
 
 
 def _stage(
     stage: Stage, before: HostSettings | None, failure: SSHClientError | None
 ) -> Iterator[Step]:
-    """The steps to one machine, of which the first one's TCP is known already."""
+    """Yield the steps of one machine; TCP of the first one is known already."""
     command = stage.settings.proxy_command
     if before is not None or command is not None:
         how = f"the jump host {place(before)}" if before is not None else "the ProxyCommand"

@@ -1,1 +1,1 @@
-"""The applications that are MCP hosts: where each keeps its list of servers, and how an entry gets in and out."""
+"""MCP hosts: their configuration files, and edits of the server entries in them."""

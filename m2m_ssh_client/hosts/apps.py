@@ -1,4 +1,4 @@
-"""Which applications are MCP hosts, where each keeps its list of servers, and what an entry looks like there."""
+"""The supported MCP hosts: their configuration files, and the form of an entry in each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 
 class Machine(NamedTuple):
-    """What decides where configuration files are; `platform` as sys.platform has it."""
+    """The facts that locate configuration files; `platform` is sys.platform."""
 
     platform: str
     home: Path
@@ -22,7 +22,7 @@ class Machine(NamedTuple):
 
     @property
     def app_data(self) -> Path:
-        """Where programs keep their data for this user, as Electron has it."""
+        """The folder for application data of this user, as Electron defines it."""
         if self.platform == "win32":
             return self.folder("APPDATA", "AppData/Roaming")
         if self.platform == "darwin":
@@ -30,7 +30,7 @@ class Machine(NamedTuple):
         return self.folder("XDG_CONFIG_HOME", ".config")
 
     def folder(self, variable: str, default: str) -> Path:
-        """What the variable names, or else this folder at home; a relative path counts for nothing there."""
+        """Return the folder in the variable if it is absolute, else the default, in the home."""
         given = Path(self.environ.get(variable, ""))
         return given if given.is_absolute() else self.home / default
 
@@ -38,9 +38,9 @@ class Machine(NamedTuple):
 class App(NamedTuple):
     """One application.
 
-    `files` are the configuration files to edit; they may be missing. The servers are under `key`, each with what
-    is `fixed` in every entry. `comments` tells whether the application reads JSON with comments. `next_step` is what
-    has to be done for it to see a change.
+    `files` are the configuration files to edit; they may be missing. The servers are under `key`;
+    every entry contains `fixed`. `comments` is True if the application reads JSON with comments.
+    `next_step` tells the user how to load a change.
     """
 
     name: str
@@ -56,7 +56,7 @@ class App(NamedTuple):
 
 
 def _claude_desktop(machine: Machine) -> Sequence[Path]:
-    """On Windows the build from the Store has a folder of its own; whoever has changed over has both."""
+    """Return the file, or both on Windows if the build from the Store replaced another one."""
     folders = [machine.app_data / "Claude"]
     if machine.platform == "win32":
         packages = machine.folder("LOCALAPPDATA", "AppData/Local") / "Packages"
@@ -96,18 +96,18 @@ APPS = {
     for app in (
         App(
             *("claude-desktop", "Claude Desktop", _claude_desktop, "mcpServers"),
-            "Quit Claude Desktop, also in the tray, and start it again.",
+            "Quit Claude Desktop, also in the tray, and restart it.",
             comments=False,
         ),
         App(
             *("claude-code", "Claude Code", _claude_code, "mcpServers"),
-            "Claude Code reads it when it starts.",
+            "Restart Claude Code to load it.",
             _STDIO,
             comments=False,
         ),
         App(
             *("cursor", "Cursor", _cursor, "mcpServers"),
-            "Switch the server on in Cursor's settings, under MCP, if it is not.",
+            "If needed, enable the server in Cursor's settings, under MCP.",
         ),
         App(
             *("vscode", "VS Code", _vscode, "servers"),

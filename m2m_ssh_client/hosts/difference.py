@@ -1,7 +1,7 @@
-"""What an edit changes, as a unified diff that gives nobody's secrets away.
+"""The unified diff of an edit, without secrets.
 
-These files hold the tokens and keys of other servers, and a diff shows lines beside those that change. So outside the
-entry only keys are shown and no strings, and of the entry no environment and no headers.
+These files hold tokens and keys of other servers, and a diff shows lines around the change. So all
+strings outside the entry are hidden, as are the entry's own environment and headers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LONGEST_LINE = 300
 
 
 def difference(edit: Edit, path: Sequence[str]) -> list[str]:
-    """The lines of the diff, fit to be shown; `path` leads to the entry."""
+    """Return the lines of the diff, safe to show; `path` leads to the entry."""
     name = printable(str(edit.file))
     before, after = (_lines(text, path) for text in (edit.before, edit.after))
     if edit.content is None:
@@ -42,7 +42,7 @@ def _lines(text: str, path: Sequence[str]) -> list[str]:
 
 
 def _hidden(node: Node, entry: Node | None, hide: bool = True) -> Iterator[tuple[int, int]]:
-    """Where the strings are that are not to be seen."""
+    """Yield the positions of the strings to hide."""
     if node is entry:
         hide = False
         yield from _secret_arguments(node)

@@ -1,4 +1,4 @@
-"""A configuration file edited: read, changed in memory, written as a whole beside a backup, or left as it is."""
+"""Edit a configuration file: read it, change it in memory, replace it and keep a backup."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from m2m_ssh_client.errors import AppConfigError
 from m2m_ssh_client.hosts.jsonc import JSONCError
 from m2m_ssh_client.text import printable
 
-_BY_HAND = "It was left as it is. Mend it and try again, or edit it by hand."
+_BY_HAND = "The file is unchanged. Fix it and try again, or edit it by hand."
 
 
 class Edit(NamedTuple):
-    """A file, what it holds (None: it is missing), and its text before and after, without a byte order mark."""
+    """A planned edit: file, content (None if missing), text before and after, without a BOM."""
 
     file: Path
     content: bytes | None
@@ -33,13 +33,13 @@ class Edit(NamedTuple):
         return self.before != self.after
 
     def write(self) -> Path | None:
-        """Replace the file, at once or not at all; returns where the backup is. Raises AppConfigError."""
+        """Replace the file atomically; return the path of the backup. Raises AppConfigError."""
         try:
             target = self.file.resolve()
             user_only_files.make_folder(target.parent)
             if _content(target) != self.content:
                 raise AppConfigError(
-                    f"{printable(str(self.file))} has changed meanwhile", "Try it once more."
+                    f"{printable(str(self.file))} has changed meanwhile", "Try again."
                 )
             backup = None if self.content is None else _backed_up(target, self.content)
             mark = codecs.BOM_UTF8 if (self.content or b"").startswith(codecs.BOM_UTF8) else b""
@@ -50,32 +50,29 @@ class Edit(NamedTuple):
 
 
 def planned(file: Path, change: Callable[[str], str]) -> Edit:
-    """What `change` makes of the file's text, which is empty if the file is missing; nothing is written yet.
+    """Apply `change` to the text of a file, "" if it is missing; write nothing yet.
 
-    Raises AppConfigError where it cannot be read, or must not be written, or `change` raises JSONCError.
+    Raises AppConfigError if the file is unreadable or read-only, or if `change` raises JSONCError.
     """
     content, text = read(file)
     try:
         after = change(text)
     except JSONCError as exc:
         raise AppConfigError(f"{printable(str(file))}: {printable(str(exc))}", _BY_HAND) from exc
-    # Replacing a file asks only for its folder's permission; its own says that somebody wants it to stay.
+    # Replacing a file only needs permission for its folder, but a read-only file is meant to stay.
     if content is not None and after != text and not _is_writable(file):
         raise AppConfigError(f"{printable(str(file))} is read-only", _BY_HAND)
     return Edit(file, content, text, after)
 
 
 def read(file: Path) -> tuple[bytes | None, str]:
-    """What the file holds, and its text; None and "" if it is missing. Raises AppConfigError."""
+    """Return content and text of a file; None and "" if it is missing. Raises AppConfigError."""
     try:
         content = _content(file)
         return content, (content or b"").removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as exc:
         raise AppConfigError(f"{printable(str(file))} is not UTF-8", _BY_HAND) from exc
-    except (
-        OSError,
-        RuntimeError,
-    ) as exc:  # RuntimeError: a loop of symbolic links, before Python 3.13
+    except (OSError, RuntimeError) as exc:  # RuntimeError: a loop of links, before Python 3.13
         raise _problem(file, "read", exc) from exc
 
 
@@ -96,7 +93,7 @@ def _is_writable(file: Path) -> bool:
 
 
 def _backed_up(target: Path, content: bytes) -> Path:
-    """A copy beside the file, under a name that no other content has."""
+    """Copy the content next to the file, under a free name or that of an equal backup."""
     number = 0
     while True:
         backup = target.with_name(f"{target.name}.bak{number or ''}")
@@ -112,7 +109,7 @@ def _backed_up(target: Path, content: bytes) -> Path:
 
 
 def _replace(target: Path, content: bytes) -> None:
-    """By a file that is complete, also on the disk, before it gets the name."""
+    """Replace the file by a new one that is complete on disk before it gets the name."""
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
@@ -132,13 +129,13 @@ if sys.platform == "win32":
     _BINARY = os.O_BINARY
 
     def _sync_folder(folder: Path) -> None:
-        """Windows has no such thing."""
+        """Do nothing: Windows cannot sync folders."""
 
 else:
     _BINARY = 0
 
     def _sync_folder(folder: Path) -> None:
-        with suppress(OSError):  # some file systems cannot
+        with suppress(OSError):  # some file systems cannot sync folders
             descriptor = os.open(folder, os.O_RDONLY)
             try:
                 os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Entries of this program: how a host has to start it, and how an entry of it is told from others."""
+"""Entries for this program: write its command line, and recognise it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from m2m_ssh_client.user_only_files import PASSPHRASE_VARIABLE
 
 _MODULE = ["-m", "m2m_ssh_client"]
 
-# Keywords of an OpenSSH configuration whose values are files, and the words among these that are none.
+# OpenSSH keywords whose values are files, and the special values that are not.
 _FILE_KEYWORDS = (
     *("certificatefile", "globalknownhostsfile", "identityagent", "identityfile", "include"),
     *("revokedhostkeys", "userknownhostsfile"),
@@ -29,9 +29,9 @@ _OURS = re.compile(r"(?:.*[\\/])?m2m-(?:mcp-server-)?ssh-client(?:\.exe)?(?:[@=<
 
 
 def client() -> list[str]:
-    """How to start this program from anywhere: its script by an absolute path, or else its module."""
+    """Return the argv that starts this program from anywhere: its script, or else its module."""
     name = f"{PROGRAM}.exe" if sys.platform == "win32" else PROGRAM
-    started = Path(os.path.abspath(sys.argv[0])).parent  # noqa: PTH100 - resolving would follow links to a version's folder
+    started = Path(os.path.abspath(sys.argv[0])).parent  # noqa: PTH100 - no links
     for folder in (started, Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))):
         script = folder / name
         if script.is_file():
@@ -40,17 +40,19 @@ def client() -> list[str]:
 
 
 def is_in_cache(prefix: Path) -> bool:
-    """Whether this folder of an installation is in one that says that it is a cache (bford.info/cachedir), as of uvx.
+    """Return True if an installation is below a tagged cache (bford.info/cachedir), like uvx's.
 
-    Its own tag says nothing: uv marks every virtual environment so that no backup is made of it.
+    A tag in the installation itself does not count: uv tags every virtual environment, to exclude
+    it from backups.
     """
     return any((folder / "CACHEDIR.TAG").is_file() for folder in prefix.parents)
 
 
 def written(typed: Sequence[str], ssh_options: Sequence[str]) -> list[str]:
-    """Options as they have to stand in an entry: as typed, but for paths, since hosts start programs in other folders.
+    """Return the options for an entry: as typed, but with absolute paths.
 
-    Raises UsageError for what must not be written, or would mean another file there.
+    Hosts start programs in other folders. Raises UsageError for options that must not be stored, or
+    would name another file there.
     """
     for option in ssh_options:
         _check_ssh_option(option)
@@ -59,7 +61,7 @@ def written(typed: Sequence[str], ssh_options: Sequence[str]) -> list[str]:
         name, equals, value = word.partition("=")
         if name == "--passphrase":
             raise UsageError(
-                "--passphrase would be written to a file that others may read",
+                "--passphrase would be stored in a file that others may read",
                 f"Use --passphrase-file, or {PASSPHRASE_VARIABLE} in the environment of the host.",
             )
         if before in options.FILES:
@@ -74,12 +76,12 @@ def written(typed: Sequence[str], ssh_options: Sequence[str]) -> list[str]:
 
 
 def argv_of(entry: Any) -> list[str]:
-    """The command line of an entry, of whatever server; of a remote one, its URL; [] if it has neither."""
+    """Return the argv of any server's entry; for a remote server its URL; [] if it has neither."""
     if not isinstance(entry, dict):
         return []
     command: Any = entry.get("command", entry.get("url"))
     args: Any = entry.get("args")
-    if isinstance(command, dict):  # as Zed had it before 2025
+    if isinstance(command, dict):  # Zed before 2025
         command, args = command.get("path"), command.get("args")
     if not isinstance(command, str):
         return []
@@ -87,7 +89,7 @@ def argv_of(entry: Any) -> list[str]:
 
 
 def is_ours(argv: Sequence[str]) -> bool:
-    """Whether this is a command line of this program, started by its script, its module, or uvx and the like."""
+    """Return True if the argv starts this program: its script, its module, or through uvx etc."""
     local = argv[: argv.index("--")] if "--" in argv else argv
     return list(argv[1:3]) == _MODULE or any(_OURS.fullmatch(word) for word in local)
 
@@ -95,7 +97,7 @@ def is_ours(argv: Sequence[str]) -> bool:
 def _absolute(option: str, value: str) -> str:
     if option in options.FILES[:3] and value.lower() == "none":
         return value
-    path = os.path.expanduser(value)  # noqa: PTH111 - a Path would be spelt otherwise than typed
+    path = os.path.expanduser(value)  # noqa: PTH111 - a Path would normalise it
     return path if Path(path).is_absolute() else str(Path.cwd() / path)
 
 
@@ -106,6 +108,6 @@ def _check_ssh_option(option: str) -> None:
     for word in match[2].replace('"', "").split():
         if word not in _NO_FILES and word[0] not in "~%$" and not Path(word).is_absolute():
             raise UsageError(
-                f"{printable(option)}: the host would look for that file in another folder",
+                f"{printable(option)}: the host would look for this file in another folder",
                 "Give an absolute path.",
             )

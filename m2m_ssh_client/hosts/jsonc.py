@@ -1,6 +1,6 @@
-"""JSON with the places of its values, read so that an edit can leave all the rest as it stands.
+"""Parse JSON with the positions of its values, so that an edit can keep everything else.
 
-As RFC 8259 has it, or with the comments and trailing commas that editors allow (JSONC).
+Accepts JSON by RFC 8259, or with the comments and trailing commas that editors allow (JSONC).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _BEGINS_SCALAR = re.compile(r'["0-9tfn-]')
 
 
 class JSONCError(ValueError):
-    """No such document, or none in which a member has one clear place; the message tells where."""
+    """The text is not valid, or a member is ambiguous; the message has the position."""
 
 
 class Node(NamedTuple):
-    """A value, which `text[start:end]` says. `solid` is where the last member or comment in an object ends."""
+    """A value at `text[start:end]`; `solid` is the end of an object's last member or comment."""
 
     value: Any
     start: int
@@ -30,7 +30,7 @@ class Node(NamedTuple):
     solid: int = 0
 
     def scalars(self) -> Iterator[Node]:
-        """The strings, numbers and literals in it, in the order of the text; no keys."""
+        """Yield the strings, numbers and literals in it, in text order; not the keys."""
         if not isinstance(self.value, (dict, list)):
             yield self
         for node in (*(member.node for member in self.members), *self.items):
@@ -38,7 +38,7 @@ class Node(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A key, where it starts, its value, and where the comma behind it stands, if there is one."""
+    """A key, its start, its value, and the position of the comma after it, if any."""
 
     key: str
     start: int
@@ -47,7 +47,7 @@ class Member(NamedTuple):
 
 
 def parse(text: str, *, comments: bool = True) -> Node | None:
-    """The document; None if there is no value in it. `comments` allows them, and trailing commas. Raises JSONCError."""
+    """Return the document; None without a value. `comments` selects JSONC. Raises JSONCError."""
     reader = _Reader(text, comments)
     reader.skip()
     if reader.at == len(text):
@@ -58,12 +58,12 @@ def parse(text: str, *, comments: bool = True) -> Node | None:
         raise JSONCError("it is nested too deeply") from None
     reader.skip()
     if reader.at < len(text):
-        reader.fail("something follows behind the end")
+        reader.fail("text follows the end")
     return root
 
 
 def find(root: Node | None, path: Sequence[str]) -> Node | None:
-    """The value under these keys, or None. Raises JSONCError as `member` does."""
+    """Return the value under these keys, or None. Raises JSONCError as `member` does."""
     node = root
     for at, key in enumerate(path):
         found = member(node, key, path[:at]) if node else None
@@ -72,10 +72,13 @@ def find(root: Node | None, path: Sequence[str]) -> Node | None:
 
 
 def member(node: Node, key: str, place: Sequence[str]) -> Member | None:
-    """Raises JSONCError where the node, which is at `place`, is no object, or has the key more than once."""
+    """Return the member of the node at `place`, or None.
+
+    Raises JSONCError if the node is not an object, or has the key more than once.
+    """
     where = ".".join(place) or "the document"
     if not isinstance(node.value, dict):
-        raise JSONCError(f"{where} is no object")
+        raise JSONCError(f"{where} is not an object")
     found = [member for member in node.members if member.key == key]
     if len(found) > 1:
         raise JSONCError(f"{where} has {key!r} more than once")
@@ -83,7 +86,7 @@ def member(node: Node, key: str, place: Sequence[str]) -> Member | None:
 
 
 class _Reader:
-    """Goes through the text once, from `at`; scalars are read by the standard library."""
+    """Reads the text once, from `at`; the standard library reads scalars."""
 
     def __init__(self, text: str, comments: bool) -> None:
         self._text = text
@@ -92,7 +95,7 @@ class _Reader:
         self.at = 0
 
     def skip(self) -> int:
-        """Past white space and comments; returns where the last comment ended, or else where it began."""
+        """Skip white space and comments; return the end of the last comment, or else the start."""
         solid = self.at
         while True:
             self.at = self._end_of(_BLANK) or self.at
@@ -108,7 +111,7 @@ class _Reader:
         if first == "[":
             return self._array()
         if not _BEGINS_SCALAR.match(first):
-            self.fail("no JSON value")
+            self.fail("not a JSON value")
         start = self.at
         try:
             value, self.at = self._decode(self._text, start)
@@ -118,7 +121,7 @@ class _Reader:
             self.at = exc.pos
             self.fail(exc.msg)
         except ValueError:  # an integer with thousands of digits
-            self.fail("too long a number")
+            self.fail("the number is too long")
         return Node(value, start, self.at)
 
     def _object(self) -> Node:
@@ -129,7 +132,7 @@ class _Reader:
             if members and members[-1].comma is None:
                 self.fail("a comma is missing")
             if not self._text.startswith('"', self.at):
-                self.fail("no key in quotes")
+                self.fail("a key in quotes is missing")
             key = self.value()
             self.skip()
             if not self._takes(":"):
@@ -153,7 +156,7 @@ class _Reader:
         return Node([item.value for item in items], start, self.at, items=tuple(items))
 
     def _behind(self, closing: str) -> tuple[int, int | None]:
-        """Past a comma and the comments round it; returns where the last of this ended, and where the comma is."""
+        """Skip a comma and the comments around it; return the end of the last, and the comma."""
         solid = self.skip()
         comma = self.at
         if not self._takes(","):
@@ -161,7 +164,7 @@ class _Reader:
         solid = self.skip()
         if not self._comments and self._text.startswith(closing, self.at):
             self.at = comma
-            self.fail("a comma too many")
+            self.fail("there is one comma too many")
         return solid, comma
 
     def _takes(self, character: str) -> bool:
@@ -174,7 +177,7 @@ class _Reader:
         return match.end() if match else None
 
     def _constant(self, name: str) -> NoReturn:
-        self.fail(f"{name} is no JSON value")
+        self.fail(f"{name} is not a JSON value")
 
     def fail(self, problem: str) -> NoReturn:
         if not self._comments and _COMMENT.match(self._text, self.at):

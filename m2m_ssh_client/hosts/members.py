@@ -1,7 +1,7 @@
-"""One member of a JSON document set or removed, by an edit of its text.
+"""Set or remove one member of a JSON document by editing its text.
 
-Everything but the member stays byte for byte: the other members, their order, comments, indentation, line ends. Only a
-comma comes or goes with it, and the white space round it.
+Everything else stays byte for byte: other members, their order, comments, indentation, line ends.
+Only a comma and the white space around the member change with it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from m2m_ssh_client.hosts.jsonc import Member, Node, find, member, parse
 
 
 def with_member(text: str, path: Sequence[str], value: Any, *, comments: bool = True) -> str:
-    """The text with `value` under the keys of `path`: in the place of another value, or as the last member.
+    """Return the text with `value` at `path`: in place of an old value, or as the last member.
 
     Raises JSONCError.
     """
@@ -43,7 +43,7 @@ def with_member(text: str, path: Sequence[str], value: Any, *, comments: bool = 
 
 
 def without_member(text: str, path: Sequence[str], *, comments: bool = True) -> str:
-    """The text without the member at `path`; unchanged if there is none. Raises JSONCError."""
+    """Return the text without the member at `path`, if there is one. Raises JSONCError."""
     node = find(parse(text, comments=comments), path[:-1])
     found = member(node, path[-1], path[:-1]) if node else None
     if node is None or found is None:
@@ -61,7 +61,7 @@ def _nested(path: Sequence[str], value: Any) -> Any:
 
 
 def _inserted(text: str, style: _Style, node: Node, key: str, value: Any) -> str:
-    """Behind all members of the object, and all comments in it."""
+    """Insert a member after all members and comments of the object."""
     last = node.members[-1] if node.members else None
     new, close = json.dumps(key, ensure_ascii=False), ""
     if style.is_one_line(node):
@@ -81,7 +81,7 @@ def _inserted(text: str, style: _Style, node: Node, key: str, value: Any) -> str
 
 
 def _cuts(text: str, node: Node, found: Member) -> list[tuple[int, int]]:
-    """What to cut out for the member to be gone; comments beside it stay."""
+    """Return the ranges to cut for a member; comments next to it stay."""
     end, comma = found.node.end, found.comma
     at = node.members.index(found)
     if comma is None:
@@ -94,7 +94,7 @@ def _cuts(text: str, node: Node, found: Member) -> list[tuple[int, int]]:
 
 
 def _with_blanks(text: str, start: int, end: int) -> tuple[int, int]:
-    """With the whole line if nothing else stands on it, else with the blanks on one side."""
+    """Extend the range to the whole line if it is alone there, else to the blanks on one side."""
     line = text.rfind("\n", 0, start) + 1
     first = line + len(text[line:start].rstrip(" \t"))
     behind = end
@@ -117,7 +117,7 @@ def _without(text: str, cuts: Sequence[tuple[int, int]], start: int, end: int) -
 
 
 class _Style:
-    """How the text is written: its line ends, its indentation."""
+    """The style of the text: line ends and indentation."""
 
     def __init__(self, text: str, root: Node | None) -> None:
         self._text = text
@@ -129,19 +129,19 @@ class _Style:
         return bool(node.members) and not re.search(r"[\r\n]", self._text[node.start : node.end])
 
     def colon(self, node: Node) -> str:
-        """With a blank or without, as in the first member of the object."""
+        """Return the colon with or without a blank, as in the first member of the object."""
         return ":" if self._text.startswith(":", node.members[0].node.start - 1) else ": "
 
     def in_one_line(self, value: Any, colon: str) -> str:
         return json.dumps(value, ensure_ascii=False, separators=("," + colon[1:], colon))
 
     def rendered(self, value: Any, indent: str) -> str:
-        """The value in lines, the first of which continues one at this indentation."""
+        """Return the value as lines; the first continues a line with this indentation."""
         lines = json.dumps(value, ensure_ascii=False, indent=self._unit).split("\n")
         return (self.newline + indent).join(lines)
 
     def indent_of(self, node: Node, found: Member | None) -> str:
-        """Of this member of the object, or of its first one."""
+        """Return the indentation of a member of the object, or for its first one."""
         own = self._own_line(found.start) if found else None
         return self.indent_at(node.start) + self._unit if own is None else own
 
@@ -150,12 +150,12 @@ class _Style:
         return line[: len(line) - len(line.lstrip(" \t"))]
 
     def _own_line(self, position: int) -> str | None:
-        """The indentation, if nothing but that stands before this on its line."""
+        """Return the indentation of a position, or None if other text precedes it on its line."""
         line = self._text[self._text.rfind("\n", 0, position) + 1 : position]
         return None if line.strip(" \t") else line
 
     def _steps(self, node: Node) -> Iterator[str]:
-        """By how much each member is indented more than the object that it is in."""
+        """Yield the indentation of each member relative to its object."""
         outer = self.indent_at(node.start)
         for each in node.members:
             own = self._own_line(each.start)

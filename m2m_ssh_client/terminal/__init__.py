@@ -1,1 +1,1 @@
-"""What the commands share that use a remote server from a terminal: a session, arguments, and how results are shown."""
+"""Common parts of the commands that use a remote server: session, arguments, output."""

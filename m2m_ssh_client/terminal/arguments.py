@@ -1,8 +1,8 @@
-"""`key=value` on the command line → arguments, each of the type that the tool's input schema says.
+"""Convert `key=value` words to arguments, each of the type in the tool's input schema.
 
-key=value    text, or what the schema wants it to be: a number, true or false, JSON for lists and objects
+key=value    text, or the type in the schema: a number, true or false, JSON for lists and objects
 key=@file    the same, read from a file (`@-`: from stdin)
-key:=JSON    JSON, whatever the schema says
+key:=JSON    JSON, whatever the schema
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from m2m_ssh_client.text import printable, shortened
 Schema = dict[str, Any]
 
 TEXT_ONLY: Schema = {"additionalProperties": {"type": "string"}}
-"""What a prompt takes (MCP, prompts/get)."""
+"""Schema of a prompt's arguments (MCP, prompts/get)."""
 
 _MOST_REFERENCES = 20
 _COMBINING = ("anyOf", "oneOf", "allOf")
@@ -29,14 +29,14 @@ _COMBINING = ("anyOf", "oneOf", "allOf")
 
 @dataclass(frozen=True)
 class Given:
-    """An argument as it was written; `text` has what its type is not known of yet."""
+    """An argument as typed: `text` of a type still unknown, or `json`."""
 
     key: str
     text: str | None
     json: Any = None
 
     def value(self, schema: Schema) -> Any:
-        """By the schema of the whole input. Raises UsageError."""
+        """Return the value, by the schema of the whole input. Raises UsageError."""
         if self.text is None:
             return self.json
         types = types_of(_property(schema, self.key), schema)
@@ -46,20 +46,20 @@ class Given:
             value = _from_json(self.text)
         except ValueError:
             value = self.text
-        # Text in quotes is text with quotes: only what is no text for JSON is taken as JSON says.
+        # Quoted text stays text with its quotes: JSON is only read for values of other types.
         if not isinstance(value, str) and (not types or _type(value) & types):
             return value
         if not types or "string" in types:
             return self.text
         raise UsageError(
-            f"{printable(self.key)} wants {' or '.join(sorted(types))}, not "
+            f"{printable(self.key)} must be {' or '.join(sorted(types))}, not "
             f"{shortened(printable(self.text), 60)!r}",
-            f"To send it all the same: {printable(self.key)}:=JSON",
+            f"To send another type anyway, use {printable(self.key)}:=JSON.",
         )
 
 
 def read_words(words: Sequence[str]) -> list[Given]:
-    """Raises UsageError for what is no `key=value`, and for a file that cannot be read."""
+    """Read the words. Raises UsageError for an invalid word and for an unreadable file."""
     given: dict[str, Given] = {}
     for word in words:
         key, equals, text = word.partition("=")
@@ -67,7 +67,7 @@ def read_words(words: Sequence[str]) -> list[Given]:
         key = key.removesuffix(":")
         if not equals or not key:
             raise UsageError(
-                f"{printable(word)!r} is no argument", "Write key=value, key=@file or key:=JSON."
+                f"Invalid argument {printable(word)!r}", "Use key=value, key=@file or key:=JSON."
             )
         if key in given:
             raise UsageError(f"{printable(key)} is given twice")
@@ -84,12 +84,12 @@ def values(given: Iterable[Given], schema: Schema) -> dict[str, Any]:
 
 
 def read_object(text: str) -> dict[str, Any]:
-    """All arguments at once: a JSON object, `-` for stdin or `@file`. Raises UsageError."""
+    """Read all arguments at once: a JSON object, `-` for stdin or `@file`. Raises UsageError."""
     if text == "-" or text.startswith("@"):
         text = _read(text.removeprefix("@"))
     value = read_json(text, "--json")
     if not isinstance(value, dict):
-        raise UsageError("--json wants an object", 'For example: --json \'{"key": "value"}\'')
+        raise UsageError("--json must be an object", 'For example: --json \'{"key": "value"}\'')
     return value
 
 
@@ -97,11 +97,11 @@ def read_json(text: str, where: str) -> Any:
     try:
         return _from_json(_check(text))
     except ValueError as exc:
-        raise UsageError(f"{printable(where)} wants JSON: {printable(str(exc))}") from None
+        raise UsageError(f"{printable(where)} must be JSON: {printable(str(exc))}") from None
 
 
 def types_of(schema: Any, root: Schema) -> set[str]:
-    """The JSON types that a schema allows, as far as it says; empty if it does not."""
+    """Return the JSON types that a schema allows; empty if it does not restrict them."""
     return _types_of(schema, root, [_MOST_REFERENCES])
 
 
@@ -137,7 +137,7 @@ def _property(schema: Schema, key: str) -> Any:
 
 
 def _at(root: Schema, reference: str) -> Any:
-    """What a local JSON pointer (RFC 6901) leads to."""
+    """Follow a local JSON pointer (RFC 6901)."""
     if not reference.startswith("#"):
         return None
     place: Any = root
@@ -148,7 +148,7 @@ def _at(root: Schema, reference: str) -> Any:
 
 
 def _type(value: Any) -> set[str]:
-    """The names that JSON Schema has for the type of a value."""
+    """Return JSON Schema's names for the type of a value."""
     if value is None:
         return {"null"}
     if isinstance(value, bool):
@@ -167,7 +167,7 @@ def _from_json(text: str) -> Any:
 
 
 def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _finite(text: str) -> float:
@@ -178,20 +178,20 @@ def _finite(text: str) -> float:
 
 
 def _read(name: str) -> str:
-    """A file's text, or that of stdin for `-`."""
+    """Return the text of a file, or of stdin for `-`."""
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).expanduser().read_bytes()
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UsageError(f"{printable(name)} is no text in UTF-8") from None
+        raise UsageError(f"{printable(name)} is not UTF-8 text") from None
     except OSError as exc:
         raise UsageError(f"{printable(name)} cannot be read: {exc.strerror}") from exc
 
 
 def _check(text: str) -> str:
-    """What a shell passed that is no text cannot be sent."""
+    """Return the text; raise UsageError for bytes from the shell that are not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{printable(text)!r} is no text in UTF-8") from None
+        raise UsageError(f"{printable(text)!r} is not UTF-8 text") from None
     return text

@@ -1,8 +1,8 @@
-"""A session with the remote server through the installed MCP SDK: a request out, its result back as the server gave it.
+"""A session with the remote server, through the installed MCP SDK.
 
-Results stay plain data with the protocol's own names: the SDK's models differ between its two lines and drop what
-they do not know. A request that is given up (a signal, the time limit) is cancelled at the server before the
-connection ends.
+Results are plain data as the server sent them: the SDK's models differ between 1.x and 2.x, and
+drop unknown fields. A request that is given up, at a signal or the time limit, is cancelled at the
+server before the connection ends.
 """
 
 from __future__ import annotations
@@ -33,24 +33,20 @@ from m2m_ssh_client.transport import ssh_client
 
 Result = dict[str, Any]
 OnProgress = Callable[[float, "float | None", "str | None"], Awaitable[None]]
-"""Gets how far it is, of how much (None: unknown), and a message."""
+"""Called with the progress, the total (None: unknown), and a message."""
 
 _MOST_PAGES = 1000
-_MOST_ROUNDS = 100  # in which a server may ask before it answers
-_CANCEL_TIME = 1.0  # seconds for the server to be told
-_LOG_LEVEL = (
-    "info"  # of 2026-07-28 servers, which send nothing unless asked; older ones decide themselves
-)
+_MOST_ROUNDS = 100  # of questions before an answer
+_CANCEL_TIME = 1.0  # seconds to send the cancellation
+_LOG_LEVEL = "info"  # for 2026-07-28 servers, which log nothing unless asked
 _METHOD_NOT_FOUND = -32601
-_URL_WANTED = (
-    -32042
-)  # MCP 2025-11-25, elicitation: pages to be opened before the request is sent again
+_URL_WANTED = -32042  # MCP 2025-11-25, elicitation: the person must open pages first
 
 T = TypeVar("T")
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error
-    """A signal asked for the end; `status` is the exit status that tells."""
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """A signal ended the command; `status` is the exit status for it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -66,11 +62,11 @@ class _RequestError(SSHClientError):
 
 
 class _Anything(RootModel[dict[str, Any]]):
-    """Whatever the server gave."""
+    """Any result; nothing is dropped."""
 
 
 class Session:
-    """Made by `run`, for its `use`."""
+    """A session for `use`; made by `run`."""
 
     def __init__(self, sdk: Any, questions: Questions, outgoing: _Outgoing | None = None) -> None:
         self._sdk = sdk
@@ -80,9 +76,10 @@ class Session:
     async def request(
         self, method: str, params: dict[str, Any], on_progress: OnProgress | None = None
     ) -> Result:
-        """What the server asks before it answers is answered on the way (MCP 2026-07-28: input_required).
+        """Return the result of a request.
 
-        Raises an SSHClientError with the server's words, or the proxy's, if the answer is an error.
+        Questions that the server asks first are answered (MCP 2026-07-28: input_required). Raises
+        an SSHClientError with the server's or the proxy's text if the answer is an error.
         """
         more: Result = {}
         for _ in range(_MOST_ROUNDS):
@@ -90,9 +87,7 @@ class Session:
             if result.get("resultType") != "input_required":
                 return result
             more = await self._questions.input_for(result)
-        raise SSHClientError(
-            f"The server does not come to an answer to {method}: it goes on asking"
-        )
+        raise SSHClientError(f"The server keeps asking and never answers {method}")
 
     async def _round(
         self, method: str, params: dict[str, Any], on_progress: OnProgress | None
@@ -109,7 +104,7 @@ class Session:
         return result
 
     async def everything(self, method: str, member: str) -> list[dict[str, Any]]:
-        """The entries under `member` on all pages of a list. None, where the server has no such method."""
+        """Return the entries under `member` on all pages; none if the method is unknown."""
         found: list[dict[str, Any]] = []
         params: dict[str, Any] = {}
         for _ in range(_MOST_PAGES):
@@ -124,15 +119,15 @@ class Session:
                 raise SSHClientError(f"The server's answer to {method} is not MCP: no {member}")
             found += entries
             cursor = page.get("nextCursor")
-            if not cursor:  # some end with an empty one
+            if not cursor:  # some servers end with an empty one
                 return found
             if cursor == params.get("cursor"):
                 break
             params = {"cursor": cursor}
-        raise SSHClientError(f"The server's {method} does not come to an end")
+        raise SSHClientError(f"The server's {method} never ends")
 
     async def _cancel(self) -> None:
-        """SDK 2.x has told the server already; 1.x does not."""
+        """Cancel the last request with SDK 1.x; 2.x has done so already."""
         if self._outgoing is None:
             return
         params = {"requestId": self._outgoing.last_id, "reason": "given up"}
@@ -143,7 +138,7 @@ class Session:
 
 
 class _Incoming(ObjectReceiveStream[Received]):
-    """What the SDK receives. What we do not offer it refuses by itself, and nobody would know."""
+    """The SDK's incoming messages; notes requests that the SDK silently refuses."""
 
     def __init__(self, stream: ObjectReceiveStream[Received], questions: Questions) -> None:
         self._stream = stream
@@ -162,7 +157,7 @@ class _Incoming(ObjectReceiveStream[Received]):
 
 
 class _Outgoing(ObjectSendStream[SessionMessage]):
-    """What SDK 1.x sends, with the id of the last request, which the SDK itself does not tell."""
+    """The outgoing messages of SDK 1.x; keeps the id of the last request, which the SDK hides."""
 
     def __init__(self, stream: ObjectSendStream[SessionMessage]) -> None:
         self._stream = stream
@@ -182,9 +177,10 @@ class _Outgoing(ObjectSendStream[SessionMessage]):
 def run(
     params: Parameters, most_time: float, use: Callable[[Session], Awaitable[T]], reports: Reports
 ) -> T:
-    """Connect, and return what `use` makes of the session. The main thread only.
+    """Connect, and return the result of `use`. Main thread only.
 
-    `most_time` is in seconds, for all of it but what a person takes to answer. Raises an SSHClientError or Interrupted.
+    `most_time` limits everything, in seconds, except the time that a person takes to answer.
+    Raises an SSHClientError or Interrupted.
     """
     return anyio.run(partial(_run, params, most_time, use, reports))
 
@@ -194,7 +190,7 @@ async def _run(
 ) -> T:
     received: list[int] = []
     results: list[T] = []
-    # One within the connection, so that there still is one on which the server can be told.
+    # The inner scope ends first, while the connection can still carry a cancellation.
     connecting = anyio.CancelScope(deadline=anyio.current_time() + most_time)
     using = anyio.CancelScope(deadline=connecting.deadline)
     scopes = [connecting]
@@ -214,7 +210,7 @@ async def _run(
     if received:
         raise Interrupted(received[0])
     if not results:
-        raise SSHClientError(f"No answer within {most_time:g} s", "More time: --timeout SECONDS.")
+        raise SSHClientError(f"No answer within {most_time:g} s (raise the limit with --timeout)")
     return results[0]
 
 
@@ -226,9 +222,7 @@ async def _opened(
         answer = await questions.answer(params.model_dump(by_alias=True, mode="json"))
         return ElicitResult.model_validate(answer)
 
-    mcp: Any = import_module(
-        "mcp"
-    )  # not `from mcp import`: types can be checked against one line only
+    mcp: Any = import_module("mcp")  # not `from mcp import`: mypy knows only one of its versions
     reading, writing = _Incoming(streams[0], questions), streams[1]
     options: dict[str, Any] = {
         "client_info": Implementation(name=PROGRAM, version=__version__),
@@ -249,9 +243,9 @@ async def _opened(
 
 @contextmanager
 def _said_once() -> Iterator[None]:
-    """What ends the proxy also answers the request, and is said with that: on stderr the log need not say it too.
+    """Keep the log from repeating on stderr the failure that also answers the request.
 
-    Nor need the SDK say there what it thinks of a message.
+    The SDK's own warnings about messages are dropped as well.
     """
 
     def lower(record: logging.LogRecord) -> bool:
@@ -271,7 +265,7 @@ def _said_once() -> Iterator[None]:
 
 
 def _explained(exc: BaseException) -> BaseException:
-    """An error of the SDK in words for a person; groups of exceptions unwrapped. What is unexpected stays as it is."""
+    """Return the SDK's error in words for a person; other exceptions stay, without their groups."""
     while inner := getattr(exc, "exceptions", None):
         exc = inner[0]
     if isinstance(exc, ValidationError):
@@ -291,7 +285,7 @@ def _explained(exc: BaseException) -> BaseException:
 
 
 def _pages(data: Any) -> str:
-    """What to do about them."""
+    """Return the hint to open the pages that an error names."""
     listed = data.get("elicitations") if isinstance(data, dict) else None
     asked = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     urls = " and ".join(printable(str(each.get("url"))) for each in asked)

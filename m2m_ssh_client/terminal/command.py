@@ -1,6 +1,6 @@
-"""The frame of each of these commands: its options, one session with the server, and the exit status.
+"""The frame of a command that uses a server: options, one session, exit status.
 
-Light: what is needed to connect and to show is loaded once the arguments have been understood.
+Modules to connect and to show results load only after the arguments are parsed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from m2m_ssh_client.terminal.reports import Reports
 
 _DEFAULT_TIMEOUT = 60.0
-_BROKEN_PIPE = 128 + 13  # as a shell has it for SIGPIPE, which Python ignores
+_BROKEN_PIPE = 128 + 13  # the status for SIGPIPE, which Python ignores
 _NO_READER = (errno.EPIPE, errno.EINVAL) if sys.platform == "win32" else (errno.EPIPE,)
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass
 class Command:
-    """A command's arguments and its remote command; made by `understood`."""
+    """The parsed arguments of a command, and the remote command."""
 
     args: argparse.Namespace
     remote_command: tuple[str, ...] | None
@@ -46,9 +46,9 @@ class Command:
         use: Callable[[Session, Reports], Awaitable[T]],
         show: Callable[[T], int],
     ) -> int:
-        """Connect, get what `use` makes of the session, end it, and `show` that; returns the exit status.
+        """Connect, `use` the session, end it, `show` the result; return the exit status.
 
-        `what` is the label of a progress bar. Raises an SSHClientError.
+        `what` labels the progress bar. Raises an SSHClientError.
         """
         from m2m_ssh_client.terminal.reports import Reports
 
@@ -62,7 +62,7 @@ class Command:
             params = options.parameters(args, self.remote_command)
             options.warn(args)
             if not 0 < args.timeout < float("inf"):
-                raise UsageError("--timeout: a number above 0, please")
+                raise UsageError("--timeout must be above 0")
             from m2m_ssh_client.terminal.client import Interrupted, run
 
             try:
@@ -81,33 +81,39 @@ def parser_for(
     short: str = "--json",
     saves: bool = False,
 ) -> argparse.ArgumentParser:
-    """With every option that these commands share. `words` is the usage between the name and the options.
+    """Return a parser with the options that these commands share.
 
-    `short` is the short form of `--output json`; `saves` tells that the answer may have to go to files.
+    `words` is the usage between the name and the options, `short` the short form of
+    `--output json`. `saves` says that the answer may go to files.
     """
     parser = command_parser(
         name,
         description,
         examples,
         words=f"{words}[options] [-- REMOTE COMMAND ...]",
-        remark="The options of the connection, and the remote command behind `--`, are those of the proxy.\n\n",
+        remark="Connection options and the remote command after `--` are those of the proxy.\n\n",
     )
-    group = parser.add_argument_group("the answer")
+    _add_answer(parser.add_argument_group("the answer"), short, saves=saves)
+    options.add_all(parser)
+    return parser
+
+
+def _add_answer(group: argparse._ArgumentGroup, short: str, *, saves: bool) -> None:
     group.add_argument(
         "--output",
         choices=("text", "json"),
         default="text",
-        help="json: one JSON document on stdout, and nothing else there",
+        help="json prints exactly one JSON document on stdout",
     )
     group.add_argument(
-        short, dest="output", action="store_const", const="json", help="the same as --output json"
+        short, dest="output", action="store_const", const="json", help="same as --output json"
     )
     group.add_argument(
         "--timeout",
         type=float,
         default=_DEFAULT_TIMEOUT,
         metavar="SECONDS",
-        help="for all of it, connecting included (default: 60)",
+        help="time limit, including the connection (default: 60)",
     )
     if saves:
         group.add_argument(
@@ -115,14 +121,12 @@ def parser_for(
             type=Path,
             default=Path(),
             metavar="DIR",
-            help="where images, audio and other files go (default: the current folder)",
+            help="folder for images, audio and other files (default: the current one)",
         )
-    options.add_all(parser)
-    return parser
 
 
 def understood(parser: argparse.ArgumentParser, arguments: list[str]) -> Command:
-    """Options may stand before, between and behind the other arguments."""
+    """Parse the arguments; options may stand before, between and after the others."""
     given, remote_command = options.split_command(arguments)
     return Command(parser.parse_intermixed_args(given), remote_command)
 
@@ -134,7 +138,7 @@ def _shown(show: Callable[[T], int], found: T) -> int:
     except OSError as exc:
         if exc.errno not in _NO_READER:
             raise
-        # Whoever read has enough, as `head` does; Python would complain at its end once more.
+        # The reader, for example `head`, has gone. Without this, Python would complain on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     return status

@@ -1,4 +1,4 @@
-"""Contents of results (MCP: content blocks, resource contents) → text on a stream, bytes in files."""
+"""Show contents of results (MCP content blocks and resource contents): print text, save bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Block = dict[str, Any]
 
 @dataclass
 class Shown:
-    """Where contents go: text to `stream`, files to `folder`; those without a URI are named after `source`."""
+    """Sends text to `stream`, files to `folder`; files without a URI are named after `source`."""
 
     source: str
     folder: Path
@@ -71,9 +71,11 @@ class Shown:
         try:
             data = base64.b64decode(encoded, validate=True)
         except (TypeError, ValueError, binascii.Error):
-            raise SSHClientError("The server's bytes are not in base64 as MCP wants them") from None
+            raise SSHClientError(
+                "The server's bytes are not valid base64, as MCP requires"
+            ) from None
         path = save(data, self.folder, source, mime_type if isinstance(mime_type, str) else None)
-        # On stdout whatever else goes to stderr: it is what a script reads.
+        # The path always goes to stdout, where a script reads it.
         write_text(f"{path} ({mime_type or 'unknown type'}, {len(data)} bytes)", sys.stdout)
 
     def _text(self, text: str) -> None:
@@ -84,6 +86,6 @@ class Shown:
 
 
 def _blocks(value: Any) -> list[Block]:
-    """A list of objects; one alone, as prompts have it, is a list too."""
+    """Return a list of the objects; a single one, as in prompts, becomes a list."""
     found = value if isinstance(value, list) else [value]
     return [block for block in found if isinstance(block, dict)]

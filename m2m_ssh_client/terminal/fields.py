@@ -1,7 +1,7 @@
-"""The fields of a form that a server wants to have filled in: how to ask for each, and what an answer means.
+"""Fields of a form from the server: how to ask for each, and how to read an answer.
 
-MCP, elicitation/create: the requested schema is flat, of strings, numbers, booleans and choices. A schema that is more,
-or less, is refused as a whole. All text in it is the server's.
+MCP, elicitation/create: the requested schema is flat, with strings, numbers, booleans and choices.
+Any other schema is refused as a whole. All text in it comes from the server.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _YES_NO = {"yes": True, "y": True, "true": True, "no": False, "n": False, "false
 _MOST_SHOWN = 50  # choices
 
 
-class WrongAnswer(Exception):  # noqa: N818 - of the person
-    """Says what is wanted instead."""
+class WrongAnswer(Exception):  # noqa: N818 - the person's
+    """The answer does not fit; the text says what would."""
 
 
-class NoForm(Exception):  # noqa: N818 - of the server
-    """Says which field cannot be asked for here."""
+class NoForm(Exception):  # noqa: N818 - the server's
+    """The schema is not supported; the text is the label of the field."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Field:
     required: bool
     kind: str = field(init=False)
     choices: dict[str, str] = field(init=False)
-    """Values → what they are called; empty where anything may be given."""
+    """Values and their titles; empty if any value is allowed."""
 
     def __post_init__(self) -> None:
         kind = self.schema.get("type")
@@ -60,12 +60,12 @@ class Field:
 
     @property
     def default(self) -> str | None:
-        """As a person would write it."""
+        """The default, as a person would type it."""
         default = self.schema.get("default")
         return None if default is None else _written(default)
 
     def about(self) -> list[str]:
-        """Lines to read before the answer."""
+        """Return the lines to show before the question."""
         description = self.schema.get("description")
         lines = [shortened(printable(description), 500)] if isinstance(description, str) else []
         for number, (value, title) in enumerate(self.choices.items(), 1):
@@ -82,7 +82,7 @@ class Field:
         return f"{self.label}{'*' if self.required else ''}{f' ({hint})' if hint else ''}{offer}: "
 
     def value(self, text: str) -> Any:
-        """What goes to the server. Raises WrongAnswer."""
+        """Return the value to send. Raises WrongAnswer."""
         if self.kind == "array":
             words = [word.strip() for word in text.split(",")]
             chosen = list(dict.fromkeys(self._choice(word) for word in words if word))
@@ -91,7 +91,7 @@ class Field:
             return self._choice(text)
         if self.kind == "boolean":
             if text.lower() not in _YES_NO:
-                raise WrongAnswer("Please type yes or no.")
+                raise WrongAnswer("Type yes or no.")
             return _YES_NO[text.lower()]
         if self.kind == "string":
             return self._within(text, len(text), "Length")
@@ -100,7 +100,7 @@ class Field:
 
     @property
     def _numbered(self) -> bool:
-        """A choice that is called 2 is not the second one."""
+        """True if choices may be picked by number: none of them has a number as its name."""
         return not any(name.isdigit() for pair in self.choices.items() for name in pair)
 
     def _choice(self, text: str) -> str:
@@ -115,12 +115,12 @@ class Field:
             and 0 < int(text) <= len(self.choices)
         ):
             return list(self.choices)[int(text) - 1]
-        raise WrongAnswer(f"{shortened(printable(text), 60)!r} is none of the choices.")
+        raise WrongAnswer(f"{shortened(printable(text), 60)!r} is not one of the choices.")
 
     def _within(self, value: Any, size: float, of: str) -> Any:
         low, high = self._bounds(of)
         if not low <= size <= high:
-            raise WrongAnswer(f"It has to be {self._limits()}.")
+            raise WrongAnswer(f"It must be {self._limits()}.")
         return value
 
     def _bounds(self, of: str) -> tuple[float, float]:
@@ -129,7 +129,7 @@ class Field:
         )
 
     def _limits(self) -> str:
-        """In words; empty where there are none."""
+        """Return the limits in words; empty without limits."""
         of, unit = {"string": ("Length", " characters"), "array": ("Items", " choices")}.get(
             self.kind, ("imum", "")
         )
@@ -143,7 +143,7 @@ class Field:
 
 
 def fields_of(schema: Any) -> list[Field]:
-    """Raises NoForm."""
+    """Return the fields of a schema. Raises NoForm."""
     properties = schema.get("properties") if isinstance(schema, dict) else None
     if not isinstance(properties, dict):
         return []
@@ -160,7 +160,7 @@ def _bound(value: Any, otherwise: float) -> float:
 
 
 def _choices(schema: Schema) -> dict[str, str]:
-    """In each way that MCP has had for them: `enum`, with `enumNames` or not; `oneOf` and `anyOf` with titles."""
+    """Read choices from `enum` (and `enumNames`), `oneOf` or `anyOf`: MCP has had all of them."""
     values = schema.get("enum")
     if isinstance(values, list):
         names = schema.get("enumNames")
@@ -182,7 +182,7 @@ def _number(text: str, *, whole: bool) -> int | float:
         number = float(text)
         if math.isfinite(number):
             return number
-    raise WrongAnswer(f"Please type {_WORDS['integer' if whole else 'number']}.")
+    raise WrongAnswer(f"Type {_WORDS['integer' if whole else 'number']}.")
 
 
 def _written(value: Any) -> str:

@@ -1,6 +1,6 @@
-"""What a server has, as rows for a table: tools, resources and prompts (MCP: the results of the `…/list` methods).
+"""Tables of tools, resources and prompts, from the results of MCP's `…/list` methods.
 
-SDK 1.x does not check what these look like, so nothing is taken for granted.
+SDK 1.x does not validate these results, so nothing about their form is assumed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ANNOTATIONS = {
 
 
 def table(kind: str, lists: Mapping[str, Iterable[Entry]]) -> tuple[tuple[str, ...], Rows]:
-    """Return columns and rows for what one of the commands `tools`, `resources`, `prompts` lists."""
+    """Return columns and rows for the lists of `tools`, `resources` or `prompts`."""
     columns, rows = _TABLES[kind]
     return columns, [row for entries in lists.values() for row in rows(entries)]
 
@@ -47,7 +47,7 @@ def tool_rows(tools: Iterable[Entry]) -> Rows:
 
 
 def resource_rows(resources: Iterable[Entry]) -> Rows:
-    """Of resources and of resource templates."""
+    """Return rows for resources or resource templates."""
     return [
         [
             _text(entry.get("uri") or entry.get("uriTemplate")),
@@ -86,7 +86,7 @@ _TABLES: dict[str, tuple[tuple[str, ...], Callable[[Iterable[Entry]], Rows]]] = 
 def _inputs(schema: Entry) -> list[str]:
     required = _list(schema.get("required"))
     return [
-        f"{name}{'*' if name in required else ''}: {'|'.join(sorted(types_of(of, schema))) or 'any'}"
+        f"{name}{'*' * (name in required)}: {'|'.join(sorted(types_of(of, schema))) or 'any'}"
         for name, of in _object(schema.get("properties")).items()
     ]
 

@@ -1,4 +1,4 @@
-"""stdout and stderr of these commands: tables and text for people, one JSON document for programs."""
+"""Output of these commands: tables and text for people, one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.text import Text
 
 from m2m_ssh_client.text import colours_are_wanted, encodable, printable_lines, readable_json
 
-_UNBOUNDED = 1_000_000  # columns, where no terminal says how many there are
+_UNBOUNDED = 1_000_000  # columns, without a terminal
 
 
 def console(stream: TextIO) -> Console:
-    """rich's, plain where nobody sees it, and without what rich would read into foreign text."""
+    """Return a rich console: plain without a terminal, and without markup in foreign text."""
     terminal = stream.isatty()
     return Console(
         file=stream,
@@ -30,19 +30,19 @@ def console(stream: TextIO) -> Console:
 
 
 def write_text(text: str, stream: TextIO | None = None) -> None:
-    """The server's text, cleaned, on lines of its own. The terminal breaks lines, so that copying gives them whole."""
+    """Write the server's text, cleaned; the terminal wraps it, so long lines can be copied."""
     stream = stream or sys.stdout
     stream.write(encodable(printable_lines(text).removesuffix("\n") + "\n", stream.encoding))
 
 
 def write_json(value: Any) -> None:
-    """One document, in UTF-8 whatever the console speaks; a terminal can act on nothing in it."""
+    """Write one document, in UTF-8 whatever the console's encoding, safe for a terminal."""
     sys.stdout.flush()
     sys.stdout.buffer.write(readable_json(value).encode("utf-8", "surrogatepass") + b"\n")
 
 
 def write_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Cells are the server's text and cleaned here. Columns in which no row has anything are left out."""
+    """Write a table of the server's text, cleaned. Empty columns are omitted."""
     out = console(sys.stdout)
     terminal = out.is_terminal
     kept = [n for n in range(len(columns)) if any(row[n] for row in rows)]

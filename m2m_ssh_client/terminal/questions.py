@@ -1,6 +1,7 @@
-"""What a server asks while it works: forms and pages are put to the person, or declined where nobody can be asked.
+"""Questions of the server (MCP elicitation): asked on the terminal, or declined without one.
 
-MCP: elicitation. Nothing else is offered to a server: a terminal has no model to sample from, and no roots to list.
+They are forms and web pages. Nothing else is offered to a server: a terminal has no model to sample
+from, and no roots to list.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ Result = dict[str, Any]
 
 _ELICITATION = "elicitation/create"
 _SAMPLING = "sampling/createMessage"
-_PAUSE = 0.2  # seconds until a server that asks nothing, and has no answer yet, is asked again
+_PAUSE = 0.2  # seconds until a server without a question or an answer is asked again
 _MOST_CHARACTERS = 4000
-_LINE = 4096  # bytes; a terminal gives no more at once
+_LINE = 4096  # bytes; the most that a terminal delivers at once
 _LEAVE = f"{'Ctrl-Z and Enter' if sys.platform == 'win32' else 'Ctrl-D'}: leave it open"
 
 
 class Questions:
-    """Asks one question at a time, during which `clock` stands still."""
+    """Asks one question at a time; `clock` stops meanwhile."""
 
     def __init__(self, reports: Reports, clock: anyio.CancelScope) -> None:
         self._reports = reports
@@ -44,11 +45,11 @@ class Questions:
         self._keyboard = _Keyboard()
 
     async def answer(self, params: dict[str, Any]) -> Result:
-        """The result of `elicitation/create`, by its params."""
+        """Return the result of `elicitation/create` for these params."""
         message = _text(params.get("message"))
         if not self._can_ask:
             said = shortened(printable(message))
-            self._reports.say(f'the server asks "{said}": declined, no terminal to answer on')
+            self._reports.say(f'the server asks "{said}": declined without a terminal')
             return {"action": "decline"}
         async with self._one:
             with self._reports.paused(), _standing_still(self._clock):
@@ -58,9 +59,9 @@ class Questions:
                     return {"action": "cancel"}
 
     async def input_for(self, result: Result) -> Result:
-        """By a result that wants input (MCP 2026-07-28), what the request has to be repeated with.
+        """Answer a request for input (MCP 2026-07-28); return params to repeat the request with.
 
-        Raises an SSHClientError where it wants what is not offered.
+        Raises an SSHClientError if it requires something that is not offered.
         """
         requests = result.get("inputRequests")
         responses = {}
@@ -78,9 +79,9 @@ class Questions:
         return {**answered, **state}
 
     def note(self, method: object) -> None:
-        """Tell of a request that is refused."""
+        """Report a request that is refused."""
         if method == _SAMPLING:
-            self._reports.say("the server asks for sampling: refused, a terminal has no model")
+            self._reports.say("the server requests sampling: refused, a terminal has no model")
 
     async def _ask(self, message: str, params: dict[str, Any]) -> Result:
         _quote(
@@ -98,16 +99,16 @@ class Questions:
     async def _page(self, url: str) -> Result:
         host = _web_host(url)
         if host is None:
-            _quote("Declined: this is no page on the web.", url)
+            _quote("Declined: this is not a web page.", url)
             return {"action": "decline"}
-        _quote(f"It wants you to open a page at {printable(host)}:", url)
+        _quote(f"It asks you to open a page at {printable(host)}:", url)
         accepted = await self._agreed(f"Will you open it (yes/no; {_LEAVE})? ")
         return {"action": "accept" if accepted else "decline"}
 
     async def _form(self, fields: list[Field]) -> Result:
         names = ", ".join(f"{each.label}{'*' if each.required else ''}" for each in fields)
         if fields:
-            _say(f"It wants: {shortened(names, 500)}")
+            _say(f"Fields: {shortened(names, 500)}")
         if not await self._agreed(f"Answer (yes/no; {_LEAVE})? "):
             return {"action": "decline"}
         typed: dict[str, str] = {}
@@ -122,7 +123,7 @@ class Questions:
                 return {"action": "accept", "content": content}
 
     async def _filled(self, field: Field, default: str | None) -> tuple[str, Any]:
-        """What was typed and what it means; no text where the field is left out."""
+        """Return the typed text and its value; no text if the field is left out."""
         for line in field.about():
             _say(f"  {line}")
         while True:
@@ -132,7 +133,7 @@ class Questions:
                     return text, field.value(text)
                 if not field.required:
                     return "", None
-                _say("This one is needed.")
+                _say("This field is required.")
             except WrongAnswer as exc:
                 _say(str(exc))
 
@@ -143,7 +144,7 @@ class Questions:
                 return answer == "yes"
 
     async def _line(self, prompt: str) -> str:
-        """Raises EOFError at Ctrl-D."""
+        """Read a line. Raises EOFError at Ctrl-D."""
         sys.stderr.write(prompt)
         sys.stderr.flush()
         try:
@@ -154,7 +155,7 @@ class Questions:
 
 
 class _Keyboard:
-    """Reads a line when one is wanted. Whoever stops waiting leaves the thread to the next who wants one."""
+    """Reads lines in a thread. A caller that stops waiting leaves the thread to the next caller."""
 
     def __init__(self) -> None:
         self._call_soon = loop_caller()
@@ -162,7 +163,7 @@ class _Keyboard:
         self._line = b""
 
     async def line(self) -> str:
-        """Without blanks around it. Raises EOFError."""
+        """Return a line without surrounding blanks. Raises EOFError."""
         if self._typed is None:
             self._typed = anyio.Event()
             start_thread("keyboard", partial(self._read, self._typed))
@@ -174,8 +175,8 @@ class _Keyboard:
 
     def _read(self, typed: anyio.Event) -> None:
         self._line = b""
-        with suppress(OSError):  # the terminal has gone
-            # Raw: at its end, Python would wait for the lock of a buffer that is being read.
+        with suppress(OSError):  # the terminal is gone
+            # Raw, because on exit Python would wait for the lock of a buffer being read.
             self._line = cast(BufferedReader, sys.stdin.buffer).raw.read(_LINE) or b""
         self._call_soon(typed.set)
 
@@ -191,7 +192,7 @@ def _standing_still(clock: anyio.CancelScope) -> Iterator[None]:
 
 
 def _web_host(url: str) -> str | None:
-    """As the network knows it, so that letters of another alphabet are told from those that they look like."""
+    """Return a web URL's host in ASCII, which exposes look-alike letters; None for other URLs."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -202,7 +203,7 @@ def _web_host(url: str) -> str | None:
 
 
 def _quote(heading: str, text: str) -> None:
-    """The server's words, which cannot pass for ours behind their bars."""
+    """Print the server's text behind bars, so that it cannot pass for ours."""
     _say("\n".join([heading, *(f"  | {line}" for line in text.split("\n") if text)]))
 
 

@@ -1,4 +1,4 @@
-"""What a server tells while it works: progress and log messages, on stderr."""
+"""Progress and log messages of the server, on stderr."""
 
 from __future__ import annotations
 
@@ -21,15 +21,13 @@ from rich.text import Text
 from m2m_ssh_client.terminal.output import console
 from m2m_ssh_client.text import printable, shortened
 
-_INTERVAL = 1.0  # seconds from one line of progress to the next, where there is no terminal
+_INTERVAL = 1.0  # seconds between lines of progress, without a terminal
 _MOST_CHARACTERS = 200
-_SPARE = (
-    4  # columns beside the bar: of a line that a terminal has to break for ^C, a part would stay
-)
+_SPARE = 4  # columns beside the bar: ^C may wrap the line, and a part of it would stay
 
 
 class Reports:
-    """A context manager: the bar goes away with it. `on_progress` and `on_log` are what a session wants."""
+    """A context manager with callbacks for a session; on exit, the bar disappears."""
 
     def __init__(self, what: str) -> None:
         self._console = console(sys.stderr)
@@ -52,7 +50,7 @@ class Reports:
 
     @property
     def log_stream(self) -> TextIO | None:
-        """Where log lines go in the place of stderr: above the bar, which they would tear. None: there is no bar."""
+        """A stream for log lines that writes above the bar; None without a terminal."""
         return _AboveBar(self._console) if self._console.is_terminal else None
 
     async def on_progress(self, done: float, total: float | None, message: str | None) -> None:
@@ -75,7 +73,7 @@ class Reports:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Without the bar, which writes where a person is typing."""
+        """Hide the bar while a person is typing."""
         self._paused = True
         self._bar.stop()
         try:
@@ -86,7 +84,7 @@ class Reports:
                 self._bar.start()
 
     async def on_log(self, params: Any) -> None:
-        """Takes the SDK's model of `notifications/message`."""
+        """Show a log message, given as the SDK's model of `notifications/message`."""
         data = params.data
         text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, default=str)
         source = f"{params.logger}: " if params.logger else ""
@@ -103,7 +101,7 @@ class Reports:
 
 
 class _Bar(Progress):
-    """One line, in which a long message gives way to the bar and the amount."""
+    """A bar on one line; a long message is shortened to leave room for it."""
 
     def __init__(self, console: Console) -> None:
         self._to = console
@@ -138,8 +136,8 @@ class _AboveBar(io.StringIO):
         return len(line)
 
 
-# A line that another thread writes while a bar appears would stand behind that: rich knows what to erase only once it
-# has drawn the bar for the first time.
+# Held while printing: a line written during the first drawing of the bar would end up behind it,
+# because rich knows what to erase only afterwards.
 _printing = threading.RLock()
 
 

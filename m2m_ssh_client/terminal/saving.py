@@ -1,4 +1,4 @@
-"""Images, audio and other bytes of a result → files that never take another's place."""
+"""Save images, audio and other bytes of a result to new files; never overwrite one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from m2m_ssh_client.text import printable
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 _MOST_CHARACTERS = 80
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
-# Names that Windows keeps for devices, whatever stands behind the dot.
+# Names that Windows reserves for devices, whatever their suffix.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
-# As the standard library's own table says it, not this machine's; and what that does not have in Python 3.10.
+# The standard library's own table, not this machine's, and types missing from it in Python 3.10.
 _TYPES = MimeTypes()
 _MORE_TYPES = {
     "audio/flac": ".flac",
@@ -34,8 +34,8 @@ _MORE_TYPES = {
 def save(data: bytes, folder: Path, source: str, mime_type: str | None) -> Path:
     """Write a new file and return its path.
 
-    `source` is a tool's name or a URI, of which the file's name is made; both are the server's words. Raises an
-    SSHClientError if it cannot be written.
+    Its name derives from `source`, a tool's name or a URI; that and the type come from the server.
+    Raises an SSHClientError if the file cannot be written.
     """
     stem, suffix = _name(source, mime_type)
     try:
@@ -50,9 +50,10 @@ def save(data: bytes, folder: Path, source: str, mime_type: str | None) -> Path:
             return path
     except OSError as exc:
         raise SSHClientError(
-            f"{printable(str(folder))} takes no file: {exc.strerror}", "Another folder: --save-to."
+            f"Cannot save to {printable(str(folder))}: {exc.strerror}",
+            "Name another folder with --save-to.",
         ) from exc
-    raise AssertionError("numbers do not end")
+    raise AssertionError("unreachable: the numbers never end")
 
 
 def _name(source: str, mime_type: str | None) -> tuple[str, str]:
@@ -76,7 +77,7 @@ def _last_part(source: str) -> str:
 
 
 def _suffix(mime_type: str | None) -> str:
-    """Empty where the type is unknown, or says nothing."""
+    """Return the suffix of a type; empty if it is unknown or unspecific."""
     bare = (mime_type or "").partition(";")[0].strip().lower()
     if bare == "application/octet-stream":
         return ""

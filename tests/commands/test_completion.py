@@ -1,4 +1,4 @@
-"""What shells complete."""
+"""Tab completion in bash, zsh and fish."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_every_command_is_described_to_each_shell(
     assert "known-hosts" in text
     if shell != "bash":
         assert "Make an MCP host start this program" in text
-        assert "Takes the options" not in text  # one sentence each
+        assert "Takes the same options" not in text  # one sentence each
 
 
 def test_another_shell_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

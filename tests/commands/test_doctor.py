@@ -1,4 +1,4 @@
-"""`doctor` against real SSH servers on loopback: the embedded one, and odd ones, each with something wrong."""
+"""`doctor` against SSH servers on loopback: the embedded one, and odd ones with one fault each."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 
 
 class Told(NamedTuple):
-    """What the command said, once for a person and once for a program."""
+    """The command's output, once for a person and once for a program."""
 
     text: str
     steps: dict[str, dict[str, Any]]
@@ -80,7 +80,7 @@ class Told(NamedTuple):
         return found
 
     def only_failed_at(self, name: str) -> dict[str, Any]:
-        """The step, if it is the one that failed, and all behind it were not reached."""
+        """Return the step; assert that it failed and that no later one was reached."""
         names = list(self.steps)
         at = names.index(name)
         assert self.status == 1
@@ -95,7 +95,7 @@ class Told(NamedTuple):
 
 
 class Doctor:
-    """The command, run twice: the way is walked anew for each form."""
+    """Return a function that runs the command twice, once for each form of output."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -118,7 +118,7 @@ def examined(capsys: pytest.CaptureFixture[str]) -> Doctor:
 
 
 class Far:
-    """The embedded server, and the options that lead to it."""
+    """The embedded server, and the options to connect to it."""
 
     def __init__(self, server: SSHServer, folder: Path, client: Path) -> None:
         self.server = server
@@ -141,7 +141,7 @@ StartFar = Callable[..., Far]
 
 @pytest.fixture
 def start(keys: Keys, tmp_path: Path) -> Iterator[StartFar]:
-    """Start the embedded server. `run` is what every request runs but the one for the PATH; None refuses it."""
+    """Start the embedded server; `run` answers every request except that for the PATH."""
     with ExitStack() as stack:
 
         def start(run: Sequence[str] | None = ECHO) -> Far:
@@ -168,7 +168,7 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_written(_private_home: None) -> Iterator[None]:
-    """Whatever it finds: no host key is added, no key is made."""
+    """Assert that no host key was added and no key created."""
     before = files_below(Path.home())
     yield
     assert files_below(Path.home()) == before
@@ -201,7 +201,7 @@ def test_each_step_of_a_good_connection_is_a_line(start: StartFar, examined: Doc
     assert "✓ request          granted: command serve\n" in steady
     assert "✓ noise            none before the first message\n" in steady
     assert "✓ MCP              legacy era, 2025-11-25, echo 9.8.7\n" in steady
-    assert steady.endswith("✓ round trip       N ms (N to N), the median of 20 times ping")
+    assert steady.endswith("✓ round trip       N ms (N to N), median of 20 times ping")
 
 
 def test_the_facts_are_there_for_programs(start: StartFar, examined: Doctor) -> None:
@@ -279,7 +279,7 @@ def test_it_is_told_which_line_an_option_came_from(
         "configuration"
     ]
     assert f"port ({config}:3)" in told.text
-    assert "✓ configuration" not in told.text  # what is not supported is a warning
+    assert "✓ configuration" not in told.text  # unsupported lines are a warning
     assert f"{config}:4: ForwardAgent is not supported" in told.text
 
 
@@ -339,7 +339,7 @@ def test_macos_keeps_apps_from_the_local_network(
     examined: Doctor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # No machine answers so wherever the tests run: the system call is what has to be made up.
+    # No machine answers like this everywhere, so the system call is faked.
     monkeypatch.setattr(socket.socket, "connect_ex", lambda *_: errno.EHOSTUNREACH)
     monkeypatch.setattr(sys, "platform", platform)
     step = examined("--host", address, "--port", "22").only_failed_at("tcp")
@@ -366,7 +366,7 @@ def says_and_hangs_up(line: bytes) -> Callable[[socket.socket], None]:
         (says_and_hangs_up(b""), "MaxStartups"),
         (says_and_hangs_up(b"Exceeded MaxStartups\r\n"), "MaxStartups"),
         (says_and_hangs_up(b"Not allowed at this time\r\n"), "PerSourcePenalties"),
-        (speaks_http, "A web server answers there"),
+        (speaks_http, "A web server answers on this port"),
         (says_and_hangs_up(b"SSH-2"), "MaxStartups"),
     ],
     ids=["hangs up", "hangs up late", "says why", "penalty", "http", "within the banner"],
@@ -498,7 +498,7 @@ def test_a_changed_key_that_is_accepted_all_the_same_is_called_insecure(
     told = examined(*far.options("-o", "StrictHostKeyChecking=no"), command=["serve"])
     assert told.status == 0
     assert told.steps["host_key"]["status"] == "warning"
-    assert "! host key         INSECURE, and accepted" in told.text
+    assert "! host key         INSECURE, but accepted" in told.text
     assert far.known_hosts.read_text() == line
 
 
@@ -630,7 +630,7 @@ def test_another_exit_status_is_told_with_the_last_words(start: StartFar, examin
 
 @pytest.mark.parametrize("command", [[], ["bash"]])
 def test_a_login_shell_is_called_so(command: list[str], start: StartFar, examined: Doctor) -> None:
-    # A shell's answer to what it takes for a command.
+    # A shell's answer to a request that it takes for a command.
     code = (
         "import sys; line = sys.stdin.readline().strip()\n"
         "print('sh: 1:', line, ': not found', file=sys.stderr, flush=True); sys.stdin.read()"

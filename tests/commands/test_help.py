@@ -1,4 +1,4 @@
-"""What `--help` shows of each command, and that its examples can be typed."""
+"""The help of each command, and its examples, which can be typed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARSERS = {
 
 
 def examples(name: str) -> list[str]:
-    """Without the program's name, and without what a shell takes for itself."""
+    """Return the examples without the program's name and without redirections."""
     start = rf"^  {PROGRAM}{f' {name}' if name else ''}(?= |$)(.*)$"
     lines = re.findall(start, PARSERS[name].format_help(), re.MULTILINE)
     return [re.split(r"\s[<>]|\s\s\(", line)[0].strip() for line in lines]

@@ -1,4 +1,4 @@
-"""`install`, `uninstall` and `list` on the files of every application, in a home of their own."""
+"""`install`, `uninstall` and `list` with the files of every application, in a temporary home."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes and links
 
 
 class Terminal(io.StringIO):
-    """Somebody who types, and who can be asked at all."""
+    """A terminal with typed answers."""
 
     def isatty(self) -> bool:
         return True
 
 
 class Shown:
-    """What a command said, and how it ended."""
+    """A command's output and exit status."""
 
     def __init__(self, status: int, out: str, err: str) -> None:
         self.status, self.out, self.err = status, out, err
@@ -58,7 +58,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the program; `typed` is what somebody answers, None means that nobody is there."""
+    """Run the program; `typed` is the answer of a person, None means no terminal."""
     monkeypatch.chdir(home)
     monkeypatch.setattr(sys, "prefix", str(home / "here-to-stay"))
 
@@ -181,7 +181,7 @@ def test_what_is_there_already_is_not_written_again(run: Run, home: Path) -> Non
     before = everything_in(home)
     done = run("install", "cursor", "lab", *LAB)
     assert done.status == 0
-    assert "is there already" in done.out
+    assert "is already up to date" in done.out
     assert everything_in(home) == before
 
 
@@ -200,13 +200,13 @@ def test_with_print_the_entry_is_printed_and_nothing_else_happens(
 @pytest.mark.parametrize(
     ("app", "content", "problem"),
     [
-        ("cursor", '{"mcpServers": {', "line 1, column 17: no key in quotes"),
-        ("cursor", '{"mcpServers": []}', "mcpServers is no object"),
-        ("vscode", "[]", "the document is no object"),
-        ("zed", '{"context_servers": null}', "context_servers is no object"),
+        ("cursor", '{"mcpServers": {', "line 1, column 17: a key in quotes is missing"),
+        ("cursor", '{"mcpServers": []}', "mcpServers is not an object"),
+        ("vscode", "[]", "the document is not an object"),
+        ("zed", '{"context_servers": null}', "context_servers is not an object"),
         ("claude-code", '{"mcpServers": {}, "mcpServers": {}}', "more than once"),
         ("claude-desktop", "{ // mine\n}", "comments are not allowed in this file"),
-        ("claude-desktop", '{"mcpServers": {},}', "a comma too many"),
+        ("claude-desktop", '{"mcpServers": {},}', "one comma too many"),
         ("windsurf", '{"x": "né"}'.encode("latin-1"), "is not UTF-8"),
     ],
 )
@@ -288,19 +288,19 @@ def test_flags_of_the_command_itself_may_stand_anywhere_before_the_dashes(run: R
     [
         (["notepad", "lab"], "invalid choice: 'notepad'"),
         (["cursor"], "NAME"),
-        (["cursor", "a b"], "'a b' is no name for a server"),
-        (["cursor", ""], "'' is no name for a server"),
-        (["cursor", "x" * 65], "is no name for a server"),
-        (["cursor", "lab", "--port", "99999"], "--port: a number from 1 to 65535"),
+        (["cursor", "a b"], "Invalid server name 'a b'"),
+        (["cursor", ""], "Invalid server name ''"),
+        (["cursor", "x" * 65], "Invalid server name"),
+        (["cursor", "lab", "--port", "99999"], "--port must be from 1 to 65535"),
         (["cursor", "lab", "--nonsense"], "--nonsense"),
         (["cursor", "lab", "--host", "-oProxyCommand=x"], "--host"),
         (["cursor", "lab", "--host=-oProxyCommand=x"], "not a host name"),
         (["cursor", "lab", "--"], "nothing follows `--`"),
-        (["cursor", "lab", "--subsystem", "s", "--", "c"], "exclude one another"),
+        (["cursor", "lab", "--subsystem", "s", "--", "c"], "exclude each other"),
         (["cursor", "lab", "--passphrase", SECRET], "--passphrase-file"),
         (["cursor", "lab", f"--passphrase={SECRET}"], "--passphrase-file"),
-        (["--host", "h", "cursor", "lab"], "APP and NAME come first"),
-        (["cursor", "--host", "h", "lab"], "APP and NAME come first"),
+        (["--host", "h", "cursor", "lab"], "APP and NAME must come first"),
+        (["cursor", "--host", "h", "lab"], "APP and NAME must come first"),
         (["cursor", "lab", "-o", "IdentityFile=id"], "another folder"),
         (["cursor", "lab", "--", "caf\udce9"], "not UTF-8"),
     ],
@@ -319,13 +319,13 @@ def test_what_could_not_work_is_not_written(
 def test_an_entry_for_a_program_in_a_cache_comes_with_a_warning(
     run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "Careful" not in run("install", "cursor", "lab", "--yes", *LAB).out
+    assert "Warning" not in run("install", "cursor", "lab", "--yes", *LAB).out
     (home / "uv").mkdir()
     (home / "uv" / "CACHEDIR.TAG").touch()
     monkeypatch.setattr(sys, "prefix", str(home / "uv" / "archive"))
     done = run("install", "cursor", "lab2", "--yes", *LAB)
     assert done.status == 0
-    assert "is in a cache, which may be emptied. `pipx install " in done.out
+    assert "is in a cache, which may be emptied. Install it permanently: `pipx install " in done.out
 
 
 # uninstall
@@ -350,7 +350,7 @@ def test_entries_of_other_programs_are_not_removed(run: Run, home: Path) -> None
     before = everything_in(home)
     done = run("uninstall", "claude-desktop", "github", "--yes")
     assert done.status == 1
-    assert "is no entry of this program" in done.err
+    assert "is not an entry for this program" in done.err
     assert everything_in(home) == before
 
 
@@ -371,7 +371,7 @@ def test_from_a_broken_file_nothing_is_removed(run: Run, home: Path) -> None:
     before = everything_in(home)
     done = run("uninstall", "cursor", "lab", "--yes")
     assert done.status == 1
-    assert "no JSON value" in done.err
+    assert "not a JSON value" in done.err
     assert everything_in(home) == before
 
 
@@ -380,7 +380,7 @@ def test_from_a_broken_file_nothing_is_removed(run: Run, home: Path) -> None:
 
 @pytest.fixture
 def installed(run: Run) -> None:
-    """All applications with servers of their own; this program is in two of them."""
+    """All applications with other servers; two have this program as well."""
     for app, text in OF_APP.items():
         put(app, text)
     run("install", "cursor", "lab", "--yes", *LAB)
@@ -430,7 +430,7 @@ def test_programs_get_the_list_as_json(run: Run) -> None:
 def test_where_there_is_no_entry_it_says_so(run: Run) -> None:
     put("cursor", OF_APP["cursor"])
     done = run("list")
-    assert (done.status, done.out) == (0, "No host has an entry of this program.\n")
+    assert (done.status, done.out) == (0, "No host has an entry for this program.\n")
     assert json.loads(run("list", "--json").out) == []
 
 
@@ -442,7 +442,7 @@ def test_a_file_that_cannot_be_read_is_told_and_the_others_listed(run: Run) -> N
     assert done.status == 1
     assert "cursor  lab" in done.out
     assert "vscode: " in done.err
-    assert "line 1, column 2: no key in quotes" in done.err
+    assert "line 1, column 2: a key in quotes is missing" in done.err
 
 
 def test_an_entry_of_a_strange_shape_is_listed_too(run: Run) -> None:
@@ -469,7 +469,7 @@ def odd_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def assert_harmless(done: Shown, *texts: str) -> None:
-    """No name got through as it is, though each text was told."""
+    """Assert that each text was shown, but no harmful name unescaped."""
     both = done.out + done.err
     assert printable_lines(both) == both, ascii(both)
     for text in texts:
@@ -489,7 +489,7 @@ def test_no_name_of_a_file_steers_the_terminal(
 
     done = run("install", "cursor", "lab", "--yes", *LAB)
     assert done.status == 0, done.err
-    assert_harmless(done, "Careful: ", "--- ", " is written; what it was is in ", ".json.bak")
+    assert_harmless(done, "Warning: ", "--- ", "Wrote ", " (backup: ", ".json.bak).")
     assert_harmless(run("list"), "cursor  lab", f"/bin/{PROGRAM}", "/.cursor/mcp.json")
     assert_harmless(run("install", "cursor", "lab", "--print", *LAB), '"command": ')
     target.write_text("{")

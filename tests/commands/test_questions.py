@@ -81,7 +81,7 @@ def test_without_a_terminal_a_question_is_declined_and_told(
     assert json.loads(done.stdout)["action"] == "decline"
     (line,) = done.stderr.splitlines()
     assert line.startswith('the server asks "Where \\x1b[31mred')
-    assert line.endswith("declined, no terminal to answer on")
+    assert line.endswith("declined without a terminal")
     assert capabilities(record) == {"elicitation": {"form": {}, "url": {}}}
 
 
@@ -100,7 +100,7 @@ def initialized(record: Path) -> Any:
 def test_a_terminal_has_no_language_model(far: Far, server: tuple[str, ...]) -> None:
     done = far("call", "ask", "--json", json.dumps(SAMPLING), server=server)
     first, *rest = done.stderr.splitlines()
-    assert first == "the server asks for sampling: refused, a terminal has no model"
+    assert first == "the server requests sampling: refused, a terminal has no model"
     if "legacy" in server:
         assert (done.returncode, rest) == (0, [])
         assert json.loads(done.stdout) == {"code": -32600, "message": "Sampling not supported"}
@@ -127,7 +127,7 @@ if SDK >= 2:  # of 2026-07-28, which SDK 1.x does not speak
         server = ("showcase", "--era", "modern", "--insistent")
         done = far("call", "ask", "--json", json.dumps(form(city=CITY)), server=server)
         assert (done.returncode, done.stdout) == (1, "")
-        assert "goes on asking" in done.stderr.splitlines()[-1]
+        assert "keeps asking" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.anyio
@@ -179,9 +179,9 @@ if sys.platform != "win32":
         assert status == 0
         assert got["action"] == "accept"
         assert got["content"] == {"city": "Zürich", "count": 3, "colour": "green"}
-        assert "The server asks:\n  | Where to?\nIt wants: City*, count, colour, note\n" in shown
-        assert "This one is needed." in shown
-        assert "It has to be at least 2 characters." in shown
+        assert "The server asks:\n  | Where to?\nFields: City*, count, colour, note\n" in shown
+        assert "This field is required." in shown
+        assert "It must be at least 2 characters." in shown
         assert "  1  red\n    2  green\n" in shown
 
     def test_what_was_typed_can_be_changed_before_it_is_sent(far: Far) -> None:
@@ -220,7 +220,7 @@ if sys.platform != "win32":
     @pytest.mark.parametrize(
         ("question", "said"),
         [
-            (page("javascript:alert(1)"), "no page on the web"),
+            (page("javascript:alert(1)"), "not a web page"),
             (form(place={"type": "object"}), "cannot ask for place"),
         ],
     )
@@ -238,7 +238,7 @@ if sys.platform != "win32":
         assert "\x1b" not in shown
         assert "\nYour passphrase" not in shown
         assert "\n  | Your passphrase: \n" in shown
-        assert "It wants: a\\x0db" in shown
+        assert "Fields: a\\x0db" in shown
 
     def test_progress_goes_on_when_the_question_has_been_answered(far: Far) -> None:
         question = {**form(city=CITY), "busy": True}

@@ -33,14 +33,14 @@ def line(key: HostKey, name: str = f"[{HOST}]:2222") -> str:
 
 
 class Terminal(io.StringIO):
-    """What somebody types, and who can be asked at all."""
+    """A terminal with typed answers."""
 
     def isatty(self) -> bool:
         return True
 
 
 class Trusting:
-    """The command against a machine that offers `keys`, with what is typed."""
+    """Run the command against a machine that offers `keys`, with typed answers."""
 
     def __init__(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.file = file
@@ -112,7 +112,7 @@ def test_only_what_is_confirmed_is_added(
 
 
 def test_a_fingerprint_that_is_not_the_machines_stops_everything(trusting: Trusting) -> None:
-    with pytest.raises(HostKeyError, match="another fingerprint"):
+    with pytest.raises(HostKeyError, match="not the fingerprint of the machine"):
         trusting(f"{RSA.fingerprint}\nyes\n")
     assert trusting.written == ""
 
@@ -131,7 +131,7 @@ def test_with_yes_only_named_fingerprints_are_added_and_nothing_is_asked(
     assert trusting.written == line(RSA)
     shown = capsys.readouterr().out
     assert "yes/no" not in shown
-    assert shown.count("It is the one that --host-key demands.") == 1
+    assert shown.count("It matches --host-key.") == 1
     assert f"ED25519 key {ED.fingerprint} was not added" in shown
     assert f"was added to {trusting.file}" in shown
 
@@ -145,7 +145,7 @@ def test_a_fingerprint_without_yes_is_pointed_out_and_asked_about(
     trusting: Trusting, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert trusting("no\nno\n", fingerprints=[ED.fingerprint]) == 1
-    assert "It is the one that --host-key demands." in capsys.readouterr().out
+    assert "It matches --host-key." in capsys.readouterr().out
 
 
 def test_yes_alone_is_no_way_to_trust(trusting: Trusting) -> None:
@@ -173,7 +173,7 @@ def test_what_is_on_file_is_not_asked_about_again(
     trusting.file.write_text(line(ED) + line(RSA))
     assert trusting("") == 0
     shown = capsys.readouterr().out
-    assert f"It is on file already ({trusting.file}:1)." in shown
+    assert f"It is already on file ({trusting.file}:1)." in shown
     assert "yes/no" not in shown
 
 

@@ -90,7 +90,7 @@ def test_a_list_that_does_not_end_is_given_up(
     record = tmp_path / "record"
     done = far("tools", server=("showcase", "--endless", cursors, "--record", str(record)))
     assert (done.returncode, done.stdout) == (1, "")
-    assert "does not come to an end" in done.stderr
+    assert "never ends" in done.stderr
     assert [message["method"] for message in messages(record)].count("tools/list") == pages
 
 
@@ -142,10 +142,10 @@ def test_options_may_stand_between_the_arguments(far: Far) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["typed", "count=abc"], "count wants integer, not 'abc'"),
-        (["typed", "count"], "'count' is no argument"),
-        (["typed", "a=1", "--json", "{}"], "no room"),
-        (["typed", "--json", "[1]"], "--json wants an object"),
+        (["typed", "count=abc"], "count must be integer, not 'abc'"),
+        (["typed", "count"], "Invalid argument 'count'"),
+        (["typed", "a=1", "--json", "{}"], "exclude each other"),
+        (["typed", "--json", "[1]"], "--json must be an object"),
         (["typed", "a=@missing"], "missing cannot be read"),
         ([], "NAME"),
         (["typed", "--timeout", "0"], "--timeout"),
@@ -318,7 +318,7 @@ def test_no_answer_in_time_ends_the_call_and_cancels_it_at_the_server(
     record = tmp_path / "record"
     done = far("call", "hang", "--timeout", "4", server=(*server, "--record", str(record)))
     assert (done.returncode, done.stdout) == (1, "")
-    assert "No answer within 4 s. More time: --timeout SECONDS." in done.stderr
+    assert "No answer within 4 s (raise the limit with --timeout)" in done.stderr
     assert cancelled(record) == called(record)
 
 

@@ -19,6 +19,7 @@ import pytest
 from support.host import PACKAGE_PARENT, Host, client_argv
 
 from m2m_ssh_client.commands import demo
+from m2m_ssh_client.demo.story import Output
 from m2m_ssh_client.errors import UsageError
 
 ECHO_SERVER = Path(__file__).parent.parent / "support" / "echo_server.py"
@@ -34,14 +35,14 @@ def temporary(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(temporary: Path) -> dict[str, str]:
-    """With a mark, by which every process that inherits it can be found."""
+    """An environment with a mark that identifies every process inheriting it."""
     names = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
     mark = {"M2M_TEST_MARK": uuid.uuid4().hex, "PYTHONPATH": PACKAGE_PARENT}
     return {**os.environ, **names, **mark}
 
 
 def _processes(environment: dict[str, str]) -> list[str]:
-    """The command lines of the processes with the mark (Linux; elsewhere none are found)."""
+    """Return the command lines of the processes with the mark; empty except on Linux."""
     mark = f"M2M_TEST_MARK={environment['M2M_TEST_MARK']}".encode()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -160,7 +161,7 @@ def test_a_demo_that_is_stopped_leaves_nothing(
 def test_what_the_console_cannot_show_is_escaped() -> None:
     raw = io.BytesIO()
     console = io.TextIOWrapper(raw, encoding="cp1252")
-    demo._Output(console).line("é → 🚀")
+    Output(console).line("é → 🚀")
     assert raw.getvalue().decode("cp1252").strip() == "é \\u2192 \\U0001f680"
 
 
@@ -188,14 +189,14 @@ class _Serving:
 
     @property
     def argv(self) -> list[str]:
-        """The client, as the printed configuration starts it."""
+        """The argv of the client in the printed configuration."""
         start = self.shown.index("{\n")
         configuration: Any = json.JSONDecoder().raw_decode(self.shown, start)[0]
         (server,) = configuration["mcpServers"].values()
         return [server["command"], *server["args"]]
 
     def end(self) -> tuple[int, str]:
-        """The exit status, and what was told until then."""
+        """End the demo; return its exit status and its output."""
         self.process.terminate()
         out, err = self.process.communicate(timeout=20)
         assert err == ""

@@ -1,4 +1,4 @@
-"""The demo's key server: what it answers, as the peer's does, asked with http.client."""
+"""The demo's key server, asked with http.client: it answers like the peer's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded SSH server, with paramiko's client and, where there is one, OpenSSH's."""
+"""The embedded SSH server, with paramiko's client and, if installed, OpenSSH's."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ HOST_KEY = paramiko.Ed25519Key.from_private_key(io.StringIO(_new_pem()))
 
 
 class _Running:
-    """A server and the events it has told so far."""
+    """A server and its events so far."""
 
     def __init__(self, command_for: CommandFor, **options: object) -> None:
         self.events: list[str] = []
@@ -114,7 +114,7 @@ def _alive(pid: int) -> bool:
 
 
 def _until(condition: Callable[[], bool]) -> bool:
-    """Whether the condition comes true within a few seconds: for what another process does."""
+    """Return True if the condition becomes true within a few seconds."""
     deadline = time.monotonic() + 5
     while not condition():
         if time.monotonic() > deadline:
@@ -186,7 +186,7 @@ def test_a_channel_runs_one_command_only() -> None:
 
 def test_a_child_that_ends_at_once_does_not_overtake_the_answer() -> None:
     class Dawdling(SSHServer):
-        """Gives the session time to end before the request that started it is answered."""
+        """Lets the session end before the request that started it is answered."""
 
         def start_session(self, session: threading.Thread) -> None:
             super().start_session(session)  # type: ignore[arg-type]
@@ -339,7 +339,7 @@ def test_a_child_that_ignores_being_asked_is_killed_with_all_it_started() -> Non
 
 
 def _is_zombie(pid: int) -> bool:
-    """Ended, and waiting for an init process that a container may not have."""
+    """Return True for an ended process that waits for an init process."""
     status = Path(f"/proc/{pid}/stat")
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z"
 

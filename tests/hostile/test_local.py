@@ -217,7 +217,10 @@ def test_a_log_file_behind_a_link_of_another_user_is_refused_in_words(
     link = tmp_path / "log"
     link.symlink_to(tmp_path / "elsewhere")
     foreign(link)
-    with pytest.raises(UsageError, match="a link of another user"), logs.configured(None, link):
+    with (
+        pytest.raises(UsageError, match="a link owned by another user"),
+        logs.configured(None, link),
+    ):
         pass
 
 

@@ -1,4 +1,4 @@
-"""Where each application keeps its list, on each platform."""
+"""The configuration files of each application, on each platform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an edit is shown as: the change itself, and no secret of anybody."""
+"""The diff of an edit: it has the change and no secrets."""
 
 from __future__ import annotations
 

@@ -150,7 +150,9 @@ def test_why_a_text_cannot_be_edited_is_told_with_the_file(file: Path) -> None:
     def refuse(_: str) -> str:
         raise JSONCError("line 1: \x1b[2J")
 
-    with pytest.raises(AppConfigError, match=r"mcp\.json: line 1: \\x1b\[2J.* left as it is"):
+    with pytest.raises(
+        AppConfigError, match=r"mcp\.json: line 1: \\x1b\[2J.* The file is unchanged"
+    ):
         planned(file, refuse)
 
 

@@ -26,7 +26,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path.cwd()
 
 
-# How a host starts it
+# Starting the program
 
 
 def test_the_script_that_was_started_is_the_command(
@@ -65,7 +65,7 @@ def test_an_installation_in_a_cache_is_noticed(
     assert is_in_cache(prefix) == found
 
 
-# What is written
+# Writing options
 
 
 def test_options_are_written_as_typed_but_for_paths(here: Path) -> None:
@@ -132,7 +132,7 @@ def test_other_lines_of_configuration_are_written(option: str) -> None:
     assert written(["-o", option], [option]) == ["-o", option]
 
 
-# What is told from others
+# Recognising entries
 
 
 @pytest.mark.parametrize(

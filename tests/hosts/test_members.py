@@ -1,4 +1,4 @@
-"""Edits of JSON text: what the result says, and that nothing else in it has changed."""
+"""Edits of JSON text: the result has the change and nothing else."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ fillers = st.sampled_from(["", " ", "\t", "\n", "\n  ", " // c, }\n", "/* { */",
 
 @st.composite
 def written(draw: st.DrawFn, value: Any, newline: str) -> str:
-    """A value as somebody with no sense of order may write it."""
+    """Return a value in an untidy style."""
 
     def write(value: Any) -> str:
         gap = draw(fillers)
@@ -114,7 +114,7 @@ def written(draw: st.DrawFn, value: Any, newline: str) -> str:
 
 @st.composite
 def documents(draw: st.DrawFn) -> str:
-    """With servers or without, with one called lab among them or not."""
+    """Return a document, with or without servers and one called lab."""
     root = draw(st.dictionaries(names, values, max_size=3))
     if draw(st.booleans()):
         servers = draw(st.dictionaries(names, values, max_size=3))
@@ -132,7 +132,7 @@ TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\r\n]*|/\*.*?\*/|[{}\[\]:,]|[^\s"{}\[
 
 
 def ends_of_change(before: str, after: str) -> tuple[str, str]:
-    """What is left of each between their common beginning and their common end."""
+    """Return the parts between the common beginning and the common end."""
     most = min(len(before), len(after))
     head = next((i for i in range(most) if before[i] != after[i]), most)
     tail = next((i for i in range(most - head) if before[-1 - i] != after[-1 - i]), most - head)
@@ -156,7 +156,7 @@ def test_a_set_member_is_the_only_thing_that_changes(text: str) -> None:
         assert result[new.end :] == text[existing.end :]
     else:
         gone, come = ends_of_change(text, result)
-        # Nothing is gone. Between a comma and the member there may be what was behind the last member.
+        # Nothing is lost. Text after the last member may stand between a comma and the new member.
         assert come == gone or come[: 1 + len(gone)] == "," + gone or not gone
         assert "/" not in come.replace(gone, "", 1).replace("/bin/x", "")
 
@@ -173,7 +173,7 @@ def test_a_removed_member_takes_nothing_along(text: str) -> None:
     assert value_of(result) == old
     node = find(parse(text), PATH)
     assert node
-    # All tokens but those of the member and one comma are there, comments included.
+    # All tokens except the member's and one comma are there, comments included.
     start = max(m.start() for m in TOKEN.finditer(text[: node.start]) if m.group() == '"lab"')
     rest = TOKEN.findall(text[:start]) + TOKEN.findall(text[node.end :])
     left = TOKEN.findall(result)
@@ -207,16 +207,16 @@ def test_setting_the_same_again_changes_nothing(text: str) -> None:
     assert with_member(once, PATH, ENTRY) == once
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[]", "the document is no object"),
-        ("null", "the document is no object"),
-        ('{"mcpServers": []}', "mcpServers is no object"),
-        ('{"mcpServers": null}', "mcpServers is no object"),
+        ("[]", "the document is not an object"),
+        ("null", "the document is not an object"),
+        ('{"mcpServers": []}', "mcpServers is not an object"),
+        ('{"mcpServers": null}', "mcpServers is not an object"),
         ('{"mcpServers": {}, "mcpServers": {}}', "the document has 'mcpServers' more than once"),
         ('{"mcpServers": {"lab": 1, "lab": 2}}', "mcpServers has 'lab' more than once"),
     ],

@@ -181,7 +181,7 @@ def test_each_machine_on_the_way_has_its_steps(start_sshd: StartSshd, tmp_path: 
     assert told["tcp"]["found"]["through"] == f"the jump host {place}"
     text = run(*options, command=ECHO).stdout
     assert f"\njump host {place}:\n" in text
-    assert "\nthe machine itself:\n" in text
+    assert "\ntarget machine:\n" in text
 
 
 def test_a_jump_host_that_cannot_go_on_is_where_it_fails(

@@ -308,7 +308,7 @@ def test_the_last_answers_wait_for_a_host_that_pauses(start: Start) -> None:
     client = start(pipe(), pipe(), *command, options=("--no-reconnect",))
     client.say(INITIALIZE)
     assert client.process.poll() is None
-    wait_until(lambda: "Error running" in client.stderr)
+    wait_until(lambda: ": error: " in client.stderr)
     time.sleep(0.8)  # the host's pause, not a wait for something
     assert client.hear()["id"] == 0
     assert len(client.hear()["params"]["x"]) == LARGE // 10

@@ -132,9 +132,7 @@ def test_a_page_that_the_reference_server_wants_opened_can_be_declined(far: Far)
     words = ["call", "trigger-url-elicitation", "url=https://lab.example/login"]
     with pane(far, *words, columns=80, lines=24, server=server) as shown:
         screen = shown.wait_for(lambda screen: "Will you open it" in screen)
-        assert (
-            "It wants you to open a page at lab.example:\n  | https://lab.example/login" in screen
-        )
+        assert "It asks you to open a page at lab.example:\n  | https://lab.example/login" in screen
         shown.type("no")
         shown.press("Enter")
         assert shown.status() == 0

@@ -138,7 +138,7 @@ def test_a_changed_key_is_not_added_to(sshd: Sshd, tmp_path: Path) -> None:
     [
         ([], "no terminal"),
         (["--yes"], "--host-key"),
-        (["--yes", "--host-key", "MD5:1"], "not a SHA256"),
+        (["--yes", "--host-key", "MD5:1"], "must be a SHA256"),
         (["--yes", "--host-key", "SHA256:" + "A" * 43, "--port", "1"], "refused"),
     ],
 )

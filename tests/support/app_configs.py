@@ -1,4 +1,4 @@
-"""Configuration files as the applications and their users write them. The secrets in them must never be shown."""
+"""Configuration files as applications and users write them; their secrets must stay hidden."""
 
 from __future__ import annotations
 

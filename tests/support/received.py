@@ -1,4 +1,4 @@
-"""What a carrier brings, for tests that want it all."""
+"""A receiver that keeps everything a carrier delivers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PATIENCE = 30.0  # seconds
 
 
 class Received:
-    """Starts the carrier and takes whatever it brings."""
+    """Starts the carrier and keeps everything that it delivers."""
 
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier

@@ -1,4 +1,4 @@
-"""Fields of the forms of servers."""
+"""Fields of the forms that servers send."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def test_an_answer_becomes_what_the_schema_wants(
         ({"type": "number"}, "1_0", "a number"),
         ({"type": "number", "maximum": 5}, "6", "at most 5"),
         ({"type": "boolean"}, "maybe", "yes or no"),
-        (COLOURS, "3", "none of the choices"),
-        (COLOURS, "0", "none of the choices"),
-        (COLOURS, "9" * 5000, "none of the choices"),
-        (COLOURS, "\x1b[2J" * 1000, "none of the choices"),
-        (FLOORS, "4", "none of the choices"),
+        (COLOURS, "3", "not one of the choices"),
+        (COLOURS, "0", "not one of the choices"),
+        (COLOURS, "9" * 5000, "not one of the choices"),
+        (COLOURS, "\x1b[2J" * 1000, "not one of the choices"),
+        (FLOORS, "4", "not one of the choices"),
         (EXTRAS, "1,2,3", "at most 2 choices"),
     ],
 )

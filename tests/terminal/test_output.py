@@ -10,7 +10,7 @@ from m2m_ssh_client.terminal.output import write_json, write_table, write_text
 
 
 class Stdout:
-    """A stdout in an encoding, whose bytes can be seen."""
+    """A stdout with an encoding; its bytes can be read."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, encoding: str = "utf-8") -> None:
         self._raw = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Progress and log messages that come from several threads, on one terminal."""
+"""Progress and log messages from several threads, on one terminal."""
 
 from __future__ import annotations
 

@@ -64,5 +64,5 @@ def test_a_dangling_link_is_not_followed(tmp_path: Path) -> None:
 def test_a_folder_is_made_and_what_is_none_is_an_error(tmp_path: Path) -> None:
     assert save(b"", tmp_path / "a" / "b", "x", None).exists()
     (tmp_path / "file").touch()
-    with pytest.raises(SSHClientError, match="takes no file"):
+    with pytest.raises(SSHClientError, match="Cannot save to"):
         save(b"", tmp_path / "file", "x", None)
