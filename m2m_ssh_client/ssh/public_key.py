@@ -6,6 +6,8 @@ import base64
 import hashlib
 from typing import NamedTuple
 
+from m2m_ssh_client.ssh.wire import Reader, strings
+
 # RFC 5656 §3.1: the curve's own name, and the length in bytes of an uncompressed point on it.
 _CURVES = {
     "ecdsa-sha2-nistp256": (b"nistp256", 65),
@@ -47,7 +49,7 @@ class HostKey(NamedTuple):
     @classmethod
     def read(cls, blob: bytes) -> HostKey:
         """The key as a server sends it. Raises ValueError as `parse` does."""
-        inner_type, *fields = _wire_strings(blob) or [b""]
+        inner_type, *fields = Reader(blob).strings() or [b""]
         key_type = inner_type.decode("ascii", "replace")
         if not _well_formed(key_type, fields):
             raise ValueError("not a well-formed public key of a known type")
@@ -56,7 +58,7 @@ class HostKey(NamedTuple):
     @property
     def bits(self) -> int:
         """The size of a key that `read` has taken, as `ssh-keygen -l` prints it."""
-        inner_type, *fields = _wire_strings(self.blob)
+        inner_type, *fields = Reader(self.blob).strings()
         if inner_type == b"ssh-rsa":
             return int.from_bytes(fields[1], "big").bit_length()
         return int(inner_type.removeprefix(b"ecdsa-sha2-nistp")) if b"ecdsa" in inner_type else 256
@@ -92,7 +94,7 @@ def decode_on_file(key_type: str, encoded: str) -> HostKey:
     if key_type not in _OTHER_TYPES and not key_type.endswith(CERTIFICATE_SUFFIX):
         return decode(key_type, encoded)
     blob, name = _decoded(encoded), key_type.encode()
-    if not blob.startswith(len(name).to_bytes(4, "big") + name):
+    if not blob.startswith(strings(name)):
         raise ValueError("the key is of another type than it says")
     return HostKey(key_type, blob)
 
@@ -103,19 +105,6 @@ def _decoded(encoded: str) -> bytes:
     if base64.b64encode(blob).decode() != encoded:
         raise ValueError("not the canonical base64 of a key")
     return blob
-
-
-def _wire_strings(blob: bytes) -> list[bytes]:
-    """Split a blob that consists of nothing but strings (RFC 4251 §5)."""
-    strings: list[bytes] = []
-    at = 0
-    while at < len(blob):
-        start = at + 4
-        at = start + int.from_bytes(blob[at:start], "big")
-        if at > len(blob):
-            raise ValueError("the key ends early")
-        strings.append(blob[start:at])
-    return strings
 
 
 def _well_formed(key_type: str, fields: list[bytes]) -> bool:

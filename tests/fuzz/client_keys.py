@@ -14,11 +14,10 @@ from m2m_ssh_client.ssh.login.key_files import (
     PublicKey,
     read_key_file,
     read_public_key,
-    take_strings,
-    wire_strings,
 )
 from m2m_ssh_client.ssh.login.passphrases import passphrases
 from m2m_ssh_client.ssh.settings import Login
+from m2m_ssh_client.ssh.wire import Reader, strings
 
 _MAGIC, _OPENSSH = b"openssh-key-v1\0", b"OPENSSH PRIVATE KEY"
 _PASSPHRASE = "correct horse"
@@ -135,7 +134,7 @@ def check_agent(data: bytes) -> None:
             is_showable(each.comment)
             is_showable(each.public.key_type)
             assert each.public.blob in data
-    key = PublicKey.of(wire_strings(b"ssh-ed25519", b"x" * 32))
+    key = PublicKey.of(strings(b"ssh-ed25519", b"x" * 32))
     with Agent(nowhere, lambda: False) as agent:
         agent._stream = _Stream(data)
         try:
@@ -143,7 +142,7 @@ def check_agent(data: bytes) -> None:
         except AgentError as exc:
             is_showable(exc)
         else:
-            assert signature.startswith(wire_strings(b"ssh-ed25519"))
+            assert signature.startswith(strings(b"ssh-ed25519"))
             assert signature in data
 
 
@@ -152,8 +151,9 @@ def _is_slow(content: bytes) -> bool:
     lines = content.replace(b"\r", b"").split(b"\n")
     try:
         data = base64.b64decode(b"".join(line for line in lines if not line.startswith(b"-")))
-        (_, _, options), _ = take_strings(data.removeprefix(_MAGIC), 3)
-        _, rounds = take_strings(options, 1)
+        _, _, options = Reader(data.removeprefix(_MAGIC)).strings(3)
+        derivation = Reader(options)
+        derivation.string()  # the salt
+        return derivation.number(4) > _MOST_ROUNDS
     except ValueError:
         return True
-    return int.from_bytes(rounds[:4], "big") > _MOST_ROUNDS

@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fuzz.target import folder, is_showable
 
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError
-from m2m_ssh_client.ssh.login.key_files import wire_strings
 from m2m_ssh_client.ssh.public_key import HostKey
 from m2m_ssh_client.ssh.settings import Trust
 from m2m_ssh_client.ssh.trust.host_certificate import HostCertificate, is_certificate
@@ -19,6 +18,7 @@ from m2m_ssh_client.ssh.trust.known_hosts import KnownHosts, entry
 from m2m_ssh_client.ssh.trust.randomart import randomart
 from m2m_ssh_client.ssh.trust.revoked_keys import revoked_keys
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier, Standing
+from m2m_ssh_client.ssh.wire import strings
 
 _HOST, _PORT = "host.example", 2222
 # The same in each run, so that an input that has something to say about it is found again.
@@ -28,7 +28,7 @@ _SERVER = Ed25519PrivateKey.from_private_bytes(b"a server".ljust(32))
 
 def _blob(key: Ed25519PrivateKey) -> bytes:
     raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return wire_strings(b"ssh-ed25519", raw)
+    return strings(b"ssh-ed25519", raw)
 
 
 KEY = HostKey.read(_blob(_SERVER))
@@ -114,9 +114,9 @@ def check_host_key(data: bytes) -> None:
 def check_certificate(body: bytes) -> None:
     """A certificate's fields up to the authority, which signs whatever it gets."""
     _judge(body)
-    signed = body + wire_strings(_blob(_AUTHORITY))
-    signature = wire_strings(b"ssh-ed25519", _AUTHORITY.sign(signed))
-    certificate = signed + wire_strings(signature)
+    signed = body + strings(_blob(_AUTHORITY))
+    signature = strings(b"ssh-ed25519", _AUTHORITY.sign(signed))
+    certificate = signed + strings(signature)
     try:
         read = HostCertificate.parse(certificate)
     except ValueError:

@@ -21,7 +21,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
-from m2m_ssh_client.ssh.login.key_files import PublicKey, take_strings, wire_strings
+from m2m_ssh_client.ssh.login.key_files import PublicKey
+from m2m_ssh_client.ssh.wire import Reader, strings
 from m2m_ssh_client.text import printable, shortened
 
 # Of the protocol, §6.1
@@ -92,7 +93,7 @@ class Agent:
         `signature` is the server's under the first key exchange. An agent that does not know this refuses, which
         does no harm. Source: OpenSSH, PROTOCOL.agent, session-bind@openssh.com.
         """
-        fields = wire_strings(b"session-bind@openssh.com", host_key, session_id, signature)
+        fields = strings(b"session-bind@openssh.com", host_key, session_id, signature)
         self._ask(bytes([_EXTENSION]) + fields + b"\0", _PROMPT)  # 0: not forwarded
 
     def keys(self) -> list[AgentKey]:
@@ -102,11 +103,11 @@ class Agent:
         if kind != _IDENTITIES_ANSWER or len(body) < 4 or count > _MOST_KEYS:
             raise AgentError("it does not tell its keys")
         try:
-            strings, _ = take_strings(body[4:], 2 * count)
+            told = Reader(body[4:]).strings(2 * count)
         except ValueError as exc:
             raise AgentError("its answer is malformed") from exc
         keys = []
-        for blob, comment in zip(strings[::2], strings[1::2], strict=True):
+        for blob, comment in zip(told[::2], told[1::2], strict=True):
             with contextlib.suppress(ValueError):  # one that is no key must not hide the others
                 keys.append(AgentKey(PublicKey.of(blob), shortened(printable(comment), 60)))
         return keys
@@ -118,13 +119,13 @@ class Agent:
         """
         flags = _SIGN_FLAGS.get(algorithm, 0).to_bytes(4, "big")
         kind, body = self._ask(
-            bytes([_SIGN_REQUEST]) + wire_strings(key.blob, data) + flags, float("inf")
+            bytes([_SIGN_REQUEST]) + strings(key.blob, data) + flags, float("inf")
         )
         if kind == _FAILURE:
             raise AgentError("it refuses to sign")
         try:
-            (signature,), _ = take_strings(body, 1)
-            (used,), _ = take_strings(signature, 1)
+            signature = Reader(body).string()
+            used = Reader(signature).string()
         except ValueError as exc:
             raise AgentError("its signature is malformed") from exc
         if kind != _SIGN_RESPONSE or used.decode("ascii", "replace") != algorithm:
@@ -165,7 +166,7 @@ class Agent:
         if self._stream is None:
             self._stream = _connect(self.path)
         stream = self._stream
-        packet = wire_strings(message)
+        packet = strings(message)
         if isinstance(stream, socket.socket):
             stream.sendall(packet)
         else:

@@ -37,8 +37,9 @@ from m2m_ssh_client.ssh.library import algorithms
 from m2m_ssh_client.ssh.login import identities
 from m2m_ssh_client.ssh.login.agent import Agent, AgentError
 from m2m_ssh_client.ssh.login.identities import Identity, UnlockedKeys
-from m2m_ssh_client.ssh.login.key_files import PublicKey, wire_strings
+from m2m_ssh_client.ssh.login.key_files import PublicKey
 from m2m_ssh_client.ssh.settings import Address, Login
+from m2m_ssh_client.ssh.wire import strings
 from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
@@ -159,12 +160,12 @@ class _UserAuth(AuthHandler):
     def begin(self) -> None:
         """Ask for the service, and try without any authentication; the answer comes later."""
         self.transport.auth_handler = self
-        self._send(bytes([MSG_SERVICE_REQUEST]) + wire_strings(b"ssh-userauth"))
+        self._send(bytes([MSG_SERVICE_REQUEST]) + strings(b"ssh-userauth"))
         self._send(self._request("none"))
 
     def offer(self, key: PublicKey, algorithm: str) -> _Answer:
         """Whether the server would take this key."""
-        request = self._request("publickey") + b"\0" + wire_strings(algorithm.encode(), key.blob)
+        request = self._request("publickey") + b"\0" + strings(algorithm.encode(), key.blob)
         self._send(request)
         return self.answer()
 
@@ -172,9 +173,9 @@ class _UserAuth(AuthHandler):
         self, key: PublicKey, algorithm: str, sign: Callable[[PublicKey, bytes, str], bytes]
     ) -> _Answer:
         """Log in with this key."""
-        request = self._request("publickey") + b"\1" + wire_strings(algorithm.encode(), key.blob)
-        data = wire_strings(self.transport.session_id or b"") + request
-        self._send(request + wire_strings(sign(key, data, _signature_format(key, algorithm))))
+        request = self._request("publickey") + b"\1" + strings(algorithm.encode(), key.blob)
+        data = strings(self.transport.session_id or b"") + request
+        self._send(request + strings(sign(key, data, _signature_format(key, algorithm))))
         answer = self.answer()
         if answer.kind == MSG_USERAUTH_PK_OK:
             raise paramiko.SSHException("The server answers a signature with a question")
@@ -229,7 +230,7 @@ class _UserAuth(AuthHandler):
     def _request(self, method: str) -> bytes:
         self.auth_method = method
         self.username = self._user
-        fields = wire_strings(self._user.encode(), b"ssh-connection", method.encode())
+        fields = strings(self._user.encode(), b"ssh-connection", method.encode())
         return bytes([MSG_USERAUTH_REQUEST]) + fields
 
     def _send(self, message: bytes) -> None:

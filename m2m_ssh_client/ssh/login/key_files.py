@@ -34,6 +34,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from m2m_ssh_client import user_only_files
 from m2m_ssh_client.errors import KeyFileError
+from m2m_ssh_client.ssh.wire import Reader, strings
 from m2m_ssh_client.text import quoted
 
 _COMMENT = b"m2m-mcp-server-ssh-client"
@@ -82,8 +83,7 @@ class PublicKey(NamedTuple):
     @classmethod
     def of(cls, blob: bytes) -> PublicKey:
         """From its blob, of a type that need not be known here. Raises ValueError."""
-        (name,), _ = take_strings(blob, 1)
-        key_type = name.decode("ascii")
+        key_type = Reader(blob).string().decode("ascii")
         if not key_type.isprintable():  # RFC 4251 §6
             raise ValueError("not the name of a type")
         return cls(key_type, blob)
@@ -116,10 +116,11 @@ class PublicKey(NamedTuple):
         plain_type = f"{base}@openssh.com" if base.startswith("sk-") else base
         if plain_type not in _FIELDS:
             raise ValueError(f"a certificate of the unknown type {plain_type}")
-        (_, _, *fields), rest = take_strings(self.blob, 2 + _FIELDS[plain_type])
-        if rest[8:12] != b"\0\0\0\x01":  # behind the serial number: 1 for users, 2 for hosts
+        reader = Reader(self.blob)
+        _, _, *fields = reader.strings(2 + _FIELDS[plain_type])
+        if reader.rest[8:12] != b"\0\0\0\x01":  # behind the serial number: 1 for users, 2 for hosts
             raise ValueError("not a user certificate")
-        return PublicKey(plain_type, wire_strings(plain_type.encode(), *fields))
+        return PublicKey(plain_type, strings(plain_type.encode(), *fields))
 
     @property
     def fingerprint(self) -> str:
@@ -153,9 +154,10 @@ class KeyFile(NamedTuple):
         magic = b"openssh-key-v1\0"
         try:
             data = base64.b64decode(found[1]) if found else b""
-            _, rest = take_strings(data.removeprefix(magic), 3)  # cipher, derivation, its options
-            (blob,), _ = take_strings(rest[4:], 1)  # behind the number of keys, always 1
-            return PublicKey.of(blob) if data.startswith(magic) else None
+            reader = Reader(data.removeprefix(magic))
+            reader.strings(3)  # cipher, derivation, its options
+            reader.number(4)  # of keys, always 1
+            return PublicKey.of(reader.string()) if data.startswith(magic) else None
         except ValueError:
             return None
 
@@ -233,23 +235,6 @@ def ensure_client_key(path: Path) -> bool:
 def public_key_line(key: paramiko.PKey) -> str:
     """`type base64`, as in authorized_keys; no comment, no newline."""
     return f"{key.get_name()} {key.get_base64()}"
-
-
-def wire_strings(*fields: bytes) -> bytes:
-    """The fields as strings (RFC 4251 §5)."""
-    return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
-
-
-def take_strings(data: bytes, count: int) -> tuple[list[bytes], bytes]:
-    """So many strings from the front (RFC 4251 §5), and what is behind them; ValueError if there are fewer."""
-    strings = []
-    for _ in range(count):
-        size = int.from_bytes(data[:4], "big")
-        if len(data) < 4 + size:
-            raise ValueError("cut short")
-        strings.append(data[4 : 4 + size])
-        data = data[4 + size :]
-    return strings, data
 
 
 def _expanded(path: Path) -> Path:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from m2m_ssh_client.ssh.public_key import CERTIFICATE_SUFFIX, HostKey
 from m2m_ssh_client.ssh.trust.known_hosts import pattern_matches
+from m2m_ssh_client.ssh.wire import Reader, strings
 from m2m_ssh_client.text import printable, shortened
 
 # OpenSSH's default for CASignatureAlgorithms, without those of FIDO keys, which cannot be verified here.
@@ -61,21 +62,21 @@ class HostCertificate(NamedTuple):
     @classmethod
     def parse(cls, blob: bytes) -> HostCertificate:
         """Read what a server showed. Raises ValueError unless it is well-formed and its signature is right."""
-        reader = _Reader(blob)
+        reader = Reader(blob)
         key_type = reader.string().decode("ascii", "replace").removesuffix(CERTIFICATE_SUFFIX)
         reader.string()  # the nonce
         fields = [key_type.encode(), *(reader.string() for _ in range(_key_fields(key_type)))]
-        key = HostKey.read(b"".join(len(field).to_bytes(4, "big") + field for field in fields))
+        key = HostKey.read(strings(*fields))
         reader.number(8)  # the serial number
         kind = reader.number(4)
         reader.string()  # the key's id
-        principals = tuple(_Reader(reader.string()).strings())
+        principals = tuple(Reader(reader.string()).strings())
         valid_after, valid_before = reader.number(8), reader.number(8)
         critical_options = reader.string()
         reader.string()  # extensions: none is known for hosts, and unknown ones do not matter
         reader.string()  # reserved
         authority = _authority(reader.string())
-        algorithm = _Reader(reader.string()).string().decode("ascii", "replace")
+        algorithm = Reader(reader.string()).string().decode("ascii", "replace")
         if reader.rest:
             raise ValueError("the certificate has trailing bytes")
         unverified = _verify(blob, authority)
@@ -115,34 +116,9 @@ class HostCertificate(NamedTuple):
 def is_certificate(blob: bytes) -> bool:
     """Whether it calls itself one, rather than a plain key."""
     try:
-        return _Reader(blob).string().endswith(CERTIFICATE_SUFFIX.encode())
+        return Reader(blob).string().endswith(CERTIFICATE_SUFFIX.encode())
     except ValueError:
         return False
-
-
-class _Reader:
-    """Takes fields off the front (RFC 4251 section 5); ValueError where they end early."""
-
-    def __init__(self, blob: bytes) -> None:
-        self.rest = blob
-
-    def _take(self, size: int) -> bytes:
-        taken, self.rest = self.rest[:size], self.rest[size:]
-        if len(taken) != size:
-            raise ValueError("the certificate ends early")
-        return taken
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self._take(size), "big")
-
-    def string(self) -> bytes:
-        return self._take(self.number(4))
-
-    def strings(self) -> list[bytes]:
-        found: list[bytes] = []
-        while self.rest:
-            found.append(self.string())
-        return found
 
 
 def _key_fields(key_type: str) -> int:
@@ -152,7 +128,7 @@ def _key_fields(key_type: str) -> int:
 
 
 def _authority(blob: bytes) -> HostKey:
-    key_type = _Reader(blob).string().decode("ascii", "replace")
+    key_type = Reader(blob).string().decode("ascii", "replace")
     return HostKey.read(blob) if key_type in _KEY_FIELDS else HostKey(key_type, blob)
 
 
@@ -166,7 +142,7 @@ def _verify(blob: bytes, authority: HostKey) -> str:
 
     if authority.key_type not in _KEY_FIELDS:
         return f"it is signed by a key of type {printable(authority.key_type)}, which cannot be verified here"
-    line = _Reader(blob).string() + b" " + base64.b64encode(blob)
+    line = Reader(blob).string() + b" " + base64.b64encode(blob)
     try:
         certificate = load_ssh_public_identity(line)
         assert isinstance(certificate, SSHCertificate)  # noqa: S101 - by its type, which `parse` has seen

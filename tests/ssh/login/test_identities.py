@@ -20,10 +20,9 @@ from m2m_ssh_client.ssh.login.key_files import (
     KeyFile,
     PublicKey,
     read_key_file,
-    take_strings,
-    wire_strings,
 )
 from m2m_ssh_client.ssh.settings import Login
+from m2m_ssh_client.ssh.wire import Reader, strings
 
 SECRET = "correct horse"
 
@@ -215,9 +214,9 @@ def write_security_key(path: Path) -> PublicKey:
     import base64
 
     kind = b"sk-ssh-ed25519@openssh.com"
-    public = wire_strings(kind, b"\1" * 32, b"ssh:")
-    data = b"openssh-key-v1\0" + wire_strings(b"none", b"none", b"") + b"\0\0\0\1"
-    text = base64.encodebytes(data + wire_strings(public, b"\0" * 64)).decode()
+    public = strings(kind, b"\1" * 32, b"ssh:")
+    data = b"openssh-key-v1\0" + strings(b"none", b"none", b"") + b"\0\0\0\1"
+    text = base64.encodebytes(data + strings(public, b"\0" * 64)).decode()
     marks = ("-----BEGIN OPENSSH PRIVATE KEY-----", "-----END OPENSSH PRIVATE KEY-----")
     path.write_text(f"{marks[0]}\n{text}{marks[1]}\n")
     path.chmod(0o600)
@@ -354,4 +353,4 @@ def test_what_signs_is_the_private_half_of_what_was_offered(case: Case) -> None:
 def test_a_file_signs(case: Case) -> None:
     [identity] = case.find(files=case.put("rsa")).offered
     signature = identity.signer.sign(case.public("rsa"), b"data", "rsa-sha2-512")
-    assert take_strings(signature, 1)[0] == [b"rsa-sha2-512"]
+    assert Reader(signature).string() == b"rsa-sha2-512"

@@ -34,9 +34,8 @@ from m2m_ssh_client.ssh.login.key_files import (
     public_key_line,
     read_key_file,
     read_public_key,
-    take_strings,
-    wire_strings,
 )
+from m2m_ssh_client.ssh.wire import strings
 from m2m_ssh_client.text import quoted
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes, paths or a shell")
@@ -297,12 +296,12 @@ def test_a_certificate_of_a_security_key_is_about_that_key() -> None:
     public = (b"\1" * 32, b"ssh:")
     rest = b"\0" * 8 + b"\0\0\0\1" + b"\0" * 40
     kind = b"sk-ssh-ed25519-cert-v01@openssh.com"
-    certificate = PublicKey.of(wire_strings(kind, b"nonce", *public) + rest)
-    assert certificate.plain.blob == wire_strings(b"sk-ssh-ed25519@openssh.com", *public)
+    certificate = PublicKey.of(strings(kind, b"nonce", *public) + rest)
+    assert certificate.plain.blob == strings(b"sk-ssh-ed25519@openssh.com", *public)
 
 
 def cert(kind: bytes, *fields: bytes, rest: bytes = b"\0" * 11 + b"\1") -> PublicKey:
-    return PublicKey.of(wire_strings(kind + b"-cert-v01@openssh.com", b"nonce", *fields) + rest)
+    return PublicKey.of(strings(kind + b"-cert-v01@openssh.com", b"nonce", *fields) + rest)
 
 
 @pytest.mark.parametrize(
@@ -346,15 +345,6 @@ def test_a_public_key_is_read_from_the_first_line_that_counts(text: str, good: b
             PublicKey.parse(text.encode())
 
 
-@given(st.lists(st.binary(max_size=9), max_size=5), st.binary(max_size=3))
-def test_strings_are_read_as_they_were_written(strings: list[bytes], rest: bytes) -> None:
-    data = wire_strings(*strings)
-    assert take_strings(data + rest, len(strings)) == (strings, rest)
-    if data:
-        with pytest.raises(ValueError, match="cut short"):
-            take_strings(data[:-1], len(strings))
-
-
 @given(st.binary(max_size=200))
 def test_no_blob_raises_anything_but_a_value_error(blob: bytes) -> None:
     for read in (
@@ -369,7 +359,7 @@ def test_no_blob_raises_anything_but_a_value_error(blob: bytes) -> None:
 @pytest.mark.parametrize("name", [b"ssh-\x1b[2J", b"ssh-\n", "ssh-ü".encode()])
 def test_a_type_whose_name_is_not_printable_is_none(name: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        PublicKey.of(wire_strings(name, b"x"))
+        PublicKey.of(strings(name, b"x"))
 
 
 PEM = b"-----BEGIN %s-----\nAAAA\n-----END %s-----\n"
@@ -590,17 +580,7 @@ def test_of_many_threads_one_makes_the_key_and_all_load_the_same(tmp_path: Path)
 RACER = """
 import sys
 from pathlib import Path
-from m2m_ssh_client.text import quoted
-from m2m_ssh_client.ssh.login.key_files import (
-    PublicKey,
-    ensure_client_key,
-    load_client_key,
-    public_key_line,
-    read_key_file,
-    read_public_key,
-    take_strings,
-    wire_strings,
-)
+from m2m_ssh_client.ssh.login.key_files import ensure_client_key, load_client_key, public_key_line
 print("ready", flush=True)
 sys.stdin.readline()
 path = Path(sys.argv[1])
