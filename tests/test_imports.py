@@ -7,10 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Container, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 from support.host import PACKAGE_PARENT
+from support.paramiko_contract import FOR_THE_LIBRARY_ALONE
 
 import m2m_ssh_client
 
@@ -117,7 +120,7 @@ def modules(*patterns: str) -> list[Path]:
 
 
 OURS = "m2m_ssh_client"
-LEAVES = ("errors", "text", "masking", "user_only_files", "descriptors")
+LEAVES = ("errors", "text", "masking", "user_only_files", "descriptors", "ssh/settings", "ssh/wire")
 ABOVE = ("cli", "relay", "transport", "commands", "demo", "doctor", "terminal")
 IO = ("anyio", "asyncio", "threading", "time", "os", "socket")
 
@@ -129,6 +132,17 @@ RULES = {
     "ssh/**/*.py": (
         *("anyio", "asyncio", "mcp", "mcp_types", "msgspec"),
         *(f"{OURS}.{name}" for name in ("proxy", "flow.bridge", "flow.hand_over")),
+    ),
+    "ssh/library/*.py": tuple(
+        f"{OURS}.ssh.{name}"
+        for name in (
+            *("algorithms", "connection", "destination", "opener", "public_key", "settings"),
+            *("config", "login", "process", "trust", "way"),
+        )
+    ),
+    "ssh/process/*.py": tuple(
+        f"{OURS}.ssh.{name}"
+        for name in ("connection", "destination", "opener", "config", "login", "trust", "way")
     ),
     "hosts/*.py": (
         *("paramiko", "anyio", "mcp", "requests"),
@@ -145,6 +159,28 @@ def test_a_layer_does_not_know_what_stands_above_it_or_beside_it(place: str) -> 
         known = imports_of(path)
         wrong = [n for n in known if any(n == f or n.startswith(f"{f}.") for f in forbidden)]
         assert not wrong, f"{path.relative_to(PACKAGE)} imports {wrong}"
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def modules_behind(path: Path, known: Container[str]) -> Iterator[str]:
+    """The modules of ours that the file imports: for types alone, too, and within functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module in known:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield name if name in known else node.module
+
+
+def test_no_imports_go_round_in_a_circle() -> None:
+    paths = {name_of(path): path for path in modules("**/*.py")}
+    graph = {name: set(modules_behind(path, paths)) for name, path in paths.items()}
+    tuple(TopologicalSorter(graph).static_order())  # a CycleError names the modules
 
 
 @pytest.mark.parametrize("name", LEAVES)
@@ -183,6 +219,67 @@ def test_only_the_far_side_and_the_demo_know_paramiko() -> None:
         if "paramiko" in {name.partition(".")[0] for name in imports_of(path)}
     }
     assert all(place.startswith(("ssh/", "demo/")) for place in knowing)
+
+
+# paramiko's private parts: ssh/library/ alone knows them, and tests/ssh/library/test_contract.py what they have to be.
+
+PROMISED_BY_PARAMIKO = {"paramiko", "paramiko.common", "paramiko.ssh_exception"}
+OF_NAMED_TUPLES = {"_asdict", "_replace"}
+
+
+def outside_of_the_library() -> list[Path]:
+    """The modules that may hold an object of paramiko's."""
+    found = modules("ssh/**/*.py", "doctor/*.py", "demo/*.py")
+    return [path for path in found if path.parent != PACKAGE / "ssh/library"]
+
+
+def attributes_of(path: Path) -> Iterator[tuple[str, ast.Attribute]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute):
+            yield f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}", node
+
+
+def private_names_of(path: Path) -> set[str]:
+    """The private names that the module itself gives to functions, classes and attributes of `self`."""
+    names = {node.attr for _, node in attributes_of(path) if isinstance(node.ctx, ast.Store)}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+    return names
+
+
+def test_only_the_library_imports_what_paramiko_does_not_promise() -> None:
+    for path in outside_of_the_library():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("paramiko"):
+                assert node.module in PROMISED_BY_PARAMIKO, path
+            if isinstance(node, ast.Import):
+                named = {alias.name for alias in node.names if alias.name.startswith("paramiko")}
+                assert named <= PROMISED_BY_PARAMIKO, path
+
+
+def test_only_the_library_uses_names_that_paramiko_does_not_promise() -> None:
+    for path in outside_of_the_library():
+        for shown, node in attributes_of(path):
+            assert node.attr not in FOR_THE_LIBRARY_ALONE, shown
+
+
+def test_only_the_library_reaches_into_private_parts_of_others() -> None:
+    for path in outside_of_the_library():
+        own = private_names_of(path) | OF_NAMED_TUPLES
+        for shown, node in attributes_of(path):
+            is_self = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            is_private = node.attr.startswith("_") and not node.attr.endswith("__")
+            assert is_self or not is_private or node.attr in own, shown
+
+
+def test_only_the_library_changes_what_a_class_of_paramiko_does() -> None:
+    for path in outside_of_the_library():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                bases = {ast.unparse(base) for base in node.bases}
+                theirs = {base for base in bases if base.startswith("paramiko.")}
+                assert theirs <= {"paramiko.ServerInterface"}, f"{path}: {node.name}"
 
 
 def test_only_the_key_server_client_knows_requests() -> None:

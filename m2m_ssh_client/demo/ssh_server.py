@@ -180,7 +180,7 @@ class _Connection(paramiko.ServerInterface):
         """Start the child at once, so that the answer to the request tells if that worked."""
         wish = kind if text is None else f"{kind} {text!r}"
         # RFC 4254, 6.5: only one of these requests can succeed per channel.
-        argv = None if channel.chanid in self._in_use else self._server.command_for(kind, text)
+        argv = None if channel.get_id() in self._in_use else self._server.command_for(kind, text)
         if argv is None:
             self._server.events(f"refused: {wish}")
             return False
@@ -189,7 +189,7 @@ class _Connection(paramiko.ServerInterface):
         except OSError as exc:
             self._server.events(f"refused: {wish}: {argv[0]}: {exc.strerror}")
             return False
-        self._in_use.add(channel.chanid)
+        self._in_use.add(channel.get_id())
         self._server.events(f"granted: {wish}, runs process {child.pid}")
         self._server.start_session(_Session(channel, child, self._answered, self._server.events))
         return True
@@ -228,7 +228,7 @@ class _Session(threading.Thread):
             self._thread(self._drain, self._child.stderr, self._channel.sendall_stderr),
         ]
         others = [self._thread(self._feed), self._thread(self._finish, outputs)]
-        self._channel.status_event.wait()  # in a server, only the end of the channel sets it
+        self._channel.recv_exit_status()  # in a server, it returns at the end of the channel
         # Only then: the id of a process already waited for may have been reused.
         if self._child.poll() is None or any(thread.is_alive() for thread in outputs):
             _stop(self._child)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from m2m_ssh_client.doctor.steps import Status, Step, failed
 from m2m_ssh_client.errors import SSHClientError
-from m2m_ssh_client.ssh.connection import Stage, judge
+from m2m_ssh_client.ssh.connection import Stage, host_key_policy
 from m2m_ssh_client.ssh.library.transport import Transport
 from m2m_ssh_client.ssh.login.authentication import LoginRecord
 from m2m_ssh_client.ssh.login.identities import Identity
@@ -30,7 +29,7 @@ def steps(stage: Stage, failure: SSHClientError | None) -> Iterator[Step]:
     transport = stage.transport
     if transport is None:
         return
-    if not transport.remote_version:
+    if not transport.server_version:
         if failure is not None:
             yield _no_banner(
                 transport, failure, by_command=stage.settings.proxy_command is not None
@@ -48,7 +47,7 @@ def steps(stage: Stage, failure: SSHClientError | None) -> Iterator[Step]:
 
 
 def _banner(transport: Transport) -> Step:
-    version = printable(transport.remote_version)
+    version = printable(transport.server_version)
     protocol, _, software = version.removeprefix("SSH-").partition("-")
     found = {"banner": version, "protocol": protocol, "software": software}
     release = re.match(r"OpenSSH_(\d+)\.", software)
@@ -82,28 +81,21 @@ def _no_banner(transport: Transport, failure: SSHClientError, *, by_command: boo
 
 
 def _key_exchange(transport: Transport) -> Step:
-    tables: Any = transport  # the stubs lack its algorithms
-    cipher = str(tables.local_cipher)
-    mac = "" if _HIDDEN_MAC.search(cipher) else str(tables.local_mac)
-    post_quantum = bool(_POST_QUANTUM.search(transport.key_exchange))
+    kex, host_key, cipher, mac = transport.agreement
+    if _HIDDEN_MAC.search(cipher):
+        mac = ""
+    post_quantum = bool(_POST_QUANTUM.search(kex))
     found = {
-        "kex": transport.key_exchange,
-        "host_key_algorithm": str(tables.host_key_type),
+        "kex": kex,
+        "host_key_algorithm": host_key,
         "cipher": cipher,
         "mac": mac or "part of the cipher",
         "post_quantum": post_quantum,
     }
-    summary = ", ".join(
-        [
-            transport.key_exchange,
-            f"host key {tables.host_key_type}",
-            cipher,
-            *([mac] if mac else []),
-        ]
-    )
+    summary = ", ".join([kex, f"host key {host_key}", cipher, *([mac] if mac else [])])
     if post_quantum:
         return Step("key_exchange", Status.OK, found, f"{summary}; post-quantum")
-    lacks_it_here = _BEST_KEX not in tables.preferred_kex
+    lacks_it_here = _BEST_KEX not in transport.offer.key_exchanges
     advice = (
         "This client offers no post-quantum key exchange: check KexAlgorithms in the "
         "configuration, and update the Python package cryptography."
@@ -117,7 +109,7 @@ def _key_exchange(transport: Transport) -> Step:
 def _host_key(stage: Stage, blob: bytes, failure: SSHClientError | None) -> Step:
     trust = stage.settings.trust
     try:
-        verifier, _ = judge(stage.settings)
+        verifier, _ = host_key_policy(stage.settings)
         key, finding = verifier.judged(blob)
     except SSHClientError as exc:
         if stage.login is None:

@@ -11,7 +11,7 @@ from m2m_ssh_client.doctor.configuration import machines, place
 from m2m_ssh_client.doctor.steps import Status, Step, failed, not_reached
 from m2m_ssh_client.errors import SSHClientError, unexpected
 from m2m_ssh_client.parameters import Parameters
-from m2m_ssh_client.ssh.connection import Connection, Stage, judge
+from m2m_ssh_client.ssh.connection import Connection, Stage, host_key_policy
 from m2m_ssh_client.ssh.destination import Destination, resolve
 from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.settings import HostSettings
@@ -89,7 +89,7 @@ class _Walk:
             destination = _read_only(resolve(self._params))
             way = machines(destination.settings)
             for each in way:
-                judge(each)  # finds unreadable or invalid files before anything is sent
+                host_key_policy(each)  # finds unreadable or invalid files before anything is sent
         except SSHClientError as exc:
             yield failed("configuration", exc)
             return

@@ -25,12 +25,12 @@ from m2m_ssh_client.errors import (
     SSHClientError,
     UnreachableError,
 )
-from m2m_ssh_client.ssh.library import algorithms
-from m2m_ssh_client.ssh.library.channel import ChannelCarrier
+from m2m_ssh_client.ssh import algorithms
+from m2m_ssh_client.ssh.library.environment import asked_for
 from m2m_ssh_client.ssh.library.transport import Transport
 from m2m_ssh_client.ssh.login.authentication import LoginRecord, authenticate
 from m2m_ssh_client.ssh.login.identities import UnlockedKeys
-from m2m_ssh_client.ssh.process.environment import asked_for
+from m2m_ssh_client.ssh.process.carrier import ChannelCarrier
 from m2m_ssh_client.ssh.public_key import HostKey
 from m2m_ssh_client.ssh.settings import HostSettings, Request
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier
@@ -192,7 +192,7 @@ class Connection:
         """The steps, for the last machine and for each jump host."""
         settings = self._settings
         with self._in_words():
-            verifier, names = judge(settings)
+            verifier, names = host_key_policy(settings)
             transport = self._exchange_keys(names, deadline)
             verifier.verify(transport.host_key_blob)
             self._phase = "authenticating"
@@ -210,7 +210,7 @@ class Connection:
         self._phase = "connecting"
         link = self._link = self._reach(deadline)
         transport = self._transport = Transport(
-            link, self._settings.algorithms, self._connect_timeout
+            link, algorithms.offer(self._settings.algorithms), self._connect_timeout
         )
         self._check_not_closed()  # between the connect and the transport's making
         self._phase = "negotiating the encryption"
@@ -324,7 +324,7 @@ class Connection:
     def _said_instead(self) -> str:
         """What it said instead of the version of an SSH server, as the end of a sentence."""
         transport = self._transport
-        if transport is None or transport.remote_version or not transport.greeting:
+        if transport is None or transport.server_version or not transport.greeting:
             return ""
         return f'; it said "{shortened(printable(transport.greeting[0]), 80)}"'
 
@@ -358,7 +358,7 @@ class Connection:
         )
 
 
-def judge(settings: HostSettings) -> tuple[HostVerifier, list[str]]:
+def host_key_policy(settings: HostSettings) -> tuple[HostVerifier, list[str]]:
     """Who says whether the machine's host key is right, and the HostKeyAlgorithms to offer, in this order.
 
     Raises ConfigError and KnownHostsError.

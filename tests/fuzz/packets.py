@@ -9,7 +9,7 @@ import paramiko
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from paramiko.packet import Packetizer
 
-from m2m_ssh_client.ssh.library.packets import Packets
+from m2m_ssh_client.ssh.library.packets import LeftToParamiko, Packets
 
 _ENGINE, _NONCE, _TAG = AESGCM(bytes(16)), bytes(12), 16
 _DATA = 94  # RFC 4254 section 9: SSH_MSG_CHANNEL_DATA
@@ -63,15 +63,15 @@ def check_packets(content: bytes) -> None:
         length, nonce = len(packet).to_bytes(4, "big"), _NONCE[:4] + number.to_bytes(8, "big")
         stream += length + _ENGINE.encrypt(nonce, packet, length)
         number += 1
-    ours: Any = _encrypted(Packets(_Link(stream, piece[0] + 1)))
     theirs: Any = _encrypted(_oracle(_Link(stream, 1 << 20)))
     found: list[tuple[int, int, bytes]] = []
 
-    def take(channel: int, data: bytes) -> bool:
-        found.append((_DATA, channel, data))
-        return True
+    class Channels(LeftToParamiko):
+        def deliver_data(self, channel: int, data: bytes) -> bool:
+            found.append((_DATA, channel, data))
+            return True
 
-    ours.take_data = take
+    ours: Any = _encrypted(Packets(_Link(stream, piece[0] + 1), Channels()))
     try:
         while True:
             kind, message = ours.read_message()

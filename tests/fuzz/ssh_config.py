@@ -12,9 +12,9 @@ from typing import NoReturn
 from fuzz.target import folder, is_showable, replaced
 
 from m2m_ssh_client.errors import ConfigError
+from m2m_ssh_client.ssh import algorithms
 from m2m_ssh_client.ssh.config import HostConfig, resolve
 from m2m_ssh_client.ssh.config import shell as config_shell
-from m2m_ssh_client.ssh.library import algorithms
 
 _HOST = "alias"
 _INCLUDED = ("more", "most")

@@ -47,12 +47,12 @@ from m2m_ssh_client.errors import (
     SSHClientError,
     UnreachableError,
 )
+from m2m_ssh_client.ssh.algorithms import KEX as ALL_KEX
 from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.destination import resolve
-from m2m_ssh_client.ssh.library.algorithms import KEX as ALL_KEX
-from m2m_ssh_client.ssh.library.channel import ChannelCarrier
 from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.login.key_files import public_key_line
+from m2m_ssh_client.ssh.process.carrier import ChannelCarrier
 from m2m_ssh_client.ssh.public_key import HostKey
 from m2m_ssh_client.ssh.settings import Request
 from m2m_ssh_client.ssh.trust.known_hosts import entry
@@ -396,7 +396,7 @@ def test_the_trail_tells_what_was_agreed_and_who_was_let_in(start: StartFar) -> 
     with opened(link):
         (stage,) = link.trail()
         assert stage.transport is not None
-        assert stage.transport.key_exchange in ALL_KEX
+        assert stage.transport.agreement.key_exchange in ALL_KEX
         assert stage.transport.greeting == ()
         assert stage.login is not None
         assert stage.login.succeeded

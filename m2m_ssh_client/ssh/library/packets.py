@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import paramiko
 from cryptography.exceptions import InvalidTag
@@ -53,6 +53,31 @@ class ChannelData(paramiko.Message):
         self.messages = [(head, len(part).to_bytes(4, "big"), part) for part in parts]
 
 
+class Channels(Protocol):
+    """Where the packets of channels lead. Called in the thread that receives."""
+
+    def deliver_data(self, channel: int, data: bytes) -> bool:
+        """Take data of this channel (RFC 4254 section 5.2); False if paramiko is to have the message."""
+
+    def widen_window(self, channel: int, size: int) -> bool:
+        """Take room for that many bytes more in this channel's window; False as above."""
+
+    def caught_up(self) -> None:
+        """Called before each wait for more: all that was read ahead is dealt with. Ten times a second at least."""
+
+
+class LeftToParamiko:
+    """Channels whose packets all go paramiko's longer way."""
+
+    def deliver_data(self, _channel: int, _data: bytes) -> bool:
+        return False
+
+    def widen_window(self, _channel: int, _size: int) -> bool:
+        return False
+
+    def caught_up(self) -> None: ...
+
+
 class Packets(Packetizer):
     """What a transport sends and receives; one thread may receive, all may send.
 
@@ -67,19 +92,17 @@ class Packets(Packetizer):
     """Whether the server was asked what it need not know. It may say so at any time, to paramiko's surprise."""
     deadline = float("inf")
     """On the monotonic clock: when the key exchange that is under way has to be over."""
-    take_data: Callable[[int, bytes], bool] = staticmethod(lambda _channel, _data: False)
-    """Takes data of this channel (RFC 4254 section 5.2); False if it is to go paramiko's longer way."""
 
-    take_room: Callable[[int, int], bool] = staticmethod(lambda _channel, _size: False)
-    """The same for so many bytes more of this channel's window."""
-
-    def __init__(self, link: Any) -> None:
+    def __init__(self, link: Any, channels: Channels | None = None) -> None:
         super().__init__(link)
         self._link = link
+        channels = channels or LeftToParamiko()
+        # Bound here, as they are called for each packet.
+        self._deliver_data = channels.deliver_data
+        self._widen_window = channels.widen_window
+        self._caught_up = channels.caught_up
         self._ahead = b""  # what the link brought, of which the first bytes
         self._used = 0  # were used
-        self._before_waiting: tuple[Callable[[], None], ...] = ()
-        self._changing = threading.Lock()
         self._sending = threading.RLock()
         self._inbound: _AESGCM | None = None
         self._outbound: _AESGCM | None = None
@@ -89,15 +112,6 @@ class Packets(Packetizer):
     def close(self) -> None:
         super().close()
         self.complete_handshake()  # or a thread would wait for that, as long as it might have taken
-
-    def call_before_waiting(self, call: Callable[[], None]) -> None:
-        """By the thread that receives, whenever it has dealt with all that it has read ahead; ten times a second."""
-        with self._changing:
-            self._before_waiting += (call,)
-
-    def call_no_more(self, call: Callable[[], None]) -> None:
-        with self._changing:
-            self._before_waiting = tuple(each for each in self._before_waiting if each != call)
 
     def readline(self, timeout: float) -> str:
         """The version. `timeout` in seconds; raises TimeoutError, SSHException, UnicodeDecodeError, EOFError.
@@ -136,7 +150,7 @@ class Packets(Packetizer):
         return self._ahead[self._used - n : self._used]
 
     def read_message(self) -> tuple[int, paramiko.Message]:
-        """The number of the next message, and what follows it; nothing of what `take_data` or `take_room` takes.
+        """The number of the next message, and what follows it; not those that `Channels` has taken.
 
         Raises SSHException for what is no packet, EOFError at the end, NeedRekeyException.
         """
@@ -161,11 +175,11 @@ class Packets(Packetizer):
         channel = int.from_bytes(packet[2:6], "big")
         size = int.from_bytes(packet[6:_DATA_AT], "big")
         if packet[1] == MSG_CHANNEL_DATA and end == _DATA_AT + size:
-            return self.take_data(channel, packet[_DATA_AT:end])
+            return self._deliver_data(channel, packet[_DATA_AT:end])
         return (
             packet[1] == MSG_CHANNEL_WINDOW_ADJUST
             and end == _DATA_AT
-            and self.take_room(channel, size)
+            and self._widen_window(channel, size)
         )
 
     def send_message(self, data: paramiko.Message) -> None:
@@ -255,8 +269,7 @@ class Packets(Packetizer):
             raise EOFError
         if time.monotonic() > self.deadline:
             raise paramiko.SSHException("The server does not finish the key exchange")
-        for call in self._before_waiting:
-            call()
+        self._caught_up()
         try:
             data = self._link.recv(_READ_AHEAD)
         except (TimeoutError, BlockingIOError):

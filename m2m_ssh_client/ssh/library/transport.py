@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST, cMSG_GLOBAL_REQUEST
 
-from m2m_ssh_client.ssh.library import algorithms
+from m2m_ssh_client.ssh.library import negotiation
+from m2m_ssh_client.ssh.library.negotiation import Offer
 from m2m_ssh_client.ssh.library.packets import Packets
-from m2m_ssh_client.ssh.login.authentication import LoginTransport
-from m2m_ssh_client.ssh.settings import Algorithms
-from m2m_ssh_client.text import printable
+from m2m_ssh_client.text import printable, shortened
+
+logger = logging.getLogger(__name__)
 
 # Where nobody has set up logging, or no longer, Python would print paramiko's last words, a traceback, on stderr.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -29,28 +31,58 @@ _MOST_POSTPONED = 1000  # messages, each the answer to one
 _MOST_EXTENSIONS = 1000  # RFC 8308 knows four
 
 
-class Transport(LoginTransport):
-    """One that can log in, with the algorithms that are wanted, and with one host key for its whole life."""
+class ChannelUser(Protocol):
+    """The user of a session channel. Called in the transport's thread, which must not be held up."""
 
-    key_exchange = ""  # the name of the one that was agreed upon
+    def caught_up(self) -> None:
+        """Called whenever all that was read ahead is dealt with; ten times a second at least."""
 
-    def __init__(self, sock: Any, wanted: Algorithms, exchange_timeout: float = 30.0) -> None:
+    def exited(self, signal: str) -> None:
+        """Called when the process has ended, with the name of the signal that did it; empty for an exit status."""
+
+
+class Agreement(NamedTuple):
+    """The algorithms that both sides have agreed upon, by their names."""
+
+    key_exchange: str
+    host_key: str
+    cipher: str
+    mac: str
+
+
+class Transport(paramiko.Transport):
+    """One encrypted connection: paramiko's transport, bounded, and with one host key for its whole life.
+
+    Its thread receives everything. Data of channels goes straight from `Packets` to the channel's
+    buffer; everything else goes paramiko's way. It remembers what paramiko drops: the lines before
+    the server's version, its last words, the signature under the first key exchange.
+    """
+
+    farewell = ""
+    """The text of the server's SSH_MSG_DISCONNECT."""
+
+    def __init__(self, sock: Any, offer: Offer, exchange_timeout: float = 30.0) -> None:
         """`exchange_timeout`, in seconds, is for each key exchange that comes after the first."""
-        super().__init__(sock, packetizer_class=Packets)
+        self._users: dict[
+            int, ChannelUser
+        ] = {}  # by the numbers of their channels; replaced, never changed
+        self._attaching = threading.Lock()
+        packets: Any = partial(Packets, channels=self)
+        super().__init__(sock, packetizer_class=packets)
+        self.offer = offer
+        self._proof = b"", b""  # the host key or certificate, and the first signature by that
+        self._key_exchange = ""  # the name of the one that was agreed upon
         self._exchange_timeout = exchange_timeout
         # Who writes waits for the exchange, and learns from the connection's end that there is none to wait for.
         self.clear_to_send_timeout = exchange_timeout + _SLACK
         self._host_key_algorithms: tuple[str, ...] = ()
         self._postponed: list[paramiko.Message] = []  # until new keys are there
-        self.packets.take_data = self._take_data
-        self.packets.take_room = self._take_room
-        self.on_exit: dict[int, Callable[[str], None]] = {}  # by the number of the channel
         its: Any = self  # the stubs leave its tables out
         its._channel_handler_table = {
             **its._channel_handler_table,
             MSG_CHANNEL_REQUEST: self._take_request,
         }
-        algorithms.apply(self, wanted)
+        negotiation.apply(self, offer)
 
     @property
     def preferred_keys(self) -> tuple[str, ...]:
@@ -60,7 +92,33 @@ class Transport(LoginTransport):
     @property
     def host_key_blob(self) -> bytes:
         """The key or the certificate, as it travelled; empty before the key exchange."""
-        return self.host_key_proof[0]
+        return self._proof[0]
+
+    @property
+    def session_binding(self) -> tuple[bytes, bytes, bytes]:
+        """The host key, the session's id, and the server's signature over it: what an agent binds its keys to."""
+        host_key, signature = self._proof
+        return host_key, self.session_id or b"", signature
+
+    @property
+    def server_version(self) -> str:
+        """The server's version line; empty before it has come."""
+        return self.remote_version
+
+    @property
+    def server_signatures(self) -> Sequence[str]:
+        """The algorithms of user keys that the server lists (RFC 8308 section 3.1); empty if it lists none."""
+        its: Any = self
+        listed: bytes = its.server_extensions.get("server-sig-algs", b"")
+        return listed.decode("ascii", "replace").split(",") if listed else ()
+
+    @property
+    def agreement(self) -> Agreement:
+        """The algorithms in use, after the key exchange."""
+        its: Any = self
+        return Agreement(
+            self._key_exchange, str(its.host_key_type), str(its.local_cipher), str(its.local_mac)
+        )
 
     @property
     def greeting(self) -> Sequence[str]:
@@ -103,6 +161,18 @@ class Transport(LoginTransport):
         with suppress(paramiko.SSHException, OSError, EOFError):
             self._send_user_message(message)
 
+    def attach(self, channel: int, user: ChannelUser) -> None:
+        """Tell the user of this channel what happens, until `detach`. Any thread."""
+        with self._attaching:
+            self._users = {**self._users, channel: user}
+
+    def detach(self, channel: int) -> None:
+        """Forget the user of this channel. Any thread."""
+        with self._attaching:
+            self._users = {
+                number: user for number, user in self._users.items() if number != channel
+            }
+
     def exchange_keys(self, host_key_algorithms: Sequence[str], deadline: float) -> None:
         """Raises paramiko's SSHException, OSError or EOFError. `deadline` is on the monotonic clock."""
         self._host_key_algorithms = tuple(host_key_algorithms)
@@ -111,46 +181,55 @@ class Transport(LoginTransport):
         self.auth_timeout = self.channel_timeout = left
         self.start_client(timeout=left)
 
-    def _take_data(self, number: int, data: bytes) -> bool:
-        """What paramiko does with a channel's data, but for a key exchange, where it may be out of order."""
-        channel = self._open_channel(number)
-        if channel is None:
+    # Called by `Packets`.
+
+    def deliver_data(self, channel: int, data: bytes) -> bool:
+        """Do what paramiko does with a channel's data, but not in a key exchange, where it may be out of order."""
+        found = self._open_channel(channel)
+        if found is None:
             return False
-        channel.in_buffer.feed(data)
+        found.in_buffer.feed(data)
         return True
 
-    def _take_room(self, number: int, size: int) -> bool:
+    def widen_window(self, channel: int, size: int) -> bool:
         """The same for a window that becomes wider."""
-        channel = self._open_channel(number)
-        if channel is None:
+        found = self._open_channel(channel)
+        if found is None:
             return False
-        with channel.lock:
-            channel.out_window_size += size
-            channel.out_buffer_cv.notify_all()
+        with found.lock:
+            found.out_window_size += size
+            found.out_buffer_cv.notify_all()
         return True
+
+    def caught_up(self) -> None:
+        for user in self._users.values():
+            user.caught_up()
 
     def _take_request(self, channel: Any, message: paramiko.Message) -> None:
-        """What paramiko does with a channel's request; then `on_exit` is told of the end of the process.
+        """Do what paramiko does with a channel's request; then tell the channel's user of the end of the process.
 
-        RFC 4254 section 6.10. It gets the name of the signal that ended the process, which paramiko does not know; an
-        empty one with an exit status.
+        RFC 4254 section 6.10. paramiko does not know the name of the signal that ended it.
         """
         channel._handle_request(message)
-        told = self.on_exit.get(channel.chanid)
-        if told is None:
+        user = self._users.get(channel.get_id())
+        if user is None:
             return
         request = paramiko.Message(message.asbytes()[4:])  # behind the number of the channel
         kind = request.get_string()
         if kind in (b"exit-status", b"exit-signal"):
-            self.on_exit.pop(channel.chanid, None)  # it counts once
             request.get_boolean()  # whether a reply is wanted, which paramiko has sent
-            told("" if kind == b"exit-status" else printable(request.get_string()))
+            user.exited("" if kind == b"exit-status" else printable(request.get_string()))
 
     def _open_channel(self, number: int) -> Any:
         its: Any = self  # the stubs leave its tables out
         return None if its.in_kex else its._channels.get(number)
 
     # Protected hooks of paramiko's.
+
+    def _parse_disconnect(self, m: paramiko.Message) -> None:
+        m.get_int()
+        self.farewell = shortened(printable(m.get_string())) or "no reason given"
+        logger.info("the server ends the connection: %s", self.farewell)
 
     def _send_user_message(self, data: paramiko.Message) -> None:
         # Whoever sends has to wait while keys are exchanged. paramiko's own thread, which exchanges them, would wait
@@ -182,13 +261,9 @@ class Transport(LoginTransport):
 
     def _verify_key(self, host_key: bytes, sig: bytes) -> None:
         # It exchanges keys again after some gigabytes, when nobody asks for the host key any more.
-        super()._verify_key(host_key, sig)
-        self.key_exchange = self._key_exchange_under_way()
+        super()._verify_key(host_key, sig)  # type: ignore[misc]  # not in the stubs
+        if not self.host_key_blob:
+            self._proof = bytes(host_key), bytes(sig)
+        self._key_exchange = negotiation.key_exchange_under_way(self)
         if host_key != self.host_key_blob:
             raise paramiko.SSHException("the host key changed within the connection")
-
-    def _key_exchange_under_way(self) -> str:
-        tables: Any = self  # the stubs leave its tables out
-        kind = type(tables.kex_engine)
-        names: Sequence[str] = tables.preferred_kex
-        return next(name for name in names if tables._kex_info[name] is kind)

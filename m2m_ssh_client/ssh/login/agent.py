@@ -210,11 +210,11 @@ if sys.platform == "win32":
         try:
             return _Pipe(path)
         except OSError:
-            from paramiko import win_pageant
+            from m2m_ssh_client.ssh.library import pageant
 
-            if not win_pageant.can_talk_to_agent():
+            if (connection := pageant.connect()) is None:
                 raise
-            return win_pageant.PageantConnection()
+            return connection
 
     def _end(stream: _Stream) -> None:
         # Closing waits for a read that is under way, and nobody may wait for that.

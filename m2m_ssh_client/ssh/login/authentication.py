@@ -7,65 +7,29 @@ it as an attempt.
 
 A key that may ask somebody, an encrypted file or the agent's, is offered without a signature first (RFC 4252 §7).
 One in an open file is signed straight away: that is a round trip less, and tells nobody more.
-
-paramiko's own authentication has no offer without a signature, reads message 60 as a password prompt, and asks for the
-service again with each key. `_UserAuth` takes its place in the transport, through hooks that are protected there.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import NamedTuple
+from contextlib import AbstractContextManager, nullcontext
 
 import paramiko
-from paramiko.auth_handler import AuthHandler
-from paramiko.common import (
-    MSG_SERVICE_ACCEPT,
-    MSG_SERVICE_REQUEST,
-    MSG_USERAUTH_BANNER,
-    MSG_USERAUTH_FAILURE,
-    MSG_USERAUTH_PK_OK,
-    MSG_USERAUTH_REQUEST,
-    MSG_USERAUTH_SUCCESS,
-)
 
 from m2m_ssh_client.errors import AuthenticationError, KeyFileError
-from m2m_ssh_client.ssh.library import algorithms
+from m2m_ssh_client.ssh import algorithms
+from m2m_ssh_client.ssh.library.transport import Transport
+from m2m_ssh_client.ssh.library.user_auth import Answer, HungUpError, UserAuth, Verdict
 from m2m_ssh_client.ssh.login import identities
 from m2m_ssh_client.ssh.login.agent import Agent, AgentError
 from m2m_ssh_client.ssh.login.identities import Identity, UnlockedKeys
 from m2m_ssh_client.ssh.login.key_files import PublicKey
 from m2m_ssh_client.ssh.settings import Address, Login
-from m2m_ssh_client.ssh.wire import strings
-from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
 
-_POLL = 0.1  # seconds: how soon the end of the transport is noticed where it does not tell
 _MOST_SHOWN = 10  # keys in an error
-_MOST_METHODS = 20  # of which a server has ever had a handful
-_MOST_ANSWERS = 100  # that may wait: each of ours has one, which is waited for
-
-
-class LoginTransport(paramiko.Transport):
-    """paramiko's transport, which also remembers what the server said when it hung up, and what it signed."""
-
-    farewell = ""  # the text of its SSH_MSG_DISCONNECT
-    host_key_proof = b"", b""  # its host key or certificate, and the first signature by that
-
-    # Two protected hooks of paramiko's, which else drops both.
-    def _parse_disconnect(self, m: paramiko.Message) -> None:
-        m.get_int()
-        self.farewell = shortened(printable(m.get_string())) or "no reason given"
-        logger.info("the server ends the connection: %s", self.farewell)
-
-    def _verify_key(self, host_key: bytes, sig: bytes) -> None:
-        super()._verify_key(host_key, sig)  # type: ignore[misc]  # not in the stubs
-        if not self.host_key_proof[0]:
-            self.host_key_proof = bytes(host_key), bytes(sig)
 
 
 class LoginRecord:
@@ -85,7 +49,7 @@ class LoginRecord:
 
 
 def authenticate(
-    transport: LoginTransport,
+    transport: Transport,
     login: Login,
     at: Address,
     *,
@@ -104,7 +68,7 @@ def authenticate(
     def cancelled() -> bool:
         return not transport.is_active()
 
-    exchange = _UserAuth(transport, login.user)
+    exchange = UserAuth(transport, login.user)
     exchange.begin()
     wanted = algorithms.public_keys(None) if accepted is None else accepted
     with _agent_of(login, transport, cancelled) as agent:
@@ -115,127 +79,20 @@ def authenticate(
 
 
 def _agent_of(
-    login: Login, transport: LoginTransport, cancelled: Callable[[], bool]
+    login: Login, transport: Transport, cancelled: Callable[[], bool]
 ) -> AbstractContextManager[Agent | None]:
     if not login.agent:
         return nullcontext()
     agent = Agent(login.agent, cancelled)
-    host_key, signature = transport.host_key_proof
     try:
-        agent.bind(host_key, transport.session_id or b"", signature)
+        agent.bind(*transport.session_binding)
     except AgentError as exc:
         logger.debug("the agent at %s was not told the host key: %s", login.agent, exc)
     return agent
 
 
-class _Answer(NamedTuple):
-    """A server's message; `methods` and `partial` are a failure's."""
-
-    kind: int
-    methods: Sequence[str] = ()
-    partial: bool = False
-
-
-class _HungUpError(Exception):
-    """The transport ended before the answer."""
-
-
 class _NoSignatureError(Exception):
     """There is no algorithm for this key that both sides accept."""
-
-
-class _UserAuth(AuthHandler):
-    """Requests and their answers, one after the other.
-
-    A transport gives the messages of this protocol to its `auth_handler`, in the transport's thread, by the
-    handler's `_client_handler_table`, and calls `abort` when the server has ended the connection. Of paramiko's own
-    methods `_parse_userauth_success` is left: it switches on delayed compression, which has to be done in that thread.
-    """
-
-    def __init__(self, transport: paramiko.Transport, user: str) -> None:
-        super().__init__(transport)
-        self._user = user  # `username` is cleared by paramiko when an attempt fails
-        self._answers: queue.Queue[_Answer | None] = queue.Queue(_MOST_ANSWERS)
-
-    def begin(self) -> None:
-        """Ask for the service, and try without any authentication; the answer comes later."""
-        self.transport.auth_handler = self
-        self._send(bytes([MSG_SERVICE_REQUEST]) + strings(b"ssh-userauth"))
-        self._send(self._request("none"))
-
-    def offer(self, key: PublicKey, algorithm: str) -> _Answer:
-        """Whether the server would take this key."""
-        request = self._request("publickey") + b"\0" + strings(algorithm.encode(), key.blob)
-        self._send(request)
-        return self.answer()
-
-    def prove(
-        self, key: PublicKey, algorithm: str, sign: Callable[[PublicKey, bytes, str], bytes]
-    ) -> _Answer:
-        """Log in with this key."""
-        request = self._request("publickey") + b"\1" + strings(algorithm.encode(), key.blob)
-        data = strings(self.transport.session_id or b"") + request
-        self._send(request + strings(sign(key, data, _signature_format(key, algorithm))))
-        answer = self.answer()
-        if answer.kind == MSG_USERAUTH_PK_OK:
-            raise paramiko.SSHException("The server answers a signature with a question")
-        return answer
-
-    def answer(self) -> _Answer:
-        """The next one. Raises _HungUpError."""
-        while True:
-            try:
-                answer = self._answers.get(timeout=_POLL)
-            except queue.Empty:
-                if self.transport.is_active():
-                    continue
-                answer = None
-            if answer is None:
-                raise _HungUpError
-            return answer
-
-    def abort(self) -> None:
-        with suppress(queue.Full):  # whoever waits looks again before long
-            self._answers.put_nowait(None)
-
-    @property
-    def _client_handler_table(self) -> dict[int, Callable[[paramiko.Message], None]]:
-        return {
-            MSG_SERVICE_ACCEPT: lambda _: None,  # the answer to `none` follows
-            MSG_USERAUTH_SUCCESS: self._succeeded,
-            MSG_USERAUTH_FAILURE: self._failed,
-            MSG_USERAUTH_BANNER: self._show_banner,
-            MSG_USERAUTH_PK_OK: lambda _: self._answered(_Answer(MSG_USERAUTH_PK_OK)),
-        }
-
-    def _succeeded(self, message: paramiko.Message) -> None:
-        self._parse_userauth_success(message)  # type: ignore[attr-defined]  # not in the stubs
-        self._answered(_Answer(MSG_USERAUTH_SUCCESS))
-
-    def _failed(self, message: paramiko.Message) -> None:
-        names = message.get_list()[:_MOST_METHODS]
-        methods = [shortened(printable(name), 80) for name in names if name]
-        self._answered(_Answer(MSG_USERAUTH_FAILURE, methods, message.get_boolean()))
-
-    def _answered(self, answer: _Answer) -> None:
-        try:
-            self._answers.put_nowait(answer)
-        except queue.Full:  # in the transport's thread, which ends with it
-            raise paramiko.SSHException("The server answers without being asked") from None
-
-    def _show_banner(self, message: paramiko.Message) -> None:
-        for line in message.get_string().splitlines()[:100]:
-            logger.info("banner: %s", shortened(printable(line)))
-
-    def _request(self, method: str) -> bytes:
-        self.auth_method = method
-        self.username = self._user
-        fields = strings(self._user.encode(), b"ssh-connection", method.encode())
-        return bytes([MSG_USERAUTH_REQUEST]) + fields
-
-    def _send(self, message: bytes) -> None:
-        # Waits while keys are exchanged anew; a transport that has ended drops it.
-        self.transport._send_user_message(paramiko.Message(message))  # type: ignore[attr-defined]  # not in the stubs
 
 
 class _Attempts:
@@ -243,8 +100,8 @@ class _Attempts:
 
     def __init__(
         self,
-        transport: LoginTransport,
-        exchange: _UserAuth,
+        transport: Transport,
+        exchange: UserAuth,
         login: Login,
         at: Address,
         found: identities.Identities,
@@ -265,7 +122,7 @@ class _Attempts:
     def run(self) -> Identity | None:
         try:
             answer = self._exchange.answer()
-            if answer.kind == MSG_USERAUTH_SUCCESS:
+            if answer.verdict is Verdict.SUCCESS:
                 logger.info("the server wants no authentication")
                 self._record.succeeded = True
                 return None
@@ -275,7 +132,7 @@ class _Attempts:
                     break
                 if self._log_in_with(identity):
                     return identity
-        except _HungUpError:
+        except HungUpError:
             raise self._ended() from None
         raise self._refused()
 
@@ -290,7 +147,7 @@ class _Attempts:
             logger.info("not used: %s", error.message)
             self._skipped.append(error)
             return False
-        if answer.kind == MSG_USERAUTH_SUCCESS:
+        if answer.verdict is Verdict.SUCCESS:
             logger.info("logged in as %s with %s", self._login.user, identity)
             self._record.succeeded = True
             return True
@@ -301,18 +158,22 @@ class _Attempts:
         logger.debug("%s: %s", identity, "one of several" if answer.partial else "refused")
         return False
 
-    def _try(self, identity: Identity) -> _Answer:
+    def _try(self, identity: Identity) -> Answer:
         """Offer it, and if it is wanted, sign. Raises KeyFileError and AgentError besides the errors above."""
         public = identity.public or self._opened(identity)
         algorithm = self._algorithm(public)
         exchange, signer = self._exchange, identity.signer
         self._tried.append(identity)
+
+        def sign(data: bytes) -> bytes:
+            return signer.sign(public, data, _signature_format(public, algorithm))
+
         if signer.asks and identity.public is not None:
-            answer = exchange.offer(public, algorithm)
-            if answer.kind != MSG_USERAUTH_PK_OK:
+            answer = exchange.offer(public.blob, algorithm)
+            if answer.verdict is not Verdict.SIGN:
                 return answer
         try:
-            return exchange.prove(public, algorithm, signer.sign)
+            return exchange.prove(public.blob, algorithm, sign)
         except (KeyFileError, AgentError):
             self._tried.remove(identity)
             raise
@@ -339,12 +200,9 @@ class _Attempts:
         return agreed[0]
 
     def _server_signatures(self) -> Sequence[str]:
-        transport = self._transport
-        if "OpenSSH_7.4" in transport.remote_version:  # takes SHA-2, and does not say so
+        if "OpenSSH_7.4" in self._transport.server_version:  # takes SHA-2, and does not say so
             return ()
-        extensions: dict[str, bytes] = transport.server_extensions  # type: ignore[attr-defined]  # not in the stubs
-        listed = extensions.get("server-sig-algs", b"")
-        return listed.decode("ascii", "replace").split(",") if listed else ()
+        return self._transport.server_signatures
 
     def _ended(self) -> Exception:
         """Why there is no answer: too many keys for this server, or the connection broke."""

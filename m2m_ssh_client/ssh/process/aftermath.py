@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-
-from m2m_ssh_client.ssh.library.transport import Transport
+from collections.abc import Callable
 
 # Seconds. A server only has to read a pipe; what holds up the network holds up the answer as well.
 _QUIET = 0.5
@@ -20,10 +19,14 @@ _LONGEST = 30.0
 
 
 class Aftermath:
-    """Of one process, from its end on. For the transport's thread."""
+    """Of one process, from its end on. For the transport's thread.
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    `heard` tells when something was last received (`time.monotonic`); `probe` asks for a sign of life, and may block.
+    """
+
+    def __init__(self, heard: Callable[[], float], probe: Callable[[], None]) -> None:
+        self._heard = heard
+        self._probe = probe
         self._received = -1
         self._open_since = self._quiet_since = 0.0
         self._asked: float | None = None
@@ -47,7 +50,5 @@ class Aftermath:
         if self._asked is None:
             self._asked = now
             # In a thread: to send it may block, and this one must not.
-            threading.Thread(
-                target=self._transport.probe, name="m2m-ssh-probe", daemon=True
-            ).start()
-        return self._transport.last_received > self._asked or quiet >= _QUIET_WITHOUT_AN_ANSWER
+            threading.Thread(target=self._probe, name="m2m-ssh-probe", daemon=True).start()
+        return self._heard() > self._asked or quiet >= _QUIET_WITHOUT_AN_ANSWER

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -20,7 +20,8 @@ from paramiko.compress import ZlibCompressor, ZlibDecompressor
 from paramiko.packet import NeedRekeyException, Packetizer
 from support.waiting import wait_until
 
-from m2m_ssh_client.ssh.library.packets import ChannelData, Packets
+from m2m_ssh_client.ssh import algorithms
+from m2m_ssh_client.ssh.library.packets import ChannelData, LeftToParamiko, Packets
 from m2m_ssh_client.ssh.library.transport import Transport
 from m2m_ssh_client.ssh.settings import Algorithms
 
@@ -202,30 +203,43 @@ def data_message(channel: int, data: bytes, size: int | None = None) -> paramiko
     return made
 
 
-def test_data_is_taken_by_whoever_takes_it_and_else_comes_as_a_message() -> None:
-    pipe = Pipe()
-    theirs, ours = encrypted(oracle(pipe)), encrypted(Packets(pipe))
-    taken: list[tuple[int, bytes]] = []
+class Seven(LeftToParamiko):
+    """Takes what is for channel 7, and notes what it is asked for."""
 
-    def take(channel: int, data: bytes) -> bool:
-        taken.append((channel, data))
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, bytes | int]] = []
+        self.calls: list[Callable[[], object]] = []
+
+    def deliver_data(self, channel: int, data: bytes) -> bool:
+        self.asked.append((channel, data))
         return channel == 7
 
-    ours.take_data = take
+    def widen_window(self, channel: int, size: int) -> bool:
+        self.asked.append((channel, size))
+        return channel == 7
+
+    def caught_up(self) -> None:
+        for call in self.calls:
+            call()
+
+
+def test_data_is_taken_by_whoever_takes_it_and_else_comes_as_a_message() -> None:
+    pipe, channels = Pipe(), Seven()
+    theirs, ours = encrypted(oracle(pipe)), encrypted(Packets(pipe, channels))
     for sent in (data_message(7, b"first"), data_message(7, b""), data_message(8, b"other")):
         theirs.send_message(sent)
     number, rest = ours.read_message()
-    assert taken == [(7, b"first"), (7, b""), (8, b"other")]
+    assert channels.asked == [(7, b"first"), (7, b""), (8, b"other")]
     assert (number, rest.get_int(), rest.get_binary()) == (94, 8, b"other")
 
 
 @pytest.mark.parametrize("size", [0, 4, 6, 0xFFFFFFFF])
 def test_data_that_says_a_wrong_size_of_itself_is_not_taken(size: int) -> None:
-    pipe = Pipe()
-    theirs, ours = encrypted(oracle(pipe)), encrypted(Packets(pipe))
-    ours.take_data = lambda _channel, _data: pytest.fail("it was taken")
+    pipe, channels = Pipe(), Seven()
+    theirs, ours = encrypted(oracle(pipe)), encrypted(Packets(pipe, channels))
     theirs.send_message(data_message(7, b"first", size))
     assert ours.read_message()[0] == 94
+    assert not channels.asked
 
 
 def window_message(channel: int, size: int, more: bytes = b"") -> paramiko.Message:
@@ -238,29 +252,22 @@ def window_message(channel: int, size: int, more: bytes = b"") -> paramiko.Messa
 
 
 def test_a_wider_window_is_taken_in_the_same_way_and_none_that_says_more() -> None:
-    pipe = Pipe()
-    theirs, ours = encrypted(oracle(pipe)), encrypted(Packets(pipe))
-    taken: list[tuple[int, int]] = []
-
-    def take(channel: int, size: int) -> bool:
-        taken.append((channel, size))
-        return channel == 7
-
-    ours.take_room = take
+    pipe, channels = Pipe(), Seven()
+    theirs, ours = encrypted(oracle(pipe)), encrypted(Packets(pipe, channels))
     theirs.send_message(window_message(7, 1))
     theirs.send_message(window_message(7, 0xFFFFFFFF))
     theirs.send_message(window_message(8, 2))
     theirs.send_message(window_message(7, 3, b"more"))
     assert ours.read_message()[0] == 93
     assert ours.read_message()[0] == 93
-    assert taken == [(7, 1), (7, 0xFFFFFFFF), (8, 2)]
+    assert channels.asked == [(7, 1), (7, 0xFFFFFFFF), (8, 2)]
 
 
 def test_before_it_waits_for_more_it_says_so_also_within_a_packet() -> None:
-    pipe = Pipe()
-    theirs, ours = encrypted(oracle(pipe)), encrypted(Packets(pipe))
+    pipe, channels = Pipe(), Seven()
+    theirs, ours = encrypted(oracle(pipe)), encrypted(Packets(pipe, channels))
     read_by_then: list[int] = []
-    ours.call_before_waiting(lambda: read_by_then.append(pipe._at))
+    channels.calls.append(lambda: read_by_then.append(pipe._at))
     for content in (b"first", b"second"):
         theirs.send_message(message(content))
     whole, pipe.bytes = pipe.bytes, pipe.bytes[:-1]
@@ -270,7 +277,7 @@ def test_before_it_waits_for_more_it_says_so_also_within_a_packet() -> None:
     def bring_the_rest() -> None:
         pipe.bytes = whole
 
-    ours.call_before_waiting(bring_the_rest)
+    channels.calls.append(bring_the_rest)
     assert read(ours, 1) == [b"second"]
     assert read_by_then == [0, len(whole) - 1]
 
@@ -322,7 +329,7 @@ class Counting(Transport):
 def connected(*, strict: bool = True) -> Iterator[tuple[Counting, paramiko.Transport]]:
     """Logged in."""
     ours, theirs = socket.socketpair()
-    near = Counting(Gate(ours), Algorithms())
+    near = Counting(Gate(ours), algorithms.offer(Algorithms()))
     far = paramiko.Transport(theirs, strict_kex=strict)
     far.add_server_key(paramiko.ECDSAKey.generate())
     try:

@@ -28,10 +28,12 @@ from support.fake_agent import FAILURE, FakeAgent, SecurityKey, holding, wire
 from support.ssh_agent import SshAgent
 
 from m2m_ssh_client.errors import AuthenticationError, KeyFileError
-from m2m_ssh_client.ssh.login.authentication import LoginTransport, authenticate
+from m2m_ssh_client.ssh import algorithms
+from m2m_ssh_client.ssh.library.transport import Transport
+from m2m_ssh_client.ssh.login.authentication import authenticate
 from m2m_ssh_client.ssh.login.identities import Identity, UnlockedKeys
 from m2m_ssh_client.ssh.login.key_files import PublicKey, load_client_key
-from m2m_ssh_client.ssh.settings import Address, Login
+from m2m_ssh_client.ssh.settings import Address, Algorithms, Login
 
 SECRET = "correct horse"
 ENOUGH = 20.0  # seconds
@@ -160,14 +162,14 @@ class Here:
 
 
 @contextmanager
-def connected(port: int) -> Iterator[LoginTransport]:
+def connected(port: int) -> Iterator[Transport]:
     sock = socket.create_connection(("127.0.0.1", port), timeout=ENOUGH)
-    transport = LoginTransport(sock)
+    transport = Transport(sock, algorithms.offer(Algorithms()))
     deadline = threading.Timer(ENOUGH, transport.close)
     deadline.daemon = True
     deadline.start()
     try:
-        transport.start_client(timeout=ENOUGH)
+        transport.exchange_keys(algorithms.host_keys(None), time.monotonic() + ENOUGH)
         yield transport
     finally:
         deadline.cancel()
@@ -176,7 +178,7 @@ def connected(port: int) -> Iterator[LoginTransport]:
         assert not transport.is_alive()
 
 
-def log_in(transport: LoginTransport, login: Login, port: int, **options: Any) -> Identity | None:
+def log_in(transport: Transport, login: Login, port: int, **options: Any) -> Identity | None:
     return authenticate(transport, login, Address("127.0.0.1", port), **options)
 
 

@@ -18,6 +18,7 @@ import pytest
 from support.sshd import Sshd, SshdKeys, free_port, make_privilege_separation_folder
 
 from m2m_ssh_client.errors import UnreachableError
+from m2m_ssh_client.ssh.library.tunnel import ChannelSocket
 from m2m_ssh_client.ssh.way import jump
 
 ENOUGH = 30.0  # seconds
@@ -83,7 +84,7 @@ def logged_in(sock: Any, server: Sshd) -> paramiko.Transport:
 
 def tunnel(
     transport: paramiko.Transport, port: int, host: str = "127.0.0.1", timeout: float = ENOUGH
-) -> jump.ChannelSocket:
+) -> ChannelSocket:
     return jump.tunnel(transport, host, port, timeout, "gate.example")
 
 
@@ -250,7 +251,7 @@ def echoing() -> Iterator[int]:
 
 
 @pytest.fixture
-def sock(start: Callable[..., Sshd]) -> Iterator[jump.ChannelSocket]:
+def sock(start: Callable[..., Sshd]) -> Iterator[ChannelSocket]:
     """To a server that sends back what comes."""
     with echoing() as port, chain([start()]) as [transport]:
         with_sock = tunnel(transport, port)
@@ -258,21 +259,21 @@ def sock(start: Callable[..., Sshd]) -> Iterator[jump.ChannelSocket]:
         with_sock.close()
 
 
-def read(sock: jump.ChannelSocket, size: int) -> bytes:
+def read(sock: ChannelSocket, size: int) -> bytes:
     data = b""
     while len(data) < size:
         data += sock.recv(size - len(data))
     return data
 
 
-def test_it_reads_what_is_asked_for_and_keeps_the_rest(sock: jump.ChannelSocket) -> None:
+def test_it_reads_what_is_asked_for_and_keeps_the_rest(sock: ChannelSocket) -> None:
     sock.settimeout(ENOUGH)
     assert sock.send(b"abcdefgh") == 8
     assert read(sock, 3) == b"abc"
     assert read(sock, 5) == b"defgh"
 
 
-def test_it_remembers_when_it_last_received(sock: jump.ChannelSocket) -> None:
+def test_it_remembers_when_it_last_received(sock: ChannelSocket) -> None:
     sock.settimeout(ENOUGH)
     before = sock.last_received
     assert 0 <= time.monotonic() - before < ENOUGH
@@ -282,17 +283,17 @@ def test_it_remembers_when_it_last_received(sock: jump.ChannelSocket) -> None:
     assert sock.last_received > before
 
 
-def test_it_times_out_as_a_socket_does(sock: jump.ChannelSocket) -> None:
+def test_it_times_out_as_a_socket_does(sock: ChannelSocket) -> None:
     sock.settimeout(0.01)
     with pytest.raises(TimeoutError):
         sock.recv(1)
 
 
-def test_its_peer_is_the_target(sock: jump.ChannelSocket) -> None:
+def test_its_peer_is_the_target(sock: ChannelSocket) -> None:
     assert sock.getpeername()[0] == "127.0.0.1"
 
 
-def test_closing_wakes_a_reader_that_waits_for_ever(sock: jump.ChannelSocket) -> None:
+def test_closing_wakes_a_reader_that_waits_for_ever(sock: ChannelSocket) -> None:
     sock.settimeout(None)
     got: list[bytes] = []
     reader = threading.Thread(target=lambda: got.append(sock.recv(1)))
@@ -302,7 +303,7 @@ def test_closing_wakes_a_reader_that_waits_for_ever(sock: jump.ChannelSocket) ->
     assert got == [b""]
 
 
-def test_after_closing_nothing_is_read_or_sent(sock: jump.ChannelSocket) -> None:
+def test_after_closing_nothing_is_read_or_sent(sock: ChannelSocket) -> None:
     sock.settimeout(ENOUGH)
     sock.send(b"abc")
     assert read(sock, 1) == b"a"
@@ -359,7 +360,7 @@ class _Stuck(paramiko.ServerInterface):
 @contextmanager
 def bad_jump_host(
     *, reads: bool
-) -> Iterator[tuple[jump.ChannelSocket, paramiko.Transport, paramiko.Channel]]:
+) -> Iterator[tuple[ChannelSocket, paramiko.Transport, paramiko.Channel]]:
     """A tunnel through it, our connection to it, and its own end of the channel.
 
     Unless it `reads`, it does not read any more: as when the network is gone.
@@ -423,14 +424,14 @@ def test_a_jump_host_that_sends_more_than_its_window_is_left(stream: str) -> Non
         sock.close()
 
 
-def _fill(sock: jump.ChannelSocket) -> None:
+def _fill(sock: ChannelSocket) -> None:
     with suppress(OSError, EOFError):
         while True:
             with suppress(TimeoutError):
                 sock.send(b"x" * 65536)
 
 
-def _read_to_the_end(sock: jump.ChannelSocket) -> None:
+def _read_to_the_end(sock: ChannelSocket) -> None:
     while True:
         with suppress(TimeoutError):
             if not sock.recv(1):

@@ -1,4 +1,4 @@
-"""Environment variables for the remote process (RFC 4254 section 6.4), and which of them the server refused.
+"""Requests for environment variables of a remote process (RFC 4254 section 6.4), and which of them the server refused.
 
 As ssh does, paramiko asks for no reply. On a refusal it would close the channel, so the replies are kept from it here.
 """

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import Any
-
-import paramiko
-from paramiko.compress import ZlibCompressor
-from paramiko.kex_gex import KexGexSHA256
 
 from m2m_ssh_client.errors import ConfigError
+from m2m_ssh_client.ssh.library.negotiation import SUPPORTED, Offer
 from m2m_ssh_client.ssh.settings import Algorithms
 from m2m_ssh_client.text import printable, shortened
 
@@ -63,9 +58,6 @@ TOKEN_KEYS = (
     "sk-ssh-ed25519@openssh.com",
     "sk-ecdsa-sha2-nistp256@openssh.com",
 )
-
-_MSG_KEXDH_GEX_GROUP = 31  # RFC 4419 section 5
-_LONGEST_INFLATED = 256 * 1024  # bytes: as long as a packet may be that is not compressed
 
 # In the order of `ssh -Q HostKeyAlgorithms`, which is the order that a pattern gives.
 _ALL_KEYS = (
@@ -162,55 +154,17 @@ _QUERIES = {"CASignatureAlgorithms": "key-sig"}  # what `ssh -Q` calls it
 _PATTERNS = ("HostKeyAlgorithms", "PubkeyAcceptedAlgorithms", "CASignatureAlgorithms")
 
 
-class _GroupExchange(KexGexSHA256):
-    """With OpenSSH's lower bound: paramiko asks for 2048 bits or more, and would take 1024."""
+def offer(wanted: Algorithms) -> Offer:
+    """Return the names to offer for everything but host keys.
 
-    preferred_bits = 3072  # what NIST SP 800-57 puts beside a 128-bit cipher
-
-    def parse_next(self, ptype: int, m: paramiko.Message) -> None:
-        if ptype == _MSG_KEXDH_GEX_GROUP:
-            bits = paramiko.Message(m.asbytes()).get_mpint().bit_length()
-            if bits < self.min_bits:
-                raise paramiko.SSHException(f"The server's Diffie-Hellman group has {bits} bits")
-        super().parse_next(ptype, m)
-
-
-class _Inflater:
-    """As paramiko's, which makes a gigabyte of zeros of one packet if that says so."""
-
-    def __init__(self) -> None:
-        self._stream = zlib.decompressobj()
-
-    def __call__(self, data: bytes) -> bytes:
-        inflated = self._stream.decompress(data, _LONGEST_INFLATED + 1)
-        if len(inflated) > _LONGEST_INFLATED:
-            raise paramiko.SSHException("A compressed packet is too long")
-        return inflated
-
-
-def apply(transport: paramiko.Transport, wanted: Algorithms) -> None:
-    """Let the transport offer what is wanted, but for host keys. To be called before the key exchange.
-
-    Raises ConfigError for a list that ssh would call bad, or of which nothing is left.
+    Raises ConfigError for a list that `ssh` would call bad, or of which nothing is left.
     """
-    tables: Any = transport  # the stubs leave its tables out
-    tables._kex_info = _key_exchanges(tables._kex_info)
-    options = transport.get_security_options()
-    options.kex = choose(wanted.kex, KEX, tables._kex_info, "KexAlgorithms")
-    options.ciphers = choose(wanted.ciphers, CIPHERS, tables._cipher_info, "Ciphers")
-    options.digests = choose(wanted.macs, MACS, tables._mac_info, "MACs")
-    # Not paramiko's use_compression(), which offers "zlib" as well: that inflates what comes before the login.
-    tables._compression_info = tables._compression_info | {
-        "zlib@openssh.com": (ZlibCompressor, _Inflater)
-    }
-    options.compression = ("zlib@openssh.com", "none") if wanted.compression else ("none",)
-
-
-def _key_exchanges(of_paramiko: dict[str, Any]) -> dict[str, Any]:
-    known = of_paramiko | {_GroupExchange.name: _GroupExchange}
-    if curve := known.get("curve25519-sha256@libssh.org"):
-        known["curve25519-sha256"] = curve  # RFC 8731: the same under its later name
-    return known
+    return Offer(
+        choose(wanted.kex, KEX, SUPPORTED.key_exchanges, "KexAlgorithms"),
+        choose(wanted.ciphers, CIPHERS, SUPPORTED.ciphers, "Ciphers"),
+        choose(wanted.macs, MACS, SUPPORTED.macs, "MACs"),
+        wanted.compression,
+    )
 
 
 def host_keys(spec: str | None) -> list[str]:

@@ -17,7 +17,8 @@ from support import programs
 from support.sshd import Sshd, SshdKeys, make_privilege_separation_folder
 
 from m2m_ssh_client.errors import ConfigError
-from m2m_ssh_client.ssh.library import algorithms
+from m2m_ssh_client.ssh import algorithms
+from m2m_ssh_client.ssh.library import negotiation
 from m2m_ssh_client.ssh.settings import Algorithms
 
 OF_PARAMIKO = dict(paramiko.Transport._kex_info)  # type: ignore[attr-defined]
@@ -293,7 +294,7 @@ def agreed(server: Sshd, **wanted: Any) -> Iterator[Any]:
     with socket.create_connection(("127.0.0.1", server.port)) as sock:
         transport = paramiko.Transport(sock)
         try:
-            algorithms.apply(transport, Algorithms(**wanted))
+            negotiation.apply(transport, algorithms.offer(Algorithms(**wanted)))
             transport.start_client(timeout=20)
             key = paramiko.Ed25519Key.from_private_key_file(str(server.keys.client_key))
             transport.auth_publickey(server.username, key)
@@ -353,7 +354,7 @@ def test_compression_before_the_login_is_not_offered(compression: bool) -> None:
     here, there = socket.socketpair()
     with here, there:
         transport = paramiko.Transport(here)
-        algorithms.apply(transport, Algorithms(compression=compression))
+        negotiation.apply(transport, algorithms.offer(Algorithms(compression=compression)))
         assert "zlib" not in transport.get_security_options().compression
 
 
@@ -377,7 +378,7 @@ class _Silent:
 def group_exchange() -> Any:
     with socket.socket() as sock:
         transport: Any = paramiko.Transport(sock)
-        algorithms.apply(transport, Algorithms())
+        negotiation.apply(transport, algorithms.offer(Algorithms()))
         return transport._kex_info["diffie-hellman-group-exchange-sha256"](_Silent())
 
 
@@ -401,18 +402,17 @@ def test_a_group_of_3072_bits_is_asked_for(group_exchange: Any) -> None:
     assert group_exchange.transport.sent == [b"\x22" + struct.pack(">III", 2048, 3072, 8192)]
 
 
-def test_a_bad_list_is_refused_when_it_is_applied() -> None:
-    with socket.socket() as sock:
-        transport = paramiko.Transport(sock)
-        for wanted in (Algorithms("nonsense"), Algorithms(macs="x"), Algorithms(kex="x")):
-            with pytest.raises(ConfigError):
-                algorithms.apply(transport, wanted)
-        for choose in (algorithms.host_keys, algorithms.public_keys, algorithms.ca_signatures):
-            with pytest.raises(ConfigError):
-                choose("nonsense")
+def test_a_bad_list_is_refused() -> None:
+    for wanted in (Algorithms("nonsense"), Algorithms(macs="x"), Algorithms(kex="x")):
+        with pytest.raises(ConfigError):
+            algorithms.offer(wanted)
+    for choose in (algorithms.host_keys, algorithms.public_keys, algorithms.ca_signatures):
+        with pytest.raises(ConfigError):
+            choose("nonsense")
 
 
 def test_applying_leaves_other_transports_alone() -> None:
     with socket.socket() as sock:
-        algorithms.apply(paramiko.Transport(sock), Algorithms(kex="curve25519-sha256"))
+        wanted = algorithms.offer(Algorithms(kex="curve25519-sha256"))
+        negotiation.apply(paramiko.Transport(sock), wanted)
     assert paramiko.Transport._kex_info == OF_PARAMIKO  # type: ignore[attr-defined]

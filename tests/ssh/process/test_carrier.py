@@ -19,11 +19,11 @@ from paramiko.common import (
 )
 from support.received import Received
 
-from m2m_ssh_client.ssh.connection import Connection
-from m2m_ssh_client.ssh.library.channel import ChannelCarrier
+from m2m_ssh_client.ssh import algorithms
 from m2m_ssh_client.ssh.library.packets import ChannelData, Packets
 from m2m_ssh_client.ssh.library.transport import Transport
 from m2m_ssh_client.ssh.process import aftermath
+from m2m_ssh_client.ssh.process.carrier import ChannelCarrier, Way
 from m2m_ssh_client.ssh.settings import Algorithms
 from m2m_ssh_client.ssh.way.sockets import LiveSocket
 
@@ -57,7 +57,10 @@ class Session:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         link = LiveSocket(fileno=ours.detach())
-        self._near, self._far = Transport(link, Algorithms()), paramiko.Transport(theirs)
+        self._near, self._far = (
+            Transport(link, algorithms.offer(Algorithms())),
+            paramiko.Transport(theirs),
+        )
         self._far.add_server_key(paramiko.ECDSAKey.generate())
         self.server = Generous()
         self._far.start_server(event=threading.Event(), server=self.server)
@@ -65,7 +68,7 @@ class Session:
         self._near.auth_none("user")
         # The connection is asked only how it ended.
         self._near_channel = self._near.open_session()
-        self.carrier = ChannelCarrier(cast("Connection", None), self._near, self._near_channel)
+        self.carrier = ChannelCarrier(cast("Way", None), self._near, self._near_channel)
         channel = self._far.accept(ENOUGH)
         assert channel is not None
         self.channel = channel

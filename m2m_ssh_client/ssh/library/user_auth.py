@@ -1,0 +1,148 @@
+"""The messages of an authentication (RFC 4252): one request after the other, and the server's answers.
+
+paramiko's own handler cannot offer a key without a signature, reads message 60 as a password
+prompt, and asks for the service again with each key. `UserAuth` takes its place in the transport.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from enum import Enum
+from typing import NamedTuple
+
+import paramiko
+from paramiko.auth_handler import AuthHandler
+from paramiko.common import (
+    MSG_SERVICE_ACCEPT,
+    MSG_SERVICE_REQUEST,
+    MSG_USERAUTH_BANNER,
+    MSG_USERAUTH_FAILURE,
+    MSG_USERAUTH_PK_OK,
+    MSG_USERAUTH_REQUEST,
+    MSG_USERAUTH_SUCCESS,
+)
+
+from m2m_ssh_client.ssh.wire import strings
+from m2m_ssh_client.text import printable, shortened
+
+logger = logging.getLogger(__name__)
+
+_POLL = 0.1  # seconds until the end of a transport that does not tell it is noticed
+_MOST_METHODS = 20  # of which a server has ever had a handful
+_MOST_ANSWERS = 100  # that may wait: each of ours has one, which is waited for
+
+
+class Verdict(Enum):
+    """The server's word on a request."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    SIGN = "sign"  # it would take the key that was offered
+
+
+class Answer(NamedTuple):
+    """A server's message; `methods` and `partial` are a failure's."""
+
+    verdict: Verdict
+    methods: Sequence[str] = ()
+    partial: bool = False
+
+
+class HungUpError(Exception):
+    """The transport ended before the answer."""
+
+
+class UserAuth(AuthHandler):
+    """Requests and their answers, one after the other.
+
+    A transport gives the messages of this protocol to its `auth_handler`, in the transport's thread, by the
+    handler's `_client_handler_table`, and calls `abort` when the server has ended the connection. Of paramiko's own
+    methods `_parse_userauth_success` is left: it switches on delayed compression, which has to be done in that thread.
+    """
+
+    def __init__(self, transport: paramiko.Transport, user: str) -> None:
+        super().__init__(transport)
+        self._user = user  # `username` is cleared by paramiko when an attempt fails
+        self._answers: queue.Queue[Answer | None] = queue.Queue(_MOST_ANSWERS)
+
+    def begin(self) -> None:
+        """Ask for the service, and try without any authentication; the answer comes later."""
+        self.transport.auth_handler = self
+        self._send(bytes([MSG_SERVICE_REQUEST]) + strings(b"ssh-userauth"))
+        self._send(self._request("none"))
+
+    def offer(self, key: bytes, algorithm: str) -> Answer:
+        """Ask whether the server would take this public key."""
+        self._send(self._request("publickey") + b"\0" + strings(algorithm.encode(), key))
+        return self.answer()
+
+    def prove(self, key: bytes, algorithm: str, sign: Callable[[bytes], bytes]) -> Answer:
+        """Log in with this public key, and a signature over the data that `sign` gets."""
+        request = self._request("publickey") + b"\1" + strings(algorithm.encode(), key)
+        signature = sign(strings(self.transport.session_id or b"") + request)
+        self._send(request + strings(signature))
+        answer = self.answer()
+        if answer.verdict is Verdict.SIGN:
+            raise paramiko.SSHException("The server answers a signature with a question")
+        return answer
+
+    def answer(self) -> Answer:
+        """Wait for the next answer. Raises HungUpError."""
+        while True:
+            try:
+                answer = self._answers.get(timeout=_POLL)
+            except queue.Empty:
+                if self.transport.is_active():
+                    continue
+                answer = None
+            if answer is None:
+                raise HungUpError
+            return answer
+
+    # paramiko calls the rest, in the transport's thread.
+
+    def abort(self) -> None:
+        with suppress(queue.Full):  # whoever waits looks again before long
+            self._answers.put_nowait(None)
+
+    @property
+    def _client_handler_table(self) -> dict[int, Callable[[paramiko.Message], None]]:
+        return {
+            MSG_SERVICE_ACCEPT: lambda _: None,  # the answer to `none` follows
+            MSG_USERAUTH_SUCCESS: self._succeeded,
+            MSG_USERAUTH_FAILURE: self._failed,
+            MSG_USERAUTH_BANNER: self._show_banner,
+            MSG_USERAUTH_PK_OK: lambda _: self._answered(Answer(Verdict.SIGN)),
+        }
+
+    def _succeeded(self, message: paramiko.Message) -> None:
+        self._parse_userauth_success(message)  # type: ignore[attr-defined]  # not in the stubs
+        self._answered(Answer(Verdict.SUCCESS))
+
+    def _failed(self, message: paramiko.Message) -> None:
+        names = message.get_list()[:_MOST_METHODS]
+        methods = [shortened(printable(name), 80) for name in names if name]
+        self._answered(Answer(Verdict.FAILURE, methods, message.get_boolean()))
+
+    def _answered(self, answer: Answer) -> None:
+        try:
+            self._answers.put_nowait(answer)
+        except queue.Full:  # in the transport's thread, which ends with it
+            raise paramiko.SSHException("The server answers without being asked") from None
+
+    def _show_banner(self, message: paramiko.Message) -> None:
+        for line in message.get_string().splitlines()[:100]:
+            logger.info("banner: %s", shortened(printable(line)))
+
+    def _request(self, method: str) -> bytes:
+        self.auth_method = method
+        self.username = self._user
+        fields = strings(self._user.encode(), b"ssh-connection", method.encode())
+        return bytes([MSG_USERAUTH_REQUEST]) + fields
+
+    def _send(self, message: bytes) -> None:
+        # Waits while keys are exchanged; a transport that has ended drops it.
+        self.transport._send_user_message(paramiko.Message(message))  # type: ignore[attr-defined]  # not in the stubs

@@ -1,0 +1,198 @@
+"""A remote process as a `Carrier`: its stdin, stdout, stderr and its end, over a session channel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import paramiko
+
+from m2m_ssh_client.errors import RemoteExitError, SSHClientError
+from m2m_ssh_client.ssh.library.channel import WINDOW_SIZE, SessionChannel
+from m2m_ssh_client.ssh.library.transport import Transport
+from m2m_ssh_client.ssh.process.aftermath import Aftermath
+from m2m_ssh_client.ssh.process.output_marker import BehindMarker
+from m2m_ssh_client.text import shortened
+
+if TYPE_CHECKING:
+    from m2m_ssh_client.flow.remote_stdio import Receiver
+
+# How much of the window is used up before the far side is told that there is room again.
+_GRANT_SIZE = WINDOW_SIZE // 10
+
+# A server that writes often fills many small packets: what one read brought of these goes on together. A packet of more
+# bytes goes on as it comes.
+_LARGE = 8 * 1024
+
+# How long to wait, after the far side's output has ended, for word of how it ended.
+_STATUS_TIMEOUT = 1.5
+_COMMAND_NOT_FOUND = 127  # POSIX: Shell Command Language, exit status for commands
+
+
+class Way(Protocol):
+    """The connection under a channel, which is asked only why the channel ended."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    def lost(self) -> SSHClientError:
+        """Return why it is not alive any more."""
+
+
+class ChannelCarrier:
+    """A remote process's stdio, over one channel of a connection that may carry others.
+
+    Output is passed on in the transport's thread, as it comes: no thread of ours has to wake up for
+    it. Input is sent in the thread that writes. Only grants, which could block, have a thread. The
+    end of the output is an end of file, or what `Aftermath` takes for one once the process has ended.
+    """
+
+    def __init__(
+        self, way: Way, transport: Transport, channel: paramiko.Channel, marker: str = ""
+    ) -> None:
+        """The channel has been opened, and nothing was asked for on it yet. What comes before `marker` is dropped."""
+        self._way = way
+        self._marker = marker
+        self._granted = 0  # bytes that the far side was not told of yet
+        self._granting = threading.Condition()
+        self._ended = False
+        self._signal: str | None = None  # that ended the process; empty for none
+        self._pass_on: Callable[[], None] = lambda: None
+        self._winding_up = False  # whether the process has ended and its output has not
+        self._aftermath = Aftermath(lambda: transport.last_received, transport.probe)
+        self._channel = SessionChannel(transport, channel)
+        self._channel.attach(self)
+
+    def start(self, receiver: Receiver) -> None:
+        threading.Thread(target=self._tell_grants, name="m2m-ssh-granter", daemon=True).start()
+
+        stdout = receiver.stdout
+        if self._marker:
+            stdout = BehindMarker(self._marker, stdout, self.grant)
+        gathered: list[bytes] = []
+
+        def gather(data: bytes) -> None:
+            gathered.append(data)
+            if len(data) > _LARGE:
+                pass_on()
+
+        def pass_on() -> None:
+            if gathered:
+                data = b"".join(gathered)
+                gathered.clear()
+                stdout(data)
+
+        def ended() -> None:
+            if self._channel.is_in_transports_thread:
+                pass_on()
+            with self._granting:
+                self._ended = True
+                self._granting.notify()
+            receiver.ended()
+
+        self._pass_on = pass_on
+        self._channel.stdout.start(stdout, gather, ended)
+        self._channel.stderr.start(receiver.stderr, receiver.stderr, lambda: None)
+
+    def grant(self, size: int) -> None:
+        with self._granting:
+            self._granted += size
+            if self._granted < _GRANT_SIZE:
+                return
+            # Only the transport's thread, which begins every key exchange, can know that none will hold it up.
+            if not self._channel.is_in_transports_thread or not self._channel.can_send():
+                self._granting.notify()
+                return
+            size, self._granted = self._granted, 0
+        self._channel.grant(size)
+
+    def write(self, data: bytes | memoryview) -> None:
+        rest = memoryview(data)
+        while rest:
+            self._channel.wait_for_window()
+            rest = rest[self._channel.send(rest) :]
+
+    def write_now(self, data: bytes) -> bool:
+        """As `Carrier` has it: only where the window and the socket have room, and keys are not exchanged."""
+        if len(data) > self._channel.surely_at_once() or not self._channel.can_send():
+            return False
+        self.write(data)
+        return True
+
+    def write_some(self, data: bytes) -> int:
+        rest = memoryview(data)
+        most = self._channel.at_once()
+        while rest and self._channel.can_send():
+            sent = self._channel.send(rest[:most])
+            if not sent:
+                break
+            rest = rest[sent:]
+        return len(data) - len(rest)
+
+    def close_write(self) -> None:
+        self._channel.send_end()
+
+    def signal(self, name: str) -> None:
+        """OpenSSH obeys for exec and shell sessions."""
+        self._channel.send_signal(name)
+
+    def ending(self) -> SSHClientError:
+        status = self._channel.exit_status(_STATUS_TIMEOUT)
+        if status is None and not self._signal and not self._way.alive:
+            return self._way.lost()
+        return _exit_error(status, self._signal)
+
+    def close(self) -> None:
+        """End this process's channel; the connection stays for the next one."""
+        self._channel.close()
+
+    # The transport calls these, in its thread.
+
+    def caught_up(self) -> None:
+        self._pass_on()
+        if self._winding_up and not self._ended:
+            self._end_when_quiet()
+
+    def exited(self, signal: str) -> None:
+        if self._signal is not None:  # it counts once
+            return
+        self._signal = signal
+        self._channel.stop_waiting_for_status()
+        self._winding_up = not self._channel.output_has_ended
+
+    def _end_when_quiet(self) -> None:
+        channel = self._channel
+        if self._aftermath.is_over(channel.received, waits_for_us=channel.far_side_waits):
+            self._winding_up = False
+            channel.stdout.close()
+            channel.stderr.close()
+
+    def _tell_grants(self) -> None:
+        """In a thread of its own, where sending could block: that must not block the transport's."""
+        while True:
+            with self._granting:
+                self._granting.wait_for(lambda: self._granted >= _GRANT_SIZE or self._ended)
+                size, self._granted = self._granted, 0
+            if self._ended:
+                return
+            self._channel.grant(size)
+
+
+def _exit_error(status: int | None, signal: str | None) -> RemoteExitError:
+    if status is None:
+        if signal:
+            return RemoteExitError(f"The remote server was ended by SIG{shortened(signal, 40)}")
+        return RemoteExitError("The remote server closed its output without an exit status")
+    if status == _COMMAND_NOT_FOUND:
+        return RemoteExitError(
+            "The remote command was not found (exit status 127)",
+            "A command over SSH runs without a login shell, so its PATH is short: give the absolute "
+            "path after `--`, or let a login shell find it: --login-shell.",
+            status,
+        )
+    return RemoteExitError(
+        f"The remote server ended with exit status {status}",
+        "Run the same command over ssh by hand to see what it says.",
+        status,
+    )

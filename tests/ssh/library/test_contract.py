@@ -1,0 +1,151 @@
+"""paramiko as ssh/library/ knows it: each name that its documentation does not promise, and what we expect of it.
+
+A release that changes one of them fails the test of that name. Then look for the name in ssh/library/.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import paramiko
+import pytest
+from paramiko.auth_handler import AuthHandler
+from paramiko.buffered_pipe import BufferedPipe
+from paramiko.channel import Channel
+from paramiko.compress import ZlibCompressor
+from paramiko.kex_gex import KexGexSHA256
+from paramiko.packet import Packetizer
+from support.paramiko_contract import (
+    CONTRACT,
+    NAMES,
+    Expectation,
+    Keywords,
+    Method,
+    Property,
+    Table,
+    Value,
+)
+
+import m2m_ssh_client.ssh.library as library
+from m2m_ssh_client.ssh.library.channel import Inlet
+from m2m_ssh_client.ssh.library.negotiation import _GroupExchange
+from m2m_ssh_client.ssh.library.packets import Packets
+from m2m_ssh_client.ssh.library.transport import Transport
+from m2m_ssh_client.ssh.library.user_auth import UserAuth
+
+PROMISES = [
+    pytest.param(owner, name, expected, id=f"{owner.__name__}.{name}")
+    for owner, names in CONTRACT.items()
+    for name, expected in names.items()
+]
+
+
+@pytest.fixture
+def instances() -> Iterator[dict[type, Any]]:
+    with socket.socket() as sock:
+        transport = paramiko.Transport(sock)
+        yield {
+            paramiko.Transport: transport,
+            Channel: Channel(7),
+            Packetizer: transport.packetizer,
+            BufferedPipe: BufferedPipe(),
+            AuthHandler: AuthHandler(transport),
+            KexGexSHA256: KexGexSHA256(transport),
+        }
+
+
+@pytest.mark.parametrize(("owner", "name", "expected"), PROMISES)
+def test_paramiko_has_what_the_library_uses(
+    owner: type, name: str, expected: Expectation, instances: dict[type, Any]
+) -> None:
+    shown = f"paramiko's {owner.__name__}.{name}"
+    if isinstance(expected, Property):
+        assert isinstance(inspect.getattr_static(owner, name, None), property), shown
+        return
+    found: Any = getattr(instances[owner], name, None)
+    assert hasattr(instances[owner], name), f"{shown} is gone"
+    if isinstance(expected, Method):
+        inspect.signature(found).bind(*[None] * expected.arguments)
+    elif isinstance(expected, Keywords):
+        inspect.signature(found).bind_partial(**dict.fromkeys(expected.names))
+    elif isinstance(expected, Table):
+        assert set(expected.keys) <= set(found), f"{shown} lacks a key"
+    elif isinstance(expected, Value):
+        assert isinstance(found, expected.types), f"{shown} is {found!r}"
+
+
+@pytest.mark.parametrize("ours", [Inlet, Packets, Transport, UserAuth, _GroupExchange])
+def test_everything_that_is_overridden_is_in_the_contract(ours: type) -> None:
+    theirs = [base for base in ours.__mro__ if base.__module__.startswith("paramiko")]
+    assert theirs
+    for name in vars(ours):
+        if any(name in vars(base) for base in theirs) and name not in (
+            "__init__",
+            "__module__",
+            "__doc__",
+        ):
+            assert any(name in CONTRACT[base] for base in theirs if base in CONTRACT), name
+
+
+def test_every_private_name_in_the_library_is_its_own_or_in_the_contract() -> None:
+    for path in sorted(Path(library.__path__[0]).glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        nodes = list(ast.walk(tree))
+        own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        own |= {
+            node.attr
+            for node in nodes
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "self"
+        }
+        used = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        private = {name for name in used if name.startswith("_") and not name.endswith("__")}
+        assert private <= own | NAMES, path.name
+
+
+def test_a_transport_makes_its_packetizer_of_the_socket_alone() -> None:
+    made: list[tuple[Any, ...]] = []
+
+    def packetizer(*arguments: Any) -> Packetizer:
+        made.append(arguments)
+        return Packetizer(*arguments)
+
+    with socket.socket() as sock:
+        transport: Any = paramiko.Transport
+        transport(sock, packetizer_class=packetizer)
+        assert made == [(sock,)]
+
+
+def test_a_compressor_is_called_with_bytes() -> None:
+    compressor: Any = ZlibCompressor()
+    assert isinstance(compressor(b"some"), bytes)
+
+
+def test_paramiko_loads_without_what_is_kept_from_it_and_knows_its_version() -> None:
+    program = (
+        "import sys; from m2m_ssh_client.ssh.library.loading import load_paramiko; load_paramiko(); "
+        "import paramiko; print(paramiko.__version__, 'invoke' in sys.modules, 'asyncio' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == [version("paramiko"), "False", "False"]
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="PuTTY's agent is a program for Windows")
+def test_pageant_can_be_asked_for_and_connected_to() -> None:
+    win_pageant: Any = import_module("paramiko.win_pageant")
+    assert callable(win_pageant.can_talk_to_agent)
+    for name in ("send", "recv", "close"):
+        assert callable(getattr(win_pageant.PageantConnection, name))
