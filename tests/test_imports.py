@@ -120,7 +120,16 @@ def modules(*patterns: str) -> list[Path]:
 
 
 OURS = "m2m_ssh_client"
-LEAVES = ("errors", "text", "masking", "user_only_files", "descriptors", "ssh/settings", "ssh/wire")
+LEAVES = (
+    "errors",
+    "text",
+    "masking",
+    "user_only_files",
+    "descriptors",
+    "threads",
+    "ssh/settings",
+    "ssh/wire",
+)
 ABOVE = ("cli", "relay", "transport", "commands", "demo", "doctor", "terminal")
 IO = ("anyio", "asyncio", "threading", "time", "os", "socket")
 

@@ -25,7 +25,7 @@ from support.host import PACKAGE_PARENT
 from m2m_ssh_client import SSHServerParameters, ssh_client
 from m2m_ssh_client.demo.ssh_server import SSHServer
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key, load_client_key
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.trust.known_hosts import entry
 
 pytestmark = [pytest.mark.sdk, pytest.mark.anyio]
@@ -85,7 +85,7 @@ def far(tmp_path: Path) -> Iterator[Far]:
     )
     known_hosts = tmp_path / "known_hosts"
     with server:
-        key = HostKey(host_key.get_name(), host_key.asbytes())
+        key = PublicKey(host_key.get_name(), host_key.asbytes())
         known_hosts.write_text(entry("127.0.0.1", server.port, key))
         params = SSHServerParameters(
             host="127.0.0.1",

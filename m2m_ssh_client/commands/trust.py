@@ -12,7 +12,7 @@ from m2m_ssh_client.errors import HostKeyError, UsageError
 from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.destination import resolve
 from m2m_ssh_client.ssh.login.identities import UnlockedKeys
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import HostSettings
 from m2m_ssh_client.ssh.trust.randomart import randomart
 from m2m_ssh_client.ssh.trust.verifier import Finding, HostVerifier, Standing
@@ -81,7 +81,7 @@ def run(
     settings: HostSettings,
     fingerprints: Collection[str],
     yes: bool,
-    offered: Callable[[], Sequence[HostKey]],
+    offered: Callable[[], Sequence[PublicKey]],
 ) -> int:
     """Show each key on stdout and add those that the user confirms.
 
@@ -113,7 +113,7 @@ def run(
     return 0 if any(trusted) else 1
 
 
-def _findings(verifier: HostVerifier, keys: Sequence[HostKey]) -> dict[HostKey, Finding]:
+def _findings(verifier: HostVerifier, keys: Sequence[PublicKey]) -> dict[PublicKey, Finding]:
     """Look up each key on file.
 
     `ssh` takes a key for changed if only a key of another type is on file. Here all keys of the
@@ -128,7 +128,7 @@ def _findings(verifier: HostVerifier, keys: Sequence[HostKey]) -> dict[HostKey, 
     return findings
 
 
-def _show(verifier: HostVerifier, key: HostKey, finding: Finding, demanded: bool) -> None:
+def _show(verifier: HostVerifier, key: PublicKey, finding: Finding, demanded: bool) -> None:
     say(f"\n{key.short_type.upper()} key {key.fingerprint}\n{randomart(key)}")
     if demanded:
         say("It matches --host-key.")
@@ -142,7 +142,7 @@ def _show(verifier: HostVerifier, key: HostKey, finding: Finding, demanded: bool
 
 def _is_trusted(
     verifier: HostVerifier,
-    key: HostKey,
+    key: PublicKey,
     finding: Finding,
     fingerprints: Collection[str],
     yes: bool,
@@ -160,7 +160,7 @@ def _is_trusted(
     return True
 
 
-def _confirmed(key: HostKey) -> bool:
+def _confirmed(key: PublicKey) -> bool:
     """Ask on the terminal; the answer may be the fingerprint itself."""
     say(f"\nDid the machine's administrator give you the fingerprint {key.fingerprint}?")
     while True:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 
 _WINDOW = 60.0  # seconds that the rate limit counts
 _MAX_BODY = 64 * 1024
@@ -28,13 +28,13 @@ class KeyServer:
 
     def __init__(
         self,
-        host_key: HostKey,
+        host_key: PublicKey,
         *,
         port: int = 0,
         rate_limit: int | None = None,
         events: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.registered: set[HostKey] = set()
+        self.registered: set[PublicKey] = set()
         self._host_key = host_key
         self._rate_limit = rate_limit
         self._events = events
@@ -97,7 +97,7 @@ class KeyServer:
         if not isinstance(text, str):
             return 400, _error("Missing client_pub_key parameter")
         try:
-            key = HostKey.parse(text.strip())
+            key = PublicKey.parse_host_key(text.strip())
         except ValueError as exc:
             return 400, _error(f"Failed to register key: {exc}")
         self.registered.add(key)

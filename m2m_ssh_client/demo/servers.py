@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from m2m_ssh_client.demo.sample_key_server import KeyServer
 from m2m_ssh_client.demo.ssh_server import SSHServer
 from m2m_ssh_client.errors import SSHClientError
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 
 
 class Servers(NamedTuple):
@@ -38,7 +38,7 @@ def servers(
     """Run both servers; the SSH server accepts every key registered with the key server."""
 
     def authorized(_: str, key: paramiko.PKey) -> bool:
-        return HostKey(key.get_name(), key.asbytes()) in key_server.registered
+        return PublicKey(key.get_name(), key.asbytes()) in key_server.registered
 
     def command_for(kind: str, text: str | None) -> Sequence[str] | None:
         # No exec: any local user could register a key and run commands as the demo's user.
@@ -46,7 +46,7 @@ def servers(
         return command if served else None
 
     host_key = _new_host_key()
-    public = HostKey(host_key.get_name(), host_key.asbytes())
+    public = PublicKey(host_key.get_name(), host_key.asbytes())
     with _needing(key_server_port):
         key_server = KeyServer(public, port=key_server_port, events=events)
     with key_server:

@@ -31,7 +31,7 @@ from m2m_ssh_client.ssh.library.transport import Transport
 from m2m_ssh_client.ssh.login.authentication import LoginRecord, authenticate
 from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.process.carrier import ChannelCarrier
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import HostSettings, Request
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier
 from m2m_ssh_client.ssh.way import jump, proxy_command, sockets
@@ -126,17 +126,17 @@ class Connection:
             self._ask(channel, request)
             return carrier
 
-    def offered_host_keys(self) -> list[HostKey]:
+    def offered_host_keys(self) -> list[PublicKey]:
         """The machine's own keys, one of each type that it has: key exchanges, and no login there.
 
         Jump hosts on the way are verified and logged in to. Raises as `open` does.
         """
-        found: list[HostKey] = []
+        found: list[PublicKey] = []
         with self._bounded() as deadline, self._in_words():
             for names in _FAMILIES:
                 with suppress(paramiko.ssh_exception.IncompatiblePeer):
                     transport = self._exchange_keys(names, deadline)
-                    found.append(HostKey.read(transport.host_key_blob))
+                    found.append(PublicKey.read_host_key(transport.host_key_blob))
                 self._hang_up()
         return found
 

@@ -123,21 +123,16 @@ def _files(params: Parameters) -> tuple[Path, ...] | None:
 def _target(params: Parameters, found: config.HostConfig) -> HostSettings:
     known_hosts, key = _given_files(params)
     port = found.port or DEFAULT_PORT
-    trust = _trust(found, port, known_hosts or found.user_known_hosts_files)
-    login = _login(params, found, found.user or DEFAULT_USERNAME, (*key, *_identities(found)))
-    return HostSettings(
-        _address(found, port),
-        trust._replace(
-            pin=params.host_key,
-            unchecked=params.disable_host_key_checking,
-            command=_trust_command(params, params.host),
-        ),
-        login._replace(required=key[0] if key else None, fingerprint=params.key_fingerprint),
-        _algorithms(found),
-        _jump(params, found.proxy_jump, 1),
-        found.proxy_command or None,
-        found.origins,
+    trust = _trust(found, port, known_hosts or found.user_known_hosts_files)._replace(
+        pin=params.host_key,
+        unchecked=params.disable_host_key_checking,
+        command=_trust_command(params, params.host),
     )
+    files = (*key, *_identities(found))
+    login = _login(params, found, found.user or DEFAULT_USERNAME, files)._replace(
+        required=key[0] if key else None, fingerprint=params.key_fingerprint
+    )
+    return _settings(found, port, trust, login, _jump(params, found.proxy_jump, 1))
 
 
 def _jump(
@@ -160,15 +155,26 @@ def _jump(
     user_files = found.user_known_hosts_files
     if user_files is None and known_hosts:
         user_files = known_hosts
-    trust = _trust(found, port, user_files)
+    trust = _trust(found, port, user_files)._replace(
+        command=_trust_command(params, jump.host, port)
+    )
+    login = _login(params, found, found.user or local_user(), (*_identities(found), *key))
+    # As with `ssh -J a,b`: the machines named before it, else what its own configuration says.
+    way = _jump(params, before or found.proxy_jump, depth + 1)
+    settings = _settings(found, port, trust, login, way)
+    return settings._replace(proxy_command=None) if before else settings
+
+
+def _settings(
+    found: config.HostConfig, port: int, trust: Trust, login: Login, jump: HostSettings | None
+) -> HostSettings:
     return HostSettings(
         _address(found, port),
-        trust._replace(command=_trust_command(params, jump.host, port)),
-        _login(params, found, found.user or local_user(), (*_identities(found), *key)),
+        trust,
+        login,
         _algorithms(found),
-        # As with `ssh -J a,b`: what is named before it, else what its own configuration says.
-        _jump(params, before or found.proxy_jump, depth + 1),
-        None if before else found.proxy_command or None,
+        jump,
+        found.proxy_command or None,
         found.origins,
     )
 

@@ -12,53 +12,26 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from m2m_ssh_client.errors import ConnectionLostError, SSHClientError
 from m2m_ssh_client.parameters import DEFAULT_CLIENT_KEY, Parameters
 from m2m_ssh_client.ssh.destination import Destination, resolve
 from m2m_ssh_client.ssh.library.loading import load_paramiko
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import HostSettings, Login, Request, Trust
 from m2m_ssh_client.ssh.way import sockets
 from m2m_ssh_client.ssh.way.sockets import LiveSocket
+from m2m_ssh_client.threads import Background
 
 if TYPE_CHECKING:
     from m2m_ssh_client.flow.remote_stdio import Carrier
     from m2m_ssh_client.ssh.connection import Connection
     from m2m_ssh_client.ssh.login.identities import UnlockedKeys
-    from m2m_ssh_client.ssh.login.key_files import PublicKey
 
 logger = logging.getLogger(__name__)
 
 _END_TIME = 1.0  # seconds
-
-T = TypeVar("T")
-
-
-class _Background(Generic[T]):
-    """A call in a daemon thread, whose result can be waited for."""
-
-    def __init__(self, name: str, function: Callable[[], T]) -> None:
-        self._function = function
-        self._results: list[T] = []
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"m2m-{name}", daemon=True)
-        self._thread.start()
-
-    def result(self) -> T:
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
-        return self._results[0]
-
-    def join(self, timeout: float) -> None:
-        self._thread.join(timeout)
-
-    def _run(self) -> None:
-        try:
-            self._results.append(self._function())
-        except BaseException as exc:  # noqa: BLE001 - raised again in `result`
-            self._failure = exc
 
 
 class Remote:
@@ -69,8 +42,8 @@ class Remote:
         self.destination: Destination | None = None  # as it was resolved last
         self._deadline = float("inf")  # of the attempt that is under way, on the monotonic clock
         self._stop = threading.Event()
-        self._early: _Background[Carrier] | None = None  # until `open` takes its result
-        self._begun: _Background[Carrier] | None = None
+        self._early: Background[Carrier] | None = None  # until `open` takes its result
+        self._begun: Background[Carrier] | None = None
         self._loaded = threading.Event()
         self._connection: Connection | None = None
         self._request = Request()
@@ -90,7 +63,7 @@ class Remote:
             finally:
                 self._loaded.set()
 
-        self._early = self._begun = _Background("ssh-connect", early)
+        self._early = self._begun = Background("ssh-connect", early)
         self._loaded.wait()
 
     def open(self) -> Carrier:
@@ -122,17 +95,15 @@ class Remote:
         connection.open()
         return connection.channel(self._request)
 
-    def _dial(self, destination: Destination) -> _Background[LiveSocket] | None:
+    def _dial(self, destination: Destination) -> Background[LiveSocket] | None:
         """Connect while other things are being loaded: sshd needs as long for its start as paramiko for its own."""
         settings = destination.settings
         if self.params.use_key_server or settings.jump or settings.proxy_command:
             return None
         dial = partial(sockets.connect, settings.address, self._deadline, self._stop.is_set)
-        return _Background("ssh-dial", dial)
+        return Background("ssh-dial", dial)
 
-    def _made(
-        self, destination: Destination, dialled: _Background[LiveSocket] | None
-    ) -> Connection:
+    def _made(self, destination: Destination, dialled: Background[LiveSocket] | None) -> Connection:
         from m2m_ssh_client.ssh.connection import Connection
 
         self._loaded.set()
@@ -166,7 +137,7 @@ class Remote:
         """
         self.close()
         if self._begun is not None:
-            self._begun.join(_END_TIME)
+            self._begun.wait(_END_TIME)
 
     @cached_property
     def _unlocked(self) -> UnlockedKeys:
@@ -219,7 +190,7 @@ class Remote:
 
     def _public_key(self, path: Path, login: Login) -> PublicKey:
         """Of an encrypted key too, for which the passphrase may be needed. Raises KeyFileError."""
-        from m2m_ssh_client.ssh.login.key_files import PublicKey, read_key_file
+        from m2m_ssh_client.ssh.login.key_files import read_key_file
 
         file = read_key_file(path)
         return file.public or PublicKey.of(

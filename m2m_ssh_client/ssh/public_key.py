@@ -1,4 +1,4 @@
-"""One public host key: parsed strictly, from files and from strangers, and its fingerprint."""
+"""Public keys and certificates: a client's, a machine's, an authority's."""
 
 from __future__ import annotations
 
@@ -22,20 +22,66 @@ _LONGEST_KEY_TEXT = 8192
 
 CERTIFICATE_SUFFIX = "-cert-v01@openssh.com"
 
+# How many strings make up a public key of the type: a certificate has them behind its nonce (PROTOCOL.certkeys).
+FIELDS = {
+    "ssh-rsa": 2,
+    "ssh-dss": 4,
+    "ssh-ed25519": 1,
+    "ecdsa-sha2-nistp256": 2,
+    "ecdsa-sha2-nistp384": 2,
+    "ecdsa-sha2-nistp521": 2,
+    "sk-ssh-ed25519@openssh.com": 2,
+    "sk-ecdsa-sha2-nistp256@openssh.com": 3,
+}
+HOST_KEY_TYPES = ("ssh-rsa", "ssh-ed25519", *_CURVES)
+
 # What `ssh` takes for a key in its files and cannot be a host key here: DSA and FIDO keys, and certificates.
 _OTHER_TYPES = ("ssh-dss", "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com")
 # RFC 8332: names of signatures with an RSA key, which `ssh` takes for the key's type too.
 _RSA_SIGNATURES = ("rsa-sha2-256", "rsa-sha2-512")
 
 
-class HostKey(NamedTuple):
-    """A public key as it travels: `key_type` is the type named inside `blob` (RFC 4253 §6.6)."""
+class PublicKey(NamedTuple):
+    """A public key or a certificate as it travels: `key_type` is the type named inside `blob` (RFC 4253 §6.6).
+
+    `of` and `parse` take every type, for keys that only an agent has to understand. The constructors
+    for host keys are strict: they take one well-formed key of a type that is verified here.
+    """
 
     key_type: str
     blob: bytes
 
     @classmethod
-    def parse(cls, text: str) -> HostKey:
+    def of(cls, blob: bytes) -> PublicKey:
+        """Read a blob of a type that need not be known here. Raises ValueError."""
+        key_type = Reader(blob).string().decode("ascii")
+        if not key_type.isprintable():  # RFC 4251 §6
+            raise ValueError("not the name of a type")
+        return cls(key_type, blob)
+
+    @classmethod
+    def parse(cls, text: bytes) -> PublicKey:
+        """Read the first key in `type base64 [comment]` lines, as `ssh` reads .pub files. Raises ValueError."""
+        for line in text.splitlines():
+            key_type, _, rest = line.strip().partition(b" ")
+            if key_type and not key_type.startswith(b"#"):
+                key = cls.of(base64.b64decode((rest.split() or [b""])[0], validate=True))
+                if key.key_type.encode() == key_type:
+                    return key
+                break
+        raise ValueError("not a public key")
+
+    @classmethod
+    def read_host_key(cls, blob: bytes) -> PublicKey:
+        """Read a plain key as a server sends it. Raises ValueError unless it can be a host key."""
+        inner_type, *fields = Reader(blob).strings() or [b""]
+        key_type = inner_type.decode("ascii", "replace")
+        if not _well_formed(key_type, fields):
+            raise ValueError("not a well-formed public key of a known type")
+        return cls(key_type, blob)
+
+    @classmethod
+    def parse_host_key(cls, text: str) -> PublicKey:
         """Read `type base64 [comment]`, from a source that need not be trusted.
 
         Raises ValueError unless that is exactly one well-formed key of a type that can be a host
@@ -46,18 +92,31 @@ class HostKey(NamedTuple):
         key_type, _, rest = text.partition(" ")
         return decode(key_type, rest.partition(" ")[0])
 
-    @classmethod
-    def read(cls, blob: bytes) -> HostKey:
-        """The key as a server sends it. Raises ValueError as `parse` does."""
-        inner_type, *fields = Reader(blob).strings() or [b""]
-        key_type = inner_type.decode("ascii", "replace")
-        if not _well_formed(key_type, fields):
-            raise ValueError("not a well-formed public key of a known type")
-        return cls(key_type, blob)
+    @property
+    def is_certificate(self) -> bool:
+        return self.key_type.endswith(CERTIFICATE_SUFFIX)
+
+    @property
+    def plain(self) -> PublicKey:
+        """The key that a user certificate is about; a plain key itself.
+
+        Raises ValueError for a host's certificate, and for a malformed or unknown one.
+        """
+        if not self.is_certificate:
+            return self
+        base = self.key_type.removesuffix(CERTIFICATE_SUFFIX)
+        plain_type = f"{base}@openssh.com" if base.startswith("sk-") else base
+        if plain_type not in FIELDS:
+            raise ValueError(f"a certificate of the unknown type {plain_type}")
+        reader = Reader(self.blob)
+        _, _, *fields = reader.strings(2 + FIELDS[plain_type])
+        if reader.rest[8:12] != b"\0\0\0\x01":  # behind the serial number: 1 for users, 2 for hosts
+            raise ValueError("not a user certificate")
+        return PublicKey(plain_type, strings(plain_type.encode(), *fields))
 
     @property
     def bits(self) -> int:
-        """The size of a key that `read` has taken, as `ssh-keygen -l` prints it."""
+        """The size of a host key, as `ssh-keygen -l` prints it."""
         inner_type, *fields = Reader(self.blob).strings()
         if inner_type == b"ssh-rsa":
             return int.from_bytes(fields[1], "big").bit_length()
@@ -65,7 +124,7 @@ class HostKey(NamedTuple):
 
     @property
     def short_type(self) -> str:
-        """As in the names of sshd's key files: ed25519, ecdsa, rsa."""
+        """The type as in the names of sshd's key files: ed25519, ecdsa, rsa."""
         return self.key_type.removeprefix("ssh-").partition("-")[0]
 
     @property
@@ -73,21 +132,29 @@ class HostKey(NamedTuple):
         return base64.b64encode(self.blob).decode()
 
     @property
+    def line(self) -> str:
+        """`type base64`, as in authorized_keys."""
+        return f"{self.key_type} {self.base64}"
+
+    @property
     def fingerprint(self) -> str:
-        """`SHA256:…` without padding, as `ssh-keygen -l` prints it."""
-        digest = hashlib.sha256(self.blob).digest()
-        return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+        """`SHA256:…` without padding as `ssh-keygen -l` prints it: for a user certificate, that of its key."""
+        try:
+            blob = self.plain.blob
+        except ValueError:
+            blob = self.blob
+        return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
-def decode(key_type: str, encoded: str) -> HostKey:
+def decode(key_type: str, encoded: str) -> PublicKey:
     """The key of this type in base64; ValueError unless it is well-formed, of a known type, and canonical."""
-    key = HostKey.read(_decoded(encoded))
+    key = PublicKey.read_host_key(_decoded(encoded))
     if key.key_type != key_type:
         raise ValueError("the key is of another type than it says")
     return key
 
 
-def decode_on_file(key_type: str, encoded: str) -> HostKey:
+def decode_on_file(key_type: str, encoded: str) -> PublicKey:
     """The same for a line that counts for `ssh` also where its key can never be the one that a server shows."""
     if key_type in _RSA_SIGNATURES:
         key_type = "ssh-rsa"
@@ -96,7 +163,7 @@ def decode_on_file(key_type: str, encoded: str) -> HostKey:
     blob, name = _decoded(encoded), key_type.encode()
     if not blob.startswith(strings(name)):
         raise ValueError("the key is of another type than it says")
-    return HostKey(key_type, blob)
+    return PublicKey(key_type, blob)
 
 
 def _decoded(encoded: str) -> bytes:

@@ -9,26 +9,26 @@ import pytest
 
 from m2m_ssh_client.commands import trust
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError, UsageError
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Address, HostSettings, Login, Trust
 from m2m_ssh_client.ssh.trust.randomart import randomart
 
 HOST = "node.example.com"
 
 
-def ed25519(byte: int) -> HostKey:
-    return HostKey.read(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes([byte]) * 32)
+def ed25519(byte: int) -> PublicKey:
+    return PublicKey.read_host_key(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes([byte]) * 32)
 
 
-def rsa(byte: int) -> HostKey:
+def rsa(byte: int) -> PublicKey:
     modulus = b"\0" + b"\xc0" + bytes([byte]) * 254 + b"\1"
-    return HostKey.read(b"\0\0\0\x07ssh-rsa\0\0\0\x03\1\0\1\0\0\1\1" + modulus)
+    return PublicKey.read_host_key(b"\0\0\0\x07ssh-rsa\0\0\0\x03\1\0\1\0\0\1\1" + modulus)
 
 
 ED, RSA, OTHER, OTHER_RSA = ed25519(1), rsa(1), ed25519(2), rsa(2)
 
 
-def line(key: HostKey, name: str = f"[{HOST}]:2222") -> str:
+def line(key: PublicKey, name: str = f"[{HOST}]:2222") -> str:
     return f"{name} {key.key_type} {key.base64}\n"
 
 
@@ -50,7 +50,7 @@ class Trusting:
         self,
         typed: str | None = None,
         *,
-        keys: Sequence[HostKey] = (ED, RSA),
+        keys: Sequence[PublicKey] = (ED, RSA),
         fingerprints: Sequence[str] = (),
         yes: bool = False,
         hash_names: bool = False,
@@ -105,7 +105,7 @@ def test_each_key_is_shown_with_its_fingerprint_and_picture_before_anything_is_a
     ],
 )
 def test_only_what_is_confirmed_is_added(
-    trusting: Trusting, typed: str, added: list[HostKey], status: int
+    trusting: Trusting, typed: str, added: list[PublicKey], status: int
 ) -> None:
     assert trusting(typed) == status
     assert trusting.written == "".join(line(key) for key in added)

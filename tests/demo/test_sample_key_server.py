@@ -10,15 +10,15 @@ from collections.abc import Iterator
 import pytest
 
 from m2m_ssh_client.demo.sample_key_server import KeyServer
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 
 JSON = {"Content-Type": "application/json"}
 
 
-def _ed25519(seed: int) -> HostKey:
+def _ed25519(seed: int) -> PublicKey:
     strings = (b"ssh-ed25519", bytes([seed]) * 32)
     blob = b"".join(len(string).to_bytes(4, "big") + string for string in strings)
-    return HostKey("ssh-ed25519", blob)
+    return PublicKey("ssh-ed25519", blob)
 
 
 HOST_KEY, CLIENT_KEY = _ed25519(1), _ed25519(2)

@@ -10,12 +10,9 @@ from fuzz.target import folder, is_showable
 
 from m2m_ssh_client.errors import KeyFileError
 from m2m_ssh_client.ssh.login.agent import Agent, AgentError
-from m2m_ssh_client.ssh.login.key_files import (
-    PublicKey,
-    read_key_file,
-    read_public_key,
-)
+from m2m_ssh_client.ssh.login.key_files import read_key_file, read_public_key
 from m2m_ssh_client.ssh.login.passphrases import passphrases
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Login
 from m2m_ssh_client.ssh.wire import Reader, strings
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fuzz.target import folder, is_showable
 
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Trust
 from m2m_ssh_client.ssh.trust.host_certificate import HostCertificate, is_certificate
 from m2m_ssh_client.ssh.trust.known_hosts import KnownHosts, entry
@@ -31,7 +31,7 @@ def _blob(key: Ed25519PrivateKey) -> bytes:
     return strings(b"ssh-ed25519", raw)
 
 
-KEY = HostKey.read(_blob(_SERVER))
+KEY = PublicKey.read_host_key(_blob(_SERVER))
 _LINE = f"{KEY.key_type} {KEY.base64}"
 
 
@@ -96,14 +96,14 @@ def check_revoked_keys(content: bytes) -> None:
 def check_host_key(data: bytes) -> None:
     """A key as text, from a key server, and as bytes, from an SSH server."""
     try:
-        key = HostKey.parse(data.decode("utf-8", "surrogateescape"))
+        key = PublicKey.parse_host_key(data.decode("utf-8", "surrogateescape"))
     except ValueError:
         pass
     else:
         assert re.split(b" ", data)[:2] == [key.key_type.encode(), key.base64.encode()]
         _is_whole(key)
     try:
-        key = HostKey.read(data)
+        key = PublicKey.read_host_key(data)
     except ValueError:
         pass
     else:
@@ -157,8 +157,9 @@ def _accepts(verifier: HostVerifier, blob: bytes) -> bool:
     return True
 
 
-def _is_whole(key: HostKey) -> None:
-    assert HostKey.read(key.blob) == key == HostKey.parse(f"{key.key_type} {key.base64} a comment")
+def _is_whole(key: PublicKey) -> None:
+    assert PublicKey.read_host_key(key.blob) == key
+    assert PublicKey.parse_host_key(f"{key.line} a comment") == key
     assert key.bits >= 256
     assert len(randomart(key).split("\n")) == 11
     assert key.fingerprint.isprintable()

@@ -13,7 +13,7 @@ import urllib3.util.connection
 from fuzz.target import is_showable, replaced
 
 from m2m_ssh_client.errors import KeyServerError
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.trust.key_server import KeyServer, _Answer, _http_exchange
 
 _URL = "http://127.0.0.1:8000/server_pub_key"
@@ -52,7 +52,7 @@ def check_answer(data: bytes) -> None:
         is_showable(exc)
     else:
         assert code == 200
-        assert HostKey.parse(f"{key.key_type} {key.base64}") == key
+        assert PublicKey.parse_host_key(f"{key.key_type} {key.base64}") == key
     with contextlib.suppress(KeyServerError):
         server.register("ssh-ed25519 AAAA")
         assert b"success" in body or b"\\u" in body or b"\0" in body

@@ -23,7 +23,7 @@ from m2m_ssh_client.errors import SSHClientError, UsageError
 from m2m_ssh_client.hosts.editing import planned
 from m2m_ssh_client.log_file import RotatingFile, default_path
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.trust.key_server import remember_or_refuse, temporary_known_hosts
 from m2m_ssh_client.ssh.trust.known_hosts_writing import appending
 from m2m_ssh_client.terminal.saving import save
@@ -34,7 +34,7 @@ if sys.platform == "win32":
 pytestmark = pytest.mark.interop
 
 _STRINGS = (b"ssh-ed25519", bytes(range(32)))
-KEY = HostKey("ssh-ed25519", b"".join(len(s).to_bytes(4, "big") + s for s in _STRINGS))
+KEY = PublicKey("ssh-ed25519", b"".join(len(s).to_bytes(4, "big") + s for s in _STRINGS))
 SAMPLE = [sys.executable, "-m", "m2m_ssh_client.demo.sample_server"]
 
 

@@ -53,7 +53,7 @@ from m2m_ssh_client.ssh.destination import resolve
 from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.login.key_files import public_key_line
 from m2m_ssh_client.ssh.process.carrier import ChannelCarrier
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Request
 from m2m_ssh_client.ssh.trust.known_hosts import entry
 
@@ -111,7 +111,7 @@ class Far:
         self.client = client
         self.trust(self.host_key)
 
-    def trust(self, key: HostKey) -> None:
+    def trust(self, key: PublicKey) -> None:
         self.known_hosts.write_text(entry("127.0.0.1", self.server.port, key))
 
     def connection(self, key: Path | None = None, **options: Any) -> Link:

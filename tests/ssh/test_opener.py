@@ -33,7 +33,7 @@ from m2m_ssh_client.flow.remote_stdio import Carrier
 from m2m_ssh_client.parameters import DEFAULT_CLIENT_KEY
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key, load_client_key
 from m2m_ssh_client.ssh.opener import Remote
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.trust.known_hosts import entry
 
 ENOUGH = 10.0  # seconds
@@ -49,8 +49,8 @@ def new_key(path: Path) -> paramiko.PKey:
     return load_client_key(path, None)
 
 
-def public(key: paramiko.PKey) -> HostKey:
-    return HostKey(key.get_name(), key.asbytes())
+def public(key: paramiko.PKey) -> PublicKey:
+    return PublicKey(key.get_name(), key.asbytes())
 
 
 def remote(port: int, **options: Any) -> Remote:

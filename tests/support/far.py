@@ -16,7 +16,7 @@ from support.waiting import wait_until
 
 from m2m_ssh_client.demo.ssh_server import SSHServer
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key, load_client_key
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.trust.known_hosts import entry
 
 ENOUGH = 40.0  # seconds; the SDK takes two to load on a slow machine
@@ -113,6 +113,6 @@ def machine(folder: Path) -> Iterator[Embedded]:
         _command_for,
         env={**os.environ, "PYTHONPATH": PACKAGE_PARENT},
     ) as server:
-        key = HostKey(host_key.get_name(), host_key.asbytes())
+        key = PublicKey(host_key.get_name(), host_key.asbytes())
         (folder / "known_hosts").write_text(entry("127.0.0.1", server.port, key))
         yield Embedded(folder, server)

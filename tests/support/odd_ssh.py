@@ -13,7 +13,7 @@ import paramiko
 from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key, load_client_key
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 
 ENOUGH = 10.0  # seconds
 
@@ -58,8 +58,8 @@ class Keys:
         return key
 
 
-def public(key: paramiko.PKey) -> HostKey:
-    return HostKey(key.get_name(), key.asbytes())
+def public(key: paramiko.PKey) -> PublicKey:
+    return PublicKey(key.get_name(), key.asbytes())
 
 
 @contextmanager

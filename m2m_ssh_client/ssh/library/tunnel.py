@@ -12,6 +12,8 @@ import paramiko
 from paramiko.buffered_pipe import BufferedPipe
 from paramiko.common import MSG_CHANNEL_OPEN_FAILURE
 
+from m2m_ssh_client import threads
+
 
 class TunnelRefusedError(Exception):
     """The jump host did not open the channel: the code of RFC 4254 section 5.1, and what it said."""
@@ -64,9 +66,7 @@ class ChannelSocket:
             self._closed = True
         if not self._channel.closed:
             with suppress(RuntimeError):  # the interpreter ends
-                threading.Thread(
-                    target=self._say_goodbye, name="m2m-tunnel-close", daemon=True
-                ).start()
+                threads.start("tunnel-close", self._say_goodbye)
 
     def _say_goodbye(self) -> None:
         with suppress(paramiko.SSHException, OSError, EOFError):

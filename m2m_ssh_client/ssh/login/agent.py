@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
-from m2m_ssh_client.ssh.login.key_files import PublicKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.wire import Reader, strings
 from m2m_ssh_client.text import printable, shortened
+from m2m_ssh_client.threads import Background
 
 # Of the protocol, §6.1
 _FAILURE = 5
@@ -136,29 +135,19 @@ class Agent:
     def _ask(self, message: bytes, patience: float) -> tuple[int, bytes]:
         if self._hangs:  # once is enough
             raise AgentError("it does not answer")
-        answers: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
-
-        def run() -> None:
-            try:
-                answers.put(self._exchange(message))
-            except (OSError, ValueError) as exc:
-                answers.put(exc)
-
-        threading.Thread(target=run, name="m2m-agent", daemon=True).start()
+        exchange = Background("agent", lambda: self._exchange(message))
         deadline = time.monotonic() + patience
-        while True:
-            try:
-                answer = answers.get(timeout=_POLL)
-                break
-            except queue.Empty:
-                if self._cancelled() or time.monotonic() > deadline:
-                    self._hangs = True
-                    self.close()
-                    raise AgentError("it does not answer") from None
-        if isinstance(answer, Exception):
+        while not exchange.wait(_POLL):
+            if self._cancelled() or time.monotonic() > deadline:
+                self._hangs = True
+                self.close()
+                raise AgentError("it does not answer")
+        try:
+            answer = exchange.result()
+        except (OSError, ValueError) as exc:
             self.close()
-            reason = getattr(answer, "strerror", None) or str(answer)
-            raise AgentError(printable(reason)) from answer
+            reason = getattr(exc, "strerror", None) or str(exc)
+            raise AgentError(printable(reason)) from exc
         return answer[0], answer[1:]
 
     def _exchange(self, message: bytes) -> bytes:
@@ -188,6 +177,7 @@ def _receive(stream: _Stream, size: int) -> bytes:
 
 
 if sys.platform == "win32":
+    from m2m_ssh_client import threads
 
     class _Pipe:
         """A named pipe as a stream."""
@@ -218,7 +208,7 @@ if sys.platform == "win32":
 
     def _end(stream: _Stream) -> None:
         # Closing waits for a read that is under way, and nobody may wait for that.
-        threading.Thread(target=stream.close, name="m2m-agent", daemon=True).start()
+        threads.start("agent", stream.close)
 
 else:
 

@@ -24,7 +24,7 @@ from m2m_ssh_client.ssh.library.user_auth import Answer, HungUpError, UserAuth, 
 from m2m_ssh_client.ssh.login import identities
 from m2m_ssh_client.ssh.login.agent import Agent, AgentError
 from m2m_ssh_client.ssh.login.identities import Identity, UnlockedKeys
-from m2m_ssh_client.ssh.login.key_files import PublicKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Address, Login
 
 logger = logging.getLogger(__name__)

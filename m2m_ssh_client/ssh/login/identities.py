@@ -22,12 +22,12 @@ from m2m_ssh_client.ssh.login import passphrases
 from m2m_ssh_client.ssh.login.agent import Agent, AgentError, AgentKey
 from m2m_ssh_client.ssh.login.key_files import (
     KeyFile,
-    PublicKey,
     WrongPassphraseError,
     no_passphrase,
     read_key_file,
     read_public_key,
 )
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.text import quoted
 
 if TYPE_CHECKING:

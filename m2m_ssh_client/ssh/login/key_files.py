@@ -8,7 +8,6 @@ called from any thread, and `ensure_client_key` from several processes at once.
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import os
 import re
@@ -34,7 +33,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from m2m_ssh_client import user_only_files
 from m2m_ssh_client.errors import KeyFileError
-from m2m_ssh_client.ssh.wire import Reader, strings
+from m2m_ssh_client.ssh.public_key import PublicKey
+from m2m_ssh_client.ssh.wire import Reader
 from m2m_ssh_client.text import quoted
 
 _COMMENT = b"m2m-mcp-server-ssh-client"
@@ -48,18 +48,6 @@ _PUBLIC_KEY = re.compile(
 _OPENSSH_KEY = re.compile(
     rb"-----BEGIN OPENSSH PRIVATE KEY-----([A-Za-z0-9+/=\s]+)-----END OPENSSH PRIVATE KEY-----"
 )
-_CERTIFICATE = "-cert-v01@openssh.com"
-# How many strings make up a public key of the type: a certificate has them behind its nonce (PROTOCOL.certkeys).
-_FIELDS = {
-    "ssh-rsa": 2,
-    "ssh-dss": 4,
-    "ssh-ed25519": 1,
-    "ecdsa-sha2-nistp256": 2,
-    "ecdsa-sha2-nistp384": 2,
-    "ecdsa-sha2-nistp521": 2,
-    "sk-ssh-ed25519@openssh.com": 2,
-    "sk-ecdsa-sha2-nistp256@openssh.com": 3,
-}
 # How the base64 of every key in OpenSSH's format begins (PROTOCOL.key), and of every unencrypted one:
 # its cipher is "none". Cut where a group of base64 ends, hence "no".
 _OPENSSH_MAGIC = base64.b64encode(b"openssh-key-v1\0")
@@ -72,66 +60,6 @@ _NEW_KEY = f"{_OTHER_KEY}, or make one: ssh-keygen -t ed25519 -f NEW_FILE"
 
 class WrongPassphraseError(KeyFileError):
     """Another passphrase may open that key."""
-
-
-class PublicKey(NamedTuple):
-    """A public key or a certificate as it travels: `key_type` is the type named inside `blob` (RFC 4253 §6.6)."""
-
-    key_type: str
-    blob: bytes
-
-    @classmethod
-    def of(cls, blob: bytes) -> PublicKey:
-        """From its blob, of a type that need not be known here. Raises ValueError."""
-        key_type = Reader(blob).string().decode("ascii")
-        if not key_type.isprintable():  # RFC 4251 §6
-            raise ValueError("not the name of a type")
-        return cls(key_type, blob)
-
-    @classmethod
-    def parse(cls, text: bytes) -> PublicKey:
-        """The first key in a text of `type base64 [comment]` lines, as `ssh` reads .pub files. Raises ValueError."""
-        for line in text.splitlines():
-            key_type, _, rest = line.strip().partition(b" ")
-            if key_type and not key_type.startswith(b"#"):
-                key = cls.of(base64.b64decode((rest.split() or [b""])[0], validate=True))
-                if key.key_type.encode() == key_type:
-                    return key
-                break
-        raise ValueError("not a public key")
-
-    @property
-    def is_certificate(self) -> bool:
-        return self.key_type.endswith(_CERTIFICATE)
-
-    @property
-    def plain(self) -> PublicKey:
-        """The key that a user certificate is about; a plain key itself.
-
-        Raises ValueError for a host's certificate, and for a malformed or unknown one.
-        """
-        if not self.is_certificate:
-            return self
-        base = self.key_type.removesuffix(_CERTIFICATE)
-        plain_type = f"{base}@openssh.com" if base.startswith("sk-") else base
-        if plain_type not in _FIELDS:
-            raise ValueError(f"a certificate of the unknown type {plain_type}")
-        reader = Reader(self.blob)
-        _, _, *fields = reader.strings(2 + _FIELDS[plain_type])
-        if reader.rest[8:12] != b"\0\0\0\x01":  # behind the serial number: 1 for users, 2 for hosts
-            raise ValueError("not a user certificate")
-        return PublicKey(plain_type, strings(plain_type.encode(), *fields))
-
-    @property
-    def fingerprint(self) -> str:
-        """`SHA256:…` without padding as `ssh-keygen -l` prints it: for a certificate, that of its key."""
-        digest = hashlib.sha256(self.plain.blob).digest()
-        return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
-
-    @property
-    def line(self) -> str:
-        """`type base64`, as in authorized_keys."""
-        return f"{self.key_type} {base64.b64encode(self.blob).decode()}"
 
 
 class KeyFile(NamedTuple):

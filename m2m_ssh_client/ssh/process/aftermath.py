@@ -7,9 +7,10 @@ pipe (64 KiB on Linux), in the server's buffers, which wait for our window, or o
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+
+from m2m_ssh_client import threads
 
 # Seconds. A server only has to read a pipe; what holds up the network holds up the answer as well.
 _QUIET = 0.5
@@ -50,5 +51,5 @@ class Aftermath:
         if self._asked is None:
             self._asked = now
             # In a thread: to send it may block, and this one must not.
-            threading.Thread(target=self._probe, name="m2m-ssh-probe", daemon=True).start()
+            threads.start("ssh-probe", self._probe)
         return self._heard() > self._asked or quiet >= _QUIET_WITHOUT_AN_ANSWER

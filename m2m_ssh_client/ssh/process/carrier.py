@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import paramiko
 
+from m2m_ssh_client import threads
 from m2m_ssh_client.errors import RemoteExitError, SSHClientError
 from m2m_ssh_client.ssh.library.channel import WINDOW_SIZE, SessionChannel
 from m2m_ssh_client.ssh.library.transport import Transport
@@ -65,7 +66,7 @@ class ChannelCarrier:
         self._channel.attach(self)
 
     def start(self, receiver: Receiver) -> None:
-        threading.Thread(target=self._tell_grants, name="m2m-ssh-granter", daemon=True).start()
+        threads.start("ssh-granter", self._tell_grants)
 
         stdout = receiver.stdout
         if self._marker:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from m2m_ssh_client.ssh.public_key import CERTIFICATE_SUFFIX, HostKey
+from m2m_ssh_client.ssh.public_key import CERTIFICATE_SUFFIX, FIELDS, HOST_KEY_TYPES, PublicKey
 from m2m_ssh_client.ssh.trust.known_hosts import pattern_matches
 from m2m_ssh_client.ssh.wire import Reader, strings
 from m2m_ssh_client.text import printable, shortened
@@ -36,21 +36,12 @@ CA_ALGORITHMS = (
 
 _HOST = 2  # the `type` of host certificates; 1 is for users
 
-# How many strings make up the public key of each certified type.
-_KEY_FIELDS = {
-    "ssh-ed25519": 1,
-    "ecdsa-sha2-nistp256": 2,
-    "ecdsa-sha2-nistp384": 2,
-    "ecdsa-sha2-nistp521": 2,
-    "ssh-rsa": 2,
-}
-
 
 class HostCertificate(NamedTuple):
     """What a well-formed certificate says. `unverified` is why its signature could not be checked, if so."""
 
-    key: HostKey
-    authority: HostKey
+    key: PublicKey
+    authority: PublicKey
     algorithm: str
     kind: int
     principals: tuple[bytes, ...]
@@ -66,7 +57,7 @@ class HostCertificate(NamedTuple):
         key_type = reader.string().decode("ascii", "replace").removesuffix(CERTIFICATE_SUFFIX)
         reader.string()  # the nonce
         fields = [key_type.encode(), *(reader.string() for _ in range(_key_fields(key_type)))]
-        key = HostKey.read(strings(*fields))
+        key = PublicKey.read_host_key(strings(*fields))
         reader.number(8)  # the serial number
         kind = reader.number(4)
         reader.string()  # the key's id
@@ -122,17 +113,19 @@ def is_certificate(blob: bytes) -> bool:
 
 
 def _key_fields(key_type: str) -> int:
-    if key_type not in _KEY_FIELDS:
+    if key_type not in HOST_KEY_TYPES:
         raise ValueError("a certificate of an unknown type")
-    return _KEY_FIELDS[key_type]
+    return FIELDS[key_type]
 
 
-def _authority(blob: bytes) -> HostKey:
+def _authority(blob: bytes) -> PublicKey:
     key_type = Reader(blob).string().decode("ascii", "replace")
-    return HostKey.read(blob) if key_type in _KEY_FIELDS else HostKey(key_type, blob)
+    return (
+        PublicKey.read_host_key(blob) if key_type in HOST_KEY_TYPES else PublicKey(key_type, blob)
+    )
 
 
-def _verify(blob: bytes, authority: HostKey) -> str:
+def _verify(blob: bytes, authority: PublicKey) -> str:
     """Why the signature cannot be verified, empty if it is right; ValueError if it is wrong."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import (
@@ -140,7 +133,7 @@ def _verify(blob: bytes, authority: HostKey) -> str:
         load_ssh_public_identity,
     )
 
-    if authority.key_type not in _KEY_FIELDS:
+    if authority.key_type not in HOST_KEY_TYPES:
         return f"it is signed by a key of type {printable(authority.key_type)}, which cannot be verified here"
     line = Reader(blob).string() + b" " + base64.b64encode(blob)
     try:

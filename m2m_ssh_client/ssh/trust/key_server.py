@@ -8,7 +8,6 @@ parsed.
 
 from __future__ import annotations
 
-import concurrent.futures
 import ipaddress
 import json
 import logging
@@ -25,10 +24,11 @@ from urllib.parse import urlsplit
 import requests
 
 from m2m_ssh_client.errors import HostKeyError, KeyServerError, KnownHostsError
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Trust
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier, Standing
 from m2m_ssh_client.text import printable, shortened
+from m2m_ssh_client.threads import Background
 
 logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -102,7 +102,7 @@ class KeyServer:
         self._waits = list(_WAITS)
         self._patience = _PATIENCE
 
-    def server_public_key(self) -> HostKey:
+    def server_public_key(self) -> PublicKey:
         """The SSH host key, over HTTPS if there is any, else over plain HTTP with a warning.
 
         A certificate that does not verify raises KeyServerError, as falling back would make it
@@ -123,7 +123,7 @@ class KeyServer:
             )
         return key
 
-    def _attempt(self, base: str) -> HostKey | None:
+    def _attempt(self, base: str) -> PublicKey | None:
         """The host key over HTTPS, or None where plain HTTP may be asked."""
         try:
             return self._server_public_key(base, _HTTPS_TIME)
@@ -145,14 +145,14 @@ class KeyServer:
         if _json_object(answer.body).get("status") != "success":
             raise self._invalid(f"POST {url}", "it does not confirm the registration")
 
-    def _server_public_key(self, base: str, seconds: float) -> HostKey:
+    def _server_public_key(self, base: str, seconds: float) -> PublicKey:
         url = f"{base}/server_pub_key"
         answer = self._ask("GET", url, seconds)
         text = _json_object(answer.body).get("server_pub_key")
         if not isinstance(text, str):
             raise self._invalid(f"GET {url}", "not a JSON object with a text server_pub_key")
         try:
-            return HostKey.parse(text)
+            return PublicKey.parse_host_key(text)
         except ValueError as exc:
             raise self._invalid(f"GET {url}", _clean(exc)) from exc
 
@@ -211,7 +211,7 @@ class KeyServer:
 
 
 @contextmanager
-def temporary_known_hosts(host: str, port: int, key: HostKey) -> Iterator[Path]:
+def temporary_known_hosts(host: str, port: int, key: PublicKey) -> Iterator[Path]:
     """A known_hosts file that trusts this one key for this one server, and is gone afterwards.
 
     Raises KnownHostsError if it cannot be written.
@@ -230,7 +230,7 @@ def temporary_known_hosts(host: str, port: int, key: HostKey) -> Iterator[Path]:
 
 def checked_host_key(
     server: KeyServer, host: str, port: int, trust: Trust, client_key: Path
-) -> HostKey:
+) -> PublicKey:
     """What the key server says, unless the pin, the user's own files or the memory beside the client key disagree.
 
     Over verified HTTPS it may disagree with the memory. Where `trust` is only to be read, that is too. Raises
@@ -256,7 +256,7 @@ def checked_host_key(
 
 
 def remember_or_refuse(
-    host: str, port: int, key: HostKey, memory: Path, *, read_only: bool = False
+    host: str, port: int, key: PublicKey, memory: Path, *, read_only: bool = False
 ) -> None:
     """Trust on first use, for keys that came over plain HTTP; `memory` is a known_hosts file, 0600.
 
@@ -323,22 +323,13 @@ def _bounded(work: Callable[[], _T], deadline: float, stop: threading.Event) -> 
     `work` has a daemon thread of its own, as no timeout of requests covers a name look-up, or
     headers that come a byte at a time; one that is given up ends when the server does.
     """
-    future: concurrent.futures.Future[_T] = concurrent.futures.Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as exc:  # noqa: BLE001 - raised again by future.result()
-            future.set_exception(exc)
-
-    threading.Thread(target=run, name="m2m-key-server", daemon=True).start()
-    while not future.done():
+    call = Background("key-server", work)
+    while not call.wait(0.05):
         if stop.is_set():
             raise InterruptedError("interrupted")
         if time.monotonic() > deadline:
             raise TimeoutError("no complete answer in time")
-        concurrent.futures.wait([future], timeout=0.05)
-    return future.result()
+    return call.result()
 
 
 def _json_object(body: bytes) -> dict[str, object]:

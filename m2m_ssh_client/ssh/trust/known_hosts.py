@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from m2m_ssh_client.errors import KnownHostsError
-from m2m_ssh_client.ssh.public_key import HostKey, decode_on_file
+from m2m_ssh_client.ssh.public_key import PublicKey, decode_on_file
 from m2m_ssh_client.text import quoted
 
 _log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Entry(NamedTuple):
 
     marker: bytes
     names: bytes
-    key: HostKey
+    key: PublicKey
     path: Path
     line: int
 
@@ -99,7 +99,7 @@ def on_file(host: str, port: int = _SSH_PORT) -> str:
     return host if port == _SSH_PORT else f"[{host}]:{port}"
 
 
-def entry(host: str, port: int | None, key: HostKey, *, hashed: bool = False) -> str:
+def entry(host: str, port: int | None, key: PublicKey, *, hashed: bool = False) -> str:
     """The line for a known_hosts file, with its newline. Without a port, `host` is a name as it stands.
 
     Raises KnownHostsError for a host that would mean something else there (`*`, a list, a blank).

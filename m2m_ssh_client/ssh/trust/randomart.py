@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 
 _WIDTH, _HEIGHT = 17, 9
 _VISITS = " .o+=*BOX@%&#/^"
 _START, _END = "S", "E"
 
 
-def randomart(key: HostKey) -> str:
+def randomart(key: PublicKey) -> str:
     """The picture: eleven lines, the first with the key's type and size."""
     x, y = start = (_WIDTH // 2, _HEIGHT // 2)
     visits: dict[tuple[int, int], int] = {}

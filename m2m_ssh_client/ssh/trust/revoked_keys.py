@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 from m2m_ssh_client.errors import KnownHostsError
-from m2m_ssh_client.ssh.public_key import HostKey, decode_on_file
+from m2m_ssh_client.ssh.public_key import PublicKey, decode_on_file
 from m2m_ssh_client.text import quoted
 
 _KRL_MAGIC = b"SSHKRL\n\0"  # OpenSSH's PROTOCOL.krl
 
 
-def revoked_keys(path: Path) -> set[HostKey]:
+def revoked_keys(path: Path) -> set[PublicKey]:
     """The keys in the file. As with `ssh`, a file that cannot be read to its end revokes everything.
 
     Raises KnownHostsError for a file that is missing, unreadable, damaged, or a key revocation list (KRL).
@@ -26,7 +26,7 @@ def revoked_keys(path: Path) -> set[HostKey]:
             f"RevokedHostKeys {quoted(path)} is a key revocation list (KRL), which is not supported",
             "Name a file with the revoked public keys, one a line, or none",
         )
-    keys: set[HostKey] = set()
+    keys: set[PublicKey] = set()
     for number, line in enumerate(content.split(b"\n"), start=1):
         text = line.partition(b"\0")[0].strip(b" \t\r")
         if not text or text.startswith(b"#"):

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError
-from m2m_ssh_client.ssh.public_key import CERTIFICATE_SUFFIX, HostKey
+from m2m_ssh_client.ssh.public_key import CERTIFICATE_SUFFIX, PublicKey
 from m2m_ssh_client.ssh.settings import Trust
 from m2m_ssh_client.ssh.trust.host_certificate import HostCertificate, is_certificate
 from m2m_ssh_client.ssh.trust.known_hosts import (
@@ -108,7 +108,7 @@ class HostVerifier:
 
         return sorted(offered, key=lambda name: not is_first(name))
 
-    def verify(self, blob: bytes) -> HostKey:
+    def verify(self, blob: bytes) -> PublicKey:
         """The machine's key, if `blob`, the key or certificate that it showed, is right by the settings.
 
         Under `accept-new` and `no` an unknown key is added to the first user file. Raises HostKeyError, and
@@ -122,14 +122,14 @@ class HostVerifier:
             self._decide(key, certificate)
         return key
 
-    def judged(self, blob: bytes) -> tuple[HostKey, Finding]:
+    def judged(self, blob: bytes) -> tuple[PublicKey, Finding]:
         """The key in what a machine showed, and what the files say of it. Raises as `finding`, and HostKeyError."""
         key, certificate = self._read(blob)
         if self._revoked.intersection(_with_authority(key, certificate)):
             return key, Finding(Standing.REVOKED)
         return key, self._judge(self._known_hosts, key, certificate)
 
-    def finding(self, key: HostKey) -> Finding:
+    def finding(self, key: PublicKey) -> Finding:
         """What the files say of a plain key, whatever the settings make of it. Raises KnownHostsError."""
         if key in self._revoked:
             return Finding(Standing.REVOKED)
@@ -145,7 +145,7 @@ class HostVerifier:
             )
         return self._trust.user_files[0].expanduser()
 
-    def add(self, key: HostKey, *, beside_other_types: bool = False) -> Finding:
+    def add(self, key: PublicKey, *, beside_other_types: bool = False) -> Finding:
         """Put an unknown key into the first user file. Gives what the files say of it then.
 
         They are read again for that, under a lock against other processes that do the same, and where they know the
@@ -191,26 +191,26 @@ class HostVerifier:
         return self._load()
 
     @cached_property
-    def _revoked(self) -> set[HostKey]:
+    def _revoked(self) -> set[PublicKey]:
         path = self._trust.revoked_file
         return set() if path is None else revoked_keys(path)
 
     def _load(self) -> KnownHosts:
         return KnownHosts.load([*self._trust.user_files, *self._trust.global_files])
 
-    def _read(self, blob: bytes) -> tuple[HostKey, HostCertificate | None]:
+    def _read(self, blob: bytes) -> tuple[PublicKey, HostCertificate | None]:
         try:
             if is_certificate(blob):
                 certificate = HostCertificate.parse(blob)
                 return certificate.key, certificate
-            return HostKey.read(blob), None
+            return PublicKey.read_host_key(blob), None
         except ValueError as exc:
             raise HostKeyError(
                 f"Host key verification failed: {self._shown} showed no key that can be used ({exc})",
                 "Ask the machine's administrator, or connect with ssh to see what it makes of it.",
             ) from exc
 
-    def _check_size(self, key: HostKey) -> None:
+    def _check_size(self, key: PublicKey) -> None:
         """RequiredRSASize (ssh_config(5))."""
         if key.key_type == "ssh-rsa" and key.bits < self._trust.rsa_bits:
             raise HostKeyError(
@@ -219,7 +219,7 @@ class HostVerifier:
                 "Let that machine have a larger key, or an Ed25519 one, or change RequiredRSASize.",
             )
 
-    def _compare_with_pin(self, key: HostKey) -> None:
+    def _compare_with_pin(self, key: PublicKey) -> None:
         if key.fingerprint == self._trust.pin:
             return
         name, port = printable(self._trust.name), self._trust.port
@@ -230,7 +230,7 @@ class HostVerifier:
             "(ssh-keygen -l) and change --host-key; otherwise somebody may be in between.",
         )
 
-    def _decide(self, key: HostKey, certificate: HostCertificate | None) -> None:
+    def _decide(self, key: PublicKey, certificate: HostCertificate | None) -> None:
         """Apply StrictHostKeyChecking (ssh_config(5)) to what the files say."""
         if self._revoked.intersection(_with_authority(key, certificate)):
             raise self.error(key, Finding(Standing.REVOKED))
@@ -250,7 +250,7 @@ class HostVerifier:
     def _may_add(self) -> bool:
         return self._trust.strict != "yes" and bool(self._trust.user_files)
 
-    def _added(self, key: HostKey, finding: Finding) -> Finding:
+    def _added(self, key: PublicKey, finding: Finding) -> Finding:
         self._line(key)  # a name that cannot be on file is a refusal
         if self._trust.read_only:
             return Finding(Standing.KNOWN)
@@ -267,14 +267,14 @@ class HostVerifier:
             )
         return found._replace(fault=finding.fault)
 
-    def _line(self, key: HostKey) -> str:
+    def _line(self, key: PublicKey) -> str:
         trust = self._trust
         return entry(trust.name, trust.port, key, hashed=trust.hash_names)
 
     def _judge(
         self,
         known_hosts: KnownHosts,
-        key: HostKey,
+        key: PublicKey,
         certificate: HostCertificate | None,
         names: Sequence[str] | None = None,
     ) -> Finding:
@@ -303,7 +303,7 @@ class HostVerifier:
         return plain._replace(fault=fault)
 
     def _judge_plain(
-        self, known_hosts: KnownHosts, key: HostKey, entries: list[Entry], others: list[str]
+        self, known_hosts: KnownHosts, key: PublicKey, entries: list[Entry], others: list[str]
     ) -> Finding:
         line = _line_of(key, entries, b"")
         if line is not None:
@@ -319,7 +319,7 @@ class HostVerifier:
             return Finding(Standing.UNKNOWN, finding.line)
         return finding
 
-    def error(self, key: HostKey, finding: Finding) -> HostKeyError:
+    def error(self, key: PublicKey, finding: Finding) -> HostKeyError:
         """What is wrong with a key of this standing, and what to do about it."""
         shown = f"{self._shown} showed the {key.key_type} key {key.fingerprint}"
         if finding.fault:
@@ -327,7 +327,7 @@ class HostVerifier:
         case, hint = self._case(key, finding)
         return HostKeyError(f"Host key verification failed: {shown}, {case}", hint)
 
-    def _case(self, key: HostKey, finding: Finding) -> tuple[str, str]:
+    def _case(self, key: PublicKey, finding: Finding) -> tuple[str, str]:
         """What is wrong, and what to do about it."""
         if finding.standing is Standing.REVOKED:
             return self._revoked_case(finding.line)
@@ -369,7 +369,7 @@ class HostVerifier:
             return f"and no key is on file for that port; {elsewhere}"
         return "and no key is on file for this machine"
 
-    def _remedy(self, key: HostKey) -> str:
+    def _remedy(self, key: PublicKey) -> str:
         short = key.short_type
         remedy = f"pass --host-key {key.fingerprint}"
         if command := self._trust_command or _trust_command(self._trust):
@@ -407,9 +407,9 @@ def _key_type(algorithm: str) -> str:
     return "ssh-rsa" if plain.startswith("rsa-sha2-") else plain
 
 
-def _with_authority(key: HostKey, certificate: HostCertificate | None) -> tuple[HostKey, ...]:
+def _with_authority(key: PublicKey, certificate: HostCertificate | None) -> tuple[PublicKey, ...]:
     return (key,) if certificate is None else (key, certificate.authority)
 
 
-def _line_of(key: HostKey, entries: Iterable[Entry], marker: bytes) -> Entry | None:
+def _line_of(key: PublicKey, entries: Iterable[Entry], marker: bytes) -> Entry | None:
     return next((each for each in entries if each.marker == marker and each.key == key), None)

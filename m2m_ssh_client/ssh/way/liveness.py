@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from m2m_ssh_client import threads
+
 _LONGEST_STEP = 2.0  # seconds between looks at the clocks, so that the end of a sleep is noticed
 _SLEEP = 5.0  # the wall clock ahead of the steady one by this much: the machine slept
 _AFTER_SLEEP = 5.0  # seconds for a sign of life then: most connections did not survive it
@@ -43,7 +45,7 @@ class Liveness:
     def start(self) -> None:
         """Begin, unless the interval is 0."""
         if self._interval > 0:
-            _thread("m2m-ssh-liveness", self._watch)
+            threads.start("ssh-liveness", self._watch)
 
     def stop(self) -> None:
         """The connection is closed. Any thread."""
@@ -76,10 +78,4 @@ class Liveness:
     def _ask(self) -> None:
         # In a thread: where the socket's buffer is full, sending waits for just the peer that may be dead.
         if self._probing is None or not self._probing.is_alive():
-            self._probing = _thread("m2m-ssh-probe", self._probe)
-
-
-def _thread(name: str, function: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=function, name=name, daemon=True)
-    thread.start()
-    return thread
+            self._probing = threads.start("ssh-probe", self._probe)

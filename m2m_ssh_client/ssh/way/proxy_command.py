@@ -24,11 +24,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from m2m_ssh_client import user_only_files
+from m2m_ssh_client import threads, user_only_files
 from m2m_ssh_client.errors import UnreachableError
 from m2m_ssh_client.ssh.way.sockets import LiveSocket
 from m2m_ssh_client.text import printable, shortened
@@ -110,12 +109,12 @@ class _Program:
         self._own_status: int | None = None  # unless it was we who ended it
         self._output_ended = False
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
-        self._stderr_reader = _started(self._read_stderr, "m2m-proxy-err")
+        self._stderr_reader = threads.start("proxy-err", self._read_stderr)
         self._carriers = (
-            _started(self._carry_in, "m2m-proxy-in"),
-            _started(self._carry_out, "m2m-proxy-out"),
+            threads.start("proxy-in", self._carry_in),
+            threads.start("proxy-out", self._carry_out),
         )
-        self._ender = _started(self._end, "m2m-proxy-end")
+        self._ender = threads.start("proxy-end", self._end)
         atexit.register(self._end_with_interpreter)
 
     def end(self) -> None:
@@ -204,12 +203,6 @@ class _Program:
     def _end_with_interpreter(self) -> None:
         self.end()
         self._ender.join(_FOR_ITS_STATUS + _AFTER_END_OF_FILE + _AFTER_SIGTERM + _AFTER_SIGKILL)
-
-
-def _started(target: Callable[[], None], name: str) -> threading.Thread:
-    thread = threading.Thread(target=target, name=name, daemon=True)
-    thread.start()
-    return thread
 
 
 if sys.platform == "win32":

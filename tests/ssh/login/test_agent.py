@@ -33,7 +33,7 @@ from support.ssh_agent import SshAgent
 
 from m2m_ssh_client.ssh.login import agent as agent_module
 from m2m_ssh_client.ssh.login.agent import Agent, AgentError
-from m2m_ssh_client.ssh.login.key_files import PublicKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 
 ENOUGH = 10.0  # seconds
 ED25519 = PublicKey("ssh-ed25519", wire(b"ssh-ed25519", b"\1" * 32))

@@ -32,7 +32,8 @@ from m2m_ssh_client.ssh import algorithms
 from m2m_ssh_client.ssh.library.transport import Transport
 from m2m_ssh_client.ssh.login.authentication import authenticate
 from m2m_ssh_client.ssh.login.identities import Identity, UnlockedKeys
-from m2m_ssh_client.ssh.login.key_files import PublicKey, load_client_key
+from m2m_ssh_client.ssh.login.key_files import load_client_key
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Address, Algorithms, Login
 
 SECRET = "correct horse"

@@ -28,13 +28,13 @@ from hypothesis import strategies as st
 import m2m_ssh_client
 from m2m_ssh_client.errors import KeyFileError
 from m2m_ssh_client.ssh.login.key_files import (
-    PublicKey,
     ensure_client_key,
     load_client_key,
     public_key_line,
     read_key_file,
     read_public_key,
 )
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.wire import strings
 from m2m_ssh_client.text import quoted
 

@@ -12,12 +12,8 @@ from hypothesis import strategies as st
 from support import programs
 
 from m2m_ssh_client.errors import KeyFileError
-from m2m_ssh_client.ssh.login.key_files import (
-    PublicKey,
-    load_client_key,
-    public_key_line,
-)
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.login.key_files import load_client_key, public_key_line
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.wire import Reader, strings
 
 pytestmark = pytest.mark.interop
@@ -98,7 +94,7 @@ def test_a_host_key_that_we_take_is_the_same_to_ssh_keygen(
     text = f"{key_type} {base64.b64encode(strings(*fields)).decode()} c"
     theirs = listed(folder, text)
     try:
-        key = HostKey.parse(text)
+        key = PublicKey.parse_host_key(text)
     except ValueError:
         # We want the shortest form of a number, and an odd one; what is as it was made is taken.
         assert fields != Reader(blob).strings(len(fields))

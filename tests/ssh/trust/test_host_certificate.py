@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from m2m_ssh_client.errors import HostKeyError
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Trust
 from m2m_ssh_client.ssh.trust.host_certificate import HostCertificate, is_certificate
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier
@@ -24,14 +24,14 @@ HOST = "node.example.com"
 CA = ed25519.Ed25519PrivateKey.generate()
 RSA = rsa.generate_private_key(65537, 2048)
 P256 = ec.generate_private_key(ec.SECP256R1())
-OURS = HostKey.read(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + b"\x01" * 32)
+OURS = PublicKey.read_host_key(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + b"\x01" * 32)
 
 
-def public(key: Any) -> HostKey:
+def public(key: Any) -> PublicKey:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     text = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    return HostKey.parse(text.decode())
+    return PublicKey.parse_host_key(text.decode())
 
 
 def wire(data: bytes) -> bytes:
@@ -41,7 +41,7 @@ def wire(data: bytes) -> bytes:
 def issued(
     authority: Any = CA,
     *,
-    key: HostKey = OURS,
+    key: PublicKey = OURS,
     kind: SSHCertificateType = SSHCertificateType.HOST,
     principals: tuple[bytes, ...] = (HOST.encode(),),
     valid: tuple[float, float] = (0, 2**64 - 1),

@@ -22,7 +22,7 @@ import pytest
 import trustme
 
 from m2m_ssh_client.errors import HostKeyError, KeyServerError, KnownHostsError
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Trust
 from m2m_ssh_client.ssh.trust import key_server
 from m2m_ssh_client.ssh.trust.key_server import (
@@ -33,10 +33,10 @@ from m2m_ssh_client.ssh.trust.key_server import (
 )
 
 
-def _ed25519(seed: int) -> HostKey:
+def _ed25519(seed: int) -> PublicKey:
     strings = (b"ssh-ed25519", bytes([seed]) * 32)
     blob = b"".join(len(string).to_bytes(4, "big") + string for string in strings)
-    return HostKey("ssh-ed25519", blob)
+    return PublicKey("ssh-ed25519", blob)
 
 
 KEY, OTHER_KEY = _ed25519(1), _ed25519(2)

@@ -21,12 +21,12 @@ from m2m_ssh_client.demo.sample_key_server import KeyServer as RealKeyServer
 from m2m_ssh_client.demo.servers import Servers, servers
 from m2m_ssh_client.errors import KeyServerError
 from m2m_ssh_client.parameters import Parameters, ParametersError
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.trust import key_server
 from m2m_ssh_client.ssh.trust.key_server import KeyServer
 
 _STRINGS = (b"ssh-ed25519", bytes(range(32)))
-KEY = HostKey("ssh-ed25519", b"".join(len(s).to_bytes(4, "big") + s for s in _STRINGS))
+KEY = PublicKey("ssh-ed25519", b"".join(len(s).to_bytes(4, "big") + s for s in _STRINGS))
 SAMPLE = [sys.executable, "-m", "m2m_ssh_client.demo.sample_server"]
 WARNING = "anyone on the path could have replaced it"
 

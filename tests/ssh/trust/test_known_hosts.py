@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Trust
 from m2m_ssh_client.ssh.trust.known_hosts import KnownHosts, entry
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier
@@ -39,7 +39,7 @@ def ecdsa_blob(bits: int, point_size: int) -> bytes:
     return wire(b"ecdsa-sha2-" + curve, curve, b"\x04" + b"\x07" * (point_size - 1))
 
 
-def key_text(key: HostKey) -> str:
+def key_text(key: PublicKey) -> str:
     return f"{key.key_type} {key.base64}"
 
 
@@ -53,9 +53,9 @@ def hashed(name: str, salt: bytes = b"s" * 20) -> str:
 
 
 HOST, PORT = "node.example.com", 2222
-OURS = HostKey("ssh-ed25519", wire(b"ssh-ed25519", b"\x01" * 32))
-OTHER = HostKey("ssh-ed25519", wire(b"ssh-ed25519", b"\x02" * 32))
-RSA = HostKey("ssh-rsa", rsa_blob(2048))
+OURS = PublicKey("ssh-ed25519", wire(b"ssh-ed25519", b"\x01" * 32))
+OTHER = PublicKey("ssh-ed25519", wire(b"ssh-ed25519", b"\x02" * 32))
+RSA = PublicKey("ssh-rsa", rsa_blob(2048))
 K, X, R = key_text(OURS), key_text(OTHER), key_text(RSA)
 
 
@@ -63,7 +63,7 @@ def verifier(host: str, port: int, *files: Path) -> HostVerifier:
     return HostVerifier(Trust(host, port, user_files=files))
 
 
-def outcome(file: Path, host: str, port: int, key: HostKey = OURS) -> str:
+def outcome(file: Path, host: str, port: int, key: PublicKey = OURS) -> str:
     try:
         verifier(host, port, file).verify(key.blob)
     except HostKeyError as exc:
@@ -459,7 +459,7 @@ def test_a_key_made_by_ssh_keygen_is_read_with_its_fingerprint_and_found_when_ha
     private = tmp_path / "key"
     keygen("-q", "-t", kind, "-b", bits, "-N", "", "-C", "me at home", "-f", str(private))
     public = (tmp_path / "key.pub").read_text()
-    key = HostKey.parse(public.rstrip("\n"))
+    key = PublicKey.parse_host_key(public.rstrip("\n"))
     assert key.key_type == key_type
     assert key_text(key) == " ".join(public.split()[:2])
     assert key.fingerprint == keygen("-l", "-f", str(private)).split()[1]
@@ -552,7 +552,7 @@ NOT_ONE_KEY = {
 )
 def test_anything_but_one_well_formed_key_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^(?!.*AAAA)"):
-        HostKey.parse(text)
+        PublicKey.parse_host_key(text)
 
 
 @pytest.mark.parametrize(
@@ -561,7 +561,9 @@ def test_anything_but_one_well_formed_key_is_refused(text: str) -> None:
 )
 def test_keys_at_the_limits_are_read(blob: bytes) -> None:
     key_type = blob[4 : 4 + blob[3]].decode()
-    assert HostKey.parse(encoded(key_type, blob) + " grüße, 你好") == HostKey(key_type, blob)
+    assert PublicKey.parse_host_key(encoded(key_type, blob) + " grüße, 你好") == PublicKey(
+        key_type, blob
+    )
 
 
 def test_rows_of_the_table_above_are_broken_in_one_point_only() -> None:
@@ -607,7 +609,7 @@ looks_like_a_key = st.builds(encoded, st.just("ssh-ed25519"), st.binary(max_size
 @given(text=st.text(max_size=100) | looks_like_a_key)
 def test_no_text_gets_more_out_of_the_parser_than_a_value_error(text: str) -> None:
     try:
-        key = HostKey.parse(text)
+        key = PublicKey.parse_host_key(text)
     except ValueError:
         return
     assert text.startswith(key_text(key))

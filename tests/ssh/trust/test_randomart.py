@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support import programs
 
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.trust.randomart import randomart
 
 PICTURE = [
@@ -25,13 +25,13 @@ PICTURE = [
 
 
 def test_a_picture_that_ssh_keygen_has_drawn() -> None:
-    key = HostKey.read(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + b"\x01" * 32)
+    key = PublicKey.read_host_key(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + b"\x01" * 32)
     assert randomart(key).splitlines() == PICTURE
 
 
 def ed25519_lines(count: int) -> str:
     blobs = (bytes([n, n * 7 % 256]) * 16 for n in range(count))
-    keys = (HostKey.read(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + blob) for blob in blobs)
+    keys = (PublicKey.read_host_key(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + blob) for blob in blobs)
     return "".join(f"{key.key_type} {key.base64}\n" for key in keys)
 
 
@@ -67,7 +67,7 @@ def test_the_pictures_are_those_of_ssh_keygen(tmp_path: Path) -> None:
         [program, "-l", "-v", "-f", file], check=True, capture_output=True, text=True, timeout=60
     )
     theirs = done.stdout.splitlines()
-    keys = [HostKey.parse(line.strip()) for line in text.splitlines()]
+    keys = [PublicKey.parse_host_key(line.strip()) for line in text.splitlines()]
     assert len(theirs) == 12 * len(keys)
     for number, key in enumerate(keys):
         title, *picture = theirs[12 * number : 12 * number + 12]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Trust
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier, Standing
 
@@ -24,16 +24,18 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
 HOST = "node.example.com"
 
 
-def ed25519(byte: int) -> HostKey:
+def ed25519(byte: int) -> PublicKey:
     fields = (b"ssh-ed25519", bytes([byte]) * 32)
-    return HostKey.read(b"".join(len(each).to_bytes(4, "big") + each for each in fields))
+    return PublicKey.read_host_key(b"".join(len(each).to_bytes(4, "big") + each for each in fields))
 
 
 OURS, OTHER, THIRD = ed25519(1), ed25519(2), ed25519(3)
-RSA = HostKey.read(b"\0\0\0\x07ssh-rsa\0\0\0\x03\1\0\1\0\0\1\x01\0\x80" + b"\0" * 254 + b"\x01")
+RSA = PublicKey.read_host_key(
+    b"\0\0\0\x07ssh-rsa\0\0\0\x03\1\0\1\0\0\1\x01\0\x80" + b"\0" * 254 + b"\x01"
+)
 
 
-def line(key: HostKey, name: str = HOST) -> str:
+def line(key: PublicKey, name: str = HOST) -> str:
     return f"{name} {key.key_type} {key.base64}\n"
 
 
@@ -46,7 +48,7 @@ def verifier(*files: Path, **changes: Any) -> HostVerifier:
     return HostVerifier(Trust(**{"name": HOST, "port": 22, "user_files": files, **changes}))
 
 
-def refusal(verifier: HostVerifier, key: HostKey = OURS) -> HostKeyError:
+def refusal(verifier: HostVerifier, key: PublicKey = OURS) -> HostKeyError:
     with pytest.raises(HostKeyError) as caught:
         verifier.verify(key.blob)
     return caught.value
@@ -162,7 +164,7 @@ def test_threads_and_processes_that_add_at_once_lose_nothing_and_write_nothing_t
     file: Path,
 ) -> None:
     program = (
-        "import sys; from pathlib import Path; from m2m_ssh_client.ssh.public_key import HostKey;"
+        "import sys; from pathlib import Path; from m2m_ssh_client.ssh.public_key import PublicKey;"
         "from m2m_ssh_client.ssh.trust.verifier import HostVerifier;"
         "from m2m_ssh_client.ssh.settings import Trust;"
         "[HostVerifier(Trust(f'n{i % 10}', 22, (Path(sys.argv[1]),), strict='accept-new'))"
