@@ -1,4 +1,4 @@
-"""Which algorithms are offered: ssh_config(5)'s lists, and our defaults, in names that paramiko can do."""
+"""The algorithms to offer: ssh_config(5)'s lists and our defaults, as far as paramiko has them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
 
-# Nothing in these defaults is missing in OpenSSH's own (ssh_config(5)), so no CBC, 3DES, MD5 or truncated MACs.
-# AES-GCM first: one pass in one library call for each packet, where CTR needs a MAC beside it.
+# OpenSSH's own defaults include all of these (ssh_config(5)): no CBC, 3DES, MD5 or truncated MACs.
+# AES-GCM comes first: one library call for each packet, while CTR needs a MAC, too.
 CIPHERS = (
     "aes128-gcm@openssh.com",
     "aes256-gcm@openssh.com",
@@ -51,7 +51,8 @@ PLAIN_KEYS = (
 )
 # Certificates before plain keys, as OpenSSH has it.
 KEYS = (*(f"{name}-cert-v01@openssh.com" for name in PLAIN_KEYS), *PLAIN_KEYS)
-# Keys that live on a token: its agent can sign with them, and paramiko cannot verify what a host signed so.
+# Keys on a security token: an agent can sign with them, but paramiko cannot verify a host's
+# signature by one.
 TOKEN_KEYS = (
     "sk-ssh-ed25519-cert-v01@openssh.com",
     "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
@@ -86,7 +87,7 @@ _ALL_KEYS = (
     "ssh-xmss@openssh.com",
     "ssh-xmss-cert-v01@openssh.com",
 )
-# What one release of OpenSSH or another knows by these names (`ssh -Q`): without these a name is a slip of the pen.
+# Names in the releases of OpenSSH (`ssh -Q`): any other name is a typing error.
 _KNOWN = {
     "Ciphers": (
         "3des-cbc",
@@ -149,8 +150,8 @@ _KNOWN = {
     "PubkeyAcceptedAlgorithms": _ALL_KEYS,
     "CASignatureAlgorithms": _ALL_KEYS,
 }
-_QUERIES = {"CASignatureAlgorithms": "key-sig"}  # what `ssh -Q` calls it
-# Where an added or a whole list may have patterns. A list of what is taken away may have them everywhere.
+_QUERIES = {"CASignatureAlgorithms": "key-sig"}  # its name for `ssh -Q`
+# Keywords with patterns in an added or complete list. A list of removals may always have them.
 _PATTERNS = ("HostKeyAlgorithms", "PubkeyAcceptedAlgorithms", "CASignatureAlgorithms")
 
 
@@ -168,32 +169,33 @@ def offer(wanted: Algorithms) -> Offer:
 
 
 def host_keys(spec: str | None) -> list[str]:
-    """HostKeyAlgorithms; `order_is_given` says whether the types on file may still come first."""
+    """Return the HostKeyAlgorithms; `order_is_given` tells if known types may still come first."""
     return choose(spec, KEYS, KEYS, "HostKeyAlgorithms")
 
 
 def order_is_given(spec: str | None) -> bool:
-    """Whether HostKeyAlgorithms says the order itself: then ssh does not put the types on file first."""
+    """Return whether HostKeyAlgorithms sets the order, so that known types do not come first."""
     return spec is not None and not spec.startswith(("+", "-"))
 
 
 def public_keys(spec: str | None) -> list[str]:
-    """PubkeyAcceptedAlgorithms, with the keys of tokens, which an agent may hold."""
+    """Return the PubkeyAcceptedAlgorithms, with those of security keys, which agents may hold."""
     return choose(spec, KEYS + TOKEN_KEYS, KEYS + TOKEN_KEYS, "PubkeyAcceptedAlgorithms")
 
 
 def ca_signatures(spec: str | None) -> list[str]:
-    """CASignatureAlgorithms: what an authority may have signed a host's certificate with."""
+    """Return the CASignatureAlgorithms: signatures of an authority under a host certificate."""
     return choose(spec, PLAIN_KEYS, PLAIN_KEYS, "CASignatureAlgorithms")
 
 
 def choose(
     spec: str | None, defaults: Sequence[str], supported: Collection[str], keyword: str
 ) -> list[str]:
-    """The names to offer, in order, of a `list`, `+list`, `-list` or `^list` (ssh_config(5), Ciphers).
+    """Return the names to offer, in order, for a `list`, `+list`, `-list` or `^list`.
 
-    What OpenSSH knows under `keyword` and `supported` lacks is left out, and told in the log. Raises ConfigError for
-    a name that nobody knows, and if nothing is left.
+    The syntax is that of ssh_config(5), Ciphers. Names that OpenSSH knows under `keyword` and
+    `supported` lacks are left out, and logged. Raises ConfigError for a name that nobody knows, and
+    if nothing is left.
     """
     names = list(defaults) if spec is None else _assembled(spec, defaults, keyword)
     chosen = [name for name in names if name in supported]
@@ -213,14 +215,14 @@ def _assembled(spec: str, defaults: Sequence[str], keyword: str) -> list[str]:
     if sign == "-":
         return [name for name in defaults if not _is_listed(name, items)]
     _check(spec, items, keyword)
-    # A pattern gives its names in the order in which OpenSSH lists all that it knows.
+    # A pattern stands for its names in the order in which OpenSSH lists them.
     named = [name for item in items for name in _KNOWN[keyword] if _matches(name, item)]
     before, after = {"+": (defaults, ()), "^": ((), defaults)}.get(sign, ((), ()))
     return list(dict.fromkeys([*before, *named, *after]))
 
 
 def _check(spec: str, items: list[str], keyword: str) -> None:
-    """Refuse what ssh calls a bad specification. What follows an empty item it does not look at."""
+    """Refuse what `ssh` calls a bad specification; like `ssh`, stop at an empty item."""
     known = _KNOWN[keyword]
     for item in items if spec.strip("+^") else [spec]:
         if not item:
@@ -242,7 +244,7 @@ def _is_listed(name: str, items: list[str]) -> bool:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """Only `*` and `?` have a meaning (ssh_config(5), PATTERNS)."""
+    """Match a pattern, in which only `*` and `?` are special (ssh_config(5), PATTERNS)."""
     return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
@@ -252,5 +254,5 @@ def _shown(text: str) -> str:
 
 @cache
 def _tell(keyword: str, lacking: tuple[str, ...]) -> None:
-    """Once, not with each attempt to connect."""
+    """Log it once, not with each attempt to connect."""
     logger.info("%s: this client cannot do %s", keyword, ", ".join(lacking))

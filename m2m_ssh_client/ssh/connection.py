@@ -1,10 +1,11 @@
-"""One SSH connection: connect → verify the host key → authenticate → open channels, one for each remote process.
+"""One SSH connection: reach the machine, verify its host key, log in, open channels for processes.
 
-The way there may lead through jump hosts, each a connection of its own, with settings and a host-key check of its own.
+The way to the machine may lead through jump hosts. Each is a connection with settings and a
+host-key check of its own.
 
-Everything blocks, and everything is bounded by one deadline: a timer that closes the connection, which makes
-every wait of paramiko's return. `close()` does the same from any thread and at any time. Nothing is sent to a
-machine whose host key was not verified, beyond what the key exchange itself needs.
+Everything blocks, and one deadline bounds everything: a timer closes the connection, which ends
+every wait in paramiko. `close()` does the same from any thread and at any time. Nothing is sent to
+a machine before its host key is verified, beyond what the key exchange itself needs.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
 
-# The host keys that a machine may have, each by the algorithms that can show it.
+# Families of host keys, each by the algorithms that can show it.
 _FAMILIES = (
     ("ssh-ed25519",),
     ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
@@ -49,7 +50,7 @@ _FAMILIES = (
 
 
 class Link(Protocol):
-    """What a transport travels on: a TCP socket, a jump host's channel, a ProxyCommand."""
+    """The byte stream under a transport: a TCP socket, a jump host's channel, a ProxyCommand."""
 
     last_received: float
 
@@ -57,9 +58,10 @@ class Link(Protocol):
 
 
 class Stage(NamedTuple):
-    """How far the way to one machine has come.
+    """The state of the way to one machine.
 
-    Without a `transport` its SSH port was not reached, without a `login` its host key was not found to be right.
+    Without a `transport`, its SSH port was not reached; without a `login`, its host key was not
+    accepted.
     """
 
     settings: HostSettings
@@ -68,11 +70,16 @@ class Stage(NamedTuple):
 
 
 class Connection:
-    """A connection to one machine. `open()` once; `close()` from any thread.
+    """A connection to one machine. Call `open()` once; `close()` from any thread.
 
-    `unlocked` remembers from one connection to the next which encrypted keys were opened. `connect_timeout` (seconds)
-    is for `open` with all jump hosts, and again for each `channel`. `keepalive` and `keepalive_count` as in `Liveness`.
-    `dialled` waits for a socket that somebody began to connect already, to the first machine on the way.
+    It carries any number of remote processes, one after the other or side by side, each on a
+    channel. A jump host is a `Connection` inside this one, so closing the outermost ends every wait
+    in the chain. Every failure becomes an SSHClientError that names the step and the machine.
+
+    `unlocked` remembers opened keys from one connection to the next. `connect_timeout` (seconds)
+    bounds `open` with all jump hosts, and each `channel` again. `keepalive` and `keepalive_count`
+    are those of `Liveness`. `dialled` returns a socket to the first machine on the way that
+    somebody has already begun to connect.
     """
 
     def __init__(
@@ -99,24 +106,25 @@ class Connection:
         self._closed = threading.Event()
         self._timed_out = False
         self._phase = "connecting"
-        self._silence = 0.0  # seconds, if that is what ended it
+        self._silence = 0.0  # seconds; not 0 if it ended the connection
 
     @property
     def alive(self) -> bool:
-        """Whether it is open, as far as anybody knows."""
+        """Whether the connection is open, as far as anybody knows."""
         return self._transport is not None and self._transport.is_active()
 
     def open(self) -> None:
         """Connect, verify the host key, authenticate.
 
-        Raises an SSHClientError that says which step failed, and where; the connection is closed then.
+        Raises an SSHClientError that says which step failed, and where; the connection is closed
+        then.
         """
         with self._bounded() as deadline:
             self._open(deadline)
             self._watch()
 
     def channel(self, request: Request) -> ChannelCarrier:
-        """Ask for a fresh process there. Raises as `open` does."""
+        """Start a new process on the machine. Raises as `open` does."""
         with self._bounded():
             if self._transport is None:
                 raise ConnectionLostError("The SSH connection is not open")
@@ -127,7 +135,7 @@ class Connection:
             return carrier
 
     def offered_host_keys(self) -> list[PublicKey]:
-        """The machine's own keys, one of each type that it has: key exchanges, and no login there.
+        """Return the machine's own keys, one of each type: key exchanges without a login there.
 
         Jump hosts on the way are verified and logged in to. Raises as `open` does.
         """
@@ -141,7 +149,10 @@ class Connection:
         return found
 
     def trail(self) -> list[Stage]:
-        """How far it has come, also when that failed: a stage for each machine on the way, in the order of travel."""
+        """Return a stage for each machine on the way, in the order of travel.
+
+        Works after a failure, too.
+        """
         before = self._via.trail() if self._via is not None else []
         return [*before, Stage(self._settings, self._transport, self._login)]
 
@@ -155,18 +166,20 @@ class Connection:
             self._via.close()
 
     def lost(self) -> ConnectionLostError:
-        """Why it is not alive any more."""
+        """Return the reason why the connection is not alive any more."""
         host = self._settings.address.host
         if self._silence:
-            text = f"The SSH connection was lost: no sign of life from {host} for {self._silence:.0f} s"
-            return SilentConnectionError(text)
+            return SilentConnectionError(
+                f"The SSH connection was lost: no sign of life from {host} for "
+                f"{self._silence:.0f} s"
+            )
         cause = self._transport.get_exception() if self._transport is not None else None
         why = self._said_by_proxy_command() or printable(str(cause or ""))
         return ConnectionLostError(f"The SSH connection to {host} was lost{why and ': '}{why}")
 
     @contextmanager
     def _bounded(self) -> Iterator[float]:
-        """Close the connection at the deadline, which ends every wait, and put failures in words."""
+        """Close the connection at the deadline, which ends every wait, and translate failures."""
         timer = threading.Timer(self._connect_timeout, self._time_out)
         timer.daemon = True
         timer.start()
@@ -189,7 +202,7 @@ class Connection:
             raise self._explained(exc) from exc
 
     def _open(self, deadline: float) -> None:
-        """The steps, for the last machine and for each jump host."""
+        """Reach, verify and log in: for the last machine and for each jump host."""
         settings = self._settings
         with self._in_words():
             verifier, names = host_key_policy(settings)
@@ -212,13 +225,13 @@ class Connection:
         transport = self._transport = Transport(
             link, algorithms.offer(self._settings.algorithms), self._connect_timeout
         )
-        self._check_not_closed()  # between the connect and the transport's making
+        self._check_not_closed()  # it may have been closed before there was a transport
         self._phase = "negotiating the encryption"
         transport.exchange_keys(host_key_algorithms, deadline)
         return transport
 
     def _reach(self, deadline: float) -> Link:
-        """The way to the machine's SSH port."""
+        """Return a link to the machine's SSH port."""
         settings = self._settings
         address = settings.address
         if settings.proxy_command is not None:
@@ -240,7 +253,7 @@ class Connection:
         return self._via._tunnel(address.host, address.port, deadline)
 
     def _tunnel(self, host: str, port: int, deadline: float) -> Link:
-        """A channel of this connection, a jump host's, to the next machine."""
+        """Return a channel of this connection, a jump host's, to the next machine."""
         assert self._transport is not None  # noqa: S101 - it was opened just before
         self._phase = f"connecting on to {host} port {port}"
         name = self._settings.address.host
@@ -258,7 +271,7 @@ class Connection:
             raise ConnectionLostError("Closed while connecting")
 
     def _watch(self) -> None:
-        """Keep an eye on the whole chain: what the last machine sends passes all of it."""
+        """Watch the whole chain: everything that the last machine sends passes through it."""
         transport = self._transport
         assert transport is not None  # noqa: S101 - it is open
 
@@ -290,7 +303,7 @@ class Connection:
         try:
             with asked_for(channel, request.variables) as refused:
                 if request.command is not None:
-                    # For the remote user's shell: running it there is the point.
+                    # The remote user's shell is meant to run it.
                     channel.exec_command(request.command)  # nosec B601
                 elif request.subsystem is not None:
                     channel.invoke_subsystem(request.subsystem)
@@ -302,8 +315,8 @@ class Connection:
             raise _request_refused(request) from exc
         if refused:
             logger.warning(
-                "the SSH server refused the environment of --env: it needs `AcceptEnv %s` in its sshd_config, or "
-                "pass --env-in-command",
+                "the SSH server refused the environment of --env: add `AcceptEnv %s` to its "
+                "sshd_config, or pass --env-in-command",
                 " ".join(refused),
             )
 
@@ -316,13 +329,14 @@ class Connection:
         while at._transport is None and at._via is not None:  # it did not get that far
             at = at._via
         return UnreachableError(
-            f"Timed out after {self._connect_timeout:g} s while {at._phase} ({at._place}){at._said_instead}",
-            "Is the machine up, is --port an SSH server's? More time: --connect-timeout SECONDS.",
+            f"Timed out after {self._connect_timeout:g} s while {at._phase} "
+            f"({at._place}){at._said_instead}",
+            "Is the machine up, and is --port right? For more time: --connect-timeout SECONDS.",
         )
 
     @property
     def _said_instead(self) -> str:
-        """What it said instead of the version of an SSH server, as the end of a sentence."""
+        """The server's first line if it was not a version, as the end of a sentence."""
         transport = self._transport
         if transport is None or transport.server_version or not transport.greeting:
             return ""
@@ -337,7 +351,7 @@ class Connection:
         return f"{address.host} port {address.port}"
 
     def _explained(self, exc: Exception) -> SSHClientError:
-        """paramiko's and the operating system's words for a failure while opening, in ours."""
+        """Translate a failure of paramiko or the operating system while opening."""
         text = shortened(printable(str(exc) or type(exc).__name__))
         if said := self._said_by_proxy_command():
             return UnreachableError(
@@ -359,7 +373,7 @@ class Connection:
 
 
 def host_key_policy(settings: HostSettings) -> tuple[HostVerifier, list[str]]:
-    """Who says whether the machine's host key is right, and the HostKeyAlgorithms to offer, in this order.
+    """Return the judge of the machine's host key, and the HostKeyAlgorithms to offer, in order.
 
     Raises ConfigError and KnownHostsError.
     """
@@ -377,14 +391,15 @@ def _request_refused(request: Request) -> ChannelRefusedError:
     if request.command is not None:
         from m2m_ssh_client.masking import masked
 
+        command = shortened(masked(request.shown or request.command), 80)
         return ChannelRefusedError(
-            f"The server refused to run the command {shortened(masked(request.shown or request.command), 80)!r}",
-            "Without `-- command` a shell is asked for, with --subsystem NAME a subsystem.",
+            f"The server refused to run the command {command!r}",
+            "Leave out `-- command` to request a shell, or pass --subsystem NAME for a subsystem.",
         )
     if request.subsystem is not None:
         return ChannelRefusedError(
             f"The server has no subsystem {request.subsystem!r}",
-            "It needs a line `Subsystem NAME COMMAND` in its sshd_config; or pass a command after `--`.",
+            "Add a line `Subsystem NAME COMMAND` to its sshd_config, or pass a command after `--`.",
         )
     return ChannelRefusedError(
         "The server refused a shell", "Pass the remote MCP server's command after `--`."

@@ -1,8 +1,8 @@
-"""From what the user gave and what OpenSSH's configuration says to one answer: where, how, as whom, and to run what.
+"""Parameters and OpenSSH's configuration, put together: where to connect, as whom, to run what.
 
-What was given wins over the configuration, which wins over the defaults of `Parameters`. Jump hosts get what
-`ssh` gives them, their own configuration, port 22 and the local user's name; and, where that says nothing, the
-known_hosts file and the client key that were given.
+Precedence: parameters, configuration, defaults of `Parameters`. Jump hosts get what `ssh` gives
+them: their own configuration, port 22 and the local user's name. Where that sets nothing, they get
+the known_hosts file and the client key of the parameters.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _SSH_PORT = 22
 _MOST_JUMPS = 16
 _WINDOWS_AGENT = r"\\.\pipe\openssh-ssh-agent"
 
-# What LogLevel means on stderr, where INFO stays silent: hosts show each line there as an error.
+# LogLevel as a level for stderr. INFO stays silent: hosts show each line there as an error.
 _LOG_LEVELS = {
     "QUIET": logging.CRITICAL,
     "FATAL": logging.CRITICAL,
@@ -75,8 +75,8 @@ class Destination(NamedTuple):
 def resolve(params: Parameters) -> Destination:
     """Read the configuration, if there is one. Raises ConfigError.
 
-    Blocks: for files, and for the commands of `Match exec`. These may tell one network from another, so it is to be
-    asked again before each connection.
+    Blocks: for files, and for the commands of `Match exec`. These may depend on the network, so
+    call it before each connection.
     """
     _require_home()
     found = config.resolve(
@@ -104,13 +104,16 @@ def resolve(params: Parameters) -> Destination:
 
 
 def _require_home() -> None:
-    """Keys, known_hosts and configuration are there; ssh(1) refuses a user without an account, too."""
+    """Raise ConfigError without a home folder, where keys, known_hosts and configuration are.
+
+    ssh(1) refuses a user without an account, too.
+    """
     try:
         Path.home()
     except RuntimeError as exc:
         raise ConfigError(
-            "Your home folder is not known: HOME is not set, and your user id has no account",
-            "Set HOME (on Windows: USERPROFILE) in the environment that the host starts this program with.",
+            "Your home folder is unknown: HOME is not set, and your user id has no account",
+            "Set HOME (on Windows: USERPROFILE) in the environment that the host gives us.",
         ) from exc
 
 
@@ -138,14 +141,14 @@ def _target(params: Parameters, found: config.HostConfig) -> HostSettings:
 def _jump(
     params: Parameters, jumps: Sequence[config.Jump] | None, depth: int
 ) -> HostSettings | None:
-    """The last of these jump hosts; those before it are its own way."""
+    """Return the last of these jump hosts; the ones before it are its own way."""
     if not jumps:
         return None
     jump, before = jumps[-1], jumps[:-1]
     if depth > _MOST_JUMPS:
         raise ConfigError(
             f"ProxyJump leads through more than {_MOST_JUMPS} machines, {jump.host} among them",
-            "Is a jump host to be reached through itself? `Host * !jump` leaves it out.",
+            "Does a jump host lead through itself? `Host * !jump` excludes it.",
         )
     found = config.resolve(
         jump.host, files=_files(params), user=jump.user, port=jump.port, default_port=_SSH_PORT
@@ -180,7 +183,7 @@ def _settings(
 
 
 def _given_files(params: Parameters) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """The known_hosts file and the client key, each if it was given."""
+    """Return the known_hosts file and the client key of the parameters, each if it is set."""
     return (
         (params.known_hosts.expanduser(),) if params.known_hosts else (),
         (params.client_key.expanduser(),) if params.client_key else (),
@@ -242,7 +245,7 @@ def _login(
 
 
 def _agent(configured: str | None) -> str | None:
-    """The path of the agent's socket or pipe."""
+    """Return the path of the agent's socket or pipe."""
     if configured is not None:
         return None if configured == "none" else configured
     return os.environ.get("SSH_AUTH_SOCK") or (_WINDOWS_AGENT if sys.platform == "win32" else None)
@@ -261,7 +264,7 @@ def _algorithms(found: config.HostConfig) -> Algorithms:
 
 
 def _request(params: Parameters, found: config.HostConfig) -> Request:
-    """What was given; else RemoteCommand, which names a subsystem where SessionType says so."""
+    """Return what to run: from the parameters, or RemoteCommand as SessionType says."""
     command, subsystem = params.command_line(), params.subsystem
     if command is None and subsystem is None and found.remote_command:
         if found.session_type == "subsystem":
@@ -309,7 +312,7 @@ def _variable(text: str) -> tuple[str, str]:
     if not given and name not in os.environ:
         raise ConfigError(
             f"--env {name}: this program has no such environment variable",
-            "Set it where the program is started (a host's `env`), or give a value: --env NAME=VALUE.",
+            "Set it where the program starts (a host's `env`), or give a value: --env NAME=VALUE.",
         )
     return name, value if given else os.environ[name]
 
@@ -328,7 +331,10 @@ def _without_secrets(proxy_command: str) -> str:
 
 
 def _trust_command(params: Parameters, host: str, port: int | None = None) -> str:
-    """What shows this machine's host keys and adds them, ready to paste; `port` for a jump host."""
+    """Return the command line that shows and adds this machine's host keys.
+
+    `port` is given for a jump host.
+    """
     words = ["--host", host]
     if port is not None:
         words += ["--port", str(port)]
@@ -339,7 +345,7 @@ def _trust_command(params: Parameters, host: str, port: int | None = None) -> st
             keyword = keyword_of(option)
             if keyword == "proxycommand":
                 words += ["-o", f"ProxyCommand={_without_secrets(option)}"]
-            elif keyword != "setenv":  # values of variables may be secret, and play no part there
+            elif keyword != "setenv":  # values may be secret, and do not matter there
                 words += ["-o", option]
     words += ["-F", params.ssh_config] if params.ssh_config else []
     words += ["--known-hosts", str(params.known_hosts)] if params.known_hosts else []

@@ -1,6 +1,7 @@
-"""From parameters to a remote server's stdio: the client key, the key server if asked for, then SSH.
+"""From parameters to a remote server's stdio: client key, key server if asked for, then SSH.
 
-Blocking, for a worker thread. paramiko is imported on the first `open()`; requests only if the key server is used.
+Blocking, for a worker thread. paramiko is imported on the first `open()`; requests only if the key
+server is used.
 """
 
 from __future__ import annotations
@@ -35,12 +36,17 @@ _END_TIME = 1.0  # seconds
 
 
 class Remote:
-    """The remote server that the parameters name. `open()` in a worker thread, `close()` from any."""
+    """The remote server that the parameters name. `open()` in a worker thread, `close()` from any.
+
+    One connection serves as many `open()` calls as it can: a new process on it costs one round
+    trip. A new connection is made only if there is none, or it is dead or refuses. `begin()`
+    overlaps the first one with the caller's imports, since both take about as long.
+    """
 
     def __init__(self, params: Parameters) -> None:
         self.params = params
-        self.destination: Destination | None = None  # as it was resolved last
-        self._deadline = float("inf")  # of the attempt that is under way, on the monotonic clock
+        self.destination: Destination | None = None  # as last resolved
+        self._deadline = float("inf")  # of the present attempt, on the monotonic clock
         self._stop = threading.Event()
         self._early: Background[Carrier] | None = None  # until `open` takes its result
         self._begun: Background[Carrier] | None = None
@@ -51,10 +57,10 @@ class Remote:
         self._temporary = ExitStack()
 
     def begin(self) -> None:
-        """Begin with the first `open()` now, in a thread, while the caller loads what else it needs.
+        """Start the first `open()` in a thread, while the caller loads what else it needs.
 
-        Returns when that thread has nothing more to load: two that import at once get in each other's way. Not for
-        a process in which others use paramiko.
+        Returns when that thread has loaded everything: two threads that import at once slow each
+        other down. Not for a process in which others use paramiko.
         """
 
         def early() -> Carrier:
@@ -67,10 +73,10 @@ class Remote:
         self._loaded.wait()
 
     def open(self) -> Carrier:
-        """A fresh remote server process: over the connection that there is, or else over a new one.
+        """Start a remote server process: over the present connection, or else over a new one.
 
-        Raises an SSHClientError. The configuration is read again for each connection; the key server, if one is
-        used, is asked on the first call only.
+        Raises an SSHClientError. The configuration is read again for each connection; the key
+        server, if one is used, is asked on the first call only.
         """
         early, self._early = self._early, None
         return self._open() if early is None else early.result()
@@ -79,7 +85,7 @@ class Remote:
         if self._connection is not None and self._connection.alive:
             try:
                 return self._connection.channel(self._request)
-            except SSHClientError as exc:  # MaxSessions, or it is dying: a new one may do better
+            except SSHClientError as exc:  # MaxSessions, or it is dying: try a new one
                 logger.info("no further session on this connection: %s", exc.message)
         destination = self.destination = resolve(self.params)
         self._deadline = time.monotonic() + destination.connect_timeout
@@ -96,7 +102,7 @@ class Remote:
         return connection.channel(self._request)
 
     def _dial(self, destination: Destination) -> Background[LiveSocket] | None:
-        """Connect while other things are being loaded: sshd needs as long for its start as paramiko for its own."""
+        """Connect while other things load: sshd takes as long to start as paramiko."""
         settings = destination.settings
         if self.params.use_key_server or settings.jump or settings.proxy_command:
             return None
@@ -109,7 +115,7 @@ class Remote:
         self._loaded.set()
         settings = self._prepared(destination.settings)
         if self._connection is not None:
-            self._connection.close()  # it is dead, and its watch may not know it yet
+            self._connection.close()  # it is dead, but `Liveness` may not know yet
         self._connection = Connection(
             settings,
             self._unlocked,
@@ -124,16 +130,17 @@ class Remote:
         return self._connection
 
     def close(self) -> None:
-        """End the connection, also one that is being opened, and remove what was temporary."""
+        """End the connection, even if it is being opened, and remove temporary files."""
         self._stop.set()
         if self._connection is not None:
             self._connection.close()
         self._temporary.close()
 
     def give_up(self) -> None:
-        """Close, and wait a moment for what `begin` began.
+        """Close, and wait a moment for the thread that `begin` started.
 
-        An interpreter that ends while a thread of it is within compiled code, of cryptography for one, may abort.
+        An interpreter may abort if it ends while a thread runs compiled code, such as
+        cryptography's.
         """
         self.close()
         if self._begun is not None:
@@ -141,13 +148,13 @@ class Remote:
 
     @cached_property
     def _unlocked(self) -> UnlockedKeys:
-        """What reconnects need not ask for again."""
+        """The opened keys, so that reconnects ask nobody again."""
         from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 
         return UnlockedKeys()
 
     def _prepared(self, settings: HostSettings) -> HostSettings:
-        """With what has to exist before a connection: a key to log in with, and the key server's answer."""
+        """Create what must exist before a connection: a client key, the key server's answer."""
         if self.params.use_key_server:
             return self._with_key_server(settings)
         if missing := key_to_make(settings.login):
@@ -166,7 +173,7 @@ class Remote:
         )
 
     def _exchange_keys(self, settings: HostSettings, client_key: Path) -> Trust:
-        """Learn the host key from the key server and register ours: whom to trust then."""
+        """Learn the host key from the key server and register ours; return whom to trust."""
         from m2m_ssh_client.ssh.trust.key_server import (
             KeyServer,
             checked_host_key,
@@ -189,7 +196,7 @@ class Remote:
         return Trust(host, port, (known_hosts,), pin=params.host_key)
 
     def _public_key(self, path: Path, login: Login) -> PublicKey:
-        """Of an encrypted key too, for which the passphrase may be needed. Raises KeyFileError."""
+        """Read the public half; an encrypted key may need its passphrase. Raises KeyFileError."""
         from m2m_ssh_client.ssh.login.key_files import read_key_file
 
         file = read_key_file(path)
@@ -199,9 +206,9 @@ class Remote:
 
 
 def key_to_make(login: Login) -> Path | None:
-    """The client key that is made on first use where there is no other.
+    """Return the client key that is created on first use, if there is no other key.
 
-    Not one that was named: that it is missing is far more often a slip of the pen.
+    A missing key that was named is not created: most likely its name is misspelt.
     """
     if any(map(Path.exists, (*login.files, *login.default_files))):
         return None

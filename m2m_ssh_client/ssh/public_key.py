@@ -22,7 +22,8 @@ _LONGEST_KEY_TEXT = 8192
 
 CERTIFICATE_SUFFIX = "-cert-v01@openssh.com"
 
-# How many strings make up a public key of the type: a certificate has them behind its nonce (PROTOCOL.certkeys).
+# How many strings make up a public key of the type: a certificate has them behind its nonce
+# (PROTOCOL.certkeys).
 FIELDS = {
     "ssh-rsa": 2,
     "ssh-dss": 4,
@@ -35,17 +36,19 @@ FIELDS = {
 }
 HOST_KEY_TYPES = ("ssh-rsa", "ssh-ed25519", *_CURVES)
 
-# What `ssh` takes for a key in its files and cannot be a host key here: DSA and FIDO keys, and certificates.
+# Types that `ssh` accepts in its files and that cannot be host keys here: DSA and FIDO keys, and
+# certificates.
 _OTHER_TYPES = ("ssh-dss", "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com")
 # RFC 8332: names of signatures with an RSA key, which `ssh` takes for the key's type too.
 _RSA_SIGNATURES = ("rsa-sha2-256", "rsa-sha2-512")
 
 
 class PublicKey(NamedTuple):
-    """A public key or a certificate as it travels: `key_type` is the type named inside `blob` (RFC 4253 §6.6).
+    """A public key or a certificate in wire format; `key_type` is the type named inside `blob`.
 
-    `of` and `parse` take every type, for keys that only an agent has to understand. The constructors
-    for host keys are strict: they take one well-formed key of a type that is verified here.
+    RFC 4253 §6.6. `of` and `parse` take every type, for keys that only an agent has to understand.
+    The constructors for host keys are strict: they take one well-formed key of a type that can be
+    verified here.
     """
 
     key_type: str
@@ -61,7 +64,10 @@ class PublicKey(NamedTuple):
 
     @classmethod
     def parse(cls, text: bytes) -> PublicKey:
-        """Read the first key in `type base64 [comment]` lines, as `ssh` reads .pub files. Raises ValueError."""
+        """Read the first key in lines of `type base64 [comment]`. Raises ValueError.
+
+        `ssh` reads .pub files in the same way.
+        """
         for line in text.splitlines():
             key_type, _, rest = line.strip().partition(b" ")
             if key_type and not key_type.startswith(b"#"):
@@ -138,7 +144,10 @@ class PublicKey(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """`SHA256:…` without padding as `ssh-keygen -l` prints it: for a user certificate, that of its key."""
+        """`SHA256:…` without padding, as `ssh-keygen -l` prints it.
+
+        For a user certificate, it is the fingerprint of its key.
+        """
         try:
             blob = self.plain.blob
         except ValueError:
@@ -147,7 +156,10 @@ class PublicKey(NamedTuple):
 
 
 def decode(key_type: str, encoded: str) -> PublicKey:
-    """The key of this type in base64; ValueError unless it is well-formed, of a known type, and canonical."""
+    """Return the key of this type in base64.
+
+    Raises ValueError unless it is well-formed, of a known type, and in canonical base64.
+    """
     key = PublicKey.read_host_key(_decoded(encoded))
     if key.key_type != key_type:
         raise ValueError("the key is of another type than it says")
@@ -155,7 +167,7 @@ def decode(key_type: str, encoded: str) -> PublicKey:
 
 
 def decode_on_file(key_type: str, encoded: str) -> PublicKey:
-    """The same for a line that counts for `ssh` also where its key can never be the one that a server shows."""
+    """Do the same, and accept types that no server can show here: `ssh` counts their lines, too."""
     if key_type in _RSA_SIGNATURES:
         key_type = "ssh-rsa"
     if key_type not in _OTHER_TYPES and not key_type.endswith(CERTIFICATE_SUFFIX):
@@ -188,7 +200,7 @@ def _well_formed(key_type: str, fields: list[bytes]) -> bool:
 
 
 def _odd_number(mpint: bytes) -> int:
-    """A positive odd number in its one shortest form (RFC 4251 §5), or 0 for anything else."""
+    """Return a positive odd number in its shortest form (RFC 4251 §5), or 0 for anything else."""
     value = int.from_bytes(mpint, "big", signed=True)
     shortest = len(mpint) == value.bit_length() // 8 + 1
     return value if value > 0 and value % 2 and shortest else 0

@@ -1,8 +1,8 @@
-"""What has to be known about one machine to connect to it: plain data, each part for the module that acts on it.
+"""Everything to know about a machine before connecting: plain data, one part for each user.
 
-Named tuples, since dataclasses take several times as long to define, at every start. Every value is final: options,
-configuration files and defaults have been put together by then, tokens and `~` are expanded. Jump hosts are machines
-with settings of their own.
+Named tuples, because defining a dataclass takes several times as long, at every start. Every value
+is final: options, configuration files and defaults have been put together; tokens and `~` are
+expanded. Jump hosts are machines with settings of their own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ StrictHostKeyChecking = Literal["yes", "accept-new", "no"]
 
 
 class Address(NamedTuple):
-    """Where the machine listens, for `sockets`. Times in seconds."""
+    """The machine's address, for `way.sockets`. Times in seconds."""
 
     host: str
     port: int
@@ -31,12 +31,13 @@ class Address(NamedTuple):
 
 
 class Trust(NamedTuple):
-    """Which host keys are right, for `host_keys`.
+    """The host keys to accept, for `trust.verifier`.
 
-    Nothing is ever added to the files where `read_only` is set: an unknown key that would be is taken as known.
-    `name` is what the machine is called in the files: the host name (with the port, unless 22), or HostKeyAlias as it
-    stands, and then `port` is None. `pin` decides alone. The first of `user_files` is where new keys go. `command` is
-    what the error for an unknown machine tells to run. RSA keys have `rsa_bits` at least.
+    `name` is the machine's name in the files: the host name (with the port, unless 22), or
+    HostKeyAlias literally, and then `port` is None. `pin` alone decides if it is set. New keys go
+    into the first of `user_files`. With `read_only`, nothing is added, and an unknown key that
+    would be counts as known. The error for an unknown machine suggests `command`. RSA keys must
+    have at least `rsa_bits`.
     """
 
     name: str
@@ -54,12 +55,12 @@ class Trust(NamedTuple):
 
 
 class Login(NamedTuple):
-    """Who we are there, for `authentication`.
+    """The user and the keys, for `login`.
 
-    `files`, the configured keys, come first and may be public halves of keys that only the agent has; then the
-    agent's, unless `identities_only`; then those of `default_files` that exist. A missing file of `files` is an
-    error only where `required` names it. `agent` is the path of its socket (on Windows its pipe), None for no
-    agent. `fingerprint` leaves only the key that has it.
+    `files`, the configured keys, come first and may be public halves of keys that only the agent
+    has; then the agent's, unless `identities_only`; then those of `default_files` that exist. A
+    missing file of `files` is an error only if it is `required`. `agent` is the path of its socket
+    (a pipe on Windows), None for no agent. `fingerprint` selects one key.
     """
 
     user: str
@@ -75,11 +76,11 @@ class Login(NamedTuple):
     batch: bool = False
 
     def __repr__(self) -> str:
-        return f"Login(user={self.user!r}, …)"  # the passphrase is nobody's business
+        return f"Login(user={self.user!r}, …)"  # it may hold a passphrase
 
 
 class Algorithms(NamedTuple):
-    """As ssh_config(5) writes them (`+`, `-`, `^`, wildcards), None for our defaults; for `algorithms`."""
+    """Lists as ssh_config(5) writes them (`+`, `-`, `^`, wildcards), None for our defaults."""
 
     ciphers: str | None = None
     macs: str | None = None
@@ -91,9 +92,9 @@ class Algorithms(NamedTuple):
 
 
 class HostSettings(NamedTuple):
-    """One machine and the way to it: through `jump`, or through a `proxy_command`, or straight.
+    """One machine and the way to it: through `jump`, through a `proxy_command`, or direct.
 
-    `origins` tells the place in the configuration (`path:line`, `-o`) of each keyword, in lower case.
+    `origins` has the place in the configuration (`path:line`, `-o`) of each keyword, in lower case.
     """
 
     address: Address
@@ -109,11 +110,11 @@ class HostSettings(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What is to run there: a command line for the remote user's shell, a subsystem, or a shell where both are None.
+    """What to run: a command line for the user's shell, a subsystem, or a shell if both are None.
 
-    `environment` is what the configuration wishes for, `variables` what somebody asked for and is to hear of if it is
-    refused. The command says `marker`, if there is one, before its output begins. `shown` is the command as it may be
-    told, where values are in it.
+    `environment` comes from the configuration; `variables` were asked for, so a refusal is
+    reported. The command prints `marker`, if there is one, before its own output. `shown` is the
+    command without values, fit for messages.
     """
 
     command: str | None = None

@@ -1,4 +1,4 @@
-"""Strings and numbers as SSH sends them (RFC 4251 section 5): written, and read from data of strangers."""
+"""Strings and numbers as SSH sends them (RFC 4251 section 5): written, and read strictly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Host names made canonical: ssh_config(5), CanonicalizeHostname and the keywords beside it."""
+"""Canonical host names: ssh_config(5), CanonicalizeHostname and the keywords beside it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from m2m_ssh_client.ssh.config.patterns import listed
 
 
 class Rules(NamedTuple):
-    """`domains` are tried in turn for names with at most `most_dots`; `cnames` are pairs of lists with `:` between."""
+    """The keywords: `domains` are tried in turn for names with at most `most_dots` dots.
+
+    `cnames` are pairs of pattern lists with `:` between them.
+    """
 
     domains: Sequence[str]
     most_dots: int
@@ -22,7 +25,7 @@ class Rules(NamedTuple):
 
 
 def address(name: str) -> str | None:
-    """The usual spelling of an IP address (127.1 is 127.0.0.1); None for what is a name."""
+    """Return an IP address in its usual spelling (127.1 is 127.0.0.1); None for a name."""
     bare, percent, scope = name.partition("%")
     try:
         if ":" in name or percent:
@@ -31,14 +34,14 @@ def address(name: str) -> str | None:
         if re.fullmatch(r"[0-9.]+", name, re.ASCII):
             return socket.inet_ntoa(socket.inet_aton(name))
     except OSError:
-        return name  # it can be no name, whatever it is
+        return name  # not a name, whatever it is
     return None
 
 
 def canonical(name: str, rules: Rules) -> str:
-    """The name with the first of the domains in which it is known, and its alias followed where that is permitted.
+    """Return the name in the first of the domains that knows it, and follow a permitted alias.
 
-    ValueError where it is known in none, and must be.
+    Raises ValueError if no domain knows it and the rules demand one.
     """
     if name.endswith("."):
         candidates = [name]
@@ -56,7 +59,7 @@ def canonical(name: str, rules: Rules) -> str:
 
 
 def _followed(name: str, rules: Rules) -> str:
-    """A name of the system's own search rules, which nothing but an alias changes."""
+    """Return a name that the system's own search rules resolve, which only an alias changes."""
     official = _look_up(name, rules.family) if rules.cnames else None
     return name if official is None else _alias(name, official, rules.cnames)
 
@@ -70,7 +73,7 @@ def _alias(name: str, official: str, cnames: Sequence[str]) -> str:
 
 
 def _look_up(name: str, family: socket.AddressFamily) -> str | None:
-    """The official name of a host that is known, perhaps the same; None for one that is not."""
+    """Return the official name of a known host, perhaps the same; None for an unknown one."""
     flags = socket.AI_CANONNAME
     try:
         found = socket.getaddrinfo(name, 22, family, socket.SOCK_STREAM, flags=flags)

@@ -11,7 +11,7 @@ from m2m_ssh_client.ssh.config.patterns import listed
 
 
 class Facts(NamedTuple):
-    """What a Match line may ask for. `expand` puts in the tokens of a command for `exec`."""
+    """The values that a Match line can test. `expand` expands the tokens of an `exec` command."""
 
     host: str
     original: str
@@ -32,7 +32,7 @@ class Criterion(NamedTuple):
 
 
 def parse(words: tuple[str, ...]) -> tuple[Criterion, ...]:
-    """The criteria of a Match line; ValueError where it makes no sense."""
+    """Return the criteria of a Match line; ValueError if it makes no sense."""
     waiting = list(words)
     criteria: list[Criterion] = []
     while waiting:
@@ -54,7 +54,7 @@ def parse(words: tuple[str, ...]) -> tuple[Criterion, ...]:
 
 
 def _argument(name: str, given: str | None, waiting: list[str]) -> str:
-    """What is given behind the name's own `=`, or else the next word."""
+    """Return the text behind the name's own `=`, or else the next word."""
     if given is None and waiting:
         given = waiting.pop(0)
         if given == "=" and waiting:
@@ -65,7 +65,10 @@ def _argument(name: str, given: str | None, waiting: list[str]) -> str:
 
 
 def hold(criteria: tuple[Criterion, ...], facts: Facts) -> bool:
-    """Whether all of them hold. Those behind one that does not are not asked, so that no command runs for nothing."""
+    """Return whether all criteria hold.
+
+    Criteria behind one that does not hold are not tested, so that no command runs for nothing.
+    """
     return all(_holds(each, facts) != each.negated for each in criteria)
 
 
@@ -78,9 +81,9 @@ def _holds(criterion: Criterion, facts: Facts) -> bool:
 
 
 def _local_network(networks: str, _: Facts) -> bool:
-    """Whether one of this machine's addresses is in one of the networks.
+    """Return whether one of this machine's addresses is in one of the networks.
 
-    Asked by way of the address that the system would use towards each network; nothing is sent.
+    It finds the address that the system would use towards each network; nothing is sent.
     """
     import ipaddress
     import socket

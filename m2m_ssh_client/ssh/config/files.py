@@ -1,4 +1,4 @@
-"""The files of a configuration: which there are, whether they may be trusted, and their lines."""
+"""The files of a configuration: their names, their owners, their lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ HINT = "Correct it there; `ssh -G HOST` shows what OpenSSH makes of it."
 
 
 class File(NamedTuple):
-    """`system` decides what relative includes are relative to, `private` whether the owner is checked."""
+    """A file to read; relative includes are relative to the system's folder if `system` is set.
+
+    `private` says that the owner must be checked.
+    """
 
     path: Path
     system: bool = False
@@ -27,7 +30,7 @@ class File(NamedTuple):
 
 
 def chosen(paths: Sequence[Path] | None) -> list[File]:
-    """The files that are named, or the two that are read where none is."""
+    """Return the named files, or the two standard ones if none is named."""
     if paths is not None:
         return [File(path, required=True) for path in paths]
     user = File(Path.home() / ".ssh" / "config", private=True)
@@ -35,7 +38,10 @@ def chosen(paths: Sequence[Path] | None) -> list[File]:
 
 
 def lines(file: File) -> list[str]:
-    """ConfigError for a file that cannot be read, or that others could have written."""
+    """Read the lines of a file.
+
+    Raises ConfigError if it cannot be read, or if others could have written it.
+    """
     try:
         with file.path.open("rb") as stream:
             if file.private:
@@ -57,7 +63,7 @@ def lines(file: File) -> list[str]:
 
 
 def included(pattern: str, by: File) -> list[File]:
-    """The files of an Include, in lexical order. ValueError for a `~` that cannot be expanded."""
+    """Return the files of an Include, in lexical order; ValueError if a `~` cannot be expanded."""
     from glob import glob
 
     if pattern.startswith("~"):
@@ -65,7 +71,7 @@ def included(pattern: str, by: File) -> list[File]:
             raise ValueError(f"Include {shown_text(pattern)}: no ~ in a system-wide file")
         pattern = expand_home(pattern)
     folder = _system_folder() if by.system else Path.home() / ".ssh"
-    # The folder is no part of the pattern: there may be a bracket in the name of a home.
+    # The folder is not part of the pattern: the name of a home may contain a bracket.
     found = glob(pattern, root_dir=folder)  # noqa: PTH207 - Path.glob takes no absolute pattern
     return [
         File(folder / path, system=by.system, private=True)
@@ -74,7 +80,7 @@ def included(pattern: str, by: File) -> list[File]:
 
 
 def refused(problems: Sequence[str]) -> ConfigError:
-    """The error for lines (`path:line: what`) that make no sense."""
+    """Return the error for lines (`path:line: reason`) that make no sense."""
     most = 5
     more = [f"and {len(problems) - most} more"] if len(problems) > most else []
     return ConfigError("; ".join([*problems[:most], *more]), HINT)
@@ -96,7 +102,10 @@ def _system_folder() -> Path:
 
 
 def _check(path: Path, status: os.stat_result) -> None:
-    """Ours or root's, and writable by nobody else; or by a group that has no other member, as Debian allows."""
+    """Require that the file is ours or root's and that nobody else can write it.
+
+    A group without other members may have write access, as on Debian.
+    """
     if sys.platform == "win32":
         return  # there, OpenSSH looks at access lists
     user = os.getuid()
@@ -105,13 +114,14 @@ def _check(path: Path, status: os.stat_result) -> None:
         writable = 0
     if status.st_uid not in (0, user) or writable:
         raise ConfigError(
-            f"The SSH configuration {shown(path)} belongs to somebody else, or others may write to it",
+            f"The SSH configuration {shown(path)} belongs to somebody else, or others may write to "
+            "it",
             f"As ssh, we do not read it then: chmod 600 {shown(path)}",
         )
 
 
 def _is_alone(user: int, group: int) -> bool:
-    """Whether the group is the user's own, with no other member."""
+    """Return whether the group is the user's own, without other members."""
     if sys.platform == "win32":
         return False
     import grp

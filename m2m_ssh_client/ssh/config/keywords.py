@@ -1,4 +1,4 @@
-"""Every keyword that OpenSSH knows, from 9.2 to 10.x and in what distributions add, and how its value is read."""
+"""Every keyword that OpenSSH knows (9.2 to 10.x, and distributions' own), with its reader."""
 
 from __future__ import annotations
 
@@ -137,7 +137,8 @@ READERS: dict[str, Reader] = {
     "xauthlocation": values.text,
 }
 
-# What OpenSSH reads over: what it no longer has, what its builds may be without, what distributions and Apple add.
+# Keywords that OpenSSH ignores: removed ones, those of optional features, and those that
+# distributions add.
 IGNORED = frozenset(
     {
         *("afstokenpassing", "askpassgui", "cipher", "compressionlevel", "fallbacktorsh"),
@@ -151,5 +152,5 @@ IGNORED = frozenset(
 
 
 def reader(keyword: str) -> Reader | None:
-    """How the value of the keyword (in lower case, no alias) is read; None for one that nobody knows."""
+    """Return the reader for the keyword (lower case, no alias); None if nobody knows it."""
     return values.anything if keyword in IGNORED else READERS.get(keyword)

@@ -1,6 +1,6 @@
 """One line of a configuration file: its keyword and its words, cut where OpenSSH 9 cuts them.
 
-Bytes that are no UTF-8 travel as surrogates, so that a path comes out of it as it stands in the file.
+Bytes that are not UTF-8 travel as surrogates, so that a path keeps its exact bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ class Line(NamedTuple):
 
 
 def parse(text: str) -> Line | None:
-    """None for an empty line and a comment; ValueError where there is no value, or a quote without its pair."""
+    """Parse a line; None for an empty line or a comment.
+
+    Raises ValueError if there is no value, or a quote without its pair.
+    """
     # To C, a NUL ends the line. The first character stays, whatever it is.
     text = text.partition("\0")[0]
     text = text[:1] + text[1:].rstrip(_BLANK + "\f")
@@ -39,23 +42,26 @@ def parse(text: str) -> Line | None:
 
 
 def keyword_of(text: str) -> str:
-    """The keyword of a line, in lower case, also of one that makes no sense otherwise; "" if it has none."""
+    """Return a line's keyword in lower case, even if the rest makes no sense; "" without one."""
     keyword, rest = _first_word(text)
     return lower((keyword or _first_word(rest)[0] or "").strip(_BLANK))
 
 
 def lower(text: str) -> str:
-    """In lower case where the text is ASCII; no other letter may turn into one of a keyword."""
+    """Return ASCII text in lower case; other text stays, so that it cannot turn into a keyword."""
     return text.lower() if text.isascii() else text
 
 
 def shown(text: str) -> str:
-    """Text from a file, for a message."""
+    """Return text from a file, fit for a message."""
     return shortened(printable(text.encode("utf-8", "surrogateescape")), 80)
 
 
 def split(text: str) -> tuple[str, ...]:
-    """Words at blanks and tabs, with quotes of both kinds and backslashes, up to a `#` that starts a word."""
+    """Return the words between blanks and tabs, up to a `#` that starts a word.
+
+    Quotes of both kinds and backslashes have their usual effect.
+    """
     words: list[str] = []
     position = 0
     while True:
@@ -68,7 +74,7 @@ def split(text: str) -> tuple[str, ...]:
 
 
 def _word(text: str, position: int) -> tuple[str, int]:
-    """The word that starts there, and where it ends."""
+    """Return the word that starts there, and the place where it ends."""
     parts: list[str] = []
     quote = ""
     while position < len(text):
@@ -90,7 +96,10 @@ def _word(text: str, position: int) -> tuple[str, int]:
 
 
 def _first_word(text: str) -> tuple[str | None, str]:
-    """What stands before the first blank, `=` or quoted end, and what follows; None for a quote without its pair."""
+    """Return the text before the first blank, `=` or end of a quote, and the rest.
+
+    Returns None for a quote without its pair.
+    """
     end = _END_OF_KEYWORD.search(text)
     if end is None:
         return text, ""

@@ -9,7 +9,10 @@ _LONGEST_PATTERN = 1023
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Whether the pattern is the whole text, in time that does not explode with the number of stars."""
+    """Return whether the pattern matches the whole text.
+
+    The time does not explode with the number of stars.
+    """
     at = position = 0
     star = restart = -1
     while position < len(text):
@@ -29,7 +32,7 @@ def matches(text: str, pattern: str) -> bool:
 
 
 def chosen(text: str, patterns: Iterable[str]) -> bool:
-    """Whether one of the patterns is for the text, and none that begins with `!` is."""
+    """Return whether one of the patterns matches the text and no pattern with a `!` does."""
     found = False
     for pattern in patterns:
         negated = pattern.startswith("!")
@@ -41,7 +44,7 @@ def chosen(text: str, patterns: Iterable[str]) -> bool:
 
 
 def listed(text: str, patterns: str, *, lowered: bool = False) -> bool:
-    """`chosen`, of a comma-separated list; `lowered` compares without regard to case, as host names are."""
+    """Do the same for a comma-separated list; `lowered` ignores case, as host names do."""
     if lowered:
         text, patterns = text.lower(), patterns.lower()
     each = patterns.split(",")

@@ -17,7 +17,8 @@ from m2m_ssh_client.ssh.config.patterns import chosen, listed, matches
 from m2m_ssh_client.ssh.config.tokens import Tokens, expand_hostname, local_user
 from m2m_ssh_client.ssh.config.values import Jump, parse_jumps
 
-# What a shell might act on, in a ProxyCommand for one: OpenSSH refuses it too (from 9.6 on).
+# Characters that a shell might act on, in a ProxyCommand for example: OpenSSH refuses them too
+# (from 9.6 on).
 NO_HOST = re.compile(r"^-|[\s\x00-\x1f\x7f'`\"$\\;&<>|(){},]|^$")
 
 _DEEPEST = 16  # ssh_config(5) does not say so; OpenSSH reads no deeper
@@ -25,7 +26,7 @@ _VERSION = f"m2m-mcp-server-ssh-client_{__version__}"
 
 
 class Value(NamedTuple):
-    """The words that a keyword has, and where it got (the first of) them: `path:line`, `-o`, or "" from the caller."""
+    """The words of a keyword, and the origin of the first: `path:line`, `-o`, "" for the caller."""
 
     words: tuple[str, ...]
     origin: str
@@ -33,7 +34,7 @@ class Value(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a line stands. In an Include of a block that does not apply, no block does."""
+    """The place of a line. In an Include of a block that does not apply, no block does."""
 
     file: File
     number: int
@@ -47,7 +48,10 @@ class _Place(NamedTuple):
 
 
 class Reading:
-    """What has been read so far. `host` is the name that blocks are for: as typed, then in the final pass canonical."""
+    """The values read so far.
+
+    `host` is the name that blocks match: as typed, and in the final pass the canonical one.
+    """
 
     def __init__(
         self, host: str, default_user: str | None, default_port: int, command: str
@@ -72,7 +76,7 @@ class Reading:
 
     @property
     def jumps(self) -> tuple[Jump, ...] | None:
-        """As they are written, without tokens put in; none where ProxyJump is `none`, None where it is not there."""
+        """The jump hosts as written, unexpanded; empty for `none`, None without ProxyJump."""
         way = self.word("proxyjump")
         if way is None:
             return None
@@ -80,7 +84,7 @@ class Reading:
 
     @property
     def hostname(self) -> str:
-        """The machine's name as far as it is known; ValueError for a token that HostName does not know."""
+        """The machine's name as far as it is known; ValueError for an unknown token in HostName."""
         name = self.word("hostname")
         if name is None or self.final:
             return self.host
@@ -109,36 +113,36 @@ class Reading:
         return None if value is None else value.words[0]
 
     def give(self, keyword: str, word: str | int | None) -> None:
-        """A value that wins over everything that will be read."""
+        """Set a value that wins over everything read later."""
         if word is not None:
             self.values[keyword] = Value((str(word),), "")
 
     def settle(self, host: str) -> None:
-        """The name is final: the next pass is for it."""
+        """Make the name final: the next pass is for it."""
         self.host = host
         self.final = True
 
     def expand_user(self) -> None:
-        """User with its tokens, as OpenSSH has it from 10.0 on. A name that the caller gave has none."""
+        """Expand the tokens in User, as OpenSSH 10.0 does. A name from the caller has none."""
         value = self.values.get("user")
         if value is not None and value.origin:
             user = self.tokens.expand_if_valid(value.words[0], only="dhikjLlnpu")
             self.values["user"] = value._replace(words=(user,))
 
     def option(self, text: str) -> None:
-        """A line as `ssh -o` has it. ConfigError."""
+        """Read a line as `ssh -o` does. Raises ConfigError."""
         try:
             line = parse(text)
             if line is not None:
                 self._set(line, "-o", active=True, system=False)
         except ValueError as exc:
-            # The values of variables are nobody's business, and programs are started with passwords.
+            # Values of variables stay out of messages: programs are started with passwords in them.
             keyword = keyword_of(text)
             secret = keyword in ("", "proxycommand", "setenv")
             raise ConfigError(f"-o {f'{keyword}=…' if secret else shown(text)}: {exc}") from exc
 
     def file(self, file: File, active: bool = True, depth: int = 0, reachable: bool = True) -> None:
-        """Read a file to its end. ConfigError tells all lines that make no sense."""
+        """Read a file to its end. Raises one ConfigError for all lines that make no sense."""
         problems: list[str] = []
         for number, text in enumerate(self._lines_of(file), 1):
             place = _Place(file, number, active, depth, reachable)
@@ -158,7 +162,7 @@ class Reading:
         return self._lines[file]
 
     def _take(self, line: Line, place: _Place) -> bool:
-        """Act on a line; whether those that follow it apply."""
+        """Act on a line; return whether the lines after it apply."""
         if line.keyword == "host":
             if "" in line.words:
                 raise ValueError("Host: empty argument")
@@ -224,14 +228,17 @@ class Reading:
             self.values[keyword] = before._replace(words=before.words + new)
 
     def _is_too_late(self, keyword: str) -> bool:
-        """Of ProxyJump and ProxyCommand, the first counts; but ProxyJump none leaves the command its chance."""
+        """Return whether an earlier ProxyJump or ProxyCommand rules this one out.
+
+        ProxyJump none leaves the command its chance.
+        """
         if keyword == "proxycommand":
             return self.word("proxyjump") not in (None, "none")
         return keyword == "proxyjump" and "proxycommand" in self.values
 
 
 def _names(before: Value | None, value: Value) -> Value:
-    """SendEnv: names are added, and those that a `-PATTERN` is for are taken away."""
+    """Return SendEnv's names plus these, without those that a `-PATTERN` matches."""
     names = list(before.words if before else ())
     for word in value.words:
         if word.startswith("-"):

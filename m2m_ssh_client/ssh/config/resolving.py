@@ -1,4 +1,4 @@
-"""ssh_config(5) for one host: options and files, the canonical name, and the second pass that this may ask for."""
+"""ssh_config(5) for one host: options and files, the canonical name, and the second pass."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ def resolve(
     default_port: int = 22,
     command: str = "",
 ) -> HostConfig:
-    """What the options (lines as of `ssh -o`), then the files say about the host, a name as typed without `user@`.
+    """Return what options (lines as for `ssh -o`) and files set for a host.
 
-    `files` None reads ~/.ssh/config and the system's file, those that exist; named ones must be readable. `user` and
-    `port` win over everything. The defaults are what the conditions and tokens see where nothing else is said
-    (`default_user` None: the local user). `command` is the remote command, "" for a shell, as Match may ask for it.
+    The host is as typed, without `user@`. `files` None reads ~/.ssh/config and the system's file if
+    they exist; named ones must be readable. `user` and `port` win over everything. Conditions and
+    tokens see the defaults where nothing else is set (`default_user` None: the local user).
+    `command` is the remote command, "" for a shell, for Match.
 
-    Blocking: `Match exec` runs commands, and CanonicalizeHostname looks names up. Raises ConfigError, which names
-    files and lines.
+    Blocking: `Match exec` runs commands, and CanonicalizeHostname looks names up. Raises
+    ConfigError, which names files and lines.
     """
     if NO_HOST.search(host):
         raise ConfigError(f"The host name {shown(host)} has characters that no host name may have")
@@ -74,7 +75,7 @@ def _canonicalization(reading: Reading) -> str:
 
 
 def _canonical(reading: Reading) -> str:
-    """The name to connect to, in small letters; in full where that is asked for and the way there is direct."""
+    """Return the name to connect to, in lower case; the full one if canonicalization applies."""
     name = reading.hostname
     address = canonical.address(name)
     if address is not None:
@@ -104,7 +105,7 @@ def _rules(reading: Reading) -> canonical.Rules:
 
 
 def _check_jump(reading: Reading) -> None:
-    """The name of a jump host is a token, so it is looked at whenever tokens are, and here at the latest."""
+    """Expand the name of a jump host, which may hold tokens, so that a bad one shows here."""
     try:
         _ = reading.tokens
     except ValueError as exc:
@@ -112,7 +113,7 @@ def _check_jump(reading: Reading) -> None:
 
 
 def _refuse(reading: Reading) -> None:
-    """What OpenSSH refuses once it has read everything. RefuseConnection is of version 10.0."""
+    """Raise for what OpenSSH refuses after reading everything; RefuseConnection is new in 10.0."""
     refusal = reading.values.get("refuseconnection")
     if refusal is not None:
         raise ConfigError(f"{refusal.origin}: the connection is refused: {shown(refusal.words[0])}")

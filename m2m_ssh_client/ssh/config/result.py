@@ -1,4 +1,4 @@
-"""What a configuration says about one host, typed."""
+"""The configuration of one host, typed."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ StrictHostKeyChecking = Literal["yes", "accept-new", "no", "ask"]
 SessionType = Literal["none", "subsystem", "default"]
 RequestTTY = Literal["yes", "no", "force", "auto"]
 
-# What the commands and hosts of a proxy may name; other keywords know all tokens.
+# Tokens for the commands and hosts of a proxy; other keywords know all tokens.
 _PROXY_TOKENS = "hknpr"
 
 
 class HostConfig(NamedTuple):
-    """One attribute for each keyword, None where nothing is said. Times in seconds; tokens, `~` and variables are
-    expanded.
+    """One attribute for each keyword, None if it is not set.
 
-    An empty tuple of files or jumps, and an empty command, is `none`: said, and not to be replaced by a default.
-    `identity_agent` is a path or "none". `proxy_jump` is in the order of travel, and never there beside a
-    `proxy_command`. Algorithms are lists as they are written, with `+`, `-`, `^` and wildcards. `origins` has the
-    place (`path:line`, `-o`) of each keyword, in lower case; `warnings` a line for what is not done.
+    Times are in seconds; tokens, `~` and variables are expanded. An empty tuple of files or jumps,
+    and an empty command, means `none`: set, and not to be replaced by a default. `identity_agent`
+    is a path or "none". `proxy_jump` is in the order of travel, and never set together with
+    `proxy_command`. Algorithms are lists as written, with `+`, `-`, `^` and wildcards. `origins`
+    has the place (`path:line`, `-o`) of each keyword, in lower case; `warnings` a line for each
+    keyword that is ignored although it matters.
     """
 
     hostname: str
@@ -78,7 +79,10 @@ class HostConfig(NamedTuple):
 
 
 def build(reading: Reading) -> HostConfig:
-    """What was read, typed and expanded. ConfigError names the place of a value that cannot be expanded."""
+    """Return the values of a reading, typed and expanded.
+
+    Raises ConfigError, which names the place of a value that cannot be expanded.
+    """
     typed = _Typed(reading)
     return HostConfig(
         hostname=reading.host,
@@ -126,7 +130,7 @@ def build(reading: Reading) -> HostConfig:
 
 
 class _Typed:
-    """The values of a reading that is finished, as types."""
+    """The values of a finished reading, as types."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading

@@ -12,9 +12,10 @@ _TIMEOUT = 15.0  # seconds
 
 
 def succeeds(command: str) -> bool:
-    """Whether it ends with status 0. Its stdin and stdout are null, for ours belong to the protocol.
+    """Return whether the command ends with status 0. Its stdin and stdout are null.
 
-    ValueError where it cannot be run, ends by a signal, or takes too long; then it is killed with its children.
+    Raises ValueError if it cannot be run, ends by a signal, or takes too long; in the last case it
+    is killed with its children.
     """
     import subprocess
 
@@ -46,7 +47,7 @@ def succeeds(command: str) -> bool:
 
 
 def _kill(group: int) -> None:
-    """Everything that the shell has started; on Windows there is no such group, and the shell alone is killed."""
+    """Kill everything that the shell has started; on Windows, the shell alone."""
     if sys.platform != "win32":
         import signal
         from contextlib import suppress

@@ -1,7 +1,7 @@
 """`%` tokens, `${VARIABLES}` and `~`: ssh_config(5), TOKENS and ENVIRONMENT VARIABLES.
 
-`~` is the home folder that Python knows ($HOME, %USERPROFILE%), where our own files are too; OpenSSH asks the
-account database. The two differ only for whoever sets HOME to another folder.
+`~` is the home folder that Python knows ($HOME, %USERPROFILE%), where our own files are; OpenSSH
+asks the account database. They differ only if HOME points elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TOKEN_OR_VARIABLE = re.compile(r"%(?P<token>.?)|\$\{(?P<name>[^}]*)(?P<end>\}?)
 
 
 class Tokens:
-    """What the tokens stand for on one connection; the machine's own names are looked up when first asked for."""
+    """The values of tokens on one connection; the machine's names are looked up on first use."""
 
     def __init__(
         self, *, host: str, original: str, port: int, user: str, alias: str, jump: str
@@ -54,9 +54,9 @@ class Tokens:
         }
 
     def expand(self, text: str, only: str = "", *, variables: bool = False) -> str:
-        """The text with its tokens (all, or those in `only` and `%%`) and, if asked for, its `${VARIABLES}`.
+        """Expand tokens (all, or those in `only` and `%%`) and, if asked to, `${VARIABLES}`.
 
-        ValueError for a token that is not known here, and for a variable that is not set.
+        Raises ValueError for a token that is not known here, and for a variable that is not set.
         """
 
         def value(token: str) -> str:
@@ -69,7 +69,7 @@ class Tokens:
         return _expand(text, value, variables)
 
     def expand_if_valid(self, text: str, only: str = "") -> str:
-        """For keywords that older versions take as they stand: what newer ones would refuse stays as it is."""
+        """Expand a value that older versions take literally: an invalid one stays as it is."""
         try:
             return self.expand(text, only, variables=True)
         except ValueError:
@@ -77,12 +77,12 @@ class Tokens:
 
 
 def expand_hostname(text: str, host: str) -> str:
-    """The value of HostName, which knows `%h` (the name as typed) and `%%`."""
+    """Expand the value of HostName, which knows `%h` (the name as typed) and `%%`."""
     return _expand(text, {"%": "%", "h": host}.__getitem__, variables=False)
 
 
 def expand_home(text: str) -> str:
-    """`~/…` and `~user/…`; ValueError for a user who is not known."""
+    """Expand `~/…` and `~user/…`; ValueError for an unknown user."""
     if not text.startswith("~"):
         return text
     # expanduser leaves alone what it does not know.
@@ -93,7 +93,7 @@ def expand_home(text: str) -> str:
 
 
 def local_user() -> str:
-    """The account's name; what LOGNAME and USER say counts only where there is no account database."""
+    """Return the account's name; LOGNAME and USER count only without an account database."""
     if sys.platform != "win32":
         import pwd
 
@@ -113,7 +113,7 @@ def _user_id() -> str:
 
 
 def _expand(text: str, value: Callable[[str], str], variables: bool) -> str:
-    """In one go, so that nothing is expanded twice."""
+    """Expand in one pass, so that nothing is expanded twice."""
 
     def replacement(found: re.Match[str]) -> str:
         groups: Mapping[str, str | None] = found.groupdict()

@@ -1,4 +1,4 @@
-"""What a configuration asks for and this client does not do: told only where it would have mattered."""
+"""Keywords that this client ignores: reported only where they would have mattered."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _says(values: Values, keyword: str, word: str) -> bool:
     return keyword in values and values[keyword].words[0] == word
 
 
-# The keyword as it is written, when it matters, and what is the matter.
+# The keyword as written, the condition under which it matters, and the remark.
 _TABLE: tuple[tuple[str, Callable[[Value, Values], bool], str], ...] = (
     ("BindInterface", _is_not(), "the system chooses the interface"),
     ("CheckHostIP", _is("yes"), "host keys are looked up by name only"),
@@ -72,12 +72,12 @@ _TABLE: tuple[tuple[str, Callable[[Value, Values], bool], str], ...] = (
 
 
 def warnings(values: Values) -> Iterator[str]:
-    """One line for each keyword that would have mattered, with its place."""
+    """Return one line for each ignored keyword that would have mattered, with its place."""
     for keyword, matters, consequence in _TABLE:
         value = values.get(keyword.lower())
         if value is not None and matters(value, values):
             yield f"{value.origin}: {keyword} is not supported: {consequence}"
-    # Distributions switch it on for everybody; only who asks for it may depend on it.
+    # Distributions switch it on for everybody; only users who set it themselves may depend on it.
     tickets = values.get("gssapiauthentication")
     if tickets is not None and tickets.words[0] == "yes" and not tickets.system:
         yield f"{tickets.origin}: GSSAPIAuthentication is not supported: only keys are tried"

@@ -1,7 +1,7 @@
-"""What the keywords take: each reader checks a line's words and gives them in one spelling, as words again.
+"""Readers of values: each checks a line's words and returns them in one spelling, as words again.
 
-A reader raises ValueError with what is wrong. An empty result means that the line says nothing, as
-`ConnectTimeout none` does.
+A reader raises ValueError with the reason. An empty result means that the line sets nothing, like
+`ConnectTimeout none`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Jump(NamedTuple):
 
 
 def text(line: Line) -> tuple[str, ...]:
-    """One word, of any kind."""
+    """Read one word of any kind."""
     if not line.words or not line.words[0]:
         raise ValueError("missing argument")
     if len(line.words) > 1:
@@ -41,24 +41,24 @@ def text(line: Line) -> tuple[str, ...]:
 
 
 def texts(line: Line) -> tuple[str, ...]:
-    """Words of any kind, one at least."""
+    """Read words of any kind, one at least."""
     if not line.words:
         raise ValueError("missing argument")
     return line.words
 
 
 def anything(line: Line) -> tuple[str, ...]:
-    """For keywords that mean nothing to this client: not looked into."""
+    """Accept everything, for keywords that mean nothing to this client."""
     return line.words
 
 
 def command(line: Line) -> tuple[str, ...]:
-    """The rest of the line as it stands, quotes and `#` and all."""
+    """Read the rest of the line literally, with quotes and `#`."""
     return (line.rest.lstrip(" \t\r\n="),)
 
 
 def choice(*words: str, **same: str) -> Reader:
-    """One of the words, in any case; `same` has other spellings."""
+    """Return a reader for one of the words, in any case; `same` has other spellings."""
     known = {word.lower(): word for word in words} | same
 
     def read(line: Line) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ def choice(*words: str, **same: str) -> Reader:
 
 
 def flag(*more: str) -> Reader:
-    """yes or no, or one of `more`."""
+    """Return a reader for yes, no, or one of `more`."""
     return choice(*more, **_YES_NO)
 
 
@@ -80,7 +80,7 @@ strict = choice("yes", "no", "ask", "accept-new", true="yes", false="no", off="n
 
 
 def number(line: Line) -> tuple[str, ...]:
-    """0 to INT_MAX."""
+    """Read a number from 0 to INT_MAX."""
     (word,) = text(line)
     return (str(_integer(word, _MOST)),)
 
@@ -91,7 +91,7 @@ def port(line: Line) -> tuple[str, ...]:
 
 
 def port_number(word: str) -> int:
-    """A port, or the name of a service that has one."""
+    """Read a port, or the name of a service that has one."""
     try:
         value = _integer(word, 65535)
     except ValueError:
@@ -107,7 +107,7 @@ def port_number(word: str) -> int:
 
 
 def seconds(line: Line) -> tuple[str, ...]:
-    """A time as sshd_config(5), TIME FORMATS, has them, in seconds; `none` says nothing."""
+    """Read a time (sshd_config(5), TIME FORMATS) in seconds; `none` sets nothing."""
     (word,) = text(line)
     if word == "none":
         return ()
@@ -124,7 +124,7 @@ def seconds(line: Line) -> tuple[str, ...]:
 
 
 def files(line: Line) -> tuple[str, ...]:
-    """One or more files, or `none` alone."""
+    """Read one or more files, or `none` alone."""
     if "" in texts(line):
         raise ValueError("empty argument")
     if len(line.words) > 1 and any(word.lower() == "none" for word in line.words):
@@ -133,7 +133,7 @@ def files(line: Line) -> tuple[str, ...]:
 
 
 def algorithms(line: Line) -> tuple[str, ...]:
-    """A list as it stands; whether the names mean anything is found out by who uses them."""
+    """Read a list literally; the names are checked by whoever uses them."""
     (word,) = text(line)
     if word in ("+", "-", "^"):
         raise ValueError(f"bad list of algorithms {shown(word)}")
@@ -141,7 +141,7 @@ def algorithms(line: Line) -> tuple[str, ...]:
 
 
 def variable_names(line: Line) -> tuple[str, ...]:
-    """For SendEnv: patterns of names, also `-PATTERN`."""
+    """Read SendEnv: patterns of names, also `-PATTERN`."""
     for word in line.words:
         if not word or "=" in word:
             raise ValueError(f"invalid environment name {shown(word)}")
@@ -149,7 +149,7 @@ def variable_names(line: Line) -> tuple[str, ...]:
 
 
 def variables(line: Line) -> tuple[str, ...]:
-    """For SetEnv: NAME=VALUE."""
+    """Read SetEnv: NAME=VALUE."""
     for word in texts(line):
         if "=" not in word:
             raise ValueError("not NAME=VALUE")  # it may be the value alone
@@ -157,7 +157,7 @@ def variables(line: Line) -> tuple[str, ...]:
 
 
 def agent(line: Line) -> tuple[str, ...]:
-    """For IdentityAgent: a path, `none`, SSH_AUTH_SOCK, $VARIABLE."""
+    """Read IdentityAgent: a path, `none`, SSH_AUTH_SOCK, $VARIABLE."""
     (word,) = text(line)
     if re.fullmatch(r"\$(?!\{).*", word, re.DOTALL) and not re.fullmatch(r"\$\w+", word, re.ASCII):
         raise ValueError(f"invalid environment name {shown(word)}")
@@ -165,7 +165,7 @@ def agent(line: Line) -> tuple[str, ...]:
 
 
 def domains(line: Line) -> tuple[str, ...]:
-    """For CanonicalDomains: suffixes without dots around them, or `none` alone."""
+    """Read CanonicalDomains: suffixes without dots around them, or `none` alone."""
     for word in files(line):
         if not re.fullmatch(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]*", word):
             raise ValueError(f"invalid domain {shown(word)}")
@@ -173,7 +173,7 @@ def domains(line: Line) -> tuple[str, ...]:
 
 
 def cnames(line: Line) -> tuple[str, ...]:
-    """For CanonicalizePermittedCNAMEs: `source:target` lists, `*`, or `none` alone."""
+    """Read CanonicalizePermittedCNAMEs: `source:target` lists, `*`, or `none` alone."""
     for word in files(line):
         source, _, target = word.partition(":")
         if word.lower() not in ("none", "*") and not (source and target):
@@ -182,7 +182,7 @@ def cnames(line: Line) -> tuple[str, ...]:
 
 
 def jumps(line: Line) -> tuple[str, ...]:
-    """For ProxyJump: the machines on the way as they stand, or `none`."""
+    """Read ProxyJump: the machines on the way as written, or `none`."""
     way = line.rest.lstrip(" \t\r\n=").partition("#")[0].rstrip()
     if way.lower() == "none":
         return ("none",)
@@ -191,7 +191,7 @@ def jumps(line: Line) -> tuple[str, ...]:
 
 
 def parse_jumps(way: str) -> tuple[Jump, ...]:
-    """`[user@]host[:port]` or `ssh://[user@]host[:port]`, with commas between."""
+    """Parse `[user@]host[:port]` or `ssh://[user@]host[:port]`, separated by commas."""
     return tuple(_jump(each) for each in way.split(","))
 
 

@@ -1,1 +1,1 @@
-"""paramiko, and the only place that uses its private names."""
+"""The only room that uses paramiko's private names (tests/support/paramiko_contract.py)."""

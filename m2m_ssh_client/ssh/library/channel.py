@@ -18,8 +18,8 @@ from m2m_ssh_client.ssh.library.transport import ChannelUser, Transport
 WINDOW_SIZE = paramiko.common.DEFAULT_WINDOW_SIZE
 """How many bytes the far side may send before it is granted more."""
 
-# What a socket takes at once, if it takes anything. Linux calls it writable when a third of its buffer is free, which
-# is 28 KiB at the least (tcp(7), tcp_wmem); elsewhere it need not be more than this.
+# Bytes that a writable socket takes at once. Linux calls it writable when a third of its buffer is
+# free, which is 28 KiB at the least (tcp(7), tcp_wmem); elsewhere it need not be more than this.
 _AT_ONCE = 16 * 1024 if sys.platform == "linux" else 2048
 
 _MOST_AT_ONCE = 256 * 1024
@@ -27,11 +27,11 @@ _PACKET = 32 * 1024  # bytes of data, which every server takes (RFC 4253 section
 
 
 class SessionChannel:
-    """One channel of a `Transport`, open, with nothing requested on it yet.
+    """One channel of a `Transport`: open, with nothing requested on it yet.
 
-    What comes is passed on by `stdout` and `stderr`, in the transport's thread. What is sent goes
-    to the link at once, without paramiko's `send`, which copies it three times more and sends
-    packet for packet. The window is the user's to grant.
+    Output is passed on by `stdout` and `stderr` in the transport's thread. Input goes to the link
+    at once, without paramiko's `send`, which copies it three more times and sends packet by packet.
+    The user of the channel grants the window.
     """
 
     def __init__(self, transport: Transport, channel: paramiko.Channel) -> None:
@@ -41,16 +41,16 @@ class SessionChannel:
         self.stderr = channel.in_stderr_buffer = Inlet(self._count)
         self.received = 0
         """Bytes that have ever come. Written in the transport's thread."""
-        self._allowed = channel.in_window_size  # of these
+        self._allowed = channel.in_window_size  # limit for `received`
         self._granting = threading.Lock()
 
     def attach(self, user: ChannelUser) -> None:
-        """Tell the user what happens, until `close`."""
+        """Notify the user of events, until `close`."""
         self._transport.attach(self._channel.get_id(), user)
 
     @property
     def far_side_waits(self) -> bool:
-        """Whether it may have more to send and no room for that in our window."""
+        """Whether the far side may have more to send than our window has room for."""
         return self._allowed - self.received < _PACKET
 
     @property
@@ -71,7 +71,7 @@ class SessionChannel:
         return _is_writable(sock)
 
     def send(self, data: memoryview) -> int:
-        """Send as much as the window has room for; return how many bytes that was. Raises OSError."""
+        """Send as much as the window has room for; return the number of bytes. Raises OSError."""
         channel = self._channel
         with channel.lock:
             if channel.closed or channel.eof_sent:
@@ -91,8 +91,8 @@ class SessionChannel:
                 channel.out_buffer_cv.wait()
 
     def at_once(self) -> int:
-        """Return what the socket takes, if it takes anything."""
-        # A third of its buffer, of which half is for the kernel's own.
+        """Return how many bytes a writable socket takes."""
+        # A third of its buffer, half of which the kernel keeps for itself.
         sock = self._transport.sock
         if sys.platform != "linux" or not isinstance(sock, socket.socket):
             return _AT_ONCE
@@ -100,11 +100,11 @@ class SessionChannel:
         return min(max(_AT_ONCE, room), _MOST_AT_ONCE)
 
     def surely_at_once(self) -> int:
-        """Return what a writable socket takes without blocking, and the far side's window with it."""
+        """Return how many bytes both a writable socket and the far side's window take."""
         return min(self._channel.out_window_size, _AT_ONCE)
 
     def grant(self, size: int) -> None:
-        """Let the far side send that many bytes more (RFC 4254 section 5.2). May block."""
+        """Let the far side send that many more bytes (RFC 4254 section 5.2). May block."""
         with self._granting:
             self._allowed += size
         message = self._message(paramiko.common.cMSG_CHANNEL_WINDOW_ADJUST)
@@ -113,7 +113,7 @@ class SessionChannel:
             self._send(message)
 
     def send_signal(self, name: str) -> None:
-        """Ask for a signal (RFC 4254 section 6.9). paramiko has no call for it."""
+        """Ask for a signal (RFC 4254 section 6.9), for which paramiko has no call."""
         message = self._message(paramiko.common.cMSG_CHANNEL_REQUEST)
         message.add_string("signal")
         message.add_boolean(False)
@@ -127,13 +127,13 @@ class SessionChannel:
             self._channel.shutdown_write()
 
     def exit_status(self, timeout: float) -> int | None:
-        """Wait that many seconds for word of the process's end; None if it had no exit status."""
+        """Wait that many seconds for the process's end; None if it had no exit status."""
         self._channel.status_event.wait(timeout)
         status = self._channel.exit_status
         return None if status == -1 else status
 
     def stop_waiting_for_status(self) -> None:
-        """Let `exit_status` return: there will be no other word of the process's end."""
+        """Make `exit_status` return: nothing more will be heard of the process's end."""
         self._channel.status_event.set()
 
     def close(self) -> None:
@@ -143,7 +143,8 @@ class SessionChannel:
             self._channel.close()
 
     def _count(self, size: int) -> None:
-        # RFC 4254 section 5.2 lets us ignore what is over the window. A server that sends it means no good.
+        # RFC 4254 section 5.2 allows us to ignore data beyond the window. Only a hostile server
+        # sends it.
         self.received += size
         if self.received > self._allowed:
             raise paramiko.SSHException("The server sent more than its window has room for")
@@ -160,13 +161,14 @@ class SessionChannel:
 
 
 class Inlet(BufferedPipe):  # type: ignore[type-arg]  # generic in the stubs alone
-    """A buffer of a paramiko channel that keeps nothing: what comes is passed on, in the transport's thread.
+    """A channel's buffer that keeps nothing: it passes data on in the transport's thread.
 
-    So no other thread has to wake up for it. What comes before `start` waits, one window of it at the most.
+    It takes the place of paramiko's, so no other thread has to wake up. Data that arrives before
+    `start` is kept, at most one window.
     """
 
     def __init__(self, count: Callable[[int], None]) -> None:
-        """`count` gets the size of all that comes, before it is passed on."""
+        """`count` gets the size of all data, before it is passed on."""
         super().__init__()
         self._count = count
         self._starting = threading.Lock()
@@ -181,7 +183,7 @@ class Inlet(BufferedPipe):  # type: ignore[type-arg]  # generic in the stubs alo
         pass_on: Callable[[bytes], None],
         tell_end: Callable[[], None],
     ) -> None:
-        """What has come already is passed on here, in the calling thread, before anything later is."""
+        """Pass on what has arrived, in the calling thread, and from then on what arrives."""
         while True:
             with self._starting:
                 early, self._early = self._early, []
@@ -195,7 +197,7 @@ class Inlet(BufferedPipe):  # type: ignore[type-arg]  # generic in the stubs alo
 
     def feed(self, data: bytes) -> None:
         self._count(len(data))
-        if self._ended:  # whoever still writes is not the process
+        if self._ended:  # a child writes, not the process
             return
         if self._pass_on is None:
             with self._starting:
@@ -205,7 +207,7 @@ class Inlet(BufferedPipe):  # type: ignore[type-arg]  # generic in the stubs alo
         self._pass_on(data)
 
     def close(self) -> None:
-        """By any thread, more than once, and with the channel's lock held."""
+        """End it: from any thread, more than once, and with the channel's lock held."""
         with self._starting:
             if self._ended:
                 return
@@ -216,14 +218,14 @@ class Inlet(BufferedPipe):  # type: ignore[type-arg]  # generic in the stubs alo
 if sys.platform == "win32":
 
     def _is_writable(sock: socket.socket) -> bool:
-        with suppress(OSError, ValueError):  # it is closed: whoever writes will be told
+        with suppress(OSError, ValueError):  # it is closed: the next write fails
             return bool(select.select([], [sock], [], 0)[1])
         return False
 
 else:
 
     def _is_writable(sock: socket.socket) -> bool:
-        poll = select.poll()  # select() knows no descriptor above 1023
+        poll = select.poll()  # select() has no descriptors above 1023
         with suppress(OSError, ValueError):
             poll.register(sock, select.POLLOUT)
             return bool(poll.poll(0))
@@ -232,7 +234,7 @@ else:
 
 @contextmanager
 def _as_os_error() -> Iterator[None]:
-    """Raise OSError for what else paramiko raises when the connection closes under a write."""
+    """Turn paramiko's other exceptions for a connection that closes under a write into OSError."""
     try:
         yield
     except (EOFError, paramiko.SSHException) as exc:

@@ -1,6 +1,7 @@
-"""Requests for environment variables of a remote process (RFC 4254 section 6.4), and which of them the server refused.
+"""Requests for environment variables (RFC 4254 section 6.4), and the names that the server refused.
 
-As ssh does, paramiko asks for no reply. On a refusal it would close the channel, so the replies are kept from it here.
+Like `ssh`, paramiko asks for no reply, and on a refusal it would close the channel. So the replies
+are kept from it here.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ _Handler = Callable[[paramiko.Channel, paramiko.Message], None]
 def asked_for(
     channel: paramiko.Channel, variables: Sequence[tuple[str, str]]
 ) -> Iterator[list[str]]:
-    """Ask for these, and make within the context one request that waits for its reply.
+    """Request these variables; within the context, make one request that waits for its reply.
 
-    Replies come in the order of the requests (RFC 4254 section 5.4), so no round trip is waited for. The list has the
-    names that were refused, complete when that request has its reply.
+    Replies come in the order of the requests (RFC 4254 section 5.4), so this costs no round trip.
+    The list holds the refused names, and is complete once that request has its reply.
     """
     refused: list[str] = []
     if not variables:

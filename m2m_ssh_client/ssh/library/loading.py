@@ -1,4 +1,4 @@
-"""paramiko, loaded without what only parts of it need that nothing here uses. For a process of our own: the command."""
+"""paramiko, loaded without the parts that nothing here uses; only for the command's process."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from types import ModuleType
 
 
 def load_paramiko() -> None:
-    """Import paramiko in half the time. Any thread, while no other one imports.
+    """Import paramiko in half the time. Any thread, while no other thread imports.
 
-    Left out: `invoke`, for `Match exec` in paramiko's reader of configurations, which brings asyncio and unittest.mock;
-    and importlib.metadata, by which paramiko asks for its own version, for the version of its banner.
+    Two imports are skipped: `invoke`, which only paramiko's `Match exec` needs and which loads
+    asyncio and unittest.mock; and importlib.metadata, by which paramiko finds the version for its
+    banner.
     """
     if "paramiko" in sys.modules:
         return
-    stand_ins: dict[str, ModuleType | None] = {"invoke": None}  # None: its import fails
+    stand_ins: dict[str, ModuleType | None] = {"invoke": None}  # None makes the import fail
     if "importlib.metadata" not in sys.modules:
         metadata = ModuleType("importlib.metadata")
         metadata.version = _version  # type: ignore[attr-defined]
@@ -32,7 +33,7 @@ def load_paramiko() -> None:
 
 
 def _version(name: str) -> str:
-    """From the name of the folder that an installer makes beside the package."""
+    """Return the version in the name of the folder that installers create beside the package."""
     spec = find_spec(name)
     beside = Path(spec.origin or "").parent.parent if spec else Path()
     folder = next(beside.glob(f"{name}-*.dist-info"), None)

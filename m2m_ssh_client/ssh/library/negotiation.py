@@ -1,4 +1,4 @@
-"""What a key exchange can offer here: paramiko's algorithms, with our bounds on what a server may choose."""
+"""The algorithms that a key exchange can offer: paramiko's, with bounds on a server's choices."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from paramiko.compress import ZlibCompressor
 from paramiko.kex_gex import KexGexSHA256
 
 _MSG_KEXDH_GEX_GROUP = 31  # RFC 4419 section 5
-_LONGEST_INFLATED = 256 * 1024  # bytes: as long as a packet may be that is not compressed
+_LONGEST_INFLATED = 256 * 1024  # bytes, as for an uncompressed packet
 
 
 class Offer(NamedTuple):
-    """Names of algorithms, each list in order of preference."""
+    """Names of algorithms to offer, each list in order of preference."""
 
     key_exchanges: Sequence[str]
     ciphers: Sequence[str]
@@ -24,9 +24,12 @@ class Offer(NamedTuple):
 
 
 class _GroupExchange(KexGexSHA256):
-    """A group exchange with OpenSSH's lower bound: paramiko asks for 2048 bits and would take 1024."""
+    """A group exchange with OpenSSH's lower bound.
 
-    preferred_bits = 3072  # what NIST SP 800-57 puts beside a 128-bit cipher
+    paramiko asks for 2048 bits and would take 1024.
+    """
+
+    preferred_bits = 3072  # NIST SP 800-57, for a 128-bit cipher
 
     def parse_next(self, ptype: int, m: paramiko.Message) -> None:
         if ptype == _MSG_KEXDH_GEX_GROUP:
@@ -52,7 +55,7 @@ class _Inflater:
 def _key_exchanges(known: dict[str, Any]) -> dict[str, Any]:
     known = known | {_GroupExchange.name: _GroupExchange}
     if curve := known.get("curve25519-sha256@libssh.org"):
-        known["curve25519-sha256"] = curve  # RFC 8731: the same under its later name
+        known["curve25519-sha256"] = curve  # its later name (RFC 8731)
     return known
 
 
@@ -64,7 +67,7 @@ SUPPORTED = Offer(tuple(_KEX_INFO), tuple(_tables._cipher_info), tuple(_tables._
 
 
 def apply(transport: paramiko.Transport, offer: Offer) -> None:
-    """Let the transport offer these. To be called before the key exchange."""
+    """Make the transport offer these. Call it before the key exchange."""
     tables: Any = transport
     tables._kex_info = _KEX_INFO
     options = transport.get_security_options()
@@ -77,7 +80,7 @@ def apply(transport: paramiko.Transport, offer: Offer) -> None:
 
 
 def key_exchange_under_way(transport: paramiko.Transport) -> str:
-    """Return the name of the key exchange that both sides have agreed upon."""
+    """Return the name of the key exchange that both sides have agreed on."""
     its: Any = transport
     kind = type(its.kex_engine)
     names: Sequence[str] = its.preferred_kex

@@ -1,7 +1,8 @@
-"""SSH packets: bounded, read ahead, and with AES-GCM at half of what they cost paramiko.
+"""SSH packets: bounded, read ahead, and with AES-GCM at half of paramiko's cost.
 
-AES-GCM (RFC 5647) is what two ends agree on where both may choose. Its packets are taken apart and put together here:
-paramiko copies their bytes five times each way, and asks the socket twice. All others are left to it.
+Both ends agree on AES-GCM (RFC 5647) whenever both may choose. Its packets are taken apart and put
+together here: paramiko copies their bytes five times each way and reads the socket twice. All other
+ciphers are left to paramiko.
 """
 
 from __future__ import annotations
@@ -27,26 +28,28 @@ _READ_AHEAD = 96 * 1024  # bytes
 
 _LONGEST_PACKET = 256 * 1024  # bytes
 
-# OpenSSH's limits for the version and the lines before it (its SSH_MAX_BANNER_LEN, SSH_MAX_PRE_BANNER_LINES).
+# OpenSSH's limits for the version and the lines before it (its SSH_MAX_BANNER_LEN,
+# SSH_MAX_PRE_BANNER_LINES).
 _LONGEST_LINE = 8192  # bytes
 _MOST_LINES = 1024
 _LINES_KEPT = 100  # of these, to be shown
 
 _TAG = 16  # bytes
-_BLOCK = 16  # bytes, of which what is encrypted is a multiple
+_BLOCK = 16  # bytes; encrypted data is a multiple of it
 _DATA_AT = 10  # in a packet of a channel's data, behind its length
 _LEAST_PADDING = 4  # RFC 4253 section 6
 
-# What paramiko counts as private: an authentication code of the other ciphers, which may follow, covers these numbers.
+# paramiko keeps these numbers private. The authentication codes of other ciphers, which may follow,
+# cover them.
 _NUMBER_IN = "_Packetizer__sequence_number_in"
 _NUMBER_OUT = "_Packetizer__sequence_number_out"
 
 
 class ChannelData(paramiko.Message):
-    """Data for a channel (RFC 4254 section 5.2), in as many messages as it takes: all go to the link at once."""
+    """Data for a channel (RFC 4254 section 5.2): all its messages, sent at once."""
 
     def __init__(self, channel: int, data: memoryview, most: int) -> None:
-        """`most`: bytes of data in one message."""
+        """`most` is the number of data bytes in one message."""
         super().__init__()
         head = cMSG_CHANNEL_DATA + channel.to_bytes(4, "big")
         parts = (data[at : at + most] for at in range(0, len(data), most))
@@ -54,20 +57,23 @@ class ChannelData(paramiko.Message):
 
 
 class Channels(Protocol):
-    """Where the packets of channels lead. Called in the thread that receives."""
+    """The receiver of channels' packets. Called in the thread that reads."""
 
     def deliver_data(self, channel: int, data: bytes) -> bool:
-        """Take data of this channel (RFC 4254 section 5.2); False if paramiko is to have the message."""
+        """Take data of this channel (RFC 4254 section 5.2); False leaves it to paramiko."""
 
     def widen_window(self, channel: int, size: int) -> bool:
-        """Take room for that many bytes more in this channel's window; False as above."""
+        """Add that many bytes to this channel's window; False leaves it to paramiko."""
 
     def caught_up(self) -> None:
-        """Called before each wait for more: all that was read ahead is dealt with. Ten times a second at least."""
+        """Called before each wait for more, when everything read ahead has been handled.
+
+        At least ten times a second.
+        """
 
 
 class LeftToParamiko:
-    """Channels whose packets all go paramiko's longer way."""
+    """Channels whose packets all take paramiko's longer way."""
 
     def deliver_data(self, _channel: int, _data: bytes) -> bool:
         return False
@@ -79,30 +85,33 @@ class LeftToParamiko:
 
 
 class Packets(Packetizer):
-    """What a transport sends and receives; one thread may receive, all may send.
+    """The packets of one transport; one thread may receive, all may send.
 
-    Refuses packets longer than OpenSSH sends or takes (its PACKET_MAX_SIZE). The length is the one part of a packet
-    that is believed before it is authenticated: one damaged bit in it, and paramiko would wait for gigabytes, taking
-    every answer for a part of them.
+    One read of the socket brings many packets, and data for a channel goes straight to `Channels`,
+    without a message object. Everything else is handed to the transport as paramiko would do it.
+
+    It refuses packets longer than OpenSSH sends or takes (PACKET_MAX_SIZE). The length is the only
+    part of a packet that is believed before it is authenticated: with one damaged bit in it,
+    paramiko would wait for gigabytes and take every answer for a part of them.
     """
 
     greeting: tuple[str, ...] = ()
-    """The lines before the version, or the first of many: RFC 4253 section 4.2."""
+    """The first lines before the version (RFC 4253 section 4.2)."""
     asked_unknown = False
-    """Whether the server was asked what it need not know. It may say so at any time, to paramiko's surprise."""
+    """Whether a request was sent that the server need not know. It may say so at any time."""
     deadline = float("inf")
-    """On the monotonic clock: when the key exchange that is under way has to be over."""
+    """The time on the monotonic clock when the present key exchange must be over."""
 
     def __init__(self, link: Any, channels: Channels | None = None) -> None:
         super().__init__(link)
         self._link = link
         channels = channels or LeftToParamiko()
-        # Bound here, as they are called for each packet.
+        # Bound here, because they are called for each packet.
         self._deliver_data = channels.deliver_data
         self._widen_window = channels.widen_window
         self._caught_up = channels.caught_up
-        self._ahead = b""  # what the link brought, of which the first bytes
-        self._used = 0  # were used
+        self._ahead = b""  # receive buffer; the first `_used` bytes are consumed
+        self._used = 0
         self._sending = threading.RLock()
         self._inbound: _AESGCM | None = None
         self._outbound: _AESGCM | None = None
@@ -111,13 +120,14 @@ class Packets(Packetizer):
 
     def close(self) -> None:
         super().close()
-        self.complete_handshake()  # or a thread would wait for that, as long as it might have taken
+        self.complete_handshake()  # or its timer thread would run to the end
 
     def readline(self, timeout: float) -> str:
-        """The version. `timeout` in seconds; raises TimeoutError, SSHException, UnicodeDecodeError, EOFError.
+        """Return the server's version. `timeout` in seconds.
 
-        The lines before it need be no text of any encoding (RFC 4253 section 4.2); paramiko takes only UTF-8, and a
-        hundred of them.
+        The lines before it need not be text in any encoding (RFC 4253 section 4.2); paramiko takes
+        only UTF-8, and a hundred of them. Raises TimeoutError, SSHException, UnicodeDecodeError,
+        EOFError.
         """
         deadline = time.monotonic() + timeout
         for _ in range(_MOST_LINES + 1):
@@ -134,7 +144,7 @@ class Packets(Packetizer):
             line = self._ahead[self._used : end if end >= 0 else None].removesuffix(b"\r")
             if len(line) > _LONGEST_LINE:
                 raise paramiko.SSHException(f": a line of more than {_LONGEST_LINE} bytes")
-            if b"\0" in line:  # which even these lines must not have
+            if b"\0" in line:  # forbidden even in these lines
                 raise paramiko.SSHException(": that is no text")
             if end >= 0:
                 self._used = end + 1
@@ -150,9 +160,9 @@ class Packets(Packetizer):
         return self._ahead[self._used - n : self._used]
 
     def read_message(self) -> tuple[int, paramiko.Message]:
-        """The number of the next message, and what follows it; not those that `Channels` has taken.
+        """Return the number of the next message that `Channels` has not taken, and its content.
 
-        Raises SSHException for what is no packet, EOFError at the end, NeedRekeyException.
+        Raises SSHException for anything but a packet, EOFError at the end, and NeedRekeyException.
         """
         while True:
             number, message = self._next_message()
@@ -183,7 +193,7 @@ class Packets(Packetizer):
         )
 
     def send_message(self, data: paramiko.Message) -> None:
-        """All of it is with the link when this returns. Raises EOFError if that cannot be."""
+        """Send all of it before returning. Raises EOFError if that is impossible."""
         messages = data.messages if isinstance(data, ChannelData) else [(data.asbytes(),)]
         with self._sending:
             if self._outbound is None:
@@ -212,7 +222,7 @@ class Packets(Packetizer):
         self._compress = compressor
 
     def _next_packet(self, cipher: _AESGCM) -> bytes:
-        """The length of the padding, the message, the padding."""
+        """Return the next packet: the length of its padding, the message, the padding."""
         self._have(4, check_rekey=True)
         at = self._used
         length = self._ahead[at : at + 4]
@@ -231,7 +241,7 @@ class Packets(Packetizer):
         return packet
 
     def _sealed(self, cipher: _AESGCM, parts: Sequence[bytes | memoryview]) -> tuple[bytes, bytes]:
-        """The length of a packet, and the packet."""
+        """Return the length of the packet and the encrypted packet."""
         if self._compress is not None:
             parts = (self._compress(b"".join(parts)),)
         length = sum(map(len, parts))
@@ -243,7 +253,7 @@ class Packets(Packetizer):
         return size, packet
 
     def _age(self, cipher: _AESGCM, size: int) -> None:
-        """Ask for new keys when these have served for long enough."""
+        """Count the bytes of these keys, and ask for new keys when it is time."""
         before, cipher.bytes = cipher.bytes, cipher.bytes + size
         if cipher.bytes < self.REKEY_BYTES:
             return
@@ -255,8 +265,8 @@ class Packets(Packetizer):
     def _have(self, size: int, *, check_rekey: bool = False) -> None:
         """Receive until that many bytes are ahead.
 
-        If that takes time before the first one has come, `check_rekey` raises NeedRekeyException for a thread that
-        ought to ask for new keys.
+        With `check_rekey`, a wait for the first byte raises NeedRekeyException if it is time for
+        new keys.
         """
         while len(self._ahead) - self._used < size:
             came = self._receive()
@@ -264,7 +274,7 @@ class Packets(Packetizer):
                 raise NeedRekeyException
 
     def _receive(self) -> bool:
-        """Read ahead; False if nothing came in the time that the link gives it, a fraction of a second."""
+        """Read ahead; False if nothing arrived in the link's timeout, a fraction of a second."""
         if self.handshake_timed_out():
             raise EOFError
         if time.monotonic() > self.deadline:
@@ -293,7 +303,10 @@ def _check_size(size: int, least: int) -> None:
 
 
 class _AESGCM:
-    """One direction's cipher, and how many bytes it has served for. RFC 5647 section 7.1: a nonce ends in a counter."""
+    """The cipher of one direction, and the number of bytes that it has served for.
+
+    A nonce ends in a counter (RFC 5647 section 7.1).
+    """
 
     __slots__ = ("_counter", "_engine", "_fixed", "bytes")
 
@@ -303,11 +316,11 @@ class _AESGCM:
         self.bytes = 0
 
     def sealed(self, packet: bytes, length: bytes) -> bytes:
-        """Encrypted, with its tag."""
+        """Return the packet encrypted, with its tag."""
         return self._engine.encrypt(self._next_nonce(), packet, length)
 
     def opened(self, packet: memoryview, length: bytes) -> bytes:
-        """Raises SSHException for what the other end did not send."""
+        """Return the packet decrypted. Raises SSHException if the other end did not send it."""
         try:
             return self._engine.decrypt(self._next_nonce(), packet, length)
         except InvalidTag:

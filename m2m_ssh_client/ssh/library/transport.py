@@ -1,4 +1,4 @@
-"""The key exchange: from a connected socket to an encrypted transport, and the host key that was proved."""
+"""A transport: from a connected socket to an encrypted connection with a proved host key."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
 
-# Where nobody has set up logging, or no longer, Python would print paramiko's last words, a traceback, on stderr.
+# Without logging set up, Python would print paramiko's last words, a traceback, on stderr.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
-# Seconds. Who closes the connection at the deadline, and says so, comes first: paramiko's own words for it are those
-# for a server that hung up.
+# Seconds. Our own deadline must come first: paramiko's error would be the one for a server that
+# hung up.
 _SLACK = 1.0
 
 _MOST_POSTPONED = 1000  # messages, each the answer to one
@@ -32,13 +32,16 @@ _MOST_EXTENSIONS = 1000  # RFC 8308 knows four
 
 
 class ChannelUser(Protocol):
-    """The user of a session channel. Called in the transport's thread, which must not be held up."""
+    """The user of a session channel.
+
+    Called in the transport's thread, which must not be held up.
+    """
 
     def caught_up(self) -> None:
-        """Called whenever all that was read ahead is dealt with; ten times a second at least."""
+        """Called when everything read ahead has been handled; at least ten times a second."""
 
     def exited(self, signal: str) -> None:
-        """Called when the process has ended, with the name of the signal that did it; empty for an exit status."""
+        """Called when the process has ended, with the signal's name; "" for an exit status."""
 
 
 class Agreement(NamedTuple):
@@ -51,10 +54,10 @@ class Agreement(NamedTuple):
 
 
 class Transport(paramiko.Transport):
-    """One encrypted connection: paramiko's transport, bounded, and with one host key for its whole life.
+    """paramiko's transport, bounded, and with one host key for the connection's whole life.
 
-    Its thread receives everything. Data of channels goes straight from `Packets` to the channel's
-    buffer; everything else goes paramiko's way. It remembers what paramiko drops: the lines before
+    Its thread receives everything. Data for channels goes straight from `Packets` to the channel's
+    buffer; everything else takes paramiko's way. It remembers what paramiko drops: the lines before
     the server's version, its last words, the signature under the first key exchange.
     """
 
@@ -62,7 +65,7 @@ class Transport(paramiko.Transport):
     """The text of the server's SSH_MSG_DISCONNECT."""
 
     def __init__(self, sock: Any, offer: Offer, exchange_timeout: float = 30.0) -> None:
-        """`exchange_timeout`, in seconds, is for each key exchange that comes after the first."""
+        """`exchange_timeout`, in seconds, bounds each key exchange after the first."""
         self._users: dict[
             int, ChannelUser
         ] = {}  # by the numbers of their channels; replaced, never changed
@@ -71,12 +74,12 @@ class Transport(paramiko.Transport):
         super().__init__(sock, packetizer_class=packets)
         self.offer = offer
         self._proof = b"", b""  # the host key or certificate, and the first signature by that
-        self._key_exchange = ""  # the name of the one that was agreed upon
+        self._key_exchange = ""  # its name
         self._exchange_timeout = exchange_timeout
-        # Who writes waits for the exchange, and learns from the connection's end that there is none to wait for.
+        # Writers wait for the exchange; if it fails, the end of the connection wakes them.
         self.clear_to_send_timeout = exchange_timeout + _SLACK
         self._host_key_algorithms: tuple[str, ...] = ()
-        self._postponed: list[paramiko.Message] = []  # until new keys are there
+        self._postponed: list[paramiko.Message] = []  # until the new keys are in use
         its: Any = self  # the stubs leave its tables out
         its._channel_handler_table = {
             **its._channel_handler_table,
@@ -86,28 +89,28 @@ class Transport(paramiko.Transport):
 
     @property
     def preferred_keys(self) -> tuple[str, ...]:
-        # Certificates where they are wanted: paramiko would put each type's behind all plain types.
+        # In the wanted order: paramiko would put each certificate type behind all plain types.
         return self._host_key_algorithms
 
     @property
     def host_key_blob(self) -> bytes:
-        """The key or the certificate, as it travelled; empty before the key exchange."""
+        """The key or certificate in wire format; empty before the key exchange."""
         return self._proof[0]
 
     @property
     def session_binding(self) -> tuple[bytes, bytes, bytes]:
-        """The host key, the session's id, and the server's signature over it: what an agent binds its keys to."""
+        """The host key, the session id and the server's signature over it, for an agent."""
         host_key, signature = self._proof
         return host_key, self.session_id or b"", signature
 
     @property
     def server_version(self) -> str:
-        """The server's version line; empty before it has come."""
+        """The server's version line; empty before it has arrived."""
         return self.remote_version
 
     @property
     def server_signatures(self) -> Sequence[str]:
-        """The algorithms of user keys that the server lists (RFC 8308 section 3.1); empty if it lists none."""
+        """The signatures of user keys that the server lists (RFC 8308 section 3.1), if any."""
         its: Any = self
         listed: bytes = its.server_extensions.get("server-sig-algs", b"")
         return listed.decode("ascii", "replace").split(",") if listed else ()
@@ -122,7 +125,7 @@ class Transport(paramiko.Transport):
 
     @property
     def greeting(self) -> Sequence[str]:
-        """The lines that the server sent before its version, or instead of it; of many the first."""
+        """The first lines that the server sent before its version, or instead of it."""
         return self.packets.greeting
 
     @property
@@ -131,7 +134,10 @@ class Transport(paramiko.Transport):
         return packets  # type: ignore[no-any-return]
 
     def get_exception(self) -> Exception | None:
-        """Why it ended. Where a message made no sense to paramiko, that may be any exception: an SSHException here."""
+        """Return why it ended, as an SSHException, OSError or EOFError.
+
+        A message that makes no sense to paramiko can raise any exception there.
+        """
         cause = super().get_exception()
         if cause is None and self.farewell:
             return paramiko.SSHException(self.farewell)
@@ -141,17 +147,16 @@ class Transport(paramiko.Transport):
 
     @property
     def last_received(self) -> float:
-        """When the link brought something last, on the monotonic clock."""
+        """When the link last brought something, on the monotonic clock."""
         link: Any = self.sock
         return link.last_received  # type: ignore[no-any-return]
 
     def probe(self) -> None:
-        """Ask for a sign of life, which is whatever comes back. Does not wait for it; to send it may block.
+        """Ask for a sign of life without waiting for it. Sending may block.
 
-        Nothing happens where the connection is closed.
-
-        What a server does not know it refuses (RFC 4254 section 4), or calls unimplemented (RFC 4253 section 11.4).
-        paramiko's `global_request` waits for a success or a failure, and the latter is neither.
+        Any reply counts. A server refuses what it does not know (RFC 4254 section 4) or calls it
+        unimplemented (RFC 4253 section 11.4); paramiko's `global_request` would wait for a success
+        or a failure, and the latter is neither. On a closed connection, nothing happens.
         """
         self.packets.asked_unknown = True
         message = paramiko.Message()
@@ -162,7 +167,7 @@ class Transport(paramiko.Transport):
             self._send_user_message(message)
 
     def attach(self, channel: int, user: ChannelUser) -> None:
-        """Tell the user of this channel what happens, until `detach`. Any thread."""
+        """Notify the user of this channel of events, until `detach`. Any thread."""
         with self._attaching:
             self._users = {**self._users, channel: user}
 
@@ -174,7 +179,10 @@ class Transport(paramiko.Transport):
             }
 
     def exchange_keys(self, host_key_algorithms: Sequence[str], deadline: float) -> None:
-        """Raises paramiko's SSHException, OSError or EOFError. `deadline` is on the monotonic clock."""
+        """Exchange keys; `deadline` is on the monotonic clock.
+
+        Raises paramiko's SSHException, OSError or EOFError.
+        """
         self._host_key_algorithms = tuple(host_key_algorithms)
         left = max(deadline - time.monotonic(), 0.001) + _SLACK
         self.banner_timeout = self.handshake_timeout = left
@@ -184,7 +192,10 @@ class Transport(paramiko.Transport):
     # Called by `Packets`.
 
     def deliver_data(self, channel: int, data: bytes) -> bool:
-        """Do what paramiko does with a channel's data, but not in a key exchange, where it may be out of order."""
+        """Feed the channel as paramiko does; in a key exchange, leave it to paramiko.
+
+        Data may be out of order there.
+        """
         found = self._open_channel(channel)
         if found is None:
             return False
@@ -192,7 +203,7 @@ class Transport(paramiko.Transport):
         return True
 
     def widen_window(self, channel: int, size: int) -> bool:
-        """The same for a window that becomes wider."""
+        """Widen the channel's window as paramiko does; in a key exchange, leave it to paramiko."""
         found = self._open_channel(channel)
         if found is None:
             return False
@@ -206,7 +217,7 @@ class Transport(paramiko.Transport):
             user.caught_up()
 
     def _take_request(self, channel: Any, message: paramiko.Message) -> None:
-        """Do what paramiko does with a channel's request; then tell the channel's user of the end of the process.
+        """Handle a channel's request as paramiko does, then report the end of a process.
 
         RFC 4254 section 6.10. paramiko does not know the name of the signal that ended it.
         """
@@ -224,7 +235,7 @@ class Transport(paramiko.Transport):
         its: Any = self  # the stubs leave its tables out
         return None if its.in_kex else its._channels.get(number)
 
-    # Protected hooks of paramiko's.
+    # Hooks that paramiko calls.
 
     def _parse_disconnect(self, m: paramiko.Message) -> None:
         m.get_int()
@@ -232,8 +243,9 @@ class Transport(paramiko.Transport):
         logger.info("the server ends the connection: %s", self.farewell)
 
     def _send_user_message(self, data: paramiko.Message) -> None:
-        # Whoever sends has to wait while keys are exchanged. paramiko's own thread, which exchanges them, would wait
-        # for itself when it has to answer: the end of a channel, say, that was on its way.
+        # Senders wait while keys are exchanged. paramiko's own thread, which exchanges them, would
+        # wait for itself if it had to answer something that was on its way, such as the end of a
+        # channel.
         if threading.current_thread() is not self or self.clear_to_send.is_set():
             super()._send_user_message(data)  # type: ignore[misc]  # not in the stubs
         elif len(self._postponed) < _MOST_POSTPONED:
@@ -254,13 +266,14 @@ class Transport(paramiko.Transport):
             self._send_user_message(message)
 
     def _parse_ext_info(self, m: paramiko.Message) -> None:
-        # It would count to what the server says, four billion for one, although nothing follows.
+        # paramiko would count up to the server's number, four billion for example, although nothing
+        # follows.
         if paramiko.Message(m.asbytes()).get_int() > _MOST_EXTENSIONS:
             raise paramiko.SSHException("The server sends too many extensions")
         super()._parse_ext_info(m)  # type: ignore[misc]  # not in the stubs
 
     def _verify_key(self, host_key: bytes, sig: bytes) -> None:
-        # It exchanges keys again after some gigabytes, when nobody asks for the host key any more.
+        # Keys are exchanged again after some gigabytes, when nobody checks the host key any more.
         super()._verify_key(host_key, sig)  # type: ignore[misc]  # not in the stubs
         if not self.host_key_blob:
             self._proof = bytes(host_key), bytes(sig)

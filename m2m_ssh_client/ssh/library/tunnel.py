@@ -16,7 +16,10 @@ from m2m_ssh_client import threads
 
 
 class TunnelRefusedError(Exception):
-    """The jump host did not open the channel: the code of RFC 4254 section 5.1, and what it said."""
+    """The jump host did not open the channel.
+
+    Holds the code of RFC 4254 section 5.1 and the jump host's words.
+    """
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -25,7 +28,7 @@ class TunnelRefusedError(Exception):
 
 
 class ChannelSocket:
-    """What a paramiko.Transport needs of a socket. One thread may receive; all may send and close.
+    """The part of a socket that paramiko needs. One thread may receive; all may send and close.
 
     A send that waits for the jump host's own connection ends only with that connection.
     """
@@ -34,7 +37,7 @@ class ChannelSocket:
         self._channel = channel
         self._peer = peer
         self._closing = threading.Lock()
-        self._closed = False  # paramiko asks for it by this name
+        self._closed = False  # paramiko reads this name
         self.last_received = time.monotonic()
 
     def getpeername(self) -> tuple[str, int]:
@@ -44,7 +47,7 @@ class ChannelSocket:
         self._channel.settimeout(timeout)
 
     def recv(self, size: int) -> bytes:
-        """Up to `size` bytes; none at the end, and once it is closed. Raises TimeoutError."""
+        """Return up to `size` bytes; none at the end or once it is closed. Raises TimeoutError."""
         if self._closed:
             return b""
         data: bytes = self._channel.recv(size)
@@ -52,20 +55,20 @@ class ChannelSocket:
         return b"" if self._closed else data
 
     def send(self, data: bytes) -> int:
-        """Raises OSError when the channel is closed, and TimeoutError."""
+        """Send some of the data. Raises OSError when the channel is closed, and TimeoutError."""
         sent = 0 if self._closed else self._channel.send(data)
         if not sent:
             raise BrokenPipeError("the channel through the jump host is closed")
         return sent
 
     def close(self) -> None:
-        """At once: whoever receives wakes up. The jump host is told by a thread, as that may take its time."""
+        """Close at once and wake readers. A thread tells the jump host, which may take time."""
         with self._closing:
             if self._closed:
                 return
             self._closed = True
         if not self._channel.closed:
-            with suppress(RuntimeError):  # the interpreter ends
+            with suppress(RuntimeError):  # the interpreter is shutting down
                 threads.start("tunnel-close", self._say_goodbye)
 
     def _say_goodbye(self) -> None:
@@ -76,7 +79,7 @@ class ChannelSocket:
 def open_tunnel(
     transport: paramiko.Transport, host: str, port: int, timeout: float
 ) -> ChannelSocket:
-    """Let the machine at the other end connect on to `host`, whose name it looks up; `timeout` in seconds.
+    """Make the jump host connect to `host`, a name that it looks up; `timeout` in seconds.
 
     Raises TunnelRefusedError; paramiko's exceptions if the connection ends meanwhile.
     """
@@ -94,9 +97,9 @@ def open_tunnel(
 
 
 def _bound(pipe: BufferedPipe[bytes], size: int) -> None:
-    """Hold the other end to its window (RFC 4254 section 5.2), of which so many bytes can be unread. paramiko does not.
+    """Hold the other end to a window of `size` unread bytes. paramiko does not.
 
-    The pipe stays the same: there may be something in it.
+    RFC 4254 section 5.2. The pipe itself stays: it may already hold something.
     """
     feed = pipe.feed
 
@@ -110,7 +113,7 @@ def _bound(pipe: BufferedPipe[bytes], size: int) -> None:
 
 @contextmanager
 def _reasons(transport: paramiko.Transport) -> Iterator[list[str]]:
-    """What the server says when it refuses a channel; paramiko's exception has only the reason's number."""
+    """Collect the server's words for refusing a channel; paramiko's exception has only a number."""
     handlers: Any = transport._handler_table  # type: ignore[attr-defined]  # not in the stubs
     handle = handlers[MSG_CHANNEL_OPEN_FAILURE]
     reasons: list[str] = []

@@ -1,4 +1,4 @@
-"""The messages of an authentication (RFC 4252): one request after the other, and the server's answers.
+"""The messages of an authentication (RFC 4252): requests one after the other, and their answers.
 
 paramiko's own handler cannot offer a key without a signature, reads message 60 as a password
 prompt, and asks for the service again with each key. `UserAuth` takes its place in the transport.
@@ -11,7 +11,7 @@ import queue
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import paramiko
 from paramiko.auth_handler import AuthHandler
@@ -30,9 +30,9 @@ from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
 
-_POLL = 0.1  # seconds until the end of a transport that does not tell it is noticed
-_MOST_METHODS = 20  # of which a server has ever had a handful
-_MOST_ANSWERS = 100  # that may wait: each of ours has one, which is waited for
+_POLL = 0.1  # seconds until the silent end of a transport is noticed
+_MOST_METHODS = 20  # servers have a handful
+_MOST_ANSWERS = 100  # waiting; each of our requests has one, and waits for it
 
 
 class Verdict(Enum):
@@ -56,20 +56,21 @@ class HungUpError(Exception):
 
 
 class UserAuth(AuthHandler):
-    """Requests and their answers, one after the other.
+    """The requests of one login and their answers, one after the other.
 
-    A transport gives the messages of this protocol to its `auth_handler`, in the transport's thread, by the
-    handler's `_client_handler_table`, and calls `abort` when the server has ended the connection. Of paramiko's own
-    methods `_parse_userauth_success` is left: it switches on delayed compression, which has to be done in that thread.
+    A transport passes this protocol's messages to its `auth_handler`, in its own thread, through
+    `_client_handler_table`, and calls `abort` when the server has ended the connection. Of
+    paramiko's own methods only `_parse_userauth_success` is used: it starts delayed compression,
+    which must happen in that thread.
     """
 
     def __init__(self, transport: paramiko.Transport, user: str) -> None:
         super().__init__(transport)
-        self._user = user  # `username` is cleared by paramiko when an attempt fails
+        self._user = user  # paramiko clears `username` when an attempt fails
         self._answers: queue.Queue[Answer | None] = queue.Queue(_MOST_ANSWERS)
 
     def begin(self) -> None:
-        """Ask for the service, and try without any authentication; the answer comes later."""
+        """Ask for the service, and try without authentication; the answer comes later."""
         self.transport.auth_handler = self
         self._send(bytes([MSG_SERVICE_REQUEST]) + strings(b"ssh-userauth"))
         self._send(self._request("none"))
@@ -105,7 +106,7 @@ class UserAuth(AuthHandler):
     # paramiko calls the rest, in the transport's thread.
 
     def abort(self) -> None:
-        with suppress(queue.Full):  # whoever waits looks again before long
+        with suppress(queue.Full):  # the waiting thread polls, too
             self._answers.put_nowait(None)
 
     @property
@@ -145,4 +146,5 @@ class UserAuth(AuthHandler):
 
     def _send(self, message: bytes) -> None:
         # Waits while keys are exchanged; a transport that has ended drops it.
-        self.transport._send_user_message(paramiko.Message(message))  # type: ignore[attr-defined]  # not in the stubs
+        transport: Any = self.transport  # the stubs leave the method out
+        transport._send_user_message(paramiko.Message(message))

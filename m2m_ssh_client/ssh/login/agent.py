@@ -1,11 +1,12 @@
-"""A client of ssh-agent: which keys it holds, and their signatures (draft-ietf-sshm-ssh-agent).
+"""A client of ssh-agent: the keys that it holds, and its signatures (draft-ietf-sshm-ssh-agent).
 
-paramiko's own client signs with the plain key where the agent holds a certificate, and knows the usual place of
-the agent alone. Here a key is what the agent says it is, of whatever type: certificates, security keys (`sk-…`).
+paramiko's own client signs with the plain key when the agent holds a certificate, and knows only
+the agent's usual place. Here an agent's key may have any type: certificates, security keys
+(`sk-…`).
 
-Each request is made in a daemon thread of its own, since not every platform can bound the wait in place: a signature
-may have to be confirmed by a person, and an agent may hang. The caller gets the answer, or an AgentError as soon
-as the connection that it is for has ended.
+Each request runs in a daemon thread of its own, because not every platform can bound the wait in
+place: a person may have to confirm a signature, and an agent may hang. The caller gets the answer,
+or an AgentError as soon as the connection that the request is for has ended.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from m2m_ssh_client.ssh.wire import Reader, strings
 from m2m_ssh_client.text import printable, shortened
 from m2m_ssh_client.threads import Background
 
-# Of the protocol, §6.1
+# Messages of the protocol, §6.1
 _FAILURE = 5
 _REQUEST_IDENTITIES, _IDENTITIES_ANSWER = 11, 12
 _SIGN_REQUEST, _SIGN_RESPONSE = 13, 14
@@ -33,24 +34,25 @@ _SIGN_FLAGS = {"rsa-sha2-256": 2, "rsa-sha2-512": 4}
 
 _LONGEST_ANSWER = 256 * 1024  # bytes, as in OpenSSH
 _MOST_KEYS = 2048  # as in OpenSSH
-# In seconds, for what asks nobody: a forwarded agent whose connection has died must not use up the time for everything.
+# Seconds, for requests that ask nobody: a forwarded agent whose connection has died must not use up
+# the whole time limit.
 _PROMPT = 5.0
 _POLL = 0.1  # seconds
 
 
 class AgentError(Exception):
-    """The agent cannot be reached, or does not do what it was asked; the text says why."""
+    """The agent cannot be reached or does not do what it was asked; the text says why."""
 
 
 class AgentKey(NamedTuple):
-    """A key that the agent holds; `comment` is foreign text made fit to be shown."""
+    """A key that the agent holds; `comment` is foreign text, fit to be shown."""
 
     public: PublicKey
     comment: str
 
 
 class _Stream(Protocol):
-    """What socket objects and paramiko's connection to Pageant have in common."""
+    """The methods that sockets and paramiko's connection to Pageant have in common."""
 
     def send(self, data: bytes, /) -> object: ...
     def recv(self, size: int, /) -> bytes | str: ...
@@ -58,9 +60,10 @@ class _Stream(Protocol):
 
 
 class Agent:
-    """The agent at a UNIX socket's path, or at a named pipe's on Windows; connects when it is first asked.
+    """The agent at a UNIX socket's path, or a named pipe's on Windows.
 
-    Every call waits until `cancelled` returns true at the latest. For one thread.
+    It connects on first use. Every call returns when `cancelled` returns true, at the latest. For
+    one thread.
     """
 
     def __init__(self, path: str, cancelled: Callable[[], bool]) -> None:
@@ -87,16 +90,20 @@ class Agent:
             _end(stream)
 
     def bind(self, host_key: bytes, session_id: bytes, signature: bytes) -> None:
-        """Tell the agent which server the signatures are for: it has keys that sign for some only (`ssh-add -h`).
+        """Tell the agent which server its signatures are for.
 
-        `signature` is the server's under the first key exchange. An agent that does not know this refuses, which
-        does no harm. Source: OpenSSH, PROTOCOL.agent, session-bind@openssh.com.
+        Some of its keys may sign for certain servers only (`ssh-add -h`). `signature` is the
+        server's under the first key exchange. An agent that does not know this request refuses it,
+        which does no harm. Source: OpenSSH, PROTOCOL.agent, session-bind@openssh.com.
         """
         fields = strings(b"session-bind@openssh.com", host_key, session_id, signature)
         self._ask(bytes([_EXTENSION]) + fields + b"\0", _PROMPT)  # 0: not forwarded
 
     def keys(self) -> list[AgentKey]:
-        """All keys and certificates, in its order; none while it is locked. Raises AgentError."""
+        """Return all keys and certificates, in the agent's order; none while it is locked.
+
+        Raises AgentError.
+        """
         kind, body = self._ask(bytes([_REQUEST_IDENTITIES]), _PROMPT)
         count = int.from_bytes(body[:4], "big")
         if kind != _IDENTITIES_ANSWER or len(body) < 4 or count > _MOST_KEYS:
@@ -107,14 +114,14 @@ class Agent:
             raise AgentError("its answer is malformed") from exc
         keys = []
         for blob, comment in zip(told[::2], told[1::2], strict=True):
-            with contextlib.suppress(ValueError):  # one that is no key must not hide the others
+            with contextlib.suppress(ValueError):  # an invalid key must not hide the others
                 keys.append(AgentKey(PublicKey.of(blob), shortened(printable(comment), 60)))
         return keys
 
     def sign(self, key: PublicKey, data: bytes, algorithm: str) -> bytes:
-        """The signature in the form that SSH sends (RFC 4253 §6.6), by this algorithm and no other.
+        """Sign by this algorithm and no other; return the signature as SSH sends it.
 
-        May wait for a person: a confirmation, a touch. Raises AgentError.
+        RFC 4253 §6.6. May wait for a person: a confirmation, a touch. Raises AgentError.
         """
         flags = _SIGN_FLAGS.get(algorithm, 0).to_bytes(4, "big")
         kind, body = self._ask(
@@ -133,7 +140,7 @@ class Agent:
         return signature
 
     def _ask(self, message: bytes, patience: float) -> tuple[int, bytes]:
-        if self._hangs:  # once is enough
+        if self._hangs:  # do not wait twice
             raise AgentError("it does not answer")
         exchange = Background("agent", lambda: self._exchange(message))
         deadline = time.monotonic() + patience
@@ -151,7 +158,7 @@ class Agent:
         return answer[0], answer[1:]
 
     def _exchange(self, message: bytes) -> bytes:
-        """One request and its answer, each behind its length."""
+        """Send one request and return its answer, each behind its length."""
         if self._stream is None:
             self._stream = _connect(self.path)
         stream = self._stream
@@ -196,7 +203,7 @@ if sys.platform == "win32":
             os.close(self._descriptor)
 
     def _connect(path: str) -> _Stream:
-        """The pipe; where there is none, PuTTY's agent, which has windows instead."""
+        """Connect to the pipe; without one, to PuTTY's agent, which has windows instead."""
         try:
             return _Pipe(path)
         except OSError:
@@ -207,7 +214,7 @@ if sys.platform == "win32":
             return connection
 
     def _end(stream: _Stream) -> None:
-        # Closing waits for a read that is under way, and nobody may wait for that.
+        # Closing waits for a read in progress, and nobody may wait for that.
         threads.start("agent", stream.close)
 
 else:
@@ -226,5 +233,5 @@ else:
     def _end(stream: _Stream) -> None:
         if isinstance(stream, socket.socket):
             with contextlib.suppress(OSError):
-                stream.shutdown(socket.SHUT_RDWR)  # which ends a read that is under way
+                stream.shutdown(socket.SHUT_RDWR)  # ends a read in progress
         stream.close()

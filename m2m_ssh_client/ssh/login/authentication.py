@@ -1,12 +1,13 @@
 """Authentication (RFC 4252): `none` first, then one key after the other, as `ssh` does it.
 
-`none` goes out together with the service request (RFC 4253 §10 allows that, dropbear's client does it too), so it
-costs no round trip of its own. It lets us into servers that want no authentication, some of which hang up on
-anything else; it tells what the server accepts before anybody is asked for a passphrase; and sshd does not count
-it as an attempt.
+`none` goes out together with the service request, so it costs no round trip (RFC 4253 §10 allows
+that, and dropbear's client does it too). It gets us into servers that want no authentication, some
+of which hang up on anything else; it reveals what the server accepts before anybody is asked for a
+passphrase; and sshd does not count it as an attempt.
 
-A key that may ask somebody, an encrypted file or the agent's, is offered without a signature first (RFC 4252 §7).
-One in an open file is signed straight away: that is a round trip less, and tells nobody more.
+A key that may ask somebody (an encrypted file, the agent's) is offered without a signature first
+(RFC 4252 §7). A key in an open file signs at once: that saves a round trip and reveals nothing
+more.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ _MOST_SHOWN = 10  # keys in an error
 
 
 class LoginRecord:
-    """How a login went, for whoever asks afterwards; written by `authenticate` while it goes on.
+    """The course of a login, written by `authenticate` while it goes on.
 
-    `methods` is what the server accepts, as it said last. `tried` were refused, but for the last one where `succeeded`;
-    `taken` was not enough alone; `skipped` was not offered, for these reasons. `agent` is what there is to say of it.
+    `methods` is the server's latest list of what it accepts. The keys in `tried` were refused,
+    except for the last one if the login `succeeded`; those in `taken` were not enough alone; those
+    in `skipped` were not offered, for these reasons. `agent` is a remark on the agent.
     """
 
     def __init__(self) -> None:
@@ -57,11 +59,12 @@ def authenticate(
     unlocked: UnlockedKeys | None = None,
     record: LoginRecord | None = None,
 ) -> Identity | None:
-    """Log in; returns what the server took, None if it wanted nothing. Call once, after the host key was verified.
+    """Log in; return the identity that the server took, None if it wanted nothing.
 
-    `accepted` is PubkeyAcceptedAlgorithms in order of preference, None for the defaults; `unlocked` remembers the
-    keys that were opened. Waits for the server, the agent and SSH_ASKPASS until the transport is closed,
-    which any thread may do. Raises AuthenticationError, KeyFileError for a named key of no use, and paramiko's
+    Call it once, after the host key was verified. `accepted` is PubkeyAcceptedAlgorithms in order
+    of preference, None for the defaults; `unlocked` remembers opened keys. Waits for the server,
+    the agent and SSH_ASKPASS until the transport is closed, which any thread may do. Raises
+    AuthenticationError, KeyFileError for a named key that cannot be used, and paramiko's
     SSHException, OSError or EOFError if the connection ends.
     """
 
@@ -96,7 +99,7 @@ class _NoSignatureError(Exception):
 
 
 class _Attempts:
-    """One login: the keys tried so far, and the words for it if none of them will do."""
+    """One login: the keys tried so far, and the error if none of them will do."""
 
     def __init__(
         self,
@@ -142,7 +145,9 @@ class _Attempts:
         except (KeyFileError, AgentError, _NoSignatureError) as exc:
             error = exc if isinstance(exc, KeyFileError) else KeyFileError(f"{identity}: {exc}")
             demanded = identity.path is not None and identity.path == self._login.required
-            if demanded and not isinstance(exc, _NoSignatureError):  # its certificate may be of use
+            if demanded and not isinstance(
+                exc, _NoSignatureError
+            ):  # its certificate may still work
                 raise error from exc
             logger.info("not used: %s", error.message)
             self._skipped.append(error)
@@ -159,7 +164,10 @@ class _Attempts:
         return False
 
     def _try(self, identity: Identity) -> Answer:
-        """Offer it, and if it is wanted, sign. Raises KeyFileError and AgentError besides the errors above."""
+        """Offer the key and, if the server wants it, sign.
+
+        Raises KeyFileError and AgentError besides the errors above.
+        """
         public = identity.public or self._opened(identity)
         algorithm = self._algorithm(public)
         exchange, signer = self._exchange, identity.signer
@@ -186,35 +194,37 @@ class _Attempts:
         return public
 
     def _algorithm(self, key: PublicKey) -> str:
-        """The name of the signature to make, first among the accepted (RFC 8332 for RSA)."""
+        """Return the first accepted algorithm for the key's signature (RFC 8332 for RSA)."""
         usable = [name for name in self._accepted if name in _algorithms_of(key)]
         if not usable:
             raise _NoSignatureError(f"PubkeyAcceptedAlgorithms has nothing for {key.key_type} keys")
         listed = self._server_signatures()
         if "rsa" not in key.key_type or not listed:
             return usable[0]
-        # Servers list only what is new in RFC 8332: for keys of other types the list says nothing, as for `ssh`.
+        # Servers list only the names that RFC 8332 adds: for other types the list says nothing, as
+        # for `ssh`.
         agreed = [name for name in usable if _signature_format(key, name) in listed]
         if not agreed:
             raise _NoSignatureError("the server takes no SHA-2 signatures, which RSA keys need")
         return agreed[0]
 
     def _server_signatures(self) -> Sequence[str]:
-        if "OpenSSH_7.4" in self._transport.server_version:  # takes SHA-2, and does not say so
+        if "OpenSSH_7.4" in self._transport.server_version:  # accepts SHA-2 without listing it
             return ()
         return self._transport.server_signatures
 
     def _ended(self) -> Exception:
-        """Why there is no answer: too many keys for this server, or the connection broke."""
+        """Return the reason for a missing answer: too many keys, or a broken connection."""
         farewell, cause = self._transport.farewell, self._transport.get_exception()
         if not farewell or not self._tried:
             return cause or paramiko.SSHException(farewell or "The connection was closed")
         return AuthenticationError(
-            f"{self._failed_for()}: the server ended the connection after {len(self._tried)} refused "
-            f"keys ({farewell}){self._details()}",
-            "Let it be the right key alone: --client-key FILE or --key-fingerprint SHA256:…, or IdentityFile "
-            "and IdentitiesOnly yes in the ssh_config. If that key is refused too, add this line to "
-            f"~/.ssh/authorized_keys of that user on that machine: {self._line()}",
+            f"{self._failed_for()}: the server ended the connection after {len(self._tried)} "
+            f"refused keys ({farewell}){self._details()}",
+            "Offer only the right key: --client-key FILE or --key-fingerprint SHA256:…, or "
+            "IdentityFile and IdentitiesOnly yes in the ssh_config. If that key is refused too, add "
+            "this line to ~/.ssh/authorized_keys of that user on that machine: "
+            f"{self._line()}",
         )
 
     def _refused(self) -> AuthenticationError:
@@ -246,21 +256,23 @@ class _Attempts:
     def _hint(self) -> str:
         if "publickey" not in self._record.methods:
             return (
-                "This client logs in with keys alone: PubkeyAuthentication or AuthenticationMethods of that "
-                "server's sshd_config must allow it."
+                "This client logs in only with keys: PubkeyAuthentication or AuthenticationMethods in "
+                "that server's sshd_config must allow it."
             )
         if self._tried or self._taken:
             return (
-                "Check --username and --client-key, or add this line to ~/.ssh/authorized_keys of that "
-                f"user on that machine: {self._line()}"
+                "Check --username and --client-key, or add this line to ~/.ssh/authorized_keys of "
+                f"that user on that machine: {self._line()}"
             )
         hints = [error.hint for error in self._skipped if error.hint]
         return (
-            hints[0] if hints else "Name one with --client-key, or make one: ssh-keygen -t ed25519"
+            hints[0]
+            if hints
+            else "Name one with --client-key, or create one: ssh-keygen -t ed25519"
         )
 
     def _line(self) -> str:
-        """For authorized_keys: the key that was meant before all others."""
+        """Return the line for authorized_keys of the key with the highest precedence."""
         tried = [i.public for i in (*self._tried, *self._taken, *self._found.offered) if i.public]
         return tried[0].plain.line if tried else ""
 
@@ -272,7 +284,7 @@ def _listed(items: Iterable[object]) -> str:
 
 
 def _algorithms_of(key: PublicKey) -> Sequence[str]:
-    """The names of signatures with such a key; SHA-1 is not among them."""
+    """Return the algorithms for signatures with such a key; SHA-1 is not among them."""
     if key.key_type.startswith("ssh-rsa"):
         ending = key.key_type.removeprefix("ssh-rsa")
         return f"rsa-sha2-512{ending}", f"rsa-sha2-256{ending}"
@@ -280,7 +292,7 @@ def _algorithms_of(key: PublicKey) -> Sequence[str]:
 
 
 def _signature_format(key: PublicKey, algorithm: str) -> str:
-    """What the signature itself is called, also under a certificate (PROTOCOL.certkeys)."""
+    """Return the name inside the signature, also under a certificate (PROTOCOL.certkeys)."""
     if key.key_type.startswith("ssh-rsa"):
         return algorithm.removesuffix("-cert-v01@openssh.com")
     return key.plain.key_type

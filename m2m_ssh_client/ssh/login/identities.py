@@ -1,12 +1,13 @@
-"""Which keys to offer, in which order, and what signs with each.
+"""The keys to offer, in order, and what signs with each.
 
-The order is that of `ssh` (ssh_config(5), IdentityFile and CertificateFile) where it decides what still fits into the
-number of attempts that a server allows: certificates that are named; the configured keys, each behind
-its own certificates; the agent's copies of default keys; the agent's other keys; the default keys.
-Unlike `ssh`, a configured key that the agent does not hold is not put behind all that it holds.
+The order is that of `ssh` (ssh_config(5), IdentityFile and CertificateFile), because servers allow
+only so many attempts: named certificates; configured keys, each after its own certificates; the
+agent's copies of default keys; the agent's other keys; the default keys. Unlike `ssh`, a configured
+key that the agent does not hold is not moved behind all keys that it holds.
 
-A key that the agent holds is signed by the agent. Files are read for their public halves; a private half is opened when
-it has to sign, so nobody is asked for the passphrase of a key that the server does not want.
+The agent signs for the keys that it holds. Files are read for their public halves; a private half
+is opened when it has to sign, so nobody is asked for the passphrase of a key that the server does
+not want.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ logger = logging.getLogger(__name__)
 
 
 class UnlockedKeys:
-    """The encrypted keys that were opened, so that a reconnect asks nobody again. Keep one for the process.
+    """The encrypted keys that were opened, so that a reconnect asks nobody again.
 
-    Any thread may use it; one that needs a key waits while another one asks for a passphrase.
+    Keep one for the process. Any thread may use it; a thread that needs a key waits while another
+    one asks for a passphrase.
     """
 
     def __init__(self) -> None:
@@ -49,7 +51,7 @@ class UnlockedKeys:
         self._asking = threading.Lock()
 
     def open(self, file: KeyFile, login: Login, cancelled: Callable[[], bool]) -> paramiko.PKey:
-        """The private key; the first passphrase that opens it wins. Raises KeyFileError."""
+        """Return the private key; the first passphrase that opens it wins. Raises KeyFileError."""
         if not file.encrypted:
             return file.open(None)
         with self._asking:
@@ -70,7 +72,7 @@ def _open(file: KeyFile, login: Login, cancelled: Callable[[], bool]) -> paramik
 
 
 class FileSigner:
-    """Signs with a private key's file."""
+    """Signs with the private key in a file."""
 
     def __init__(self, file: KeyFile, open_: Callable[[KeyFile], paramiko.PKey]) -> None:
         self.path = file.path
@@ -81,7 +83,10 @@ class FileSigner:
         self._private: paramiko.PKey | KeyFileError | None = None
 
     def private(self) -> paramiko.PKey:
-        """The key itself; whoever was asked for its passphrase in vain is not asked again. Raises KeyFileError."""
+        """Return the private key. Raises KeyFileError.
+
+        If nobody knew its passphrase, nobody is asked again.
+        """
         if self._private is None:
             try:
                 self._private = self._open(self._file)
@@ -92,16 +97,16 @@ class FileSigner:
         return self._private
 
     def public(self) -> PublicKey:
-        """The public half, which opens the file. Raises KeyFileError."""
+        """Return the public half, which opens the file. Raises KeyFileError."""
         return PublicKey.of(self.private().asbytes())
 
     def sign(self, key: PublicKey, data: bytes, algorithm: str) -> bytes:
-        """As `Agent.sign`. Raises KeyFileError."""
+        """Sign as `Agent.sign` does. Raises KeyFileError."""
         private = self.private()
         if private.asbytes() != key.plain.blob:
             raise KeyFileError(
                 f"The client key {self.source} is not the private half of the public key beside it",
-                f"Make that anew: ssh-keygen -y -f {self.source} > {quoted(f'{self.path}.pub')}",
+                f"Create that again: ssh-keygen -y -f {self.source} > {quoted(f'{self.path}.pub')}",
             )
         return private.sign_ssh_data(data, algorithm).asbytes()
 
@@ -117,16 +122,16 @@ class AgentSigner:
         self._held = entry.public
 
     def public(self) -> PublicKey:
-        """What the agent holds."""
+        """Return the key that the agent holds."""
         return self._held
 
     def sign(self, _key: PublicKey, data: bytes, algorithm: str) -> bytes:
-        """As `Agent.sign`, whichever certificate or key is offered: the agent knows its own. Raises AgentError."""
+        """Sign for the key and for its certificates. Raises AgentError."""
         return self._agent.sign(self._held, data, algorithm)
 
 
 class Identity(NamedTuple):
-    """One key or certificate to offer; `public` is None for an encrypted file that tells it only when opened."""
+    """One key or certificate to offer; `public` is None if only opening the file reveals it."""
 
     public: PublicKey | None
     signer: FileSigner | AgentSigner
@@ -138,7 +143,7 @@ class Identity(NamedTuple):
 
 
 class Identities(NamedTuple):
-    """What to offer in this order, what cannot be offered and why, and what there is to say about the agent."""
+    """The identities to offer in order, those left out with reasons, and a remark on the agent."""
 
     offered: Sequence[Identity]
     skipped: Sequence[KeyFileError]
@@ -146,7 +151,7 @@ class Identities(NamedTuple):
 
 
 class _Named(NamedTuple):
-    """What a configured path turned out to be: a private key, a public one alone, or neither for this reason."""
+    """The content of a configured path: a private key, only a public one, or an error."""
 
     path: Path
     public: PublicKey | None = None
@@ -158,10 +163,10 @@ class _Named(NamedTuple):
 def find(
     login: Login, agent: Agent | None, unlocked: UnlockedKeys, cancelled: Callable[[], bool]
 ) -> Identities:
-    """The keys of a login. Reads files and asks the agent which keys it has.
+    """Return the keys of a login. Reads files and asks the agent for its keys.
 
-    Raises KeyFileError if the required file is of no use and the agent does not hold its key either, or if no key
-    has the fingerprint that is asked for.
+    Raises KeyFileError if the required file cannot be used and the agent does not hold its key
+    either, or if no key has the requested fingerprint.
     """
     held, state = _held_by(agent)
     search = _Search(login, held, lambda file: unlocked.open(file, login, cancelled))
@@ -200,13 +205,13 @@ class _Search:
             if _plain(public):
                 self._held.append((public, signer))
             else:
-                self._skip(f"{public.key_type} from {signer.source}: it is no user certificate")
+                self._skip(f"{public.key_type} from {signer.source}: it is not a user certificate")
         self._files = [self._look_at(path) for path in _distinct(login.files)]
         self._defaults = [self._look_at(path) for path in _distinct(login.default_files)]
         self._taken: set[bytes | Path] = set()
 
     def offers(self) -> Iterator[Identity]:
-        """In order, each key or certificate once."""
+        """Yield each key or certificate once, in order."""
         for identity in self._all():
             taken = identity.public.blob if identity.public else identity.path
             if taken is not None and taken not in self._taken:
@@ -241,11 +246,11 @@ class _Search:
             if signer:
                 yield Identity(certificate, signer)
             else:
-                reason = "there is no key for it" if plain else "it is no user certificate"
+                reason = "there is no key for it" if plain else "it is not a user certificate"
                 self._skip(f"the certificate {quoted(path)}: {reason}")
 
     def _named(self, named: _Named) -> Iterator[Identity]:
-        """A file's certificates and key, signed by the agent if that has it."""
+        """Yield a file's certificates and key, signed by the agent if it has the key."""
         signer = self._from_agent(named.public) or named.signer
         if signer is None:
             self._fail(named)
@@ -270,13 +275,13 @@ class _Search:
         return self._from_agent(plain) or next(usable, None)
 
     def _from_agent(self, plain: PublicKey | None) -> AgentSigner | None:
-        """The agent's copy of a key; one that it holds with a certificate alone does as well."""
+        """Return the agent's copy of a key; one that it holds only with a certificate will do."""
         held = [(public, signer) for public, signer in self._held if _plain(public) == plain]
         held.sort(key=lambda pair: pair[0].is_certificate)
         return held[0][1] if held else None
 
     def _look_at(self, path: Path) -> _Named:
-        """What the path names: a private key, or a public key (`FILE` or `FILE.pub`) that the agent may have."""
+        """Read a configured path: a private key, or a public key that the agent may have."""
         certificate = _beside(path, "-cert.pub")
         try:
             file = read_key_file(path)
@@ -295,7 +300,8 @@ class _Search:
         certificate = _matching(certificate, public)
         if public and public.key_type.startswith("sk-"):
             error = KeyFileError(
-                f"The client key {quoted(path)} needs its security key, which only an agent can use",
+                f"The client key {quoted(path)} needs its security key, which only an agent can "
+                "use",
                 f"Run: ssh-add {quoted(path)}",
             )
             return _Named(path, public, None, certificate, error)
@@ -332,7 +338,10 @@ def _public_in(path: Path) -> PublicKey | None:
 
 
 def _beside(path: Path, ending: str) -> PublicKey | None:
-    """The key or certificate in the file beside `path`; both `key` and `key.pub` have their `key-cert.pub`."""
+    """Return the key or certificate in the file beside `path`.
+
+    Both `key` and `key.pub` have `key-cert.pub` beside them.
+    """
     public = _public_in(Path(str(path).removesuffix(".pub") + ending))
     return public if public and public.is_certificate == (ending == "-cert.pub") else None
 
@@ -349,7 +358,7 @@ def _matching(certificate: PublicKey | None, public: PublicKey | None) -> Public
 
 
 def _only(fingerprint: str, offered: Sequence[Identity]) -> list[Identity]:
-    """Those that have it; files that tell their key only when they are opened may have it."""
+    """Return the identities with this fingerprint, or else those whose key is not known yet."""
     known = [i for i in offered if i.public and i.public.fingerprint == fingerprint]
     left = known or [i for i in offered if i.public is None]
     if not left:

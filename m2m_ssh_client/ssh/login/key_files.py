@@ -1,8 +1,9 @@
-"""The client's own keys: public halves and certificates read, private files opened, a key made on first use.
+"""The client's key files: public halves and certificates are read, private halves opened.
 
-`cryptography` reads the private files, since it knows every format that ssh-keygen writes and paramiko
-does not (PKCS#8, and Ed25519 outside of OpenSSH's own). Blocking file access; every function here may be
-called from any thread, and `ensure_client_key` from several processes at once.
+A key is created on first use. `cryptography` reads private files, since it knows every format that
+ssh-keygen writes, and paramiko does not (PKCS#8, and Ed25519 outside of OpenSSH's own). Blocking
+file access; every function here may be called from any thread, and `ensure_client_key` from several
+processes at once.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from m2m_ssh_client.ssh.wire import Reader
 from m2m_ssh_client.text import quoted
 
 _COMMENT = b"m2m-mcp-server-ssh-client"
-# In bytes. The largest real key, RSA with 16384 bits, takes 13 KiB; anything else is a slip.
+# In bytes. The largest real key, RSA with 16384 bits, takes 13 KiB.
 _LARGEST_FILE = 1024 * 1024
 # The curves of RFC 5656 §10.1, all that paramiko and sshd know.
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
@@ -48,18 +49,18 @@ _PUBLIC_KEY = re.compile(
 _OPENSSH_KEY = re.compile(
     rb"-----BEGIN OPENSSH PRIVATE KEY-----([A-Za-z0-9+/=\s]+)-----END OPENSSH PRIVATE KEY-----"
 )
-# How the base64 of every key in OpenSSH's format begins (PROTOCOL.key), and of every unencrypted one:
-# its cipher is "none". Cut where a group of base64 ends, hence "no".
+# How the base64 of every key in OpenSSH's format begins (PROTOCOL.key), and of every unencrypted
+# one: its cipher is "none". Cut where a group of base64 ends, hence "no".
 _OPENSSH_MAGIC = base64.b64encode(b"openssh-key-v1\0")
 _OPENSSH_PLAIN = base64.b64encode(b"openssh-key-v1\0\0\0\0\x04no")
 # RFC 5958 (PKCS#8) and RFC 1421 (the older PEM)
 _PEM_ENCRYPTED = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
 _OTHER_KEY = "Name another one with --client-key"
-_NEW_KEY = f"{_OTHER_KEY}, or make one: ssh-keygen -t ed25519 -f NEW_FILE"
+_NEW_KEY = f"{_OTHER_KEY}, or create one: ssh-keygen -t ed25519 -f NEW_FILE"
 
 
 class WrongPassphraseError(KeyFileError):
-    """Another passphrase may open that key."""
+    """The passphrase is wrong; another one may open the key."""
 
 
 class KeyFile(NamedTuple):
@@ -70,14 +71,17 @@ class KeyFile(NamedTuple):
 
     @property
     def encrypted(self) -> bool:
-        """What the file says about itself: the exceptions of `cryptography` differ between versions."""
+        """Whether the file calls itself encrypted.
+
+        The exceptions of `cryptography` differ between versions.
+        """
         if _OPENSSH_MAGIC in self.content:
             return _OPENSSH_PLAIN not in self.content
         return any(mark in self.content for mark in _PEM_ENCRYPTED)
 
     @property
     def public(self) -> PublicKey | None:
-        """The public half, where the file's format has it outside of what is encrypted (PROTOCOL.key)."""
+        """The public half, if the format keeps it outside of the encrypted part (PROTOCOL.key)."""
         found = _OPENSSH_KEY.search(self.content)
         magic = b"openssh-key-v1\0"
         try:
@@ -90,15 +94,15 @@ class KeyFile(NamedTuple):
             return None
 
     def open(self, passphrase: str | None) -> paramiko.PKey:
-        """The key as paramiko's own class; raises as `load_client_key` does."""
+        """Return the key as paramiko's class; raises as `load_client_key` does."""
         return _usable(self, passphrase)
 
 
 def load_client_key(path: Path, passphrase: str | None) -> paramiko.PKey:
     """Open a private key: RSA, ECDSA or Ed25519; OpenSSH, PEM or PKCS#8.
 
-    An empty passphrase is none, and one for a key that is not encrypted does no harm.
-    Raises KeyFileError.
+    An empty passphrase counts as none, and one for an unencrypted key does no harm. Raises
+    KeyFileError.
     """
     return read_key_file(path).open(passphrase)
 
@@ -106,7 +110,8 @@ def load_client_key(path: Path, passphrase: str | None) -> paramiko.PKey:
 def read_key_file(path: Path) -> KeyFile:
     """Read a private key's file without opening it.
 
-    Raises KeyFileError where it is missing, open to others (by the rule of `ssh`: if it is ours), or no private key.
+    Raises KeyFileError if it is missing, not a private key, or ours and open to others (as for
+    `ssh`).
     """
     path = _expanded(path)
     content, status = _read(path)
@@ -128,16 +133,19 @@ def read_key_file(path: Path) -> KeyFile:
 
 
 def read_public_key(path: Path) -> PublicKey:
-    """A .pub file's key or certificate. Raises KeyFileError if it cannot be read, ValueError if it is no key."""
+    """Read a .pub file's key or certificate.
+
+    Raises KeyFileError if it cannot be read, ValueError if it holds no key.
+    """
     path = _expanded(path)
     return PublicKey.parse(_read(path)[0])
 
 
 def ensure_client_key(path: Path) -> bool:
-    """Make an Ed25519 key pair, no passphrase, unless there is a file; True if this call made it.
+    """Create an Ed25519 key pair without passphrase, unless the file exists.
 
-    Never overwrites anything. Of several callers at once one makes the key, and when any of them
-    returns, the private key is complete. Raises KeyFileError.
+    Returns True if this call created it. Never overwrites anything. Of several callers at once, one
+    creates the key, and when any of them returns, the private key is complete. Raises KeyFileError.
     """
     path = _expanded(path)
     try:
@@ -156,12 +164,12 @@ def ensure_client_key(path: Path) -> bool:
         ) from exc
     raise KeyFileError(
         f"The client key {quoted(path)} is missing, and its public key {quoted(public)} is there",
-        f"Put the private key back, or have a new pair made after: rm {quoted(public)}",
+        f"Put the private key back, or let a new pair be created after: rm {quoted(public)}",
     )
 
 
 def public_key_line(key: paramiko.PKey) -> str:
-    """`type base64`, as in authorized_keys; no comment, no newline."""
+    """Return `type base64`, as in authorized_keys: no comment, no newline."""
     return f"{key.get_name()} {key.get_base64()}"
 
 
@@ -170,25 +178,27 @@ def _expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError as exc:
         raise KeyFileError(
-            f"The client key {quoted(path)} has no place: {exc}",
+            f"The client key {quoted(path)} cannot be found: {exc}",
             f"{_OTHER_KEY}, with its full path",
         ) from exc
 
 
 def _read(path: Path) -> tuple[bytes, os.stat_result]:
-    """The content of a regular file of bounded size, and its owner and mode."""
+    """Return the content of a regular file of bounded size, and its status."""
     try:
         status = path.stat()
         mode = status.st_mode
         content = b""
         if stat.S_ISREG(mode):
             with path.open("rb") as file:
-                status = os.fstat(file.fileno())  # of this very file, whatever has the name by now
+                status = os.fstat(
+                    file.fileno()
+                )  # of this very file, whatever its name stands for by now
                 content = file.read(_LARGEST_FILE + 1)
     except FileNotFoundError as exc:
         raise KeyFileError(
             f"There is no client key {quoted(path)}",
-            f"Make one: ssh-keygen -t ed25519 -f {quoted(path)}",
+            f"Create one: ssh-keygen -t ed25519 -f {quoted(path)}",
         ) from exc
     except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
         raise KeyFileError(
@@ -198,7 +208,7 @@ def _read(path: Path) -> tuple[bytes, os.stat_result]:
     if not stat.S_ISREG(mode):
         fault = "is a directory" if stat.S_ISDIR(mode) else "is not a regular file"
     elif len(content) > _LARGEST_FILE:
-        fault = "is larger than 1 MiB, which no key is"
+        fault = "is larger than 1 MiB, so it is not a key"
     if fault:
         raise KeyFileError(f"The client key {quoted(path)} {fault}", _OTHER_KEY)
     return content, status
@@ -209,7 +219,7 @@ def _usable(file: KeyFile, passphrase: str | None) -> paramiko.PKey:
         key = _decrypt(file, passphrase)
     except UnsupportedAlgorithm as exc:
         raise _unsupported(file.path) from exc
-    # RSA and ECDSA are handed over as they are: reading an RSA key again checks its primes again.
+    # RSA and ECDSA keys are passed on as objects: reading an RSA key again checks its primes again.
     if isinstance(key, RSAPrivateKey):
         return paramiko.RSAKey(key=key)
     if isinstance(key, EllipticCurvePrivateKey) and key.curve.name in _CURVES:
@@ -232,7 +242,7 @@ def _decrypt(file: KeyFile, passphrase: str | None) -> object:
         InternalError,
         TypeError,
         ValueError,
-    ) as exc:  # the first: what OpenSSL says of a key that is too short
+    ) as exc:  # InternalError: for a key that is too short
         if not encrypted:
             raise _not_a_key(path) from exc
         raise WrongPassphraseError(
@@ -242,12 +252,12 @@ def _decrypt(file: KeyFile, passphrase: str | None) -> object:
 
 
 def no_passphrase(path: Path) -> KeyFileError:
-    """The error for an encrypted key that nobody can open."""
+    """Return the error for an encrypted key that nobody can open."""
     plain = quoted(f"{path}.plain")
     return KeyFileError(
         f"The client key {quoted(path)} is encrypted and there is no passphrase",
-        f"Add it to an agent (ssh-add {quoted(path)}), or pass --passphrase-file, or use a decrypted "
-        f'copy: cp {quoted(path)} {plain} && ssh-keygen -p -N "" -f {plain}',
+        f"Add it to an agent (ssh-add {quoted(path)}), or pass --passphrase-file, or use a "
+        f'decrypted copy: cp {quoted(path)} {plain} && ssh-keygen -p -N "" -f {plain}',
     )
 
 
@@ -274,7 +284,7 @@ def _create(path: Path, public: Path) -> bool:
 
 
 def _publish(path: Path, content: bytes, mode: int) -> bool:
-    """Let a complete file appear at `path`; False if there is something already."""
+    """Make a complete file appear at `path`; return False if something is already there."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
     temporary = Path(name)
     try:

@@ -1,6 +1,7 @@
-"""Passphrases without a terminal: from the options, a file, or the program that SSH_ASKPASS names.
+"""Passphrases without a terminal: from the options, a file, or the program in SSH_ASKPASS.
 
-Nothing here reads from stdin, which belongs to the MCP host, or from a terminal, where nobody may sit.
+Nothing here reads from stdin, which belongs to the MCP host, or from a terminal, where nobody may
+sit.
 """
 
 from __future__ import annotations
@@ -25,22 +26,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_LONGEST = 1024  # bytes: as much as `ssh` takes from a person
-_ASKED = 3  # times for one key, NumberOfPasswordPrompts of ssh_config(5)
-_PATIENCE = 60.0  # seconds that a person has for typing it
+_LONGEST = 1024  # bytes, as in `ssh`
+_ASKED = 3  # times for one key (ssh_config(5), NumberOfPasswordPrompts)
+_PATIENCE = 60.0  # seconds for typing it
 _POLL = 0.1  # seconds
 
 
 def available(login: Login) -> bool:
-    """Whether there is any source, so that an encrypted key is worth offering."""
+    """Return whether there is any source, so that an encrypted key is worth offering."""
     return bool(login.passphrase or login.passphrase_file or _askpass(login))
 
 
 def passphrases(login: Login, path: Path, cancelled: Callable[[], bool]) -> Iterator[str]:
-    """Passphrases to try for the key in `path`, the cheap ones first: take the next if one was wrong.
+    """Yield passphrases to try for the key in `path`, the cheap ones first.
 
-    Raises KeyFileError for a passphrase file that is not private or cannot be read. Ends soon after
-    `cancelled` returns true.
+    Take the next one if one was wrong. Raises KeyFileError for a passphrase file that is not
+    private or cannot be read. Ends soon after `cancelled` returns true.
     """
     if login.passphrase:
         yield login.passphrase
@@ -55,7 +56,7 @@ def passphrases(login: Login, path: Path, cancelled: Callable[[], bool]) -> Iter
 
 
 def _from_file(path: Path) -> str:
-    """The one line of a file that only its owner can read."""
+    """Return the one line of a file that only its owner can read."""
     try:
         with path.expanduser().open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -78,7 +79,7 @@ def _from_file(path: Path) -> str:
 
 
 def _askpass(login: Login) -> str:
-    """The program to ask with; empty where ssh(1), ENVIRONMENT, would ask nobody without a terminal."""
+    """Return the program to ask with; "" if ssh(1) would ask nobody without a terminal."""
     required = os.environ.get("SSH_ASKPASS_REQUIRE", "").lower()
     has_display = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     if login.batch or required == "never" or not (has_display or required == "force"):
@@ -87,7 +88,7 @@ def _askpass(login: Login) -> str:
 
 
 def _ask(program: str, prompt: str, cancelled: Callable[[], bool]) -> str | None:
-    """What the program prints in answer to the prompt; None if it was refused."""
+    """Return what the program prints in answer to the prompt; None if it was refused."""
     import subprocess
 
     logger.info("asking for a passphrase with %s", printable(program))
@@ -98,7 +99,7 @@ def _ask(program: str, prompt: str, cancelled: Callable[[], bool]) -> str | None
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=user_only_files.environment(),
-            start_new_session=True,  # without a terminal, and one group to end
+            start_new_session=True,  # no terminal, and one group to kill
         )
     except (OSError, ValueError) as exc:
         logger.warning("SSH_ASKPASS (%s) does not start: %s", printable(program), exc)
@@ -126,12 +127,12 @@ def _answer(process: subprocess.Popen[bytes], cancelled: Callable[[], bool]) -> 
     if process.returncode != 0:
         logger.info("SSH_ASKPASS refused: exit status %d", process.returncode)
         return None
-    lines = output[:_LONGEST].splitlines()  # an empty one is no passphrase: `ssh` gives up too
+    lines = output[:_LONGEST].splitlines()  # at an empty one, `ssh` gives up, too
     return lines[0].decode("utf-8", "surrogateescape") if lines and lines[0] else None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Reap it, with its children where they can be named."""
+    """Reap the process, and its children where the system can name them."""
     if process.poll() is None:
         if sys.platform == "win32":
             process.kill()

@@ -1,1 +1,1 @@
-"""A process on the machine."""
+"""A process on the remote machine."""

@@ -1,4 +1,4 @@
-"""A remote process as a `Carrier`: its stdin, stdout, stderr and its end, over a session channel."""
+"""A remote process as a `Carrier`: stdin, stdout, stderr and its end, over a session channel."""
 
 from __future__ import annotations
 
@@ -19,46 +19,50 @@ from m2m_ssh_client.text import shortened
 if TYPE_CHECKING:
     from m2m_ssh_client.flow.remote_stdio import Receiver
 
-# How much of the window is used up before the far side is told that there is room again.
+# This much of the window is used up before the far side gets more.
 _GRANT_SIZE = WINDOW_SIZE // 10
 
-# A server that writes often fills many small packets: what one read brought of these goes on together. A packet of more
-# bytes goes on as it comes.
+# A server that writes often fills many small packets: those that one read brought go on together. A
+# packet with more bytes goes on as it arrives.
 _LARGE = 8 * 1024
 
-# How long to wait, after the far side's output has ended, for word of how it ended.
+# Seconds to wait for the exit status after the far side's output has ended.
 _STATUS_TIMEOUT = 1.5
 _COMMAND_NOT_FOUND = 127  # POSIX: Shell Command Language, exit status for commands
 
 
 class Way(Protocol):
-    """The connection under a channel, which is asked only why the channel ended."""
+    """The connection under a channel, asked only when the channel has ended."""
 
     @property
     def alive(self) -> bool: ...
 
     def lost(self) -> SSHClientError:
-        """Return why it is not alive any more."""
+        """Return the reason why it is not alive any more."""
 
 
 class ChannelCarrier:
     """A remote process's stdio, over one channel of a connection that may carry others.
 
-    Output is passed on in the transport's thread, as it comes: no thread of ours has to wake up for
-    it. Input is sent in the thread that writes. Only grants, which could block, have a thread. The
-    end of the output is an end of file, or what `Aftermath` takes for one once the process has ended.
+    Output is passed on in the transport's thread as it arrives, so no thread of ours has to wake
+    up. Input is sent in the thread that writes. Only grants, which could block, have a thread. The
+    output ends with an end of file, or when `Aftermath` finds it complete after the process has
+    ended.
     """
 
     def __init__(
         self, way: Way, transport: Transport, channel: paramiko.Channel, marker: str = ""
     ) -> None:
-        """The channel has been opened, and nothing was asked for on it yet. What comes before `marker` is dropped."""
+        """The channel is open, and nothing was requested on it yet.
+
+        Output up to the line with `marker` is dropped.
+        """
         self._way = way
         self._marker = marker
-        self._granted = 0  # bytes that the far side was not told of yet
+        self._granted = 0  # bytes that have not been sent to the far side yet
         self._granting = threading.Condition()
         self._ended = False
-        self._signal: str | None = None  # that ended the process; empty for none
+        self._signal: str | None = None  # the one that ended the process, "" for an exit status
         self._pass_on: Callable[[], None] = lambda: None
         self._winding_up = False  # whether the process has ended and its output has not
         self._aftermath = Aftermath(lambda: transport.last_received, transport.probe)
@@ -101,7 +105,8 @@ class ChannelCarrier:
             self._granted += size
             if self._granted < _GRANT_SIZE:
                 return
-            # Only the transport's thread, which begins every key exchange, can know that none will hold it up.
+            # Only the transport's thread, which begins every key exchange, knows that none will
+            # delay it.
             if not self._channel.is_in_transports_thread or not self._channel.can_send():
                 self._granting.notify()
                 return
@@ -115,7 +120,7 @@ class ChannelCarrier:
             rest = rest[self._channel.send(rest) :]
 
     def write_now(self, data: bytes) -> bool:
-        """As `Carrier` has it: only where the window and the socket have room, and keys are not exchanged."""
+        """Write only if the window and the socket have room and no keys are exchanged."""
         if len(data) > self._channel.surely_at_once() or not self._channel.can_send():
             return False
         self.write(data)
@@ -135,7 +140,7 @@ class ChannelCarrier:
         self._channel.send_end()
 
     def signal(self, name: str) -> None:
-        """OpenSSH obeys for exec and shell sessions."""
+        """Send a signal; OpenSSH obeys for exec and shell sessions."""
         self._channel.send_signal(name)
 
     def ending(self) -> SSHClientError:
@@ -170,7 +175,7 @@ class ChannelCarrier:
             channel.stderr.close()
 
     def _tell_grants(self) -> None:
-        """In a thread of its own, where sending could block: that must not block the transport's."""
+        """Send grants, in a thread of its own: sending could block the transport's."""
         while True:
             with self._granting:
                 self._granting.wait_for(lambda: self._granted >= _GRANT_SIZE or self._ended)
@@ -188,8 +193,8 @@ def _exit_error(status: int | None, signal: str | None) -> RemoteExitError:
     if status == _COMMAND_NOT_FOUND:
         return RemoteExitError(
             "The remote command was not found (exit status 127)",
-            "A command over SSH runs without a login shell, so its PATH is short: give the absolute "
-            "path after `--`, or let a login shell find it: --login-shell.",
+            "A command over SSH runs without a login shell, so its PATH is short: give the "
+            "absolute path after `--`, or let a login shell find it: --login-shell.",
             status,
         )
     return RemoteExitError(

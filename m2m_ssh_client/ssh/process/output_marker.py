@@ -1,4 +1,7 @@
-"""The line behind which a remote server's output begins: what a login shell's start-up files print comes before it."""
+"""The line after which a remote server's output begins.
+
+A login shell's start-up files may print something before it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 class BehindMarker:
-    """Passes on what follows the line that ends with `marker`. The rest is logged, and `dropped` told its size."""
+    """Passes on everything after the line that ends with `marker`, and logs the rest.
+
+    `dropped` gets the size of what is not passed on.
+    """
 
     def __init__(
         self, marker: str, pass_on: Callable[[bytes], None], dropped: Callable[[int], None]
@@ -36,7 +42,7 @@ class BehindMarker:
                     self._pass_on(behind)
                 return
             logger.info("before the remote command: %s", shortened(printable(line.rstrip(b"\r"))))
-        # However long a line without an end becomes. A terminal may put several carriage returns at its end.
+        # This bounds a line without an end. A terminal may put several carriage returns at its end.
         text = rest.rstrip(b"\r")
         self._rest = text[-len(self._marker) :] + rest[len(text) : len(text) + 1]
         self._drop(len(data))

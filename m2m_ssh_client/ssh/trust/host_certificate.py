@@ -1,15 +1,16 @@
-"""Host certificates (OpenSSH's PROTOCOL.certkeys): read, verified, and held against a machine's name.
+"""Host certificates (OpenSSH's PROTOCOL.certkeys): read, verified, compared with a machine's name.
 
-A certificate speaks for a machine when an authority that is trusted for the machine's name has signed it, and
-`fault` finds nothing. `cryptography` verifies the signature. The rules for principals are those of OpenSSH 10.3:
-`*` and `?` are wildcards, and a certificate without principals is for no machine. (Older ones take a wildcard
-literally, and no principals for all machines.)
+A certificate speaks for a machine if an authority that is trusted for the machine's name has signed
+it and `fault` finds nothing. `cryptography` verifies the signature. The rules for principals are
+those of OpenSSH 10.3: `*` and `?` are wildcards, and a certificate without principals is for no
+machine. (Older versions take a wildcard literally, and no principals for all machines.)
 
-Whether the machine holds the certified key is for the key exchange to prove. There paramiko loads the key out of the
-certificate, and verifies the exchange's signature with it: an RSA key takes no SHA-1 signature, an ECDSA key only that
-of its own curve, and the exchange hash contains the whole certificate. paramiko does not hold the type of what is
-shown against the type that was negotiated, nor the one SHA-2 signature against the other. That gives nothing away:
-whatever is shown is judged here by its own type, and trusted only as what is on file.
+The key exchange proves that the machine holds the certified key. There paramiko loads the key from
+the certificate and verifies the exchange's signature with it: an RSA key takes no SHA-1 signature,
+an ECDSA key only that of its own curve, and the exchange hash contains the whole certificate.
+paramiko does not compare the type of the shown key with the negotiated type, nor one SHA-2
+signature with the other. That does no harm: whatever the machine shows is judged here by its own
+type, and trusted only as what is on file.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from m2m_ssh_client.ssh.trust.known_hosts import pattern_matches
 from m2m_ssh_client.ssh.wire import Reader, strings
 from m2m_ssh_client.text import printable, shortened
 
-# OpenSSH's default for CASignatureAlgorithms, without those of FIDO keys, which cannot be verified here.
+# OpenSSH's default for CASignatureAlgorithms, without those of FIDO keys, which cannot be verified
+# here.
 CA_ALGORITHMS = (
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
@@ -38,7 +40,10 @@ _HOST = 2  # the `type` of host certificates; 1 is for users
 
 
 class HostCertificate(NamedTuple):
-    """What a well-formed certificate says. `unverified` is why its signature could not be checked, if so."""
+    """The content of a well-formed certificate.
+
+    `unverified` is the reason if its signature could not be checked.
+    """
 
     key: PublicKey
     authority: PublicKey
@@ -52,7 +57,10 @@ class HostCertificate(NamedTuple):
 
     @classmethod
     def parse(cls, blob: bytes) -> HostCertificate:
-        """Read what a server showed. Raises ValueError unless it is well-formed and its signature is right."""
+        """Read what a server showed.
+
+        Raises ValueError unless it is well-formed and its signature is right.
+        """
         reader = Reader(blob)
         key_type = reader.string().decode("ascii", "replace").removesuffix(CERTIFICATE_SUFFIX)
         reader.string()  # the nonce
@@ -77,9 +85,10 @@ class HostCertificate(NamedTuple):
         )
 
     def fault(self, name: str, algorithms: Sequence[str] | None = None) -> str:
-        """Why it does not speak now for the machine of this name, whoever signed it; empty if it does.
+        """Return why it does not speak now for the machine of this name; "" if it does.
 
-        `algorithms` are the CASignatureAlgorithms; those that cannot be verified here never count.
+        It does not matter here who signed it. `algorithms` are the CASignatureAlgorithms; those
+        that cannot be verified here never count.
         """
         now = time.time()
         if self.unverified:
@@ -105,7 +114,7 @@ class HostCertificate(NamedTuple):
 
 
 def is_certificate(blob: bytes) -> bool:
-    """Whether it calls itself one, rather than a plain key."""
+    """Return whether a blob calls itself a certificate, not a plain key."""
     try:
         return Reader(blob).string().endswith(CERTIFICATE_SUFFIX.encode())
     except ValueError:
@@ -126,7 +135,7 @@ def _authority(blob: bytes) -> PublicKey:
 
 
 def _verify(blob: bytes, authority: PublicKey) -> str:
-    """Why the signature cannot be verified, empty if it is right; ValueError if it is wrong."""
+    """Return why the signature cannot be verified, "" if it is right; ValueError if it is wrong."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import (
         SSHCertificate,
@@ -134,11 +143,12 @@ def _verify(blob: bytes, authority: PublicKey) -> str:
     )
 
     if authority.key_type not in HOST_KEY_TYPES:
-        return f"it is signed by a key of type {printable(authority.key_type)}, which cannot be verified here"
+        kind = printable(authority.key_type)
+        return f"it is signed by a key of type {kind}, which cannot be verified here"
     line = Reader(blob).string() + b" " + base64.b64encode(blob)
     try:
         certificate = load_ssh_public_identity(line)
-        assert isinstance(certificate, SSHCertificate)  # noqa: S101 - by its type, which `parse` has seen
+        assert isinstance(certificate, SSHCertificate)  # noqa: S101 - `parse` has seen its type
         certificate.verify_cert_signature()
     except InvalidSignature:
         raise ValueError("the certificate's signature is wrong") from None

@@ -1,8 +1,8 @@
-"""The key server's client: learn the machine's host key, and tell it our public key, over HTTP.
+"""The key server's client: learn the machine's host key and register our public key, over HTTP.
 
-The order is the caller's: `KeyServer.server_public_key()`, then `remember_or_refuse()` if it did
-not come over verified HTTPS, then `temporary_known_hosts()`, then `KeyServer.register()`, then SSH.
-Everything here blocks and belongs in a worker thread; what the server answers is hostile until
+The caller's order: `KeyServer.server_public_key()`, then `remember_or_refuse()` if the key did not
+come over verified HTTPS, then `temporary_known_hosts()`, then `KeyServer.register()`, then SSH.
+Everything here blocks and belongs in a worker thread; the server's answers are hostile until
 parsed.
 """
 
@@ -33,7 +33,7 @@ from m2m_ssh_client.threads import Background
 logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-# Seconds. HTTPS is an attempt on the way to plain HTTP, so it must not cost the user much.
+# Seconds. HTTPS is only tried before plain HTTP, so it must not take long.
 _CONNECT_TIMEOUT = 3.0
 _READ_TIMEOUT = 5.0
 _HTTPS_TIME = 5.0
@@ -60,7 +60,7 @@ class _Answer(NamedTuple):
 
 
 class _CertificateRefusedError(KeyServerError):
-    """HTTPS answered, and cannot prove to be this host."""
+    """HTTPS answered and cannot prove to be this host."""
 
     permanent = True
 
@@ -68,10 +68,11 @@ class _CertificateRefusedError(KeyServerError):
 class KeyServer:
     """The key server beside an SSH server (`m2m-mcp-server-ssh-server --run-key-server`).
 
-    It is at `host`, with HTTPS at the usual port or else plain HTTP at `port`. A `url`, as `Parameters` checks it,
-    takes the place of both, and its scheme leaves no choice. `verified` says whether the host key came over HTTPS with
-    a valid certificate. Setting `stop` ends any call within a moment with a KeyServerError, whatever it waits for, and
-    so does the `deadline` of them all (on the monotonic clock). Not for use by two threads at once.
+    It is at `host`: HTTPS at the usual port, or else plain HTTP at `port`. A `url`, checked by
+    `Parameters`, replaces both, and its scheme leaves no choice. `verified` says whether the host
+    key came over HTTPS with a valid certificate. Setting `stop` ends any call within a moment with
+    a KeyServerError, whatever it waits for; so does the `deadline` of them all (on the monotonic
+    clock). Not for two threads at once.
     """
 
     def __init__(
@@ -85,11 +86,11 @@ class KeyServer:
         deadline: float = float("inf"),
     ) -> None:
         self.verified = False
-        self._first: str | None = None  # tried before, and then in the place of, `_base`
+        self._first: str | None = None  # tried before `_base`, and replaces it on success
         if url is not None:
             parts = urlsplit(url)
             host = parts.hostname or ""
-            self._base = parts.geturl().rstrip("/")  # with its scheme in small letters
+            self._base = parts.geturl().rstrip("/")  # with its scheme in lower case
             self._option = f"--key-server-url {url}"
         else:
             authority = _authority(host)
@@ -103,11 +104,11 @@ class KeyServer:
         self._patience = _PATIENCE
 
     def server_public_key(self) -> PublicKey:
-        """The SSH host key, over HTTPS if there is any, else over plain HTTP with a warning.
+        """Return the SSH host key: over HTTPS if there is any, else over plain HTTP with a warning.
 
         A certificate that does not verify raises KeyServerError, as falling back would make it
-        worthless; not so for a loopback host, where nobody is on the path and 443 is often some
-        unrelated server, unless a URL says that it is the one.
+        worthless. An exception is a loopback host, unless a URL names it: nobody is on the path,
+        and port 443 is often some unrelated server.
         """
         if self._first is not None and (key := self._attempt(self._first)) is not None:
             self._base = self._first
@@ -116,15 +117,15 @@ class KeyServer:
         self.verified = self._base.startswith("https://")
         if not self.verified:
             logger.warning(
-                "The host key came over plain HTTP (%s), so anyone on the path could have replaced it. "
-                "It is %s",
+                "The host key came over plain HTTP (%s), so anyone on the path could have replaced "
+                "it. It is %s",
                 self._base,
                 key.fingerprint,
             )
         return key
 
     def _attempt(self, base: str) -> PublicKey | None:
-        """The host key over HTTPS, or None where plain HTTP may be asked."""
+        """Return the host key over HTTPS, or None if plain HTTP may be tried."""
         try:
             return self._server_public_key(base, _HTTPS_TIME)
         except _CertificateRefusedError as exc:
@@ -136,9 +137,9 @@ class KeyServer:
         return None
 
     def register(self, public_key: str) -> None:
-        """Make the server accept this client key, given as one line in OpenSSH's public key format.
+        """Make the server accept this client key, one line in OpenSSH's public key format.
 
-        Goes the way that `server_public_key` found. Registering a key twice does no harm.
+        Uses the way that `server_public_key` found. Registering a key twice does no harm.
         """
         url = f"{self._base}/register"
         answer = self._ask("POST", url, _TIME, {"client_pub_key": public_key})
@@ -164,7 +165,7 @@ class KeyServer:
     def _ask(
         self, method: str, url: str, seconds: float, body: dict[str, str] | None = None
     ) -> _Answer:
-        """An answer with status 200, however often that needs asking (429)."""
+        """Return an answer with status 200, after as many requests as that takes (429)."""
         request = f"{method} {url}"
         while True:
             answer = self._exchange(method, url, seconds, body)
@@ -179,7 +180,7 @@ class KeyServer:
 
     def _wait_out(self, request: str, answer: _Answer) -> None:
         seconds = self._waits.pop(0) if self._waits else _PATIENCE
-        # RFC 9110, 10.2.3: a date may stand here, too; our own wait is as good as a strange clock.
+        # RFC 9110, 10.2.3 allows a date, too; our own wait is as good as a foreign clock.
         if answer.retry_after.isascii() and answer.retry_after.isdigit():
             seconds = max(float(answer.retry_after[:9]), 1.0)
         if seconds > min(self._patience, self._deadline - time.monotonic()):
@@ -212,7 +213,7 @@ class KeyServer:
 
 @contextmanager
 def temporary_known_hosts(host: str, port: int, key: PublicKey) -> Iterator[Path]:
-    """A known_hosts file that trusts this one key for this one server, and is gone afterwards.
+    """Provide a known_hosts file that trusts this key for this server, and remove it afterwards.
 
     Raises KnownHostsError if it cannot be written.
     """
@@ -231,10 +232,11 @@ def temporary_known_hosts(host: str, port: int, key: PublicKey) -> Iterator[Path
 def checked_host_key(
     server: KeyServer, host: str, port: int, trust: Trust, client_key: Path
 ) -> PublicKey:
-    """What the key server says, unless the pin, the user's own files or the memory beside the client key disagree.
+    """Return the key server's key, unless the pin, the user's files or our memory disagree.
 
-    Over verified HTTPS it may disagree with the memory. Where `trust` is only to be read, that is too. Raises
-    HostKeyError, KnownHostsError and KeyServerError.
+    The memory is a known_hosts file beside the client key; over verified HTTPS, the key may differ
+    from it. If `trust` is read-only, so is the memory. Raises HostKeyError, KnownHostsError and
+    KeyServerError.
     """
     key = server.server_public_key()
     if trust.pin is not None and key.fingerprint != trust.pin:
@@ -258,11 +260,10 @@ def checked_host_key(
 def remember_or_refuse(
     host: str, port: int, key: PublicKey, memory: Path, *, read_only: bool = False
 ) -> None:
-    """Trust on first use, for keys that came over plain HTTP; `memory` is a known_hosts file, 0600.
+    """Trust a key on first use, if it came over plain HTTP; `memory` is a known_hosts file, 0600.
 
-    Those that came over verified HTTPS are remembered too: whoever blocks that must not get a first use of his own.
-
-    Raises HostKeyError if `memory` has only other keys for this server, KnownHostsError if it
+    Keys from verified HTTPS are remembered too: an attacker who blocks HTTPS must not get a first
+    use. Raises HostKeyError if `memory` has only other keys for this server, KnownHostsError if it
     cannot be read or written.
     """
     verifier = HostVerifier(Trust(host, port, (memory,)))
@@ -273,8 +274,11 @@ def remember_or_refuse(
 
 
 class _Session(requests.Session):
-    """One that sees no redirects: to find out where one leads, `requests` reads its body to the end, whatever the size,
-    also if told not to follow."""
+    """A session that ignores redirects.
+
+    To find out where one leads, `requests` reads its body to the end, whatever its size, even if
+    told not to follow.
+    """
 
     def get_redirect_target(self, _: requests.Response) -> None:
         return None
@@ -283,7 +287,7 @@ class _Session(requests.Session):
 def _http_exchange(
     method: str, url: str, body: dict[str, str] | None, deadline: float, *, direct: bool
 ) -> _Answer:
-    """One request, one answer; raises what requests raises, TimeoutError and ValueError."""
+    """Make one request; raises what requests raises, TimeoutError and ValueError."""
     with (
         _Session() as session,
         session.request(
@@ -300,7 +304,7 @@ def _http_exchange(
             stream=True,
         ) as response,
     ):
-        # Nothing was to be encoded. A few bytes of one encoding within another fill any memory.
+        # No encoding was accepted. A few bytes of nested encodings can fill any memory.
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise ValueError("the answer is compressed, which was not asked for")
         content = bytearray()
@@ -317,11 +321,10 @@ def _http_exchange(
 
 
 def _bounded(work: Callable[[], _T], deadline: float, stop: threading.Event) -> _T:
-    """The result of `work`, or TimeoutError at the deadline, or InterruptedError when `stop` is
-    set.
+    """Return the result of `work`; TimeoutError at the deadline, InterruptedError after `stop`.
 
-    `work` has a daemon thread of its own, as no timeout of requests covers a name look-up, or
-    headers that come a byte at a time; one that is given up ends when the server does.
+    `work` has a daemon thread of its own, because no timeout of requests covers a name look-up, or
+    headers that arrive one byte at a time. A thread that is given up ends when the server does.
     """
     call = Background("key-server", work)
     while not call.wait(0.05):
@@ -333,7 +336,7 @@ def _bounded(work: Callable[[], _T], deadline: float, stop: threading.Event) -> 
 
 
 def _json_object(body: bytes) -> dict[str, object]:
-    """The answer's JSON object, or an empty one if it is anything else."""
+    """Return the answer's JSON object, or an empty one for anything else."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -349,7 +352,7 @@ def _status_in_words(answer: _Answer) -> str:
 
 
 def _in_words(exc: BaseException) -> str:
-    """Why an exchange failed, in the words of the operating system or of TLS, unwrapped."""
+    """Return why an exchange failed, in the words of the operating system or of TLS."""
     if isinstance(exc, requests.Timeout):
         return "no answer in time"
     if isinstance(exc, requests.exceptions.InvalidURL):
@@ -364,7 +367,10 @@ def _in_words(exc: BaseException) -> str:
 
 
 def _is_about_certificates(cause: BaseException) -> bool:
-    """That of the server does not verify, or those that the environment names cannot be read."""
+    """Return whether the server's certificate does not verify, or ours cannot be read.
+
+    Ours are the ones that the environment names.
+    """
     return (
         isinstance(cause, ssl.SSLCertVerificationError)
         or (isinstance(cause, ssl.SSLError) and cause.library in ("X509", "PEM"))
@@ -373,7 +379,7 @@ def _is_about_certificates(cause: BaseException) -> bool:
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:
-    """The exception and what it came from, outermost first."""
+    """Yield the exception and its causes, outermost first."""
     seen: list[BaseException] = []
     while exc is not None and exc not in seen:
         seen.append(exc)
@@ -386,7 +392,7 @@ def _clean(text: object) -> str:
 
 
 def _authority(host: str) -> str:
-    """A host as it stands in a URL. Raises KeyServerError for one that would change the URL."""
+    """Return a host as in a URL. Raises KeyServerError for one that would change the URL."""
     if set(host) & set("/?#@\\"):
         raise KeyServerError(f"{_clean(host)!r} is not a host name", "Check --host.")
     return f"[{host.replace('%', '%25')}]" if ":" in host else host

@@ -1,11 +1,11 @@
-"""OpenSSH's host-key files: which keys, authorities and revocations are on file for a machine's name.
+"""OpenSSH's host-key files: the keys, authorities and revocations on file for a machine's name.
 
-The format is that of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT", and, where the manual is silent, what OpenSSH's `ssh`
-makes of a line. What follows from the lines is for `host_keys` to say. On one point this is plainer than
-`ssh`: a tab may follow a marker (`ssh` ignores a `@revoked` with a tab).
+The format is that of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"; where the manual is silent, the
+behaviour of OpenSSH's `ssh`. `verifier` draws the conclusions. One point is simpler than in `ssh`:
+a tab may follow a marker (`ssh` ignores a `@revoked` with a tab).
 
-Lines whose keys cannot be used here (DSA, FIDO, certificates) count, since they count for `ssh`: a machine that has
-only such a key on file is known, and any other key it shows is a changed one.
+Lines whose keys cannot be used here (DSA, FIDO, certificates) count, since they count for `ssh`: a
+machine with only such a key on file is known, and any other key that it shows is a changed one.
 
 `KnownHosts.load` reads the files once, blocking. Its result never changes; any thread may use it.
 """
@@ -67,9 +67,9 @@ class KnownHosts:
 
     @classmethod
     def load(cls, paths: Iterable[Path]) -> KnownHosts:
-        """Read the files; a missing one is empty, a line that makes no sense is skipped.
+        """Read the files; a missing one is empty, and a line that makes no sense is skipped.
 
-        Raises KnownHostsError for a file that is there and cannot be read.
+        Raises KnownHostsError for a file that exists and cannot be read.
         """
         entries: list[Entry] = []
         skipped: list[str] = []
@@ -88,21 +88,22 @@ class KnownHosts:
         return cls(entries)
 
     def entries_for(self, name: str) -> list[Entry]:
-        """The lines that speak for this name, as `on_file` or HostKeyAlias spells it."""
+        """Return the lines for this name, spelt as by `on_file` or HostKeyAlias."""
         raw = name.encode("utf-8", "surrogateescape")
         return [entry for entry in self._entries if _names_match(entry.names, raw)]
 
 
 def on_file(host: str, port: int = _SSH_PORT) -> str:
-    """The machine's name on file; `ssh` lowers the case of the letters of ASCII only."""
+    """Return the machine's name on file; like `ssh`, lower only the case of ASCII letters."""
     host = host.encode("utf-8", "surrogateescape").lower().decode("utf-8", "surrogateescape")
     return host if port == _SSH_PORT else f"[{host}]:{port}"
 
 
 def entry(host: str, port: int | None, key: PublicKey, *, hashed: bool = False) -> str:
-    """The line for a known_hosts file, with its newline. Without a port, `host` is a name as it stands.
+    """Return the line for a known_hosts file, with its newline.
 
-    Raises KnownHostsError for a host that would mean something else there (`*`, a list, a blank).
+    Without a port, `host` is a literal name. Raises KnownHostsError for a host that would mean
+    something else there (`*`, a list, a blank).
     """
     if not host or _NOT_IN_A_NAME.search(host):
         raise KnownHostsError(
@@ -114,7 +115,10 @@ def entry(host: str, port: int | None, key: PublicKey, *, hashed: bool = False) 
 
 
 def read_file(path: Path) -> tuple[Path, bytes]:
-    """The path without `~`, and the content; a missing file is empty. Raises KnownHostsError."""
+    """Return the path without `~`, and the content; a missing file is empty.
+
+    Raises KnownHostsError.
+    """
     try:
         path = path.expanduser()
         if not path.is_dir():  # asked first, since Windows calls that "Permission denied"
@@ -135,8 +139,8 @@ def _unreadable(path: Path, reason: str) -> KnownHostsError:
 
 
 def _parse_line(line: bytes, path: Path, number: int) -> Entry | None:
-    """One line as an entry; None if it is blank or a comment, ValueError if it is broken."""
-    # OpenSSH reads C strings: a line ends at NUL too, and no `@revoked` may get lost over that.
+    """Parse one line; None for a blank line or a comment, ValueError for a broken one."""
+    # OpenSSH reads C strings: a line ends at a NUL, too. No `@revoked` may get lost that way.
     text = line.partition(b"\0")[0].strip(b" \t\r")
     if not text or text.startswith(b"#"):
         return None
@@ -165,7 +169,7 @@ def _names_match(names: bytes, name: bytes) -> bool:
 
 
 def pattern_matches(pattern: bytes, name: bytes) -> bool:
-    """`*` and `?` as ssh_config(5), "PATTERNS", has them; nothing else is special."""
+    """Match a name with `*` and `?` of ssh_config(5), PATTERNS; nothing else is special."""
     if b"*" not in pattern and b"?" not in pattern:
         return pattern == name
     # Brackets are ordinary characters in this format: `[*.example.com]:2222`.
@@ -173,7 +177,7 @@ def pattern_matches(pattern: bytes, name: bytes) -> bool:
 
 
 def _hash_matches(hashed: bytes, name: bytes) -> bool:
-    """`|1|salt|HMAC-SHA1 of the name keyed with the salt|`, one name and never a list."""
+    """Compare a name with `|1|salt|HMAC-SHA1(salt, name)|`, one name and never a list."""
     version, _, rest = hashed[1:].partition(b"|")
     try:
         salt, digest = (base64.b64decode(part, validate=True) for part in rest.split(b"|"))

@@ -1,8 +1,9 @@
-"""Adding lines to a file that several processes read and add to.
+"""Lines added to a file that several processes read and add to.
 
-While `appending` lasts, no other process that uses it can add to the same file: the lock is `flock` on the file
-itself, on Windows a locked byte far behind the end, so that readers never wait. `ssh` takes no lock; from it, one
-write in append mode protects: two lines never mix, and no reader sees half of one.
+While `appending` lasts, no other process that uses it can add to the same file. The lock is `flock`
+on the file itself; on Windows, a locked byte far behind the end, so that readers never wait. `ssh`
+takes no lock; one write in append mode protects from it: two lines never mix, and no reader sees
+half a line.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _FAR = 1 << 30  # behind the end of any such file, and as far as locking() can c
 
 @contextmanager
 def appending(path: Path) -> Iterator[Callable[[str], None]]:
-    """Gives a function that adds a whole line, with its newline; a last line without one is ended first.
+    """Provide a function that adds a whole line, with its newline.
 
-    The file (0600) and its folder (0700) are made if they are missing. Raises OSError, also where another process
-    has held the lock for five seconds.
+    It ends a last line without a newline first. The file (0600) and its folder (0700) are created
+    if they are missing. Raises OSError, also if another process has held the lock for five seconds.
     """
     user_only_files.make_folder(path.parent)
     descriptor = user_only_files.opened(path, os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0))
@@ -88,7 +89,7 @@ else:
             return False
         except OSError as exc:
             if exc.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL):
-                return True  # a network file system without locks: append mode has to do
+                return True  # a network file system without locks: append mode must suffice
             raise
         return True
 

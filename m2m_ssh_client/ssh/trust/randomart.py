@@ -1,8 +1,8 @@
 """A key's fingerprint as a picture, as `ssh-keygen -lv` draws it.
 
-A bishop stands in the middle of a board and walks as the digest says: each two bits are one diagonal step, taken as
-far as the walls allow. How often a square was visited chooses its character. The algorithm is analysed in Loss,
-Limmer and von Gernler, "The drunken bishop" (2009).
+A bishop starts in the middle of a board and walks as the digest says: each two bits are one
+diagonal step, as far as the walls allow. The number of visits to a square chooses its character.
+The algorithm is analysed in Loss, Limmer and von Gernler, "The drunken bishop" (2009).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _START, _END = "S", "E"
 
 
 def randomart(key: PublicKey) -> str:
-    """The picture: eleven lines, the first with the key's type and size."""
+    """Return the picture: eleven lines, the first with the key's type and size."""
     x, y = start = (_WIDTH // 2, _HEIGHT // 2)
     visits: dict[tuple[int, int], int] = {}
     for byte in hashlib.sha256(key.blob).digest():

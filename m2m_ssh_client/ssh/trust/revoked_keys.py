@@ -1,4 +1,4 @@
-"""RevokedHostKeys (ssh_config(5)): a file of public keys that no machine may show, one a line."""
+"""RevokedHostKeys (ssh_config(5)): a file of public keys that no machine may show, one per line."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _KRL_MAGIC = b"SSHKRL\n\0"  # OpenSSH's PROTOCOL.krl
 
 
 def revoked_keys(path: Path) -> set[PublicKey]:
-    """The keys in the file. As with `ssh`, a file that cannot be read to its end revokes everything.
+    """Return the keys in the file. As for `ssh`, an unreadable file revokes everything.
 
-    Raises KnownHostsError for a file that is missing, unreadable, damaged, or a key revocation list (KRL).
+    Raises KnownHostsError for a file that is missing, unreadable, damaged, or a key revocation list
+    (KRL).
     """
     try:
         content = path.expanduser().read_bytes()
@@ -23,8 +24,9 @@ def revoked_keys(path: Path) -> set[PublicKey]:
         raise _unusable(path, f"cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
     if content.startswith(_KRL_MAGIC):
         raise KnownHostsError(
-            f"RevokedHostKeys {quoted(path)} is a key revocation list (KRL), which is not supported",
-            "Name a file with the revoked public keys, one a line, or none",
+            f"RevokedHostKeys {quoted(path)} is a key revocation list (KRL), which is not "
+            "supported",
+            "Name a file with the revoked public keys, one per line, or none",
         )
     keys: set[PublicKey] = set()
     for number, line in enumerate(content.split(b"\n"), start=1):
@@ -35,12 +37,14 @@ def revoked_keys(path: Path) -> set[PublicKey]:
         try:
             keys.add(decode_on_file(fields[0].decode(), b"".join(fields[1:2]).decode()))
         except ValueError as exc:
-            raise _unusable(path, f"has something else than a public key in line {number}") from exc
+            raise _unusable(
+                path, f"has something other than a public key in line {number}"
+            ) from exc
     return keys
 
 
 def _unusable(path: Path, reason: str) -> KnownHostsError:
     return KnownHostsError(
         f"RevokedHostKeys {quoted(path)} {reason}",
-        "Mend the file, or take the RevokedHostKeys line out of the configuration",
+        "Repair the file, or remove the RevokedHostKeys line from the configuration",
     )

@@ -1,19 +1,20 @@
-"""Is this key, or this certificate, the machine's? What the files say, and what follows from it.
+"""The judgement on a machine's key or certificate: the content of the files, and its consequences.
 
-The rules are those of ssh_config(5) and sshd(8) and, where the manuals are silent, of what OpenSSH's `ssh` does. Those
-that are easy to get wrong:
+The rules are those of ssh_config(5) and sshd(8); where the manuals are silent, of OpenSSH's `ssh`.
+These are easy to get wrong:
 
 - One matching entry is enough, wherever it stands and whatever else is on file for the name.
-- Any other plain entry makes the key a *changed* one, also an entry of a different key type.
-- On a port other than 22 the name is `[host]:port`. Only when no plain entry has that name do the entries for the
-  bare `host` count, and there a different key leaves the machine *unknown*: another SSH server on the same machine is
-  nothing unusual.
-- `@revoked` wins over a matching entry under the same name, and speaks of authorities too.
-- A certificate that no trusted authority has signed, or that is not good for this machine now, counts as the plain
-  key in it.
+- Any other plain entry makes the key a *changed* one, even an entry of a different key type.
+- On a port other than 22 the name is `[host]:port`. The entries for the bare `host` count only if
+  no
+  plain entry has that name, and then a different key leaves the machine *unknown*: a second SSH
+  server on one machine is nothing unusual.
+- `@revoked` wins over a matching entry under the same name, and applies to authorities too.
+- A certificate that no trusted authority has signed, or that is not valid for this machine now,
+  counts as the plain key in it.
 
-On one point this is stricter than `ssh`: with `accept-new`, a key that is revoked under the bare name is not added
-for `[host]:port`.
+One point is stricter than in `ssh`: with `accept-new`, a key that is revoked under the bare name is
+not added for `[host]:port`.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ _DEFAULT_FILE = Path("~/.ssh/known_hosts")
 
 
 class Standing(Enum):
-    """What the files say of a key that a machine shows."""
+    """The files' verdict on a key that a machine shows."""
 
     KNOWN = "known"
     UNKNOWN = "unknown"
@@ -57,10 +58,10 @@ class Standing(Enum):
 
 
 class Finding(NamedTuple):
-    """A standing, and the line that decided it (None: RevokedHostKeys did, or no line spoke).
+    """A standing, and the line that decided it (None for RevokedHostKeys, or if no line spoke).
 
-    For an unknown key, `line` has another key for the bare name, if there is one. `fault` is why the certificate that
-    was shown did not count.
+    For an unknown key, `line` holds another key for the bare name, if there is one. `fault` is why
+    the shown certificate did not count.
     """
 
     standing: Standing
@@ -69,10 +70,11 @@ class Finding(NamedTuple):
 
 
 class HostVerifier:
-    """Judges what one machine shows, once or several times. Blocking; one thread at a time.
+    """The judge of what one machine shows, once or several times.
 
-    `ca_algorithms` are the CASignatureAlgorithms, `trust_command` is what errors for an unknown machine tell to run.
-    The files are read when they are first needed, and again before something is added.
+    `ca_algorithms` are the CASignatureAlgorithms; errors for an unknown machine suggest
+    `trust_command`. The files are read on first use, and again before something is added. Blocking;
+    one thread at a time.
     """
 
     def __init__(
@@ -83,12 +85,12 @@ class HostVerifier:
         self._trust_command = trust_command
 
     def key_algorithms(self, available: Sequence[str]) -> list[str]:
-        """The HostKeyAlgorithms to offer, so that a server with several keys shows one that is on file.
+        """Return the HostKeyAlgorithms in an order in which a server shows a key that is on file.
 
-        `available` are algorithms in our order of preference. Where no certificate is among them, those of the
-        same types come first, as in `ssh`'s default. Then, as in `ssh`: where the first is of a type on file, the
-        order stays; else types on file come first, and all certificates where an authority speaks for the machine.
-        Raises KnownHostsError.
+        `available` are algorithms in our order of preference. If no certificate is among them,
+        those of the same types come first, as in `ssh`'s default. Then, as in `ssh`: if the first
+        is of a type on file, the order stays; else types on file come first, and all certificates
+        if an authority speaks for the machine. Raises KnownHostsError.
         """
         if self._trust.unchecked or self._trust.pin is not None:
             return list(available)
@@ -109,10 +111,10 @@ class HostVerifier:
         return sorted(offered, key=lambda name: not is_first(name))
 
     def verify(self, blob: bytes) -> PublicKey:
-        """The machine's key, if `blob`, the key or certificate that it showed, is right by the settings.
+        """Return the machine's key if the settings accept `blob`, the key or certificate shown.
 
-        Under `accept-new` and `no` an unknown key is added to the first user file. Raises HostKeyError, and
-        KnownHostsError for files that cannot be read.
+        Under `accept-new` and `no`, an unknown key is added to the first user file. Raises
+        HostKeyError, and KnownHostsError for files that cannot be read.
         """
         key, certificate = self._read(blob)
         self._check_size(key)
@@ -123,21 +125,27 @@ class HostVerifier:
         return key
 
     def judged(self, blob: bytes) -> tuple[PublicKey, Finding]:
-        """The key in what a machine showed, and what the files say of it. Raises as `finding`, and HostKeyError."""
+        """Return the key in what a machine showed, and the files' verdict on it.
+
+        Raises as `finding`, and HostKeyError.
+        """
         key, certificate = self._read(blob)
         if self._revoked.intersection(_with_authority(key, certificate)):
             return key, Finding(Standing.REVOKED)
         return key, self._judge(self._known_hosts, key, certificate)
 
     def finding(self, key: PublicKey) -> Finding:
-        """What the files say of a plain key, whatever the settings make of it. Raises KnownHostsError."""
+        """Return the files' verdict on a plain key, whatever the settings are.
+
+        Raises KnownHostsError.
+        """
         if key in self._revoked:
             return Finding(Standing.REVOKED)
         return self._judge(self._known_hosts, key, None)
 
     @property
     def file(self) -> Path:
-        """Where keys are added. Raises KnownHostsError if there is no such file."""
+        """The file that new keys are added to. Raises KnownHostsError if there is none."""
         if not self._trust.user_files:
             raise KnownHostsError(
                 f"There is no known_hosts file to add {self._shown} to",
@@ -146,11 +154,12 @@ class HostVerifier:
         return self._trust.user_files[0].expanduser()
 
     def add(self, key: PublicKey, *, beside_other_types: bool = False) -> Finding:
-        """Put an unknown key into the first user file. Gives what the files say of it then.
+        """Add an unknown key to the first user file; return the files' verdict then.
 
-        They are read again for that, under a lock against other processes that do the same, and where they know the
-        key now, or have something against it, nothing is added. With `beside_other_types` a key is added too where
-        only keys of other types are on file, which makes it a changed one to `ssh`. Raises KnownHostsError.
+        The files are read again for that, under a lock against other processes, and nothing is
+        added if they know the key now or rule it out. With `beside_other_types`, a key is added
+        even if keys of other types are on file, which makes it a changed one to `ssh`. Raises
+        KnownHostsError.
         """
         path = self.file
         line = self._line(key)
@@ -206,32 +215,34 @@ class HostVerifier:
             return PublicKey.read_host_key(blob), None
         except ValueError as exc:
             raise HostKeyError(
-                f"Host key verification failed: {self._shown} showed no key that can be used ({exc})",
-                "Ask the machine's administrator, or connect with ssh to see what it makes of it.",
+                f"Host key verification failed: {self._shown} showed no usable key ({exc})",
+                "Ask the machine's administrator, or connect with ssh to see its verdict.",
             ) from exc
 
     def _check_size(self, key: PublicKey) -> None:
-        """RequiredRSASize (ssh_config(5))."""
+        """Require the size in RequiredRSASize (ssh_config(5))."""
         if key.key_type == "ssh-rsa" and key.bits < self._trust.rsa_bits:
             raise HostKeyError(
-                f"Host key verification failed: {self._shown} has an RSA key of {key.bits} bits, and "
-                f"RequiredRSASize demands {self._trust.rsa_bits}",
-                "Let that machine have a larger key, or an Ed25519 one, or change RequiredRSASize.",
+                f"Host key verification failed: {self._shown} has an RSA key of {key.bits} bits, "
+                f"and RequiredRSASize demands {self._trust.rsa_bits}",
+                "Give that machine a larger key, or an Ed25519 key, or change RequiredRSASize.",
             )
 
     def _compare_with_pin(self, key: PublicKey) -> None:
         if key.fingerprint == self._trust.pin:
             return
-        name, port = printable(self._trust.name), self._trust.port
+        place, port = printable(self._trust.name), self._trust.port
+        if port is not None:
+            place += f" port {port}"
         raise HostKeyError(
-            f"Host key verification failed: {name if port is None else f'{name} port {port}'} has the "
+            f"Host key verification failed: {place} has the "
             f"{key.key_type} key {key.fingerprint}, and --host-key demands {self._trust.pin}",
             "If the key was changed on purpose, check its fingerprint on that machine "
             "(ssh-keygen -l) and change --host-key; otherwise somebody may be in between.",
         )
 
     def _decide(self, key: PublicKey, certificate: HostCertificate | None) -> None:
-        """Apply StrictHostKeyChecking (ssh_config(5)) to what the files say."""
+        """Apply StrictHostKeyChecking (ssh_config(5)) to the files' verdict."""
         if self._revoked.intersection(_with_authority(key, certificate)):
             raise self.error(key, Finding(Standing.REVOKED))
         finding = self._judge(self._known_hosts, key, certificate)
@@ -251,13 +262,13 @@ class HostVerifier:
         return self._trust.strict != "yes" and bool(self._trust.user_files)
 
     def _added(self, key: PublicKey, finding: Finding) -> Finding:
-        self._line(key)  # a name that cannot be on file is a refusal
+        self._line(key)  # raises for a name that cannot be on file
         if self._trust.read_only:
             return Finding(Standing.KNOWN)
         try:
             found = self.add(key)
         except KnownHostsError as exc:
-            # `ssh` goes on too: nothing is on file against this key.
+            # `ssh` goes on, too: the files have nothing against this key.
             logger.warning("the host key of %s will be unknown again: %s", self._shown, exc)
             return Finding(Standing.KNOWN)
         if found.standing is Standing.KNOWN:
@@ -278,7 +289,7 @@ class HostVerifier:
         certificate: HostCertificate | None,
         names: Sequence[str] | None = None,
     ) -> Finding:
-        """What is on file under these names, of which the later ones are for want of an earlier one."""
+        """Judge by the entries for these names; a later name counts if the earlier are unknown."""
         name, *others = self._names if names is None else names
         entries = known_hosts.entries_for(name)
         shown = _with_authority(key, certificate)
@@ -320,7 +331,7 @@ class HostVerifier:
         return finding
 
     def error(self, key: PublicKey, finding: Finding) -> HostKeyError:
-        """What is wrong with a key of this standing, and what to do about it."""
+        """Return the error for a key of this standing, with what to do about it."""
         shown = f"{self._shown} showed the {key.key_type} key {key.fingerprint}"
         if finding.fault:
             shown += f" in a certificate that does not count ({finding.fault})"
@@ -328,7 +339,7 @@ class HostVerifier:
         return HostKeyError(f"Host key verification failed: {shown}, {case}", hint)
 
     def _case(self, key: PublicKey, finding: Finding) -> tuple[str, str]:
-        """What is wrong, and what to do about it."""
+        """Return what is wrong, and what to do about it."""
         if finding.standing is Standing.REVOKED:
             return self._revoked_case(finding.line)
         if finding.standing is Standing.CHANGED and finding.line is not None:
@@ -382,8 +393,8 @@ class HostVerifier:
 
 
 def changed_hint(name: str, line: Entry) -> str:
-    """What to do about a line with a different key for this name."""
-    # `ssh-keygen -R` drops whole lines, and one with patterns speaks for other machines too.
+    """Return what to do about a line with a different key for this name."""
+    # `ssh-keygen -R` removes whole lines, and a line with patterns speaks for other machines, too.
     if line.is_for_one_name:
         remedy = f"forget the old one with `ssh-keygen -R {quoted(name)} -f {quoted(line.path)}`"
     else:
@@ -392,7 +403,10 @@ def changed_hint(name: str, line: Entry) -> str:
 
 
 def _trust_command(trust: Trust) -> str:
-    """For a machine that its name and port lead to; empty where there is nothing to add to, or it takes more."""
+    """Return the command that trusts a machine reached by its name and port alone.
+
+    It is empty if there is no file to add to, or if the machine needs more options.
+    """
     if trust.port is None or not trust.user_files:
         return ""
     options = ["--host", trust.name, "--port", str(trust.port)]
@@ -402,7 +416,7 @@ def _trust_command(trust: Trust) -> str:
 
 
 def _key_type(algorithm: str) -> str:
-    """The type of the keys that an algorithm is for."""
+    """Return the type of the keys that an algorithm is for."""
     plain = algorithm.removesuffix(CERTIFICATE_SUFFIX)
     return "ssh-rsa" if plain.startswith("rsa-sha2-") else plain
 

@@ -1,4 +1,4 @@
-"""The way through a jump host, and the words for a jump host that refuses."""
+"""The way through a jump host, and errors for a jump host that refuses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from m2m_ssh_client.text import printable, shortened
 def tunnel(
     transport: paramiko.Transport, host: str, port: int, timeout: float, jump_host: str
 ) -> ChannelSocket:
-    """Let the machine at the other end, `jump_host`, connect on to `host`; `timeout` in seconds.
+    """Make `jump_host`, at the other end, connect to `host`; `timeout` in seconds.
 
-    The name is looked up there. Raises UnreachableError; paramiko's exceptions if the connection to the jump host
-    ends meanwhile.
+    The jump host looks the name up. Raises UnreachableError; paramiko's exceptions if the
+    connection to the jump host ends meanwhile.
     """
     try:
         return open_tunnel(transport, host, port, timeout)

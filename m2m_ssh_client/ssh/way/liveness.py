@@ -1,9 +1,10 @@
-"""Noticing that a connection is dead although nobody said so: a frozen peer, a forgotten NAT entry, a sleep.
+"""Detection of dead connections: a frozen peer, a forgotten NAT entry, a machine that slept.
 
-OpenSSH's ServerAlive rules (ssh_config(5), ServerAliveInterval): after an interval without anything received, a
-request that wants a reply is sent through the encrypted channel, and another one after each further interval;
-whatever comes back counts as life. An interval after the last of ServerAliveCountMax requests the connection is dead,
-so after interval × (count + 1) of silence. paramiko's own set_keepalive sends too, and never looks for an answer.
+The rules are OpenSSH's (ssh_config(5), ServerAliveInterval): after an interval without anything
+received, a request that wants a reply is sent through the encrypted channel, and another after each
+further interval; any reply counts as life. An interval after the last of ServerAliveCountMax
+requests the connection is dead, so after interval × (count + 1) of silence. paramiko's own
+set_keepalive sends too, and never looks for an answer.
 """
 
 from __future__ import annotations
@@ -15,15 +16,19 @@ from collections.abc import Callable
 from m2m_ssh_client import threads
 
 _LONGEST_STEP = 2.0  # seconds between looks at the clocks, so that the end of a sleep is noticed
-_SLEEP = 5.0  # the wall clock ahead of the steady one by this much: the machine slept
-_AFTER_SLEEP = 5.0  # seconds for a sign of life then: most connections did not survive it
+_SLEEP = 5.0  # seconds that the wall clock jumps ahead when the machine has slept
+_AFTER_SLEEP = 5.0  # seconds for a sign of life then: most connections are dead
 
 
 class Liveness:
     """Watches a connection in a thread of its own, from `start()` to `stop()`.
 
-    `heard` tells when something was last received (`time.monotonic`); `probe` asks for a sign of life, and may block
-    for as long as it likes; `dead` is called once, with the seconds of silence. `interval` is in seconds.
+    It looks at clocks only, at least every two seconds: so it also notices that the machine slept,
+    and then gives the connection a few seconds to prove that it survived.
+
+    `heard` returns the time of the last arrival (`time.monotonic`); `probe` asks for a sign of
+    life, and may block; `dead` is called once, with the seconds of silence. `interval` is in
+    seconds.
     """
 
     def __init__(
@@ -48,7 +53,7 @@ class Liveness:
             threads.start("ssh-liveness", self._watch)
 
     def stop(self) -> None:
-        """The connection is closed. Any thread."""
+        """Stop watching: the connection is closed. Any thread."""
         self._stopped.set()
 
     def _watch(self) -> None:
@@ -76,6 +81,7 @@ class Liveness:
         return min(max(due - time.monotonic(), 0.01), _LONGEST_STEP)
 
     def _ask(self) -> None:
-        # In a thread: where the socket's buffer is full, sending waits for just the peer that may be dead.
+        # In a thread: if the socket's buffer is full, sending waits for the very peer that may be
+        # dead.
         if self._probing is None or not self._probing.is_alive():
             self._probing = threads.start("ssh-probe", self._probe)

@@ -1,14 +1,15 @@
-"""A ProxyCommand (ssh_config(5)): a program of the user's whose stdin and stdout are the way to the SSH server.
+"""A ProxyCommand (ssh_config(5)): a program whose stdin and stdout are the way to the SSH server.
 
-paramiko gets one end of a pair of sockets; threads carry between the other end and the program's pipes. So it
-waits as it does for any socket, and what somebody else holds open cannot hold up a close:
+paramiko gets one end of a socket pair; threads carry bytes between the other end and the program's
+pipes. So it waits as for any socket, and a pipe that another process holds open cannot delay a
+close:
 
     paramiko ⇄ ProxySocket ═ socket ─▶ m2m-proxy-in  ─▶ stdin
                                     ◀─ m2m-proxy-out ◀─ stdout
                              log    ◀─ m2m-proxy-err ◀─ stderr
 
-A fourth thread ends the program once the socket is closed. The command line is neither logged nor shown, but for the
-program's name: people write passwords into it.
+A fourth thread ends the program once the socket is closed. The command line is neither logged nor
+shown, except for the program's name: people write passwords into it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _CHUNK = 64 * 1024  # bytes, on their way in each direction
 _LONGEST_LINE = 4096  # bytes of a line of stderr that are kept
 _LAST_WORDS = 3  # lines of it
 
-# Seconds. All that a close takes is the last three together, and it goes on beside the program that called it.
+# Seconds. A close takes the last three together at most, beside the program that called it.
 _FOR_ITS_STATUS = 0.25  # between the end of its output and its own
 _AFTER_END_OF_FILE = 0.1
 _AFTER_SIGTERM = 0.3
@@ -46,9 +47,10 @@ _AFTER_SIGKILL = 0.2
 
 
 def start(command: str) -> ProxySocket:
-    """Run the command as ssh does: by the user's shell, which it replaces; tokens are expanded already.
+    """Run the command as `ssh` does: by the user's shell, which it replaces.
 
-    Raises UnreachableError if there is no such shell. What becomes of the command itself, `ProxySocket.explain` says.
+    Tokens are expanded already. Raises UnreachableError if there is no such shell.
+    `ProxySocket.explain` reports what becomes of the command itself.
     """
     ours, theirs = socket.socketpair()
     try:
@@ -66,7 +68,10 @@ def start(command: str) -> ProxySocket:
 
 
 class ProxySocket(LiveSocket):
-    """A connected socket at whose other end is the ProxyCommand. `close()` from any thread, and at once."""
+    """A connected socket with the ProxyCommand at its other end.
+
+    `close()` from any thread; it returns at once.
+    """
 
     def __init__(self, sock: socket.socket, program: _Program) -> None:
         super().__init__(fileno=sock.detach())
@@ -76,19 +81,19 @@ class ProxySocket(LiveSocket):
     def close(self) -> None:
         self._program.end()
         with suppress(OSError):
-            self.shutdown(socket.SHUT_RDWR)  # wakes who waits, which closing alone does not
+            self.shutdown(socket.SHUT_RDWR)  # wakes waiting threads, which closing alone does not
         super().close()
 
     def explain(self) -> str | None:
-        """How the command ended and what it said last, in words to put into an error.
+        """Return how the command ended and its last words, fit for an error.
 
-        None while it works, and where it is not to blame: what it says beside the first answer is its own affair.
+        None while it works. Once the server has answered, its words are no reason any more.
         """
         return self._program.explain(answered=self.last_received > self._started)
 
 
 def _named(command: str) -> str:
-    """` (PROGRAM)`, the first word of a command line, unless it may be a secret."""
+    """Return ` (PROGRAM)`, the first word of a command line, unless it may be a secret."""
     word = next(iter(command.split()), "").strip("\"'")
     name = Path(word).name
     return "" if "=" in word or not name else f" ({shortened(printable(name), 40)})"
@@ -106,7 +111,7 @@ class _Program:
         self._ending = threading.Event()
         self._stop = _Stop()
         self._reaping = threading.Lock()
-        self._own_status: int | None = None  # unless it was we who ended it
+        self._own_status: int | None = None  # None if we ended it
         self._output_ended = False
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         self._stderr_reader = threads.start("proxy-err", self._read_stderr)
@@ -118,7 +123,7 @@ class _Program:
         atexit.register(self._end_with_interpreter)
 
     def end(self) -> None:
-        """From any thread, and at once: the ending goes on in a thread of its own."""
+        """End it: from any thread, and at once. A thread does the work."""
         self._ending.set()
 
     def explain(self, *, answered: bool) -> str | None:
@@ -141,7 +146,7 @@ class _Program:
             while data := self._sock.recv(_CHUNK):
                 self._stop.write(self._stdin.fileno(), data)
         self._pass_on(socket.SHUT_RD)
-        with suppress(OSError):  # whoever waits for room in a full buffer would not hear of it
+        with suppress(OSError):  # wakes a writer that waits for room in a full buffer
             while self._sock.recv(_CHUNK):
                 pass
 
@@ -153,7 +158,10 @@ class _Program:
         self._pass_on(socket.SHUT_WR)
 
     def _pass_on(self, how: int) -> None:
-        """Tell the other end that this direction is over; first see whether the program ended, and what it says."""
+        """End this direction for the other end.
+
+        First see whether the program has ended, and its last words.
+        """
         if not self._ending.is_set() and self._reaped(_FOR_ITS_STATUS):
             self._stderr_reader.join(_FOR_ITS_STATUS)
         with suppress(OSError):
@@ -175,14 +183,17 @@ class _Program:
             logger.warning("ProxyCommand%s: %s", self._name, text)
 
     def _reaped(self, timeout: float) -> bool:
-        """Whether it has ended, within `timeout` seconds. What is left of its process group ends with it."""
+        """Return whether it has ended, within `timeout` seconds.
+
+        The rest of its process group ends with it.
+        """
         with self._reaping:
             if self._process.returncode is None:
                 try:
                     status = self._process.wait(timeout)
                 except subprocess.TimeoutExpired:
                     return False
-                _kill(self._process)  # at once: the number of an empty group may become another's
+                _kill(self._process)  # at once: the id of an empty group may be reused
                 self._own_status = None if self._ending.is_set() else status
         return True
 
@@ -216,12 +227,12 @@ if sys.platform == "win32":
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=user_only_files.environment(),
-            # Ctrl-C in our console is not for it, and it gets no window of its own.
+            # It gets no Ctrl-C of our console, and no window.
             creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW,
         )
 
     def _hang_up(process: subprocess.Popen[bytes]) -> None:
-        """The process and its children. There is no gentle way."""
+        """End the process and its children; there is no gentle way."""
         subprocess.run(  # noqa: S603
             ["taskkill", "/T", "/F", "/PID", str(process.pid)],  # noqa: S607 # nosec B607
             check=False,
@@ -234,7 +245,7 @@ if sys.platform == "win32":
         process.kill()
 
     class _Stop:
-        """Nothing can wait for a pipe and for something else here; what ends the waiting is the program's end."""
+        """Reads and writes pipes. They cannot be waited for; the program's end ends the waiting."""
 
         def set(self) -> None: ...
 
@@ -257,7 +268,8 @@ else:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=user_only_files.environment(),
-            start_new_session=True,  # out of reach of our terminal's Ctrl-C, and a process group to end
+            # Out of reach of our terminal's Ctrl-C, and a process group to end.
+            start_new_session=True,
         )
         assert process.stdin is not None  # noqa: S101 - it was asked for
         os.set_blocking(process.stdin.fileno(), False)
@@ -275,7 +287,7 @@ else:
             os.killpg(process.pid, number)
 
     class _Stop:
-        """Reads and writes pipes, and ends both: a process that outlives the program may hold them open for ever."""
+        """Reads and writes pipes until stopped: another process may hold them open for ever."""
 
         def __init__(self) -> None:
             self._reader, self._writer = os.pipe()
@@ -287,11 +299,11 @@ else:
             os.close(self._reader)
 
         def read(self, fd: int, size: int) -> bytes:
-            """Nothing at the end of the file, or when stopped."""
+            """Read; return nothing at the end of the file, or when stopped."""
             return os.read(fd, size) if self._wait(fd, select.POLLIN) else b""
 
         def write(self, fd: int, data: bytes) -> None:
-            """All of it to a non-blocking pipe, or less when stopped. Raises OSError."""
+            """Write all of it to a non-blocking pipe, or less when stopped. Raises OSError."""
             rest = memoryview(data)
             while rest and self._wait(fd, select.POLLOUT):
                 rest = rest[os.write(fd, rest) :]

@@ -1,4 +1,4 @@
-"""A TCP connection to a host name: every address tried, the fastest wins."""
+"""A TCP connection to a host name: every address is tried, and the fastest wins."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from typing import Any
 from m2m_ssh_client.errors import UnreachableError
 from m2m_ssh_client.ssh import settings
 
-# RFC 8305 section 5: how long one attempt has the line for itself before the next address is tried beside it.
+# Seconds that one attempt has for itself before the next address is tried beside it (RFC 8305
+# section 5).
 _HEAD_START = 0.25
 
-_PAUSE = 1.0  # seconds between two attempts, as ssh makes it (ssh_config(5), ConnectionAttempts)
+_PAUSE = 1.0  # seconds between two attempts, as in `ssh` (ssh_config(5), ConnectionAttempts)
 
 _NETWORK_DOWN = frozenset(
     {errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ETIMEDOUT, errno.EADDRNOTAVAIL}
@@ -49,12 +50,12 @@ class LiveSocket(socket.socket):
 
 
 class _CannotBindError(OSError):
-    """The local address cannot be taken."""
+    """The local address cannot be used."""
 
 
 @dataclass
 class _Bind:
-    """The local address to connect from (ssh_config(5), BindAddress), for each family that it has."""
+    """The local address to connect from (ssh_config(5), BindAddress), for each of its families."""
 
     name: str
     addresses: dict[socket.AddressFamily, Any]
@@ -72,10 +73,10 @@ def connect(
     cancelled: Callable[[], bool],
     only: Target | None = None,
 ) -> LiveSocket:
-    """A connected, blocking socket with TCP_NODELAY, to any of the `targets`, or to `only` this one.
+    """Return a connected, blocking socket with TCP_NODELAY to any of the `targets`.
 
-    `deadline` is on the monotonic clock; `cancelled` is asked every tenth of a second, and while a name is
-    being looked up nothing can interrupt. Raises UnreachableError.
+    `only` names one of them. `deadline` is on the monotonic clock; `cancelled` is called every
+    tenth of a second. Nothing can interrupt a name look-up. Raises UnreachableError.
     """
     bind = _bind(address)
     targets = _targets(address, bind) if only is None else [only]
@@ -88,7 +89,8 @@ def connect(
                 raise
     sock.last_received = time.monotonic()
     sock.setblocking(True)
-    # A request is small and waits for its answer: Nagle's algorithm would hold it back. paramiko leaves it on.
+    # A request is small and waits for its answer, so Nagle's algorithm would delay it. paramiko
+    # leaves it on.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if address.tcp_keepalive:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -96,7 +98,10 @@ def connect(
 
 
 def targets(address: settings.Address) -> list[Target]:
-    """What the host name stands for, in the order of trying. Raises UnreachableError; not to be interrupted."""
+    """Return the addresses of the host name in the order of trying. Raises UnreachableError.
+
+    Nothing can interrupt it.
+    """
     return _targets(address, _bind(address))
 
 
@@ -116,7 +121,8 @@ def _targets(address: settings.Address, bind: _Bind | None) -> list[Target]:
             by_family.setdefault(each[0], []).append(each)
     if bind is not None and not by_family:
         raise _cannot_bind(bind.name, f"{address.host} has only addresses of another family")
-    # Families in turn (RFC 8305 section 4), so that a broken IPv6 costs one head start, not one for each address.
+    # Families in turn (RFC 8305 section 4), so that a broken IPv6 costs one head start, not one for
+    # each address.
     interleaved = chain.from_iterable(zip_longest(*by_family.values()))
     return [address for address in interleaved if address is not None]
 
@@ -140,7 +146,7 @@ def _reason(exc: socket.gaierror | UnicodeError) -> str:
 
 
 def _paused(deadline: float, cancelled: Callable[[], bool]) -> bool:
-    """Whether there is time for another attempt after a pause, which is over then."""
+    """Pause before another attempt; return whether there is time for it."""
     until = time.monotonic() + _PAUSE
     if until >= deadline:
         return False
@@ -201,7 +207,7 @@ def _begin(sock: socket.socket, target: Any) -> None:
 
 
 def _connected(selector: selectors.BaseSelector, timeout: float) -> socket.socket | None:
-    """One that has connected, within `timeout` seconds; OSError if one has failed."""
+    """Return a socket that has connected, within `timeout` seconds; OSError if one has failed."""
     for key, _ in selector.select(max(timeout, 0)):
         sock = _socket(key)
         selector.unregister(sock)
@@ -220,7 +226,9 @@ def _socket(key: selectors.SelectorKey) -> socket.socket:
 def _unreachable(failure: OSError, addresses: list[Target]) -> UnreachableError:
     tried = ", ".join(f"{address[0]} port {address[1]}" for _, address in addresses)
     hint = {
-        errno.ECONNREFUSED: "Nothing listens there: is the SSH server running, and is --port right?",
+        errno.ECONNREFUSED: (
+            "Nothing listens there: is the SSH server running, and is --port right?"
+        ),
         errno.EHOSTUNREACH: "Is the machine up and on this network or VPN?",
         errno.ENETUNREACH: "Is this machine on the network or VPN that leads there?",
     }.get(failure.errno or 0, "Is the machine up, and do its firewall and --port let you in?")

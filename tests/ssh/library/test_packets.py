@@ -441,8 +441,9 @@ def test_a_channel_that_ends_while_keys_are_exchanged_holds_nothing_up() -> None
 
 def test_an_end_before_keys_are_exchanged_leaves_no_thread_that_waits() -> None:
     packets = Packets(Pipe())
-    before = threading.active_count()
+    before = set(threading.enumerate())
     packets.start_handshake(ENOUGH)
-    assert threading.active_count() == before + 1
+    (waiting,) = set(threading.enumerate()) - before
     packets.close()
-    wait_until(lambda: threading.active_count() == before)
+    waiting.join(ENOUGH)
+    assert not waiting.is_alive()

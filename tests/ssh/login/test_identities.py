@@ -231,10 +231,10 @@ def test_the_file_of_a_security_key_selects_it_in_the_agent(case: Case) -> None:
 
 CERTIFICATES = [
     ("gone", "There is no client key"),
-    ("b.pub", "it is no user certificate"),
-    ("host-cert.pub", "it is no user certificate"),
+    ("b.pub", "it is not a user certificate"),
+    ("host-cert.pub", "it is not a user certificate"),
     ("b-cert.pub", "there is no key for it"),
-    ("b", "it is no user certificate"),
+    ("b", "it is not a user certificate"),
 ]
 
 
@@ -258,7 +258,7 @@ def test_a_hosts_certificate_in_the_agent_is_skipped(case: Case) -> None:
     host = PublicKey.parse((case.pool / "host-cert.pub").read_bytes())
     found = find(Login("me"), HeldKeys(host, case.public("a")), UnlockedKeys(), never)
     assert case.names(found) == "a@agent"
-    assert "it is no user certificate" in found.skipped[0].message
+    assert "it is not a user certificate" in found.skipped[0].message
 
 
 def test_a_default_file_that_is_not_there_is_not_worth_a_word(case: Case) -> None:
