@@ -517,7 +517,7 @@ class Session:
         """Note a message of the remote; return whether the host expects it."""
         if message.is_response:
             return self._is_answer_for_host(message, output)
-        return not self._subscriptions.repeats(message)
+        return not self._subscriptions.is_needless(message)
 
     def _is_answer_for_host(self, message: Message, output: Output) -> bool:
         """Note an answer of the remote; return whether it answers an open request of the host."""

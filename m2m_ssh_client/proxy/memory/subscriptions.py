@@ -6,6 +6,7 @@ Sans-I/O.
 from __future__ import annotations
 
 from m2m_ssh_client.proxy.frames.frame import Id, Message, fields, is_id, member, message_line
+from m2m_ssh_client.proxy.memory.open_requests import answerable_under
 
 _ID = "io.modelcontextprotocol/subscriptionId"
 _LISTS = ("tools", "prompts", "resources")
@@ -16,7 +17,8 @@ class Subscriptions:
 
     A subscription keeps the host's id when it is sent to a fresh server. Each server acknowledges
     it before it sends anything else for it (modelcontextprotocol.io, "Subscriptions"). The host
-    gets the first acknowledgement; the session drops the later ones.
+    gets the first acknowledgement; the session drops the later ones, and those that come after the
+    subscription has ended.
     """
 
     def __init__(self) -> None:
@@ -33,17 +35,18 @@ class Subscriptions:
         self._filters.pop(id_, None)
         self._acknowledged.discard(id_)
 
-    def repeats(self, message: Message) -> bool:
-        """Note a notification; return whether the host already has this acknowledgement."""
+    def is_needless(self, message: Message) -> bool:
+        """Note a notification; return whether it is an acknowledgement that the host needs no more."""
         if message.method != "notifications/subscriptions/acknowledged":
             return False
         id_ = member(fields(message.params), "_meta", _ID)
         if not is_id(id_):
             return False
-        again = id_ in self._acknowledged
-        if id_ in self._filters:
-            self._acknowledged.add(id_)
-        return again
+        for each in answerable_under(id_):
+            if each in self._filters and each not in self._acknowledged:
+                self._acknowledged.add(each)
+                return False
+        return True
 
     def announcements(self) -> list[bytes]:
         """Return notifications for the host after a fresh server has taken over.

@@ -447,6 +447,28 @@ def test_a_fresh_server_without_a_handshake_is_asked_who_it_is(
     assert ["serverInfo" in record.getMessage() for record in caplog.records] == [True] * warnings
 
 
+@pytest.mark.parametrize("repeated", [True, False])
+def test_an_acknowledgement_of_a_cancelled_subscription_is_dropped(repeated: bool) -> None:
+    session = Session()
+    session.connected()
+    session.from_host([listen(5)], 0)
+    if repeated:
+        session.from_remote([acknowledged(5)])
+        session.lost("gone", [], 1)
+        assert session.connected().to_remote == [listen(5)]
+    cancellation = line(method="notifications/cancelled", params={"requestId": 5})
+    session.from_host([cancellation], 2)
+    assert session.from_remote([acknowledged(5)]).to_host == []
+
+
+def test_an_acknowledgement_may_have_the_text_of_the_number() -> None:
+    session = Session()
+    session.connected()
+    session.from_host([listen(5)], 0)
+    assert session.from_remote([acknowledged("5")]).to_host == [acknowledged("5")]
+    assert session.from_remote([acknowledged("5")]).to_host == []
+
+
 def test_a_subscription_that_was_not_acknowledged_yet_gets_its_first_acknowledgement() -> None:
     session = Session()
     session.connected()
