@@ -1,4 +1,4 @@
-"""Daemon threads: one that is stuck in the operating system cannot hold up the end of the program."""
+"""Daemon threads, which cannot hold up the end of the program if the system does not return."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from m2m_ssh_client.ssh.library.transport import Transport
 from m2m_ssh_client.ssh.login.authentication import LoginRecord
 from m2m_ssh_client.ssh.login.identities import Identity
 from m2m_ssh_client.ssh.opener import key_to_make
-from m2m_ssh_client.ssh.public_key import HostKey
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Trust
 from m2m_ssh_client.ssh.trust.verifier import Finding, HostVerifier, Standing
 from m2m_ssh_client.text import printable, quoted, shortened
@@ -144,7 +144,7 @@ def _refused_host_key(
 
 
 def _accepted_host_key(
-    trust: Trust, verifier: HostVerifier, key: HostKey, finding: Finding, found: dict[str, object]
+    trust: Trust, verifier: HostVerifier, key: PublicKey, finding: Finding, found: dict[str, object]
 ) -> Step:
     shown = f"{key.short_type.upper()} {key.fingerprint}"
     if trust.pin is not None:
