@@ -50,8 +50,8 @@ SAMPLING = {
 
 
 @pytest.fixture(scope="module")
-def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
-    with machine(tmp_path_factory.mktemp("far")) as far:
+def reached(tmp_path_factory: pytest.TempPathFactory, program: list[str]) -> Iterator[Far]:
+    with machine(tmp_path_factory.mktemp("far"), program) as far:
         yield far
 
 

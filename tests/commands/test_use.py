@@ -31,8 +31,8 @@ on_posix = pytest.mark.skipif(sys.platform == "win32", reason="needs a pty")
 
 
 @pytest.fixture(scope="module")
-def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    with machine(tmp_path_factory.mktemp("far")) as far:
+def reached(tmp_path_factory: pytest.TempPathFactory, program: list[str]) -> Iterator[Embedded]:
+    with machine(tmp_path_factory.mktemp("far"), program) as far:
         yield far
 
 
@@ -282,7 +282,7 @@ def test_nobody_listening_is_told_once_on_one_line(far: Far) -> None:
         port = bound.getsockname()[1]
         connection = [*far.connection]
         connection[connection.index("--port") + 1] = str(port)
-        argv = [*far.argv("tools")[:4], *connection, "--", "showcase"]
+        argv = [*far.program, "tools", *connection, "--", "showcase"]
         done = subprocess.run(
             argv, capture_output=True, text=True, timeout=ENOUGH, env=environment(), cwd=far.here
         )

@@ -28,6 +28,7 @@ MODERN_VERSION = "2026-07-28"
 DEFAULT_TIMEOUT = 15.0  # seconds for one message; a slow machine imports and connects in three
 # The package under test, installed or not, whatever the folder that tests run in.
 PACKAGE_PARENT = str(Path(m2m_ssh_client.__file__).parent.parent)
+PROGRAM = (sys.executable, "-m", "m2m_ssh_client")
 _STDERR_SHOWN = 4000  # characters of stderr in a failure
 
 
@@ -43,7 +44,7 @@ def modern_meta() -> Message:
 def client_argv(*options: str) -> list[str]:
     """The command under test, as a host's configuration would name it; this machine's own configuration is left out."""
     without = [] if "-F" in options or set(options[:1]) & set(COMMANDS) else ["-F", "none"]
-    return [sys.executable, "-m", "m2m_ssh_client", *without, *options]
+    return [*PROGRAM, *without, *options]
 
 
 class Host:
