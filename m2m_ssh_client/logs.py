@@ -244,7 +244,8 @@ class _BackgroundHandler(logging.Handler):
         return self.lock
 
     def _tell_dropped(self) -> None:
-        dropped, self._dropped = self._dropped, 0
+        with self._counting:
+            dropped, self._dropped = self._dropped, 0
         text = f"{dropped} log lines were dropped because stderr was not read in time"
         self._pass_on(logging.makeLogRecord({"levelno": 30, "levelname": "WARNING", "msg": text}))
 

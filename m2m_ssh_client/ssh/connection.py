@@ -110,7 +110,7 @@ class Connection:
 
     @property
     def alive(self) -> bool:
-        """Whether the connection is open, as far as anybody knows."""
+        """True while the connection is not known to have ended."""
         return self._transport is not None and self._transport.is_active()
 
     def open(self) -> None:

@@ -110,7 +110,7 @@ class HostSettings(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What to run: a command line for the user's shell, a subsystem, or a shell if both are None.
+    """The process to run: a command line for the user's shell, a subsystem, or else a shell.
 
     `environment` comes from the configuration; `variables` were asked for, so a refusal is
     reported. The command prints `marker`, if there is one, before its own output. `shown` is the

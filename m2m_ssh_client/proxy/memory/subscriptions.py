@@ -36,7 +36,7 @@ class Subscriptions:
         self._acknowledged.discard(id_)
 
     def is_needless(self, message: Message) -> bool:
-        """Note a notification; return whether it is an acknowledgement that the host needs no more."""
+        """Note a notification; return whether the host does not need this acknowledgement."""
         if message.method != "notifications/subscriptions/acknowledged":
             return False
         id_ = member(fields(message.params), "_meta", _ID)

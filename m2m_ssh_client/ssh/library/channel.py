@@ -16,7 +16,7 @@ from m2m_ssh_client.ssh.library.packets import ChannelData
 from m2m_ssh_client.ssh.library.transport import ChannelUser, Transport
 
 WINDOW_SIZE = paramiko.common.DEFAULT_WINDOW_SIZE
-"""How many bytes the far side may send before it is granted more."""
+"""Bytes that the far side may send before it is granted more."""
 
 # Bytes that a writable socket takes at once. Linux calls it writable when a third of its buffer is
 # free, which is 28 KiB at the least (tcp(7), tcp_wmem); elsewhere it need not be more than this.
@@ -50,7 +50,7 @@ class SessionChannel:
 
     @property
     def far_side_waits(self) -> bool:
-        """Whether the far side may have more to send than our window has room for."""
+        """True if the far side may have more to send than our window has room for."""
         return self._allowed - self.received < _PACKET
 
     @property
@@ -64,7 +64,7 @@ class SessionChannel:
         return threading.current_thread() is self._transport
 
     def can_send(self) -> bool:
-        """Whether a few packets can be sent without waiting."""
+        """Return whether a few packets can be sent without waiting."""
         sock = self._transport.sock
         if not self._transport.clear_to_send.is_set() or not isinstance(sock, socket.socket):
             return False

@@ -98,7 +98,7 @@ class Packets(Packetizer):
     greeting: tuple[str, ...] = ()
     """The first lines before the version (RFC 4253 section 4.2)."""
     asked_unknown = False
-    """Whether a request was sent that the server need not know. It may say so at any time."""
+    """True once a request was sent that the server need not know, and may report at any time."""
     deadline = float("inf")
     """The time on the monotonic clock when the present key exchange must be over."""
 

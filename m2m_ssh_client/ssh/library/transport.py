@@ -147,7 +147,7 @@ class Transport(paramiko.Transport):
 
     @property
     def last_received(self) -> float:
-        """When the link last brought something, on the monotonic clock."""
+        """Time at which the link last brought something, on the monotonic clock."""
         link: Any = self.sock
         return link.last_received  # type: ignore[no-any-return]
 

@@ -1,1 +1,1 @@
-"""Who we are."""
+"""Our identity: keys, agent, passphrases, and the login itself."""

@@ -71,7 +71,7 @@ class KeyFile(NamedTuple):
 
     @property
     def encrypted(self) -> bool:
-        """Whether the file calls itself encrypted.
+        """Return whether the file calls itself encrypted.
 
         The exceptions of `cryptography` differ between versions.
         """

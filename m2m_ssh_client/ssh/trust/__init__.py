@@ -1,1 +1,1 @@
-"""Whether it is the right machine."""
+"""The identity of the machine: known_hosts, certificates, key server."""

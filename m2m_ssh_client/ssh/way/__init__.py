@@ -1,1 +1,1 @@
-"""How to reach the machine."""
+"""The way to the machine: sockets, jump hosts, ProxyCommand."""
