@@ -55,12 +55,12 @@ class SessionChannel:
 
     @property
     def output_has_ended(self) -> bool:
-        """Whether the far side has sent an end of file."""
+        """True once the far side has sent an end of file."""
         return bool(self._channel.eof_received)
 
     @property
     def is_in_transports_thread(self) -> bool:
-        """Whether the caller runs in the thread that receives, which must not block."""
+        """True in the thread that receives, which must not block."""
         return threading.current_thread() is self._transport
 
     def can_send(self) -> bool:
