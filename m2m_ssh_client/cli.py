@@ -98,11 +98,11 @@ def _relay(arguments: list[str]) -> int:
     with logs.configured(args.log_level, args.log_file, payloads=args.log_payloads):
         params = options.parameters(args, command)
         options.warn(args)
-        from m2m_ssh_client.ssh.opener import Remote
+        from m2m_ssh_client.ssh.opener import Opener
 
         # A thread woken by the network waits up to this long for one that computes (default: 5 ms).
         sys.setswitchinterval(_SWITCH_INTERVAL)
-        remote = Remote(params)
+        remote = Opener(params)
         try:
             remote.begin()
             from m2m_ssh_client.relay import relay_stdio  # while the connection is being made

@@ -25,14 +25,14 @@ from m2m_ssh_client.parameters import DEFAULT_CONNECT_TIMEOUT, Parameters
 from m2m_ssh_client.proxy.locked_session import Watch
 from m2m_ssh_client.proxy.server import Proxy, Settings
 from m2m_ssh_client.ssh.destination import Destination, resolve
-from m2m_ssh_client.ssh.opener import Remote
+from m2m_ssh_client.ssh.opener import Opener
 
 _CLOSE_TIME = 0.1  # as the bridge's at its end
 
 logger = logging.getLogger(__name__)
 
 
-def relay_stdio(remote: Remote) -> int:
+def relay_stdio(remote: Opener) -> int:
     """Serve the host on stdin and stdout until it ends; return the exit status. Main thread only.
 
     The host has been answered and a failure has been logged by then.
@@ -50,7 +50,7 @@ def _keep_memory() -> None:
     bytes(4 * 1024 * 1024)
 
 
-async def _relay_stdio(remote: Remote) -> int:
+async def _relay_stdio(remote: Opener) -> int:
     received: list[int] = []
     async with proxy_for(remote) as proxy, stdio(proxy.intake) as host:
         with ending_signals(proxy.stop, received):
@@ -63,7 +63,7 @@ async def _relay_stdio(remote: Remote) -> int:
 
 
 @asynccontextmanager
-async def proxy_for(remote: Remote) -> AsyncIterator[Proxy]:
+async def proxy_for(remote: Opener) -> AsyncIterator[Proxy]:
     """Yield a proxy for this remote server; its connections end with the context."""
     settings = _settings(remote.params, await _destination(remote))
     try:
@@ -81,7 +81,7 @@ def _watch() -> Watch | None:
     return log_payloads
 
 
-async def _destination(remote: Remote) -> Destination | None:
+async def _destination(remote: Opener) -> Destination | None:
     """Return the destination as it was resolved last, or None if that fails.
 
     The first connection fails in the same way then, and the host is told.
@@ -116,7 +116,7 @@ def _settings(params: Parameters, destination: Destination | None) -> Settings:
 
 
 @asynccontextmanager
-async def _dial(remote: Remote, intake: Intake) -> AsyncIterator[Bridge]:
+async def _dial(remote: Opener, intake: Intake) -> AsyncIterator[Bridge]:
     try:
         carrier = await run_in_thread("ssh-connect", remote.open)
     except SSHClientError:

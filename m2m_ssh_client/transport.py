@@ -20,7 +20,7 @@ from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.proxy.server import Proxy
 from m2m_ssh_client.relay import proxy_for
 from m2m_ssh_client.sdk_lines import Received, from_line, to_line
-from m2m_ssh_client.ssh.opener import Remote
+from m2m_ssh_client.ssh.opener import Opener
 
 
 @asynccontextmanager
@@ -68,7 +68,7 @@ async def ssh_client(
                 from_proxy.end()
                 relayed.set()
 
-    async with proxy_for(Remote(params)) as proxy, anyio.create_task_group() as tasks:
+    async with proxy_for(Opener(params)) as proxy, anyio.create_task_group() as tasks:
         to_proxy, from_proxy = FromThread(proxy.intake.shortcut), FromThread()
         tasks.start_soon(carry_to_proxy)
         tasks.start_soon(carry_to_program)

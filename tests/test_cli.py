@@ -22,7 +22,7 @@ from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.log_file import default_path
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key
-from m2m_ssh_client.ssh.opener import Remote
+from m2m_ssh_client.ssh.opener import Opener
 from m2m_ssh_client.text import shown
 
 GONE = 2.0  # seconds until everything is gone after the host's end or a signal
@@ -40,11 +40,11 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Parameters]:
     """Return the parameters that would reach the relay, without running it."""
     parameters: list[Parameters] = []
 
-    def relay_stdio(far: Remote) -> int:
+    def relay_stdio(far: Opener) -> int:
         parameters.append(far.params)
         return 0
 
-    monkeypatch.setattr(Remote, "begin", lambda _: None)
+    monkeypatch.setattr(Opener, "begin", lambda _: None)
     monkeypatch.setattr(relay, "relay_stdio", relay_stdio)
     return parameters
 

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 _END_TIME = 1.0  # seconds
 
 
-class Remote:
+class Opener:
     """The remote server that the parameters name. `open()` in a worker thread, `close()` from any.
 
     One connection serves as many `open()` calls as it can: a new process on it costs one round

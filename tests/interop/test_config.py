@@ -18,7 +18,7 @@ from support.sshd import Sshd
 
 from m2m_ssh_client.api import SSHServerParameters
 from m2m_ssh_client.errors import RemoteExitError, SSHClientError
-from m2m_ssh_client.ssh.opener import Remote
+from m2m_ssh_client.ssh.opener import Opener
 
 if sys.platform == "win32":
     pytest.skip("sshd and ssh as they are elsewhere", allow_module_level=True)
@@ -93,7 +93,7 @@ def ssh_gets_in(config: Path) -> bool:
 def we_get_in(config: Path) -> tuple[bool, str]:
     """Whether, and the words if not."""
     params = SSHServerParameters(host="alias", ssh_config=str(config), command=("true",))
-    with closing(Remote(params)) as remote:
+    with closing(Opener(params)) as remote:
         try:
             carrier = remote.open()
         except SSHClientError as exc:

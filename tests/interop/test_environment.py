@@ -14,7 +14,7 @@ from support.sshd import Sshd
 
 from m2m_ssh_client.api import SSHServerParameters
 from m2m_ssh_client.errors import ConfigError
-from m2m_ssh_client.ssh.opener import Remote
+from m2m_ssh_client.ssh.opener import Opener
 
 if sys.platform == "win32":
     pytest.skip("sshd with POSIX shells behind it", allow_module_level=True)
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.interop
 StartSshd = Callable[..., Sshd]
 
 
-def remote(sshd: Sshd, command: str | None, **options: Any) -> Remote:
-    return Remote(
+def remote(sshd: Sshd, command: str | None, **options: Any) -> Opener:
+    return Opener(
         SSHServerParameters(
             host="127.0.0.1",
             port=sshd.port,

@@ -171,4 +171,4 @@ def test_doctor_says_on_a_terminal_what_it_says_in_a_pipe(
 
 
 def without_times(text: str) -> str:
-    return re.sub(r"\d+(\.\d+)?(?= (ms|to|s\b)|\)?, the median)", "#", text)
+    return re.sub(r"\d+(\.\d+)?(?= (ms|to|s\b)|\)?, median)", "#", text)

@@ -32,7 +32,7 @@ from m2m_ssh_client.errors import (
 from m2m_ssh_client.flow.remote_stdio import Carrier
 from m2m_ssh_client.parameters import DEFAULT_CLIENT_KEY
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key, load_client_key
-from m2m_ssh_client.ssh.opener import Remote
+from m2m_ssh_client.ssh.opener import Opener
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.trust.known_hosts import entry
 
@@ -53,10 +53,10 @@ def public(key: paramiko.PKey) -> PublicKey:
     return PublicKey(key.get_name(), key.asbytes())
 
 
-def remote(port: int, **options: Any) -> Remote:
+def remote(port: int, **options: Any) -> Opener:
     place = {"host": "127.0.0.1", "port": port, "ssh_config": "none"}
     given = {**place, "connect_timeout": ENOUGH, **options}
-    return Remote(SSHServerParameters(**given))
+    return Opener(SSHServerParameters(**given))
 
 
 def answers(carrier: Carrier) -> bool:
@@ -333,7 +333,7 @@ def test_a_key_server_that_is_down_is_named_with_the_request_that_failed() -> No
 # Ending
 
 
-def ended_by_close(far: Remote, reached: Callable[[], bool]) -> float:
+def ended_by_close(far: Opener, reached: Callable[[], bool]) -> float:
     """How long `open()` in another thread goes on after `close()`, once `reached` holds."""
     failures: list[SSHClientError] = []
 
