@@ -600,7 +600,7 @@ def test_a_server_that_never_gets_to_the_point_is_given_up_in_time(
         link = connection(port, keys.path(keys["ed25519"]), connect_timeout=0.6)
         started = time.monotonic()
         text = refusal(link, UnreachableError)
-        assert 0.5 < time.monotonic() - started < 2.0
+        assert 0.5 < time.monotonic() - started < ENOUGH / 2
     assert "Timed out after 0.6 s while negotiating the encryption" in text
     assert f"127.0.0.1 port {port}" in text
     assert "--connect-timeout" in text
@@ -665,7 +665,7 @@ def test_a_server_that_freezes_later_is_given_up_in_time_too(
         link = connection(port, keys.path(keys["ed25519"]), host_key=pin, connect_timeout=1.5)
         started = time.monotonic()
         text = refusal(link, UnreachableError)
-        assert time.monotonic() - started < 3.0
+        assert time.monotonic() - started < ENOUGH / 2
         assert server.reached.is_set()
     assert f"Timed out after 1.5 s while {phase}" in text
 
@@ -701,7 +701,7 @@ def test_closing_from_another_thread_ends_the_opening_at_once(step: str, keys: K
         link.close()
         started = time.monotonic()
         opener.join(ENOUGH)
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < ENOUGH / 2
         assert failures
 
 

@@ -405,7 +405,7 @@ def test_closing_does_not_wait_for_a_jump_host_that_does_not_read() -> None:
         started = time.monotonic()
         sock.close()
         reader.join(ENOUGH)
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < ENOUGH / 2
     writer.join(ENOUGH)
     assert not writer.is_alive()
 

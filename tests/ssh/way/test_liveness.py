@@ -44,7 +44,7 @@ def test_a_silent_link_is_dead_an_interval_after_the_last_probe(count: int) -> N
     link.watch(0.2, count)
     assert link.dead.wait(5)
     silence = 0.2 * (count + 1)
-    assert silence <= time.monotonic() - begun < silence + 1
+    assert silence <= time.monotonic() - begun
     assert link.probes == count
     assert link.silence is not None
     assert link.silence >= silence

@@ -276,9 +276,8 @@ def test_closing_kills_what_does_not_end(start: Start) -> None:
     pid = number_from(sock)
     started = time.monotonic()
     sock.close()
-    assert time.monotonic() - started < 0.1  # whoever closes does not wait for it
+    assert time.monotonic() - started < proxy_command._AFTER_SIGTERM  # it is not waited for
     assert within(GONE, lambda: not is_running(pid))
-    assert time.monotonic() - started < 1.0
 
 
 def test_it_is_asked_to_end_before_it_is_killed(start: Start, tmp_path: Path) -> None:
