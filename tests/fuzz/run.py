@@ -1,4 +1,4 @@
-"""Fuzzes the targets, one after the other, and tells what came of it: `tox -e fuzz -- --seconds 600 [TARGET…]`.
+"""Fuzzes the targets, one on each processor, and tells what came of it: `tox -e fuzz -- --seconds 600 [TARGET…]`.
 
 An input that breaks a target is kept in a folder (`--crashes`), and the command that tries it again is printed.
 """
@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,16 +40,19 @@ def main() -> int:
         _say("Nothing was fuzzed: there is no atheris for this machine")
         return 1 if "CI" in os.environ else 0
     names = options.targets or list(TARGETS)
+    processors = os.cpu_count() or 1
     shares = sum(TARGETS[name].share for name in names)
     _say(
         _ROW.format("target", "seconds", "executions", "coverage", "features", "corpus", "crashes")
     )
-    broken = 0
-    for name in names:
-        seconds = max(1, round(options.seconds * TARGETS[name].share / shares))
-        seconds = _LONGEST_RUNS if options.runs else seconds
-        broken += _fuzz(name, TARGETS[name], seconds, options)
-    return 1 if broken else 0
+
+    def fuzz(name: str) -> bool:
+        seconds = max(1, round(options.seconds * processors * TARGETS[name].share / shares))
+        return _fuzz(name, TARGETS[name], _LONGEST_RUNS if options.runs else seconds, options)
+
+    with ThreadPoolExecutor(processors) as pool:
+        broken = list(pool.map(fuzz, names))
+    return 1 if any(broken) else 0
 
 
 def _options() -> argparse.Namespace:
@@ -81,7 +85,7 @@ def _fuzz(name: str, target: Target, seconds: int, options: argparse.Namespace) 
         corpus = (options.corpus or Path(scratch)).resolve() / name
         corpus.mkdir(parents=True, exist_ok=True)
         options.crashes.mkdir(parents=True, exist_ok=True)
-        before = set(options.crashes.iterdir())
+        before = set(options.crashes.glob(f"{name}-*"))
         words = Path(scratch) / "words"
         words.write_text(
             "".join(f'"{_escaped(word)}"\n' for word in target.words), encoding="ascii"
@@ -112,16 +116,15 @@ def _fuzz(name: str, target: Target, seconds: int, options: argparse.Namespace) 
             timeout=seconds + _SLOWEST + _STARTING,
         )
     output = done.stdout.decode("utf-8", "backslashreplace")
-    crashes = sorted(set(options.crashes.iterdir()) - before)
+    crashes = sorted(set(options.crashes.glob(f"{name}-*")) - before)
     figures = _FIGURES.findall(output)
-    _say(_ROW.format(name, seconds, *(figures[-1] if figures else "????"), len(crashes)))
+    told = [_ROW.format(name, seconds, *(figures[-1] if figures else "????"), len(crashes))]
     if done.returncode:
-        _say("\n".join(output.splitlines()[-40:]))
+        told += output.splitlines()[-40:]
     for crash in crashes:
-        _say(f"{crash.read_bytes()!r}")
-        _say(
-            f"try it again: {shlex.join(['python', str(Path(__file__)), name, '--input', str(crash)])}"
-        )
+        again = shlex.join(["python", str(Path(__file__)), name, "--input", str(crash)])
+        told += [f"{crash.read_bytes()!r}", f"try it again: {again}"]
+    _say("\n".join(told))
     return done.returncode != 0
 
 
