@@ -30,7 +30,7 @@ _LOADED = (
     "m2m_ssh_client.terminal.client",
     *(
         f"m2m_ssh_client.commands.{name}"
-        for name in ("call", "list", "prompt", "prompts", "read", "resources", "tools")
+        for name in ("call", "list", "prompt", "read", "server_lists")
     ),
 )
 
@@ -46,7 +46,8 @@ if sys.platform != "win32":
             try:
                 assert server.stdout is not None
                 ready, _, _ = select.select([server.stdout], [], [], _STARTING)
-                assert ready, "what forks commands has not started"
+                assert ready, "the process that forks commands has not started in time"
+                assert os.read(server.stdout.fileno(), 100), "it has ended: its stderr says why"
                 yield [sys.executable, "-S", "-E", str(Path(__file__)), "client", path]
             finally:
                 server.communicate(timeout=_STARTING)
