@@ -147,8 +147,8 @@ def test_a_session_that_goes_well(source: str, place: Place) -> None:
         talk(host)
         host.close_stdin()
         assert host.wait() == 0
-    for text in (host.stderr, place.written()):
-        assert "DEBUG " in text or ": debug: " in text
+    for text, level in ((host.stderr, ": debug: "), (place.written(), " DEBUG ")):
+        assert level in text
         clean(text, BODY)
     clean("\n".join(line.decode() for line in host.lines))
 
@@ -275,7 +275,7 @@ def test_a_session_that_fails(failure: str, place: Place) -> None:
         host.close_stdin()
         host.wait()
     assert said in answer["error"]["message"]
-    assert "debug: " in host.stderr
+    assert ": debug: " in host.stderr
     clean(json.dumps(answer, ensure_ascii=False) + host.stderr + place.written())
 
 
