@@ -173,16 +173,22 @@ def _heard_otherwise(record: Record) -> Iterator[str]:
 def _answered_otherwise(record: Record) -> Iterator[str]:
     """What a process said is what the host gets.
 
-    What sets a state may be answered by the answer to the proxy's own repetition of it. An
-    `unsubscribe` of what no fresh process has is answered without one.
+    What sets a state may be answered by the answer to the proxy's own repetition of the last word
+    on it. No repetition tells a fresh process of an `unsubscribe`: the proxy answers that, and what
+    was asked before it.
     """
     own = [e.message.get("result") for e in record.of("out") if _is_answer_to_own(record, e)]
+    words = _words(record, SUBSCRIBING, "uri")
+    setting = [each for each in record.asked.values() if each.method in SETTING]
     for request in record.asked.values():
-        if _is_misspelt(request):
+        is_setting = request.method in SETTING
+        if any(map(_is_misspelt, setting if is_setting else [request])):
             continue
         said = [entry.message.get("result") for entry in request.answered]
-        said += own if request.method in SETTING else []
-        said += [{}] if request.method == "resources/unsubscribe" else []
+        said += own if is_setting else []
+        same = words.get(request.params.get("uri", ""), []) if is_setting else []
+        ends = [each for each in same if each.method == "resources/unsubscribe"]
+        said += [{} for each in ends if each.index >= request.index]
         for answer in request.answers:
             # Of a long answer that was broken off, the beginning has gone on.
             result = answer.message.get("result", {"isError": True})
