@@ -298,3 +298,8 @@ def test_only_the_key_server_client_knows_requests() -> None:
         if "requests" in {name.partition(".")[0] for name in imports_of(path)}
     }
     assert knowing == {"ssh/trust/key_server.py"}
+
+
+def test_no_two_modules_have_the_same_name() -> None:
+    names = [path.name for path in modules("**/*.py") if path.name != "__init__.py"]
+    assert {name for name in names if names.count(name) > 1} == set()

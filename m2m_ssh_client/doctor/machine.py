@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from m2m_ssh_client.doctor.steps import Status, Step, failed
 from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.ssh.connection import Stage, host_key_policy
-from m2m_ssh_client.ssh.library.transport import Transport
+from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.login.authentication import LoginRecord
 from m2m_ssh_client.ssh.login.identities import Identity
 from m2m_ssh_client.ssh.opener import key_to_make

@@ -28,7 +28,7 @@ from m2m_ssh_client.errors import (
 )
 from m2m_ssh_client.ssh import algorithms
 from m2m_ssh_client.ssh.library.environment import asked_for
-from m2m_ssh_client.ssh.library.transport import Transport
+from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.login.authentication import LoginRecord, authenticate
 from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.process.carrier import ChannelCarrier

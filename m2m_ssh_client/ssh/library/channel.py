@@ -13,7 +13,7 @@ import paramiko
 from paramiko.buffered_pipe import BufferedPipe
 
 from m2m_ssh_client.ssh.library.packets import ChannelData
-from m2m_ssh_client.ssh.library.transport import ChannelUser, Transport
+from m2m_ssh_client.ssh.library.ssh_transport import ChannelUser, Transport
 
 WINDOW_SIZE = paramiko.common.DEFAULT_WINDOW_SIZE
 """Bytes that the far side may send before it is granted more."""

@@ -20,7 +20,7 @@ import paramiko
 
 from m2m_ssh_client.errors import AuthenticationError, KeyFileError
 from m2m_ssh_client.ssh import algorithms
-from m2m_ssh_client.ssh.library.transport import Transport
+from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.library.user_auth import Answer, HungUpError, UserAuth, Verdict
 from m2m_ssh_client.ssh.login import identities
 from m2m_ssh_client.ssh.login.agent import Agent, AgentError

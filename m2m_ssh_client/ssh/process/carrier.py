@@ -11,7 +11,7 @@ import paramiko
 from m2m_ssh_client import threads
 from m2m_ssh_client.errors import RemoteExitError, SSHClientError
 from m2m_ssh_client.ssh.library.channel import WINDOW_SIZE, SessionChannel
-from m2m_ssh_client.ssh.library.transport import Transport
+from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.process.aftermath import Aftermath
 from m2m_ssh_client.ssh.process.output_marker import BehindMarker
 from m2m_ssh_client.text import shortened

@@ -39,7 +39,7 @@ import m2m_ssh_client.ssh.library as library
 from m2m_ssh_client.ssh.library.channel import Inlet
 from m2m_ssh_client.ssh.library.negotiation import _GroupExchange
 from m2m_ssh_client.ssh.library.packets import Packets
-from m2m_ssh_client.ssh.library.transport import Transport
+from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.library.user_auth import UserAuth
 
 PROMISES = [

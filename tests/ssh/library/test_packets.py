@@ -22,7 +22,7 @@ from support.waiting import wait_until
 
 from m2m_ssh_client.ssh import algorithms
 from m2m_ssh_client.ssh.library.packets import ChannelData, LeftToParamiko, Packets
-from m2m_ssh_client.ssh.library.transport import Transport
+from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.settings import Algorithms
 
 KEY, NONCE = bytes(range(16)), bytes(range(100, 112))

@@ -29,7 +29,7 @@ from support.ssh_agent import SshAgent
 
 from m2m_ssh_client.errors import AuthenticationError, KeyFileError
 from m2m_ssh_client.ssh import algorithms
-from m2m_ssh_client.ssh.library.transport import Transport
+from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.login.authentication import authenticate
 from m2m_ssh_client.ssh.login.identities import Identity, UnlockedKeys
 from m2m_ssh_client.ssh.login.key_files import load_client_key

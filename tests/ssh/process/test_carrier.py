@@ -21,7 +21,7 @@ from support.received import Received
 
 from m2m_ssh_client.ssh import algorithms
 from m2m_ssh_client.ssh.library.packets import ChannelData, Packets
-from m2m_ssh_client.ssh.library.transport import Transport
+from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.process import aftermath
 from m2m_ssh_client.ssh.process.carrier import ChannelCarrier, Way
 from m2m_ssh_client.ssh.settings import Algorithms
