@@ -15,17 +15,21 @@ _WORD = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s'"\\;|&])*"""
 _NAMES = "token|secret|pass|credential|auth|cookie|key|header|bearer"
 _QUOTED_ASSIGNMENT = re.compile(r"'([A-Za-z_]\w*)=[^']*'")
 _ASSIGNMENT = re.compile(rf"(?<![\w-])([A-Za-z_]\w*)={_WORD}", re.DOTALL)
-_TELLING = rf"[\w-]*(?:{_NAMES})[\w-]*"
-_OPTION = re.compile(rf"(--?{_TELLING})(=|\s+){_WORD}", re.IGNORECASE | re.DOTALL)
-_HEADER = re.compile(rf"({_TELLING}:\s*)[^'\"\r\n]+", re.IGNORECASE)
+# Names are looked at from their first character on, once, so that a long text takes linear time.
+_NAME_START = r"(?<![\w-])"
+_OPTION = re.compile(
+    rf"{_NAME_START}((?=\w*-[\w-]*?(?:{_NAMES}))[\w-]+)(=|\s+){_WORD}", re.IGNORECASE | re.DOTALL
+)
+_HEADER = re.compile(rf"{_NAME_START}((?=[\w-]*?(?:{_NAMES}))[\w-]+:\s*)[^'\"\r\n]+", re.IGNORECASE)
 _SCHEME = re.compile(r"\b(bearer|basic)\s+[\w.~+/-]+=*", re.IGNORECASE)
 _SSHPASS = re.compile(rf"(\bsshpass\s+-p\s*){_WORD}", re.DOTALL)
 _USER_OF_URL = re.compile(r"(?<=://)[^\s/@]+@")
 
-_SECRET_ARGUMENT = re.compile(rf".*({_NAMES})[^:/]*", re.IGNORECASE)
+_TELLING = re.compile(_NAMES, re.IGNORECASE)
+_PLACE = re.compile(r"[:/]")
 _IN_URL = re.compile(r"(?<=://)[^/@\s]*@|\?.*")
 # The options of this program are known, so only these are hidden.
-_OUR_SECRET = re.compile(r"--passphrase")
+_OUR_OPTION = "--passphrase"
 _OUR_VARIABLE = re.compile(r"(--env=)?(\w+)=.*", re.DOTALL)
 _OUR_KEYWORD = re.compile(
     r"(-o|--ssh-option=)?\W*(setenv|proxycommand)\b.*", re.DOTALL | re.IGNORECASE
@@ -51,26 +55,29 @@ def masked_argv(argv: Sequence[str], *, ours: bool) -> list[str]:
     `ours` says that this program is started; behind its `--` stands another one. Secrets of other
     programs are recognised by the names of their options.
     """
-    secret = _OUR_SECRET if ours else _SECRET_ARGUMENT
     result: list[str] = []
     hide = False
     for before, word in zip(["", *argv], argv, strict=False):
         name, equals, _ = word.partition("=")
-        shown = _without_value(before, word) if secret is _OUR_SECRET else word
+        shown = _without_value(before, word) if ours else word
         if shown != word:
             result.append(shown)
         elif hide and not word.startswith("-"):
             result.append(HIDDEN)
         elif "://" in name:
             result.append(_IN_URL.sub(HIDDEN, word))
-        elif equals and secret.fullmatch(name):
+        elif equals and _is_telling(name, ours=ours):
             result.append(f"{name}={HIDDEN}")
         else:
             result.append(word)
-        hide = word.startswith("-") and not equals and bool(secret.fullmatch(word))
-        if word == "--":
-            secret = _SECRET_ARGUMENT
+        hide = word.startswith("-") and not equals and _is_telling(word, ours=ours)
+        ours = ours and word != "--"
     return result
+
+
+def _is_telling(name: str, *, ours: bool) -> bool:
+    """Return whether a value after this name may be secret. A path or URL is judged by its end."""
+    return name == _OUR_OPTION if ours else bool(_TELLING.search(_PLACE.split(name)[-1]))
 
 
 def _without_value(before: str, word: str) -> str:

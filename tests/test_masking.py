@@ -58,3 +58,12 @@ def test_what_may_be_a_secret_is_hidden(argv: str, shown: str) -> None:
 def test_a_header_is_hidden_as_one_argument() -> None:
     argv = ["npx", "mcp-remote", "--header", "Authorization: Bearer hush"]
     assert hidden(argv) == ["npx", "mcp-remote", "--header", "…"]
+
+
+@pytest.mark.parametrize("piece", ["x", "key", "-", "a-", "key-", "'A=", "a=", ":", "key:", "key/"])
+def test_a_long_text_takes_linear_time(piece: str) -> None:
+    """The limit for a test ends this one if the time is quadratic."""
+    text = piece * (500_000 // len(piece)) + "!"
+    masked(text)
+    masked_argv([text, f"--{text}", f"{text}=x"], ours=False)
+    masked_argv([text, f"-o{text}", f"--env={text}"], ours=True)
