@@ -20,8 +20,9 @@ from functools import partial
 
 import anyio
 
+from m2m_ssh_client import threads
 from m2m_ssh_client.errors import MessageTooLongError, SSHClientError
-from m2m_ssh_client.flow.hand_over import FromThread, ToThread, run_in_thread, start_thread
+from m2m_ssh_client.flow.hand_over import FromThread, ToThread, run_in_thread
 from m2m_ssh_client.flow.remote_stdio import Carrier
 from m2m_ssh_client.flow.splitting import Intake
 from m2m_ssh_client.text import printable, shortened
@@ -101,7 +102,7 @@ class Bridge:
                 return
             if name is not None:
                 logger.info("the remote server is still there: sending it SIG%s", name)
-                start_thread("ssh-signal", partial(self._carrier.signal, name))
+                threads.start("ssh-signal", partial(self._carrier.signal, name))
 
     async def aclose(self) -> None:
         self.inbound.close()

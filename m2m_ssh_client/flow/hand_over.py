@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio.lowlevel import current_token
 
+from m2m_ssh_client import threads
 from m2m_ssh_client.flow.splitting import Lines, Shortcut
 
 READ_SIZE = 256 * 1024
@@ -66,12 +67,6 @@ def loop_caller() -> Callable[..., None]:
     return call_soon
 
 
-def start_thread(name: str, function: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=function, name=f"m2m-{name}", daemon=True)
-    thread.start()
-    return thread
-
-
 async def run_in_thread(name: str, function: Callable[[], T]) -> T:
     """Return the function's result, computed in a new daemon thread.
 
@@ -89,7 +84,7 @@ async def run_in_thread(name: str, function: Callable[[], T]) -> T:
             failure.append(exc)
         call_soon(done.set)
 
-    start_thread(name, work)
+    threads.start(name, work)
     await done.wait()
     if failure:
         raise failure[0]
@@ -240,7 +235,7 @@ class ToThread:
         self._over = False  # nothing more is written
         self._lock = threading.Lock()
         self._room = anyio.Event()
-        start_thread(name, self._work)
+        threads.start(name, self._work)
 
     @property
     def is_open(self) -> bool:

@@ -18,13 +18,12 @@ from functools import partial
 
 import anyio
 
-from m2m_ssh_client import descriptors
+from m2m_ssh_client import descriptors, threads
 from m2m_ssh_client.flow.hand_over import (
     READ_SIZE,
     FromThread,
     ToThread,
     loop_caller,
-    start_thread,
 )
 from m2m_ssh_client.flow.splitting import Intake, Lines, Splitter
 
@@ -86,7 +85,7 @@ async def stdio(intake: Intake, stdin: int = 0, stdout: int = 1) -> AsyncIterato
         )
         host = HostStreams(from_host, to_host, to_host)
         closed = partial(loop_caller(), host.closed.set)
-        start_thread("host-reader", lambda: _read(stdin, intake.splitter, from_host, closed))
+        threads.start("host-reader", lambda: _read(stdin, intake.splitter, from_host, closed))
         tasks.start_soon(_watch, stdout, to_host.failed, host.gone)
         try:
             yield host

@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from m2m_ssh_client import threads
 from m2m_ssh_client.errors import SSHClientError
-from m2m_ssh_client.flow.hand_over import loop_caller, start_thread
+from m2m_ssh_client.flow.hand_over import loop_caller
 from m2m_ssh_client.terminal.fields import Field, NoForm, WrongAnswer, fields_of
 from m2m_ssh_client.terminal.output import write_text
 from m2m_ssh_client.terminal.reports import Reports
@@ -166,7 +167,7 @@ class _Keyboard:
         """Return a line without surrounding blanks. Raises EOFError."""
         if self._typed is None:
             self._typed = anyio.Event()
-            start_thread("keyboard", partial(self._read, self._typed))
+            threads.start("keyboard", partial(self._read, self._typed))
         await self._typed.wait()
         self._typed = None
         if not self._line:

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
+from m2m_ssh_client import threads
 from m2m_ssh_client.flow import hand_over
-from m2m_ssh_client.flow.hand_over import FromThread, ToThread, run_in_thread, start_thread
+from m2m_ssh_client.flow.hand_over import FromThread, ToThread, run_in_thread
 from m2m_ssh_client.flow.splitting import Lines
 
 pytestmark = pytest.mark.anyio
@@ -299,7 +300,7 @@ async def test_batches_come_from_a_thread_in_order(tidy: Tidy) -> None:
             source.put(batch)
         source.end()
 
-    start_thread("test", work)
+    threads.start("test", work)
     with anyio.fail_after(5):
         assert [batch async for batch in source] == batches
 
@@ -319,7 +320,7 @@ async def test_a_thread_runs_ahead_by_a_bounded_number_of_bytes_and_then_waits(t
             if not source.wait_for_room():
                 break
 
-    thread = start_thread("test", work)
+    thread = threads.start("test", work)
     assert await run_in_thread("test-wait", lambda: has_put.acquire(timeout=5))
     assert await anext(source) == [line]
     for dealt_with in range(3):

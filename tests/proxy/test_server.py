@@ -13,6 +13,7 @@ import anyio.lowlevel
 import pytest
 from support.carriers import STDOUT_THREAD, PipeCarrier
 
+from m2m_ssh_client import threads
 from m2m_ssh_client.errors import (
     ConnectionLostError,
     HostKeyError,
@@ -22,7 +23,7 @@ from m2m_ssh_client.errors import (
     UnreachableError,
 )
 from m2m_ssh_client.flow.bridge import Bridge, opened
-from m2m_ssh_client.flow.hand_over import FromThread, loop_caller, run_in_thread, start_thread
+from m2m_ssh_client.flow.hand_over import FromThread, loop_caller, run_in_thread
 from m2m_ssh_client.flow.host_stdio import HostStreams
 from m2m_ssh_client.flow.splitting import Intake, Lines
 from m2m_ssh_client.proxy import first_answer, recovery, server
@@ -658,7 +659,7 @@ async def test_whatever_waits_on_both_sides_nothing_is_stuck(state: str) -> None
     ) as case:
         flooding = [Flooding(carrier) for carrier in case.carriers]
         for each in flooding:
-            start_thread("test-far", each.serve)
+            threads.start("test-far", each.serve)
         if "lost" in state:
             case.carrier.reason = ConnectionLostError("lost")
             case.reachable.set()
@@ -697,7 +698,7 @@ async def test_a_call_and_its_answer_cross_no_thread_where_nothing_waits() -> No
         carrier = case.carrier
         assert isinstance(carrier, AtOnce)
         carrier.written_in.clear()
-        start_thread("test-host", lambda: case.to_proxy.put([CALL]))
+        threads.start("test-host", lambda: case.to_proxy.put([CALL]))
         assert await case.remote_heard() == [CALL]
         assert carrier.written_in == ["m2m-test-host"]
 
@@ -737,7 +738,7 @@ async def test_a_write_that_waits_for_the_remote_does_not_keep_it_from_being_hea
         carrier.may_write.clear()
         carrier.writes.clear()
         carrier.on_received = carrier.may_write.set
-        start_thread("test-host", lambda: case.to_proxy.put([CALL]))
+        threads.start("test-host", lambda: case.to_proxy.put([CALL]))
         assert await run_in_thread("test", lambda: carrier.writes.wait(5))
         note = b'{"jsonrpc":"2.0","method":"notifications/message"}'
         carrier.say(note + b"\n")

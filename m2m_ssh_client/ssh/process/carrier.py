@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import paramiko
 
 from m2m_ssh_client import threads
-from m2m_ssh_client.errors import RemoteExitError, SSHClientError
+from m2m_ssh_client.errors import COMMAND_NOT_FOUND, RemoteExitError, SSHClientError
 from m2m_ssh_client.ssh.library.channel import WINDOW_SIZE, SessionChannel
 from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.process.aftermath import Aftermath
@@ -28,7 +28,6 @@ _LARGE = 8 * 1024
 
 # Seconds to wait for the exit status after the far side's output has ended.
 _STATUS_TIMEOUT = 1.5
-_COMMAND_NOT_FOUND = 127  # POSIX: Shell Command Language, exit status for commands
 
 
 class Way(Protocol):
@@ -190,7 +189,7 @@ def _exit_error(status: int | None, signal: str | None) -> RemoteExitError:
         if signal:
             return RemoteExitError(f"The remote server was ended by SIG{shortened(signal, 40)}")
         return RemoteExitError("The remote server closed its output without an exit status")
-    if status == _COMMAND_NOT_FOUND:
+    if status == COMMAND_NOT_FOUND:
         return RemoteExitError(
             "The remote command was not found (exit status 127)",
             "A command over SSH runs without a login shell, so its PATH is short: give the "
