@@ -321,7 +321,7 @@ def parts(frame: Frame) -> list[Frame]:
 
     A batch whose nesting only just fitted on the stack may stay as it is.
     """
-    if len(frame.messages) == 1:
+    if not frame.line.lstrip().startswith(b"["):
         return [frame]
     try:
         items = _items(frame)

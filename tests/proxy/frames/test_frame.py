@@ -132,6 +132,12 @@ def test_a_batch_is_taken_apart_into_its_messages_byte_for_byte() -> None:
     assert [part.messages for part in parts(batch)] == [(each,) for each in batch.messages]
 
 
+def test_a_batch_of_one_message_is_taken_apart_and_a_message_is_not() -> None:
+    item = b'{"jsonrpc":"2.0","id":1,"method":"a"}'
+    for line in (b"[" + item + b"]", item):
+        assert [part.line for part in parts(parse(line))] == [item]
+
+
 @pytest.mark.parametrize("text", ["\\ud800", "x" * 2**20 + "\\ud800"], ids=["short", "long"])
 def test_a_batch_in_json_s_rarer_forms_is_taken_apart_too(text: str) -> None:
     item = f'{{"jsonrpc":"2.0","id":1,"method":"a","params":"{text}"}}'
