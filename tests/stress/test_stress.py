@@ -238,7 +238,8 @@ def test_a_result_that_wants_more_is_followed_by_a_retry(tmp_path: Path) -> None
     results = [
         request.answers[0].message["result"]["resultType"] for request in record.asked.values()
     ]
-    assert results == ["complete", "input_required", "input_required", "complete", "complete"]
+    assert results[:4] == ["complete", "input_required", "input_required", "complete"]
+    assert set(results[4:]) == {"complete"}  # the driver asks until nothing more arrives meanwhile
     assert record.asked['"retry-1"'].heard[0].message["params"]["requestState"] == '1 é "state"'
 
 
