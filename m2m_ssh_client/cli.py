@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,43 +17,25 @@ from types import ModuleType
 
 from m2m_ssh_client import logs, options
 from m2m_ssh_client._version import PROGRAM, __version__
-from m2m_ssh_client.errors import SSHClientError, unexpected
+from m2m_ssh_client.errors import SSHClientError, UsageError, unexpected
+from m2m_ssh_client.text import encodable, filled
+from m2m_ssh_client.usage import COMMANDS, Parser, nearest
 
 logger = logging.getLogger(__name__)
 
+_COLUMNS = 80  # of a terminal that does not know its size
 _SWITCH_INTERVAL = 0.0005  # seconds
-COMMANDS = (
-    "call",
-    "completion",
-    "demo",
-    "doctor",
-    "install",
-    "list",
-    "prompt",
-    "prompts",
-    "read",
-    "resources",
-    "tools",
-    "trust",
-    "uninstall",
-)
-"""The subcommands; without one of them, the program is the proxy."""
-
 _LISTS = ("prompts", "resources", "tools")
 
-_EPILOG = f"""\
+_EPILOG = """\
 The command after `--` starts the MCP server on the remote machine. A single argument is a
 command line for the shell there; several arguments are quoted one by one. Without a command
 (and without --subsystem) a shell is requested, as m2m-mcp-server-ssh-server expects.
 
 examples:
   %(prog)s --host lab -- uvx mcp-server-git --repository /srv/repo
-  %(prog)s --host ada@lab.example --port 22 --login-shell -- 'cd /srv && ./serve'
+  %(prog)s --host ada@lab.example --login-shell -- 'cd /srv && ./serve'
   %(prog)s --host lab.example --use-key-server
-
-other commands, each with its own --help:
-  {"  ".join(COMMANDS[:6])}
-  {"  ".join(COMMANDS[6:])}
 """
 
 
@@ -65,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return status
         return _proxy(arguments)
     except SSHClientError as exc:
-        sys.stderr.write(f"{PROGRAM}: error: {exc}\n")
+        _complain(exc)
         return exc.exit_status
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -77,24 +60,38 @@ def command(name: str) -> ModuleType:
     return import_module(f"m2m_ssh_client.commands.{module}")
 
 
+def _complain(error: SSHClientError) -> None:
+    """Write the error to stderr: for a person on a terminal what happened, then what to do."""
+    line = f"{PROGRAM}: error: {error}"
+    if sys.stderr.isatty():
+        width = os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
+        line = filled(f"error: {error.message}", width, "  ")
+        line += "\n" + filled(f"→ {error.hint}", width, "  ") if error.hint else ""
+    sys.stderr.write(encodable(line, sys.stderr.encoding) + "\n")
+
+
 def _proxy(arguments: list[str]) -> int:
+    """Relay. What goes wrong before there is a proxy answers the host, too."""
     try:
         return _relay(arguments)
+    except UsageError as exc:
+        failure: SSHClientError = exc
     except SSHClientError:
         raise
     except Exception as exc:  # noqa: BLE001 - reported here, and logged where it happened
-        # A bug, or a machine short of memory or threads. No proxy runs yet to answer the host.
+        # A bug, or a machine short of memory or threads.
         failure = unexpected(exc)
-        sys.stderr.write(f"{PROGRAM}: error: {failure}\n")
-        from m2m_ssh_client.proxy.refusal import refuse
+    _complain(failure)
+    from m2m_ssh_client.proxy.refusal import refuse
 
-        refuse(str(failure))
-        return failure.exit_status
+    refuse(str(failure))
+    return failure.exit_status
 
 
 def _relay(arguments: list[str]) -> int:
-    given, command = options.split_command(arguments)
-    args = options.parsed(parser(), given)
+    args, command = options.understood(parser(), arguments)
+    if command is None:
+        _check_destination(args.destination)
     with logs.configured(args.log_level, args.log_file, payloads=args.log_payloads):
         params = options.parameters(args, command)
         options.warn(args)
@@ -114,12 +111,25 @@ def _relay(arguments: list[str]) -> int:
             raise
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _check_destination(word: str | None) -> None:
+    """Raise UsageError for what a person has most likely typed as a command."""
+    command = word and sys.stdin is not None and sys.stdin.isatty() and nearest(word, COMMANDS)
+    if command:
+        raise UsageError(
+            f"There is no command {word!r}",
+            f"Did you mean `{command}`? A machine of that name: --host {word}",
+        )
+
+
+def parser() -> Parser:
+    parser = Parser(
         prog=PROGRAM,
-        usage="%(prog)s [options] [-- REMOTE COMMAND ...]",
+        usage="%(prog)s [HOST] [options] [-- REMOTE COMMAND ...]\n"
+        "       %(prog)s COMMAND [--help] ...",
         description="Use an MCP server on another machine, over SSH, as if it were local: a stdio\n"
-        "MCP server for Claude Desktop, Cursor, VS Code and other hosts.",
+        "MCP server for Claude Desktop, Cursor, VS Code and other hosts.\n\n"
+        "commands, each with its own --help:\n"
+        + "\n".join(f"  {name:<11} {line}" for name, line in COMMANDS.items()),
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -15,12 +15,16 @@ from m2m_ssh_client import logs
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.parameters import Parameters, ParametersError
 from m2m_ssh_client.text import shown
+from m2m_ssh_client.usage import Parser
 from m2m_ssh_client.user_only_files import PASSPHRASE_VARIABLE
 
 logger = logging.getLogger(__name__)
 
-FILES = ("-F", "--ssh-config", "--log-file", "--client-key", "--passphrase-file", "--known-hosts")
-"""Options that take the path of a file; the first three also take `none` for no file."""
+FILES = ("--client-key", "-i", "--passphrase-file", "--known-hosts")
+"""Options that take the path of a file."""
+
+OPTIONAL_FILES = ("-F", "--ssh-config", "--log-file")
+"""Options that take the path of a file, or `none`."""
 
 _DEFAULT_LOG_FILE = shown(logs.default_file() or Path(logs.NO_FILE)).replace("%", "%%")
 
@@ -33,14 +37,28 @@ def split_command(arguments: list[str]) -> tuple[list[str], tuple[str, ...] | No
     return arguments[:at], tuple(arguments[at + 1 :])
 
 
-def parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
-    """Parse as `parse_args` does, but do not repeat the stray words of an unquoted passphrase."""
-    args, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        hide = args.passphrase is not None
-        words = (word if word.startswith("-") or not hide else "…" for word in unknown)
-        parser.error(f"unrecognized arguments: {' '.join(words)}")
-    return args
+def understood(
+    parser: Parser, arguments: list[str]
+) -> tuple[argparse.Namespace, tuple[str, ...] | None]:
+    """Return the options of a connection and the remote command. Raises UsageError."""
+    given, command = split_command(arguments)
+    args = parser.understood(given)
+    take_destination(parser, args)
+    return args, command
+
+
+def take_destination(parser: Parser, args: argparse.Namespace) -> None:
+    """Make the machine that stands without `--host` the host. Raises UsageError."""
+    if args.destination is None:
+        return
+    if args.host is not None:
+        raise parser.unexpected([args.destination], args)
+    if getattr(args, "passphrase", None) is not None:
+        raise UsageError(
+            "Beside --passphrase, the machine needs --host",
+            "A word without an option may be a part of an unquoted passphrase.",
+        )
+    args.host = args.destination
 
 
 def parameters(args: argparse.Namespace, command: tuple[str, ...] | None) -> Parameters:
@@ -96,7 +114,7 @@ def add_all(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add all options of a connection; return the group `other`."""
     machine = parser.add_argument_group("the remote machine")
     add_machine(machine)
-    machine.add_argument("--subsystem", metavar="NAME", help="request this SSH subsystem")
+    add_subsystem(machine)
     add_environment(parser.add_argument_group("the remote command"))
     add_login(parser.add_argument_group("login"))
     add_trust(parser.add_argument_group("trust"))
@@ -114,12 +132,35 @@ def add_all(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 def add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
+        "destination", nargs="?", metavar="HOST", help="the machine, as --host names it"
+    )
+    group.add_argument(
         "--host",
         metavar="[USER@]HOST",
         help="name, address, or alias from the SSH configuration (default: localhost)",
     )
-    group.add_argument("--port", type=int, help="port of the SSH server (default: 8022)")
-    group.add_argument("--username", metavar="NAME", help="remote user (default: mcp)")
+    group.add_argument(
+        "-p",
+        "--port",
+        type=int,
+        metavar="PORT",
+        help="port of the SSH server (default: 22; without a remote command 8022)",
+    )
+    group.add_argument(
+        "-l",
+        "--username",
+        metavar="NAME",
+        help="remote user (default: your name here; without a remote command mcp)",
+    )
+    group.add_argument(
+        "-J",
+        "--jump",
+        dest="ssh_options",
+        action="append",
+        type="ProxyJump={}".format,
+        metavar="HOST[,HOST…]",
+        help="jump hosts on the way, as for `ssh -J`",
+    )
     group.add_argument(
         "-F",
         "--ssh-config",
@@ -143,8 +184,13 @@ def add_machine(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def add_subsystem(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--subsystem", metavar="NAME", help="request this SSH subsystem")
+
+
 def add_login(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
+        "-i",
         "--client-key",
         type=Path,
         metavar="FILE",

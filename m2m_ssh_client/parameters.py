@@ -14,8 +14,10 @@ from typing import Any
 
 from m2m_ssh_client.remote_command import quoted
 
+# Those of m2m-mcp-server-ssh-server. With a remote command, ssh's defaults hold instead.
 DEFAULT_PORT = 8022
 DEFAULT_USERNAME = "mcp"
+SSH_PORT = 22
 DEFAULT_CLIENT_KEY = Path("~/.ssh/m2m_mcp_server_ssh_client")
 DEFAULT_CONNECT_TIMEOUT = 25.0
 DEFAULT_KEEPALIVE = 15.0
@@ -28,6 +30,7 @@ _NUL_OR_NEWLINE = re.compile(r"[\0\r\n]")
 # Host and user can become part of a ProxyCommand, and so of a shell's command line. OpenSSH refuses
 # the same characters since 9.6.
 _UNFIT_HOST = re.compile(r"^-|[\s\0-\x1f\x7f'\"`$\\;&<>|(){}]")
+_BRACKETED = re.compile(r"\[([^\]]*)\](?::(.*))?")
 _UNFIT_URL = re.compile(r"[\s\0-\x1f\x7f\\?#]")
 _UNFIT_USER = re.compile(r"^-|\s-|[\0-\x1f\x7f'\"`;&<>|(){}]|\\$")
 
@@ -44,13 +47,15 @@ class ParametersError(ValueError):
 class Parameters:
     """A remote MCP server: the machine, the login, the trusted host keys, and the command to run.
 
-    `host` may be an alias from the OpenSSH configuration, `user@host`, or `ssh://user@host:port`.
-    Precedence: parameter, SSH configuration, default; None means not given. `ssh_config` is a file
-    to read instead of ~/.ssh/config and the system's file, or `none`. `ssh_options` are
-    `Keyword=value` lines, as for `ssh -o`. `key_fingerprint` selects a single client key. Encrypted
-    keys are opened with `passphrase` or with the single line in `passphrase_file`. `key_server_url`
-    locates a key server that is not on `host`, and implies `use_key_server`; https:// never falls
-    back to plain HTTP.
+    `host` may be an alias from the OpenSSH configuration, `user@host:port`, or
+    `ssh://user@host:port`. Precedence: parameter, SSH configuration, default; None means not given.
+    With a command or a subsystem, `port` and `username` default to those of ssh: 22 and the local
+    user. Without one, and with a key server, they default to those of m2m-mcp-server-ssh-server:
+    8022 and `mcp`. `ssh_config` is a file to read instead of ~/.ssh/config and the system's file,
+    or `none`. `ssh_options` are `Keyword=value` lines, as for `ssh -o`. `key_fingerprint` selects a
+    single client key. Encrypted keys are opened with `passphrase` or with the single line in
+    `passphrase_file`. `key_server_url` locates a key server that is not on `host`, and implies
+    `use_key_server`; https:// never falls back to plain HTTP.
 
     Without a `command` and a `subsystem`, a shell is requested. A `command` of one element goes to
     the remote user's shell unchanged; several elements are quoted for a POSIX shell. `env` lists
@@ -119,6 +124,11 @@ class Parameters:
             if value := getattr(self, name):
                 object.__setattr__(self, name, value.rstrip("="))
 
+    @property
+    def is_for_any_sshd(self) -> bool:
+        """True if an ordinary SSH server is expected, not m2m-mcp-server-ssh-server."""
+        return bool(self.command or self.subsystem) and not self.use_key_server
+
     def command_line(self) -> str | None:
         """Return the command line of the SSH exec request, or None if there is no command."""
         if not self.command:
@@ -146,17 +156,20 @@ class Parameters:
 
 
 def _destination(text: str) -> tuple[str | None, str, str]:
-    """Split `[user@]host` or `ssh://[user@]host[:port]`, as ssh(1) does: user, host, port."""
+    """Split `[ssh://][user@]host[:port]`: user, host, port.
+
+    ssh(1) knows the port only after `ssh://`. Without that, it is one here if the host is no IPv6
+    address, or is in brackets.
+    """
     uri = text.removeprefix("ssh://")
     user, at, host = uri.rpartition("@")
     port = ""
     if uri != text:
         host = host.rstrip("/")
-        if host.startswith("["):
-            host, _, port = host[1:].partition("]")
-            port = port.removeprefix(":")
-        else:
-            host, _, port = host.partition(":")
+    if bracketed := _BRACKETED.fullmatch(host):
+        host, port = bracketed.groups("")
+    elif uri != text or host.count(":") == 1:
+        host, _, port = host.partition(":")
     return (user if at else None), host, port
 
 

@@ -16,6 +16,8 @@ from typing import Any
 # Control characters (C0 without the tab, DEL, C1), and marks that change the writing direction.
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
+_UNITS = re.compile(r"`[^`]*`\S*|m2m-mcp-server-ssh-client .*|\S+")
+
 # Characters that JSON may hold unescaped and a terminal acts on; line separators too.
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
@@ -55,6 +57,20 @@ def readable_json(value: Any) -> str:
 def shortened(text: str, most: int = 200) -> str:
     """Return the text, cut to `most` characters with an ellipsis at the cut."""
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def filled(text: str, width: int, indent: str) -> str:
+    """Return the text in lines of `width` columns; all but the first begin with `indent`.
+
+    Commands stay on one line, for people who copy them: those in backquotes, and ours.
+    """
+    lines = [""]
+    for unit in _UNITS.findall(text):
+        if lines[-1].strip() and len(lines[-1]) + 1 + len(unit) > width:
+            lines.append(indent + unit)
+        else:
+            lines[-1] += f" {unit}" if lines[-1].strip() else unit
+    return "\n".join(lines)
 
 
 def quoted(argument: str | Path) -> str:

@@ -71,6 +71,18 @@ def test_without_options_the_defaults_hold(seen: list[Parameters]) -> None:
     [
         (["--host", "example.org"], "host", "example.org"),
         (["--host=example.org"], "host", "example.org"),
+        (["example.org"], "host", "example.org"),
+        (["::1"], "host", "::1"),
+        (["[::1]"], "host", "::1"),
+        (["-p", "22"], "port", 22),
+        (["-p22"], "port", 22),
+        (["--host", "localhost:22"], "port", 22),
+        (["localhost:22"], "port", 22),
+        (["-l", "me"], "username", "me"),
+        (["me@localhost"], "username", "me"),
+        (["-i", "~/.ssh/id"], "client_key", Path("~/.ssh/id")),
+        (["-J", "a,b@c:2"], "ssh_options", ("ProxyJump=a,b@c:2",)),
+        (["-o", "Port=1", "-J", "a"], "ssh_options", ("Port=1", "ProxyJump=a")),
         (["--port", "22"], "port", 22),
         (["--port", "65535"], "port", 65535),
         (["--username", "me"], "username", "me"),
@@ -188,7 +200,18 @@ def usage_error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--log-level", "LOUD"], "--log-level"),
         (["--nonsense"], "--nonsense"),
         (["--usern", "u"], "--usern"),
-        (["stray"], "stray"),
+        (["--host", "h", "stray"], "stray"),
+        (["lab", "uvx", "mcp-server-git"], "after `--`: -- uvx mcp-server-git"),
+        (["lab", "uvx", "--from", "x", "y"], "after `--`: -- uvx --from x y"),
+        (["lab", "-p", "22", "uvx", "mcp"], "after `--`: -- uvx mcp"),
+        (["tols", "lab"], "the command `tools`"),
+        (["--host", "lab", "docter"], "the command `doctor`"),
+        (["--usernam", "u"], "Did you mean --username?"),
+        (["tools", "lab", "--timeot=3"], "Did you mean --timeout?"),
+        (["lab", "--passphrase", "a"], "needs --host"),
+        (["a:b"], "--port"),
+        (["[::1]:0"], "--port"),
+        (["lab:22", "-p", "23"], "contradicts"),
         (["--"], "nothing follows"),
         (["--host", "h", "--"], "nothing follows"),
         (["--known-hosts", "f", "--use-key-server"], "not allowed with"),
@@ -220,8 +243,21 @@ def test_several_mistakes_are_told_at_once(capsys: pytest.CaptureFixture[str]) -
     assert "--host" in line
 
 
-def test_a_usage_error_does_not_repeat_the_passphrase(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "sesame" not in usage_error(capsys, "--port", "0", "--passphrase", "open sesame")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--port", "0", "--passphrase", "open sesame"],
+        ["--passphrase", "open", "sesame"],
+        ["--host", "h", "--passphrase", "open", "sesame"],
+        ["h", "--passphrase", "open", "sesame"],
+        ["tools", "--passphrase", "open", "sesame", "--", "run"],
+    ],
+    ids=str,
+)
+def test_a_usage_error_does_not_repeat_the_passphrase(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "sesame" not in usage_error(capsys, *arguments)
 
 
 @pytest.mark.parametrize("place", ["", "file/log", "missing/log"])
@@ -322,6 +358,43 @@ def test_a_refused_connection_answers_a_host_of_both_eras_twice_and_ends_with_on
     assert line.startswith(f"{PROGRAM}: error: [Errno {errno.ECONNREFUSED}] ")
     if sys.platform != "win32":
         assert "Connection refused" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--port", "99999"], "--port must be from 1 to 65535"),
+        (["--hots", "lab"], "Unknown option --hots. Did you mean --host?"),
+        (["lab", "uvx", "mcp-server-git"], "goes after `--`: -- uvx mcp-server-git"),
+        (["--subsystem", "mcp", "--", "run"], "exclude each other"),
+        (["--log-file", "/"], "/"),
+    ],
+    ids=str,
+)
+def test_a_usage_error_answers_the_host_in_the_same_words(arguments: list[str], words: str) -> None:
+    with Host(client_argv(*arguments)) as host:
+        answers = [host.request("server/discover", {"_meta": modern_meta()}), host.initialize()]
+        host.close_stdin()
+        assert host.wait(GONE + 1) == 2
+    assert answers[0]["error"] == answers[1]["error"]
+    assert words in answers[0]["error"]["message"]
+    assert answers[0]["error"]["message"] in host.stderr
+
+
+if sys.platform != "win32":
+    from support import terminal
+
+    def test_on_a_terminal_a_word_that_looks_like_a_command_is_no_machine(tmp_path: Path) -> None:
+        argv, replies = client_argv("tols"), [("error", "")]
+        status, shown = terminal.run(
+            argv, env={**os.environ}, cwd=tmp_path, columns=40, replies=replies
+        )
+        assert status == 2
+        assert shown.splitlines() == [
+            "error: There is no command 'tols'",
+            "→ Did you mean `tools`? A machine of",
+            "  that name: --host tols",
+        ]
 
 
 def test_after_a_failure_the_process_ends_by_itself_in_a_few_seconds() -> None:

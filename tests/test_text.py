@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2m_ssh_client.text import printable, printable_lines, shortened
+from m2m_ssh_client.text import filled, printable, printable_lines, shortened
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,13 @@ def test_two_hundred_characters_pass_unless_told_otherwise() -> None:
 def test_text_of_several_lines_keeps_its_line_feeds_and_nothing_else_that_steers() -> None:
     text = "one\r\ntwo\n\n\tthree \x1b[31m\rfour \x9b\u2028\n"
     assert printable_lines(text) == "one\ntwo\n\n\tthree \\x1b[31m\\x0dfour \\x9b\\u2028\n"
+
+
+def test_long_text_is_filled_into_lines_and_commands_stay_whole() -> None:
+    text = "→ Set a default with `git config user.name` first, then m2m-mcp-server-ssh-client trust --host h"
+    assert filled(text, 24, "  ").split("\n") == [
+        "→ Set a default with",
+        "  `git config user.name`",
+        "  first, then",
+        "  m2m-mcp-server-ssh-client trust --host h",
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from m2m_ssh_client.commands.asking import can_ask, confirmed, say, say_diff
@@ -11,12 +10,12 @@ from m2m_ssh_client.hosts.apps import APPS
 from m2m_ssh_client.hosts.difference import difference
 from m2m_ssh_client.hosts.editing import Edit
 from m2m_ssh_client.text import printable
-from m2m_ssh_client.usage import command_parser
+from m2m_ssh_client.usage import Parser, command_parser
 
 
 def entry_parser(
     name: str, description: str, examples: Sequence[str], words: str | None = None
-) -> argparse.ArgumentParser:
+) -> Parser:
     """Return the parser of a command about an entry: `app`, `name`, `yes`."""
     parser = command_parser(name, description, examples, words=words)
     parser.add_argument("app", choices=tuple(APPS), metavar="APP", help=", ".join(APPS))

@@ -11,10 +11,9 @@ from m2m_ssh_client.terminal.command import parser_for, understood
 from m2m_ssh_client.text import printable, shortened
 
 if TYPE_CHECKING:
-    import argparse
-
     from m2m_ssh_client.terminal.client import Session
     from m2m_ssh_client.terminal.reports import Reports
+    from m2m_ssh_client.usage import Parser
 
 _DESCRIPTION = """\
 Call a tool of a remote MCP server. Its arguments:
@@ -66,7 +65,7 @@ def main(name: str, arguments: list[str]) -> int:
     return command.run(args.name, use, show)
 
 
-def parser(name: str) -> argparse.ArgumentParser:
+def parser(name: str) -> Parser:
     # --json takes the arguments here.
     parser = parser_for(
         name,

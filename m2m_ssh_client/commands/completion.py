@@ -8,12 +8,43 @@ import sys
 from pathlib import Path
 
 from m2m_ssh_client._version import PROGRAM
-from m2m_ssh_client.usage import command_parser
+from m2m_ssh_client.usage import COMMANDS, Parser, command_parser
 
 _SHELLS = ("bash", "zsh", "fish")
 _FOLDERS = ("--save-to",)
 
 _SHORT_NAME = "m2m-ssh-client"
+
+_OURS_ENDS = {
+    "bash": '  COMPREPLY=()\n  [[ " ${COMP_WORDS[*]:1:COMP_CWORD-1} " == *" -- "* ]] && return\n',
+    "zsh": "  (( ${words[(i)--]} < CURRENT )) && return 1\n",
+}
+
+# Each shell knows how to find hosts in the SSH configuration and known_hosts; bash only with the
+# package bash-completion.
+_HOSTS = {
+    "bash": "_m2m_ssh_hosts",
+    "zsh": "_ssh_hosts",
+    "fish": "(__fish_print_hostnames)",
+    "preamble": {
+        "bash": r"""
+_m2m_ssh_hosts() {
+  if declare -F _known_hosts_real >/dev/null; then
+    local cur="$1" COMPREPLY=()
+    _known_hosts_real -- "$1"
+    printf '%s\n' "${COMPREPLY[@]}"
+  else
+    compgen -W "$(
+      sed -n 's/^[[:space:]]*[Hh][Oo][Ss][Tt][[:space:]=]//p' ~/.ssh/config 2>/dev/null |
+        tr -s '[:space:]' '\n' | grep -v '[*?!"]'
+      sed -n 's/^\([^|#@[:space:]][^,[:space:]]*\).*/\1/p' ~/.ssh/known_hosts 2>/dev/null |
+        sed 's/^\[\(.*\)\]:.*/\1/'
+    )" -- "$1"
+  fi
+}
+"""
+    },
+}
 
 _EXAMPLES = (
     "bash > ~/.local/share/bash-completion/completions/m2m-mcp-server-ssh-client",
@@ -29,30 +60,31 @@ before compinit in ~/.zshrc: fpath=(~/.zfunc $fpath)
 
 
 def main(name: str, arguments: list[str]) -> int:
-    args = parser(name).parse_args(arguments)
+    args = parser(name).understood(arguments)
     import shtab
 
     whole, parts = _assembled()
-    for part in parts:
-        part.description = _summary(part)
+    # At its place a command is offered: shells cannot tell a machine from one.
+    whole._actions = [action for action in whole._actions if action.dest != "destination"]
+    for name, part in zip(COMMANDS, parts, strict=True):
+        part.description = COMMANDS[name]
     for each in (whole, *parts):
-        _name_files(each)
+        _name_values(each)
     text = shtab.complete(whole, shell=args.shell)  # nosec B604 # a name, not a flag
     sys.stdout.write(_mended(text, args.shell) + "\n")
     return 0
 
 
 def _mended(text: str, shell: str) -> str:
-    """Return the script for both names of the program, and without options after `--` in zsh."""
+    """Return the script for both names of the program, and with nothing after `--`."""
     if shell == "fish":
         return f"{text}\ncomplete -c {_SHORT_NAME} -w {PROGRAM}"
     text = re.sub(rf"(?m)^ *(complete|#?compdef)\b.* {PROGRAM}$", rf"\g<0> {_SHORT_NAME}", text)
     start = f"\n_shtab_{PROGRAM.replace('-', '_')}() {{\n"
-    ours_ends = "  (( ${words[(i)--]} < CURRENT )) && return 1\n"
-    return text.replace(start, start + ours_ends) if shell == "zsh" else text
+    return text.replace(start, start + _OURS_ENDS[shell])
 
 
-def parser(name: str) -> argparse.ArgumentParser:
+def parser(name: str) -> Parser:
     parser = command_parser(
         name,
         "Print the script that makes a shell complete commands and options.",
@@ -85,24 +117,21 @@ def _assembled() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParser]
     whole = cli.parser()
     commands = whole.add_subparsers(title="other commands", metavar="COMMAND")
     parts = []
-    for name in cli.COMMANDS:
+    for name in COMMANDS:
         part = cli.command(name).parser(name)
-        commands.add_parser(name, help=_summary(part))
+        commands.add_parser(name, help=COMMANDS[name])
         commands._name_parser_map[name] = part
         parts.append(part)
     return whole, parts
 
 
-def _summary(parser: argparse.ArgumentParser) -> str:
-    """Return the first sentence of the description."""
-    return " ".join((parser.description or "").split()).partition(". ")[0].rstrip(".:")
-
-
-def _name_files(parser: argparse.ArgumentParser) -> None:
+def _name_values(parser: argparse.ArgumentParser) -> None:
     import shtab
 
     for action in parser._actions:
-        if set(action.option_strings) & set(_FOLDERS):
-            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # shtab's own attribute
+        if action.dest in ("destination", "host") or "--jump" in action.option_strings:
+            action.complete = _HOSTS  # type: ignore[attr-defined]  # shtab's own attribute
+        elif set(action.option_strings) & set(_FOLDERS):
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
         elif action.type is Path or "--ssh-config" in action.option_strings:
             action.complete = shtab.FILE  # type: ignore[attr-defined]

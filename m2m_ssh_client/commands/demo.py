@@ -7,7 +7,6 @@ client ends first, then the servers and their children; the folder is removed la
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shlex
@@ -27,7 +26,7 @@ from m2m_ssh_client.demo.story import HELLO, Output, Story, converse
 from m2m_ssh_client.errors import SSHClientError, UsageError
 from m2m_ssh_client.hosts.entries import client
 from m2m_ssh_client.text import printable, quoted_line
-from m2m_ssh_client.usage import command_parser
+from m2m_ssh_client.usage import Parser, command_parser
 
 _SAMPLE = (sys.executable, "-m", "m2m_ssh_client.demo.sample_server")
 
@@ -40,20 +39,20 @@ What just happened
 Next steps
   `{client} demo --serve` keeps the servers running for your own MCP host.
   `{client} demo --serve -- COMMAND` serves any stdio MCP server instead of the sample.
-  `{client} --host HOST --port 22 --username USER -- COMMAND` uses a machine with an SSH server.
+  `{client} USER@HOST -- COMMAND` uses a machine with an SSH server.
 """
 
 
 def main(name: str, arguments: list[str]) -> int:
     """Show or serve the demo; return the exit status. Raises UsageError."""
     given, command = options.split_command(arguments)
-    args = parser(name).parse_args(given)
+    args = parser(name).understood(given)
     if command is not None and not (args.serve and command):
         raise UsageError("a command after `--` requires `demo --serve`")
     return run(serve=args.serve, command=command or ())
 
 
-def parser(name: str) -> argparse.ArgumentParser:
+def parser(name: str) -> Parser:
     parser = command_parser(
         name,
         "Start an SSH server, a key server and a sample MCP server on loopback, in a temporary\n"

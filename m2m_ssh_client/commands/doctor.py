@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from contextlib import closing
 from pathlib import Path
 
 from m2m_ssh_client import logs, options
-from m2m_ssh_client.usage import command_parser
+from m2m_ssh_client.usage import Parser, command_parser
 
 _EXAMPLES = (
     "--host lab -- uvx mcp-server-git --repository /srv/repo",
-    "--host ada@lab.example --port 22",
+    "--host ada@lab.example",
     "--json --host lab.example --use-key-server",
 )
 
 
 def main(name: str, arguments: list[str]) -> int:
     """Return 0 if no step failed, else 1. Raises an SSHClientError."""
-    given, command = options.split_command(arguments)
-    args = options.parsed(parser(name), given)
+    args, command = options.understood(parser(name), arguments)
     # doctor changes nothing, so it only writes a log file that was named.
     with logs.configured(args.log_level, args.log_file or Path(logs.NO_FILE)):
         params = options.parameters(args, command)
@@ -41,14 +39,14 @@ def main(name: str, arguments: list[str]) -> int:
         return 1 if any(step.status is Status.FAILED for step in steps) else 0
 
 
-def parser(name: str) -> argparse.ArgumentParser:
+def parser(name: str) -> Parser:
     parser = command_parser(
         name,
         "Check a connection step by step: report what each step finds and, if it fails, what to\n"
         "do. Takes the same options and remote command as a connection. Changes nothing: adds no\n"
         "host key, creates and registers no client key.",
         _EXAMPLES,
-        words="[options] [-- REMOTE COMMAND ...]",
+        words="[HOST] [options] [-- REMOTE COMMAND ...]",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     # Even those without use here: users paste the options from their host's configuration.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from m2m_ssh_client.hosts.apps import APPS, App, Machine
 from m2m_ssh_client.hosts.editing import planned
 from m2m_ssh_client.hosts.members import with_member
 from m2m_ssh_client.text import printable, readable_json
+from m2m_ssh_client.usage import Parser
 
 _FLAGS = ("--yes", "--print")
 # Hosts build tool names from it; Claude Code allows no dot and no blank.
@@ -29,7 +29,7 @@ _NO_UTF8 = re.compile("[\ud800-\udfff]")  # surrogateescape makes these of other
 _TO_STAY = f"Install it permanently: `pipx install {PROGRAM}` or `uv tool install {PROGRAM}`."
 
 _EXAMPLES = (
-    "claude-desktop lab-git --host lab --port 22 -- uvx mcp-server-git --repository /srv/repo",
+    "claude-desktop lab-git --host lab -- uvx mcp-server-git --repository /srv/repo",
     "cursor lab --host lab.example --use-key-server",
     "vscode lab --print --host lab --subsystem mcp",
 )
@@ -38,7 +38,9 @@ _EXAMPLES = (
 def main(name: str, arguments: list[str]) -> int:
     """Write or print the entry; return the exit status. Raises an SSHClientError."""
     given, command = options.split_command(arguments)
-    args = options.parsed(parser(name), given)
+    parser_ = parser(name)
+    args = parser_.understood(given)
+    options.take_destination(parser_, args)
     options.parameters(args, command)  # raises UsageError if the entry would fail
     typed = _connection_options(given, args.app, args.name)
     argv = [*entries.client(), *entries.written(typed, args.ssh_options or ())]
@@ -56,13 +58,13 @@ def main(name: str, arguments: list[str]) -> int:
     return run(app, args.name, app.entry(argv), app.files(Machine.this()), yes=args.yes)
 
 
-def parser(name: str) -> argparse.ArgumentParser:
+def parser(name: str) -> Parser:
     parser = entry_parser(
         name,
         "Make an MCP host start this program: write an entry NAME with connection options into\n"
         "the configuration of APP. Shows the changes and asks; keeps the old file as a backup.",
         _EXAMPLES,
-        words="APP NAME [options] [-- REMOTE COMMAND ...]",
+        words="APP NAME [HOST] [options] [-- REMOTE COMMAND ...]",
     )
     parser.add_argument("--print", action="store_true", help="print the entry and change nothing")
     options.add_all(parser)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from m2m_ssh_client.hosts.entries import argv_of, is_ours
 from m2m_ssh_client.hosts.jsonc import JSONCError, find, parse
 from m2m_ssh_client.masking import masked_argv
 from m2m_ssh_client.text import printable, quoted_line
-from m2m_ssh_client.usage import command_parser
+from m2m_ssh_client.usage import Parser, command_parser
 
 
 class Server(NamedTuple):
@@ -31,11 +30,11 @@ class Server(NamedTuple):
 
 def main(name: str, arguments: list[str]) -> int:
     """Return 1 if a file could not be read, which stderr reports, else 0."""
-    args = parser(name).parse_args(arguments)
+    args = parser(name).understood(arguments)
     return run(Machine.this(), every=args.all, as_json=args.json)
 
 
-def parser(name: str) -> argparse.ArgumentParser:
+def parser(name: str) -> Parser:
     parser = command_parser(
         name,
         "List the entries for this program in the configuration of MCP hosts.",

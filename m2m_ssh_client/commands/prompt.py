@@ -9,10 +9,9 @@ from m2m_ssh_client.terminal import arguments as given
 from m2m_ssh_client.terminal.command import parser_for, understood
 
 if TYPE_CHECKING:
-    import argparse
-
     from m2m_ssh_client.terminal.client import Session
     from m2m_ssh_client.terminal.reports import Reports
+    from m2m_ssh_client.usage import Parser
 
 _EXAMPLES = (
     "greet name=Ada --host lab.example --use-key-server",
@@ -44,7 +43,7 @@ def main(name: str, arguments: list[str]) -> int:
     return command.run(args.name, use, show)
 
 
-def parser(name: str) -> argparse.ArgumentParser:
+def parser(name: str) -> Parser:
     parser = parser_for(
         name,
         "NAME [key=value ...] ",

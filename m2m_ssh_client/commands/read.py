@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from m2m_ssh_client.terminal.command import parser_for, understood
 
 if TYPE_CHECKING:
-    import argparse
-
     from m2m_ssh_client.terminal.client import Session
     from m2m_ssh_client.terminal.reports import Reports
+    from m2m_ssh_client.usage import Parser
 
 _EXAMPLES = (
     "file:///srv/notes.txt --host lab --subsystem mcp",
@@ -41,7 +40,7 @@ def main(name: str, arguments: list[str]) -> int:
     return command.run(uri, use, show)
 
 
-def parser(name: str) -> argparse.ArgumentParser:
+def parser(name: str) -> Parser:
     parser = parser_for(
         name,
         "URI ",

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from m2m_ssh_client.terminal.command import parser_for, understood
 
 if TYPE_CHECKING:
-    import argparse
-
     from m2m_ssh_client.terminal.client import Session
     from m2m_ssh_client.terminal.reports import Reports
+    from m2m_ssh_client.usage import Parser
 
 Lists = dict[str, list[dict[str, Any]]]
 
@@ -33,7 +32,7 @@ _KINDS = {
         "List the tools of a remote MCP server.",
         (
             _GIT,
-            "--host ada@lab.example --port 22 --login-shell -- 'cd /srv && ./serve'",
+            "--host ada@lab.example --login-shell -- 'cd /srv && ./serve'",
             "--json --host lab --subsystem mcp",
         ),
     ),
@@ -72,5 +71,5 @@ def main(name: str, arguments: list[str]) -> int:
     return command.run(name, use, show)
 
 
-def parser(name: str) -> argparse.ArgumentParser:
+def parser(name: str) -> Parser:
     return parser_for(name, "", _KINDS[name].description, _KINDS[name].examples)

@@ -17,11 +17,11 @@ from m2m_ssh_client.ssh.settings import HostSettings
 from m2m_ssh_client.ssh.trust.randomart import randomart
 from m2m_ssh_client.ssh.trust.verifier import Finding, HostVerifier, Standing
 from m2m_ssh_client.text import printable
-from m2m_ssh_client.usage import command_parser
+from m2m_ssh_client.usage import Parser, command_parser
 
 _EXAMPLES = (
     "--host lab",
-    "--host lab.example --port 22",
+    "lab.example -p 22",
     "--host lab.example --yes --host-key SHA256:uNiVztksCsDhcc0u9e8BrrjXVtqy+5Lv3ZmNUtRqPQk",
 )
 
@@ -30,9 +30,9 @@ _REFUSED = (Standing.CHANGED, Standing.REVOKED)
 
 def main(name: str, arguments: list[str]) -> int:
     """Show the keys and add those confirmed; return the exit status. Raises an SSHClientError."""
-    args = parser(name).parse_args(arguments)
+    args, command = options.understood(parser(name), arguments)
     with logs.configured(args.log_level, args.log_file):
-        destination = resolve(options.parameters(args, None))
+        destination = resolve(options.parameters(args, command))
         # The rules of Parameters check each fingerprint.
         pins = [options.parameters(argparse.Namespace(host_key=pin), None) for pin in args.pins]
         connection = Connection(
@@ -45,15 +45,18 @@ def main(name: str, arguments: list[str]) -> int:
             connection.close()
 
 
-def parser(name: str) -> argparse.ArgumentParser:
+def parser(name: str) -> Parser:
     parser = command_parser(
         name,
         "Show the host keys that a machine offers, with their fingerprints, ask whether to trust\n"
-        "them, and add them to known_hosts. Takes the same options as a connection.",
+        "them, and add them to known_hosts. Takes the same options as a connection; a remote\n"
+        "command or subsystem is not run, but decides which port is the default.",
         _EXAMPLES,
-        words="[options]",
+        words="[HOST] [options] [-- REMOTE COMMAND ...]",
     )
-    options.add_machine(parser.add_argument_group("the remote machine"))
+    machine = parser.add_argument_group("the remote machine")
+    options.add_machine(machine)
+    options.add_subsystem(machine)
     options.add_login(parser.add_argument_group("login, for jump hosts"))
     group = parser.add_argument_group("trust")
     group.add_argument(

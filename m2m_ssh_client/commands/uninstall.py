@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from m2m_ssh_client.hosts.entries import argv_of, is_ours
 from m2m_ssh_client.hosts.jsonc import find, parse
 from m2m_ssh_client.hosts.members import without_member
 from m2m_ssh_client.text import printable
+from m2m_ssh_client.usage import Parser
 
 _EXAMPLES = (
     "claude-desktop lab-git",
@@ -24,12 +24,12 @@ _EXAMPLES = (
 
 def main(name: str, arguments: list[str]) -> int:
     """Remove the entry; return the exit status. Raises an SSHClientError."""
-    args = parser(name).parse_args(arguments)
+    args = parser(name).understood(arguments)
     app = APPS[args.app]
     return run(app, args.name, app.files(Machine.this()), yes=args.yes)
 
 
-def parser(name: str) -> argparse.ArgumentParser:
+def parser(name: str) -> Parser:
     return entry_parser(
         name,
         "Remove the entry NAME for this program from the configuration of APP. Shows the changes\n"

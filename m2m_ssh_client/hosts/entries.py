@@ -17,6 +17,7 @@ from m2m_ssh_client.text import printable
 from m2m_ssh_client.user_only_files import PASSPHRASE_VARIABLE
 
 _MODULE = ["-m", "m2m_ssh_client"]
+_FILES = (*options.FILES, *options.OPTIONAL_FILES)
 
 # OpenSSH keywords whose values are files, and the special values that are not.
 _FILE_KEYWORDS = (
@@ -64,12 +65,12 @@ def written(typed: Sequence[str], ssh_options: Sequence[str]) -> list[str]:
                 "--passphrase would be stored in a file that others may read",
                 f"Use --passphrase-file, or {PASSPHRASE_VARIABLE} in the environment of the host.",
             )
-        if before in options.FILES:
+        if before in _FILES:
             result.append(_absolute(before, word))
-        elif equals and name in options.FILES:
+        elif equals and name in _FILES:
             result.append(f"{name}={_absolute(name, value)}")
-        elif word.startswith("-F") and word != "-F":
-            result.append(f"-F{_absolute('-F', word[2:])}")
+        elif (short := word[:2]) in ("-F", "-i") and word != short:
+            result.append(f"{short}{_absolute(short, word[2:])}")
         else:
             result.append(word)
     return result
@@ -95,7 +96,7 @@ def is_ours(argv: Sequence[str]) -> bool:
 
 
 def _absolute(option: str, value: str) -> str:
-    if option in options.FILES[:3] and value.lower() == "none":
+    if option in options.OPTIONAL_FILES and value.lower() == "none":
         return value
     path = os.path.expanduser(value)  # noqa: PTH111 - a Path would normalise it
     return path if Path(path).is_absolute() else str(Path.cwd() / path)

@@ -1,6 +1,6 @@
 """Parameters and OpenSSH's configuration, put together: where to connect, as whom, to run what.
 
-Precedence: parameters, configuration, defaults of `Parameters`. Jump hosts get what `ssh` gives
+Precedence: parameters, configuration, defaults (see `Parameters`). Jump hosts get what `ssh` gives
 them: their own configuration, port 22 and the local user's name. Where that sets nothing, they get
 the known_hosts file and the client key of the parameters.
 """
@@ -24,6 +24,7 @@ from m2m_ssh_client.parameters import (
     DEFAULT_KEEPALIVE_COUNT,
     DEFAULT_PORT,
     DEFAULT_USERNAME,
+    SSH_PORT,
     Parameters,
 )
 from m2m_ssh_client.remote_command import command_line
@@ -44,7 +45,6 @@ from m2m_ssh_client.usage import pasteable
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")
 _KNOWN_HOSTS = ("known_hosts", "known_hosts2")
 _SYSTEM_KNOWN_HOSTS = ("ssh_known_hosts", "ssh_known_hosts2")
-_SSH_PORT = 22
 _MOST_JUMPS = 16
 _WINDOWS_AGENT = r"\\.\pipe\openssh-ssh-agent"
 
@@ -79,19 +79,10 @@ def resolve(params: Parameters) -> Destination:
     call it before each connection.
     """
     _require_home()
-    found = config.resolve(
-        params.host,
-        files=_files(params),
-        options=params.ssh_options,
-        user=params.username,
-        port=params.port,
-        default_user=DEFAULT_USERNAME,
-        default_port=DEFAULT_PORT,
-        command=params.command_line() or "",
-    )
+    found, defaults = _configured(params)
     alive = (params.keepalive, found.server_alive_interval, DEFAULT_KEEPALIVE)
     return Destination(
-        _target(params, found),
+        _target(params, found, defaults),
         _request(params, found),
         connect_timeout=params.connect_timeout or found.connect_timeout or DEFAULT_CONNECT_TIMEOUT,
         keepalive=next(each for each in alive if each is not None),
@@ -100,6 +91,41 @@ def resolve(params: Parameters) -> Destination:
         ),
         warnings=found.warnings,
         log_level=_LOG_LEVELS.get(found.log_level or ""),
+    )
+
+
+class _Defaults(NamedTuple):
+    """The port and the user where nothing else names one; `other` is the port of the other kind."""
+
+    port: int
+    user: str | None
+    other: int
+
+
+_OF_SSH = _Defaults(SSH_PORT, None, DEFAULT_PORT)
+_OF_M2M = _Defaults(DEFAULT_PORT, DEFAULT_USERNAME, SSH_PORT)
+
+
+def _configured(params: Parameters) -> tuple[config.HostConfig, _Defaults]:
+    """Read the configuration. Conditions and tokens see the defaults, so these come first."""
+    if params.is_for_any_sshd:
+        return _read(params, _OF_SSH), _OF_SSH
+    found = _read(params, _OF_M2M)
+    if found.remote_command and not params.use_key_server:
+        return _read(params, _OF_SSH), _OF_SSH
+    return found, _OF_M2M
+
+
+def _read(params: Parameters, defaults: _Defaults) -> config.HostConfig:
+    return config.resolve(
+        params.host,
+        files=_files(params),
+        options=params.ssh_options,
+        user=params.username,
+        port=params.port,
+        default_user=defaults.user,
+        default_port=defaults.port,
+        command=params.command_line() or "",
     )
 
 
@@ -123,19 +149,23 @@ def _files(params: Parameters) -> tuple[Path, ...] | None:
     return () if params.ssh_config.lower() == "none" else (Path(params.ssh_config),)
 
 
-def _target(params: Parameters, found: config.HostConfig) -> HostSettings:
+def _target(params: Parameters, found: config.HostConfig, defaults: _Defaults) -> HostSettings:
     known_hosts, key = _given_files(params)
-    port = found.port or DEFAULT_PORT
+    port = found.port or defaults.port
     trust = _trust(found, port, known_hosts or found.user_known_hosts_files)._replace(
         pin=params.host_key,
         unchecked=params.disable_host_key_checking,
-        command=_trust_command(params, params.host),
+        command=_trust_command(params, params.host, params.port if found.port else port),
     )
     files = (*key, *_identities(found))
-    login = _login(params, found, found.user or DEFAULT_USERNAME, files)._replace(
+    user = found.user or defaults.user or local_user()
+    login = _login(params, found, user, files)._replace(
         required=key[0] if key else None, fingerprint=params.key_fingerprint
     )
-    return _settings(found, port, trust, login, _jump(params, found.proxy_jump, 1))
+    settings = _settings(found, port, trust, login, _jump(params, found.proxy_jump, 1))
+    if found.port:
+        return settings
+    return settings._replace(address=settings.address._replace(other_port=defaults.other))
 
 
 def _jump(
@@ -151,15 +181,15 @@ def _jump(
             "Does a jump host lead through itself? `Host * !jump` excludes it.",
         )
     found = config.resolve(
-        jump.host, files=_files(params), user=jump.user, port=jump.port, default_port=_SSH_PORT
+        jump.host, files=_files(params), user=jump.user, port=jump.port, default_port=SSH_PORT
     )
     known_hosts, key = _given_files(params)
-    port = found.port or _SSH_PORT
+    port = found.port or SSH_PORT
     user_files = found.user_known_hosts_files
     if user_files is None and known_hosts:
         user_files = known_hosts
     trust = _trust(found, port, user_files)._replace(
-        command=_trust_command(params, jump.host, port)
+        command=_trust_command(params, jump.host, port, is_jump=True)
     )
     login = _login(params, found, found.user or local_user(), (*_identities(found), *key))
     # As with `ssh -J a,b`: the machines named before it, else what its own configuration says.
@@ -330,16 +360,15 @@ def _without_secrets(proxy_command: str) -> str:
     return masked(line.rest) if line else ""
 
 
-def _trust_command(params: Parameters, host: str, port: int | None = None) -> str:
+def _trust_command(
+    params: Parameters, host: str, port: int | None, *, is_jump: bool = False
+) -> str:
     """Return the command line that shows and adds this machine's host keys.
 
-    `port` is given for a jump host.
+    `port` is None if the configuration has it.
     """
-    words = ["--host", host]
-    if port is not None:
-        words += ["--port", str(port)]
-    else:
-        words += ["--port", str(params.port)] if params.port else []
+    words = ["--host", host, *(("--port", str(port)) if port else ())]
+    if not is_jump:
         words += ["--username", params.username] if params.username else []
         for option in params.ssh_options:
             keyword = keyword_of(option)

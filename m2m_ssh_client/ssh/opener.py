@@ -106,7 +106,10 @@ class Opener:
         settings = destination.settings
         if self.params.use_key_server or settings.jump or settings.proxy_command:
             return None
-        dial = partial(sockets.connect, settings.address, self._deadline, self._stop.is_set)
+        address = settings.address
+        if self._connection is not None:  # the port was right before
+            address = address._replace(other_port=None)
+        dial = partial(sockets.connect, address, self._deadline, self._stop.is_set)
         return Background("ssh-dial", dial)
 
     def _made(self, destination: Destination, dialled: Background[LiveSocket] | None) -> Connection:

@@ -20,7 +20,11 @@ StrictHostKeyChecking = Literal["yes", "accept-new", "no"]
 
 
 class Address(NamedTuple):
-    """The machine's address, for `way.sockets`. Times in seconds."""
+    """The machine's address, for `way.sockets`. Times in seconds.
+
+    `other_port` is set where nobody named a port, and `port` is a default. If that port refuses,
+    the error says whether an SSH server answers on the other one.
+    """
 
     host: str
     port: int
@@ -28,6 +32,7 @@ class Address(NamedTuple):
     bind: str | None = None
     attempts: int = 1
     tcp_keepalive: bool = True
+    other_port: int | None = None
 
 
 class Trust(NamedTuple):

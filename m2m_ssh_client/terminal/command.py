@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from m2m_ssh_client import logs, options
 from m2m_ssh_client.errors import UsageError
-from m2m_ssh_client.usage import command_parser
+from m2m_ssh_client.usage import Parser, command_parser
 
 if TYPE_CHECKING:
     from m2m_ssh_client.terminal.client import Session
@@ -80,7 +80,7 @@ def parser_for(
     *,
     short: str = "--json",
     saves: bool = False,
-) -> argparse.ArgumentParser:
+) -> Parser:
     """Return a parser with the options that these commands share.
 
     `words` is the usage between the name and the options, `short` the short form of
@@ -90,7 +90,7 @@ def parser_for(
         name,
         description,
         examples,
-        words=f"{words}[options] [-- REMOTE COMMAND ...]",
+        words=f"[HOST] {words}[options] [-- REMOTE COMMAND ...]",
         remark="Connection options and the remote command after `--` are those of the proxy.\n\n",
     )
     _add_answer(parser.add_argument_group("the answer"), short, saves=saves)
@@ -125,10 +125,20 @@ def _add_answer(group: argparse._ArgumentGroup, short: str, *, saves: bool) -> N
         )
 
 
-def understood(parser: argparse.ArgumentParser, arguments: list[str]) -> Command:
+def understood(parser: Parser, arguments: list[str]) -> Command:
     """Parse the arguments; options may stand before, between and after the others."""
     given, remote_command = options.split_command(arguments)
-    return Command(parser.parse_intermixed_args(given), remote_command)
+    args = parser.understood(given)
+    if args.destination is not None and _is_no_name(args):
+        args.words.insert(0, args.name)
+        args.destination, args.name = None, args.destination
+    options.take_destination(parser, args)
+    return Command(args, remote_command)
+
+
+def _is_no_name(args: argparse.Namespace) -> bool:
+    """Return whether argparse took a name for the machine, and an argument for the name."""
+    return "name" in args and (args.host is not None or "=" in args.name)
 
 
 def _shown(show: Callable[[T], int], found: T) -> int:

@@ -133,7 +133,16 @@ class Far:
 
 
 def place(port: int) -> list[str]:
-    return ["--host", "127.0.0.1", "--port", str(port), "--connect-timeout", "10"]
+    return [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--username",
+        "mcp",
+        "--connect-timeout",
+        "10",
+    ]
 
 
 StartFar = Callable[..., Far]
@@ -273,7 +282,7 @@ def test_it_is_told_which_line_an_option_came_from(
         f"Host lab\n  HostName 127.0.0.1\n  Port {far.server.port}\n  ForwardAgent yes\n"
         f"  IdentityFile {far.client}\n  UserKnownHostsFile {far.known_hosts}\n"
     )
-    told = examined("-F", str(config), "--host", "lab", command=["serve"])
+    told = examined("-F", str(config), "-l", "mcp", "--host", "lab", command=["serve"])
     assert told.status == 0
     assert {"keyword": "port", "place": f"{config}:3"} in told.found("configuration")[
         "configuration"

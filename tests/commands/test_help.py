@@ -13,10 +13,11 @@ from m2m_ssh_client import cli, options
 from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.commands import completion
 from m2m_ssh_client.terminal.arguments import read_words
+from m2m_ssh_client.usage import COMMANDS
 
 PARSERS = {
     "": cli.parser(),
-    **{name: cli.command(name).parser(name) for name in cli.COMMANDS},
+    **{name: cli.command(name).parser(name) for name in COMMANDS},
 }
 
 
@@ -70,7 +71,7 @@ def test_the_manual_page_has_every_example_and_no_option_of_a_connection_twice()
         for action in completion.everything()._actions
         if isinstance(action, argparse._SubParsersAction)
     )
-    assert set(commands) == set(cli.COMMANDS)
+    assert set(commands) == set(COMMANDS)
     for name, parser in commands.items():
         assert parser.description.count(f"  {PROGRAM} {name}") >= 3
         assert not {"login", "when the network fails"} & {g.title for g in parser._action_groups}

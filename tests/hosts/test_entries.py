@@ -97,7 +97,10 @@ def test_every_option_that_takes_a_file_is_known() -> None:
     parser = argparse.ArgumentParser()
     options.add_all(parser)
     takes = [action for action in parser._actions if action.metavar == "FILE"]
-    assert {name for action in takes for name in action.option_strings} == set(options.FILES)
+    assert {name for action in takes for name in action.option_strings} == {
+        *options.FILES,
+        *options.OPTIONAL_FILES,
+    }
 
 
 @pytest.mark.parametrize("typed", [["--passphrase", "x"], ["--passphrase=x"]])

@@ -17,8 +17,8 @@ if sys.platform == "win32":
 
 from support.tmux import Pane
 
-from m2m_ssh_client import cli
 from m2m_ssh_client._version import PROGRAM
+from m2m_ssh_client.usage import COMMANDS
 
 pytestmark = pytest.mark.interop
 
@@ -83,6 +83,11 @@ def shell(
     (home / PLACES[name]).write_text(completions(name))
     (home / "folder").mkdir()
     (home / "file.txt").touch()
+    (home / ".ssh").mkdir()
+    (home / ".ssh" / "config").write_text("Host lab-one *.lab\n  User ada\n")
+    (home / ".ssh" / "known_hosts").write_text(
+        "lab-two ssh-ed25519 AAAA\n[lab-three]:2222,10.0.0.3 ssh-ed25519 AAAA\n"
+    )
     env = environment(HOME=str(home), ZDOTDIR=str(home), LC_ALL="C.UTF-8")
     for each in ("CONFIG", "DATA", "STATE", "CACHE"):
         env.pop(f"XDG_{each}_HOME", None)
@@ -95,13 +100,16 @@ def shell(
     ("typed", "wanted"),
     [
         ("doc", ["doctor"]),
-        ("", cli.COMMANDS),
+        ("", COMMANDS),
         ("--ho", ["--host", "--host-key", "--hold-timeout"]),
         ("doctor --js", ["doctor --json"]),
         ("--host lab doctor --js", ["doctor --json"]),
         ("install c", ["claude-desktop", "claude-code", "cursor"]),
         ("call --log-level D", ["DEBUG"]),
         ("--known-hosts fi", ["file.txt"]),
+        ("--host lab-t", ["lab-two", "lab-three"]),
+        ("tools lab-t", ["lab-two", "lab-three"]),
+        ("doctor -J lab-o", ["-J lab-one"]),
     ],
 )
 def test_commands_options_and_values_are_offered(

@@ -92,6 +92,58 @@ def test_without_a_configuration_the_defaults_hold() -> None:
     assert found.settings.jump is None
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"command": ["serve"]},
+        {"subsystem": "mcp"},
+        {"ssh_options": ["RemoteCommand=serve"]},
+        {"ssh_options": ["RemoteCommand=mcp", "SessionType=subsystem"]},
+    ],
+    ids=str,
+)
+def test_for_an_ordinary_ssh_server_the_defaults_are_those_of_ssh(options: dict[str, Any]) -> None:
+    found = settings("none", "lab", **options)
+    assert at(found) == (local_user(), "lab", 22)
+    assert found.address.other_port == 8022
+    assert "--port 22" in found.trust.command
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"command": ["serve"], "use_key_server": True},
+        {"command": ["serve"], "key_server_url": "https://keys.example"},
+        {"ssh_options": ["RemoteCommand=serve"], "use_key_server": True},
+        {},
+    ],
+    ids=str,
+)
+def test_for_the_m2m_server_the_defaults_are_its_own(options: dict[str, Any]) -> None:
+    found = settings("none", "lab", **options)
+    assert at(found) == ("mcp", "lab", 8022)
+    assert found.address.other_port == 22
+    assert "--port 8022" in found.trust.command
+
+
+@pytest.mark.parametrize(
+    "options", [{"port": 22}, {"host": "lab:22"}, {"ssh_options": ["Port=22"]}], ids=str
+)
+def test_for_a_port_that_was_named_no_other_one_is_looked_at(options: dict[str, Any]) -> None:
+    found = settings("none", **{"host": "lab", "command": ["serve"], **options})
+    assert found.address.port == 22
+    assert found.address.other_port is None
+
+
+def test_conditions_and_tokens_see_the_defaults_of_ssh(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(f"Match user {local_user()}\n  UserKnownHostsFile /of-%r-%p\n")
+    config.chmod(0o600)
+    assert settings(config, "lab", command=["serve"]).trust.user_files == (
+        Path(f"/of-{local_user()}-22"),
+    )
+
+
 def test_an_alias_takes_what_its_block_says(config: Path) -> None:
     found = destination(config, "lab")
     assert at(found.settings) == ("ada", "10.1.2.3", 2222)

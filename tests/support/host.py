@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 import m2m_ssh_client
-from m2m_ssh_client.cli import COMMANDS
+from m2m_ssh_client.usage import COMMANDS
 
 Message = dict[str, Any]
 

@@ -9,6 +9,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any
@@ -20,6 +21,7 @@ from m2m_ssh_client.ssh import settings
 # section 5).
 _HEAD_START = 0.25
 
+_LOOK = 1.0  # seconds to look at another port
 _PAUSE = 1.0  # seconds between two attempts, as in `ssh` (ssh_config(5), ConnectionAttempts)
 
 _NETWORK_DOWN = frozenset(
@@ -79,13 +81,14 @@ def connect(
     tenth of a second. Nothing can interrupt a name look-up. Raises UnreachableError.
     """
     bind = _bind(address)
-    targets = _targets(address, bind) if only is None else [only]
+    found = _targets(address, bind) if only is None else [only]
     for attempts_left in reversed(range(max(address.attempts, 1))):
         try:
-            sock = LiveSocket(fileno=_race(targets, bind, deadline, cancelled).detach())
+            sock = LiveSocket(fileno=_race(found, bind, deadline, cancelled).detach())
             break
-        except UnreachableError:
+        except UnreachableError as exc:
             if not attempts_left or not _paused(deadline, cancelled):
+                _look_at_other_port(address, found, exc, min(deadline, time.monotonic() + _LOOK))
                 raise
     sock.last_received = time.monotonic()
     sock.setblocking(True)
@@ -95,6 +98,33 @@ def connect(
     if address.tcp_keepalive:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return sock
+
+
+def _look_at_other_port(
+    address: settings.Address, targets: list[Target], refusal: UnreachableError, deadline: float
+) -> None:
+    """Make the hint for a refused default port name it, and the other port if that answers."""
+    cause = refusal.__cause__
+    if address.other_port is None or getattr(cause, "errno", None) != errno.ECONNREFUSED:
+        return
+    other = address.other_port
+    refusal.hint = (
+        f"Nothing listens on port {address.port}, which is only the default; "
+        f"an SSH server answers on port {other}: add --port {other}."
+        if any(_is_ssh_server(target, other, deadline) for target in targets)
+        else f"Port {address.port} is only the default, as no port was named. Is the SSH server "
+        "running? If it listens on another port, add --port."
+    )
+
+
+def _is_ssh_server(target: Target, port: int, deadline: float) -> bool:
+    """Return whether the machine begins to speak SSH on this port (RFC 4253 section 4.2)."""
+    family, (host, _, *rest) = target
+    with suppress(OSError), socket.socket(family, socket.SOCK_STREAM) as sock:
+        sock.settimeout(max(deadline - time.monotonic(), 0.01))
+        sock.connect((host, port, *rest))
+        return sock.recv(4) == b"SSH-"
+    return False
 
 
 def targets(address: settings.Address) -> list[Target]:

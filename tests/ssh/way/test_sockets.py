@@ -161,6 +161,50 @@ def test_a_refusal_is_told_at_once_with_its_number_and_the_address(
         assert "Nothing listens there" in text
 
 
+def failure_of_a_default(other_port: int) -> str:
+    address = Address("127.0.0.1", closed_port(), other_port=other_port)
+    with pytest.raises(UnreachableError) as caught:
+        sockets.connect(address, time.monotonic() + ENOUGH, lambda: False)
+    return caught.value.hint
+
+
+def answering(listener: socket.socket, first: bytes) -> None:
+    def answer() -> None:
+        sock, _ = listener.accept()
+        with sock:
+            sock.sendall(first)
+
+    threading.Thread(target=answer, daemon=True).start()
+
+
+def test_where_a_default_port_refuses_the_port_of_an_ssh_server_is_told() -> None:
+    with listening(IPV4) as listener:
+        answering(listener, b"SSH-2.0-x\r\n")
+        port = port_of(listener)
+        assert f"answers on port {port}: add --port {port}" in failure_of_a_default(port)
+
+
+def test_a_server_of_another_kind_on_the_other_port_is_not_suggested() -> None:
+    with listening(IPV4) as listener:
+        answering(listener, b"HTTP/1.1 400 Bad Request\r\n")
+        hint = failure_of_a_default(port_of(listener))
+    assert "is only the default" in hint
+    assert "answers" not in hint
+
+
+def test_where_nothing_listens_at_all_the_default_is_named() -> None:
+    hint = failure_of_a_default(closed_port())
+    assert "is only the default" in hint
+    assert "answers" not in hint
+
+
+def test_a_silent_server_on_the_other_port_costs_a_second_at_most() -> None:
+    with listening(IPV4) as listener:
+        started = time.monotonic()
+        assert "answers" not in failure_of_a_default(port_of(listener))
+        assert time.monotonic() - started < ENOUGH
+
+
 def test_every_address_that_was_tried_is_named(resolve_to: Callable[..., None]) -> None:
     ports = [closed_port(), closed_port()]
     resolve_to(*((socket.AF_INET, ("127.0.0.1", port)) for port in ports))
