@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -61,7 +62,11 @@ def take_destination(parser: Parser, args: argparse.Namespace) -> None:
     args.host = args.destination
 
 
-def parameters(args: argparse.Namespace, command: tuple[str, ...] | None) -> Parameters:
+def parameters(
+    args: argparse.Namespace,
+    command: tuple[str, ...] | None,
+    passphrase_prompt: Callable[[str], str | None] | None = None,
+) -> Parameters:
     """Return the parameters. Raises UsageError."""
     if command == ():
         raise UsageError("nothing follows `--`", "Put the remote command there, or omit the `--`.")
@@ -77,7 +82,7 @@ def parameters(args: argparse.Namespace, command: tuple[str, ...] | None) -> Par
     for name in ("ssh_options", "env"):
         given[name] = tuple(given.get(name, ()))
     try:
-        return Parameters(**given, command=command or ())
+        return Parameters(**given, command=command or (), passphrase_prompt=passphrase_prompt)
     except ParametersError as exc:
         problems = (
             f"--{name.replace('_', '-')} {text}" if name else text

@@ -54,8 +54,9 @@ class Parameters:
     8022 and `mcp`. `ssh_config` is a file to read instead of ~/.ssh/config and the system's file,
     or `none`. `ssh_options` are `Keyword=value` lines, as for `ssh -o`. `key_fingerprint` selects a
     single client key. Encrypted keys are opened with `passphrase` or with the single line in
-    `passphrase_file`. `key_server_url` locates a key server that is not on `host`, and implies
-    `use_key_server`; https:// never falls back to plain HTTP.
+    `passphrase_file`, or with an answer of `passphrase_prompt`, which is called with a question in
+    a worker thread; None as an answer gives up. `key_server_url` locates a key server that is not
+    on `host`, and implies `use_key_server`; https:// never falls back to plain HTTP.
 
     Without a `command` and a `subsystem`, a shell is requested. A `command` of one element goes to
     the remote user's shell unchanged; several elements are quoted for a POSIX shell. `env` lists
@@ -79,6 +80,9 @@ class Parameters:
     client_key: Path | None = None
     passphrase: str | None = field(default=None, repr=False)
     passphrase_file: Path | None = None
+    passphrase_prompt: Callable[[str], str | None] | None = field(
+        default=None, repr=False, compare=False
+    )
     key_fingerprint: str | None = None
     ssh_config: str | None = None
     ssh_options: tuple[str, ...] = field(default=(), repr=False)

@@ -7,13 +7,14 @@ program gets the same lines as a host. It works with `mcp` 1.x (`ClientSession(*
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 
+from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.flow.hand_over import FromThread
 from m2m_ssh_client.flow.host_stdio import HostStreams
 from m2m_ssh_client.parameters import Parameters
@@ -25,15 +26,16 @@ from m2m_ssh_client.ssh.opener import Opener
 
 @asynccontextmanager
 async def ssh_client(
-    params: Parameters,
+    params: Parameters, *, on_failure: Callable[[SSHClientError], object] | None = None
 ) -> AsyncIterator[
     tuple[MemoryObjectReceiveStream[Received], MemoryObjectSendStream[SessionMessage]]
 ]:
     """Connect to a remote MCP server and yield the two streams for an SDK client session.
 
     If the connection fails, this does not raise: as for any host, the first request (`initialize`)
-    is answered with a JSON-RPC error that says what happened and what to do. On exit, the remote
-    server is stopped within two seconds, as by the command.
+    is answered with a JSON-RPC error that says what happened and what to do. `on_failure` is called
+    with what ended the connection for good, in the event loop, before the context ends. On exit,
+    the remote server is stopped within two seconds, as by the command.
     """
     to_program, read_stream = anyio.create_memory_object_stream[Received](0)
     write_stream, from_program = anyio.create_memory_object_stream[SessionMessage](0)
@@ -62,7 +64,9 @@ async def ssh_client(
         # `stop` ends this task.
         with anyio.CancelScope(shield=True):
             try:
-                await proxy.run(HostStreams(to_proxy, from_proxy))
+                failure = await proxy.run(HostStreams(to_proxy, from_proxy))
+                if failure is not None and on_failure is not None:
+                    on_failure(failure)
             finally:
                 to_proxy.close()
                 from_proxy.end()

@@ -301,7 +301,7 @@ def test_help_names_every_option_and_goes_to_stdout(capsys: pytest.CaptureFixtur
     out, err = capsys.readouterr()
     assert err == ""
     repeated = {"ssh_options": "ssh_option"}
-    for name in {field.name for field in fields(Parameters)} - {"command"}:
+    for name in {field.name for field in fields(Parameters)} - {"command", "passphrase_prompt"}:
         assert f"--{repeated.get(name, name).replace('_', '-')}" in out
     for text in ("--log-level", "--log-file", "--version", "demo", "REMOTE COMMAND"):
         assert text in out

@@ -24,6 +24,7 @@ from support.host import PACKAGE_PARENT
 
 from m2m_ssh_client import SSHServerParameters, ssh_client
 from m2m_ssh_client.demo.ssh_server import SSHServer
+from m2m_ssh_client.errors import SSHClientError, UnreachableError
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key, load_client_key
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.trust.known_hosts import entry
@@ -99,14 +100,19 @@ def far(tmp_path: Path) -> Iterator[Far]:
 
 
 @asynccontextmanager
-async def session(params: SSHServerParameters, **options: Any) -> AsyncIterator[Any]:
+async def session(
+    params: SSHServerParameters,
+    on_failure: Callable[[SSHClientError], object] | None = None,
+    **options: Any,
+) -> AsyncIterator[Any]:
     """A client of the installed SDK, connected and initialized."""
+    transport = ssh_client(params, on_failure=on_failure)
     if SDK >= 2:
-        async with import_module("mcp").Client(ssh_client(params), **options) as client:
+        async with import_module("mcp").Client(transport, **options) as client:
             yield client
         return
     async with (
-        ssh_client(params) as streams,
+        transport as streams,
         import_module("mcp").ClientSession(*streams, **options) as client,
     ):
         await client.initialize()
@@ -276,11 +282,13 @@ async def told_by(program: Callable[[], Awaitable[None]]) -> str:
     raise AssertionError("it did not fail")
 
 
-async def failure(params: SSHServerParameters) -> str:
+async def failure(
+    params: SSHServerParameters, on_failure: Callable[[SSHClientError], object] | None = None
+) -> str:
     """What connecting fails with."""
 
     async def connect() -> None:
-        async with session(params):
+        async with session(params, on_failure):
             pass
 
     return await told_by(connect)
@@ -293,6 +301,23 @@ async def test_nobody_listening_is_told_to_the_first_request(far: Far) -> None:
         text = await failure(replace(far.params, port=port))
     assert f"[Errno {errno.ECONNREFUSED}]" in text
     assert f"127.0.0.1 port {port}" in text
+
+
+async def test_a_program_gets_the_failure_itself_if_it_wants_to(far: Far) -> None:
+    failures: list[SSHClientError] = []
+    with socket.socket() as bound:  # and does not listen
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        text = await failure(replace(far.params, port=port), failures.append)
+    assert [type(each) for each in failures] == [UnreachableError]
+    assert str(failures[0]) in text
+
+
+async def test_a_session_that_ends_well_has_no_failure(far: Far) -> None:
+    failures: list[SSHClientError] = []
+    async with session(far.params, failures.append) as client:
+        await client.list_tools()
+    assert failures == []
 
 
 async def test_an_unknown_host_key_is_told_to_the_first_request(far: Far) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from m2m_ssh_client.text import colours_are_wanted, encodable
 
@@ -31,6 +33,40 @@ def confirmed(question: str) -> bool:
             return False
         if answer in ("yes", "no"):
             return answer == "yes"
+
+
+def passphrase_prompt() -> Callable[[str], str | None] | None:
+    """Return the function that asks for a passphrase, None without a terminal. For any thread."""
+    return _passphrase if can_ask() else None
+
+
+def _passphrase(question: str) -> str | None:
+    """Ask on the terminal without showing what is typed; return None at its end."""
+    import getpass
+
+    with _echo_restored():
+        try:
+            return getpass.getpass(question)
+        except EOFError:
+            return None
+
+
+@contextmanager
+def _echo_restored() -> Iterator[None]:
+    """Switch the echo on again if the process ends, by Ctrl-C, while a thread asks."""
+    if sys.platform == "win32":  # getpass changes nothing there
+        yield
+        return
+    import atexit
+    import termios
+
+    stdin = sys.stdin.fileno()
+    restore = partial(termios.tcsetattr, stdin, termios.TCSANOW, termios.tcgetattr(stdin))
+    atexit.register(restore)
+    try:
+        yield
+    finally:
+        atexit.unregister(restore)
 
 
 def say_diff(lines: Iterable[str]) -> None:

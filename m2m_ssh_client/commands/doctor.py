@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from m2m_ssh_client import logs, options
+from m2m_ssh_client.commands.asking import passphrase_prompt
 from m2m_ssh_client.usage import Parser, command_parser
 
 _EXAMPLES = (
@@ -21,7 +22,7 @@ def main(name: str, arguments: list[str]) -> int:
     args, command = options.understood(parser(name), arguments)
     # doctor changes nothing, so it only writes a log file that was named.
     with logs.configured(args.log_level, args.log_file or Path(logs.NO_FILE)):
-        params = options.parameters(args, command)
+        params = options.parameters(args, command, passphrase_prompt())
         options.warn(args)
         from m2m_ssh_client.doctor.showing import Page, document
         from m2m_ssh_client.doctor.steps import Status

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from m2m_ssh_client import logs, options
-from m2m_ssh_client.commands.asking import can_ask, say
+from m2m_ssh_client.commands.asking import can_ask, passphrase_prompt, say
 from m2m_ssh_client.errors import HostKeyError, UsageError
 from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.destination import resolve
@@ -32,7 +32,7 @@ def main(name: str, arguments: list[str]) -> int:
     """Show the keys and add those confirmed; return the exit status. Raises an SSHClientError."""
     args, command = options.understood(parser(name), arguments)
     with logs.configured(args.log_level, args.log_file):
-        destination = resolve(options.parameters(args, command))
+        destination = resolve(options.parameters(args, command, passphrase_prompt()))
         # The rules of Parameters check each fingerprint.
         pins = [options.parameters(argparse.Namespace(host_key=pin), None) for pin in args.pins]
         connection = Connection(

@@ -270,6 +270,7 @@ def _login(
         agent=_agent(found.identity_agent),
         passphrase=params.passphrase,
         passphrase_file=params.passphrase_file and params.passphrase_file.expanduser(),
+        passphrase_prompt=params.passphrase_prompt,
         batch=bool(found.batch_mode),
     )
 

@@ -7,7 +7,7 @@ expanded. Jump hosts are machines with settings of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -78,6 +78,7 @@ class Login(NamedTuple):
     fingerprint: str | None = None
     passphrase: str | None = None
     passphrase_file: Path | None = None
+    passphrase_prompt: Callable[[str], str | None] | None = None
     batch: bool = False
 
     def __repr__(self) -> str:

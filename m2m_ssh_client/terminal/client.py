@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
@@ -190,6 +190,7 @@ async def _run(
 ) -> T:
     received: list[int] = []
     results: list[T] = []
+    failures: list[SSHClientError] = []
     # The inner scope ends first, while the connection can still carry a cancellation.
     connecting = anyio.CancelScope(deadline=anyio.current_time() + most_time)
     using = anyio.CancelScope(deadline=connecting.deadline)
@@ -198,7 +199,7 @@ async def _run(
         try:
             with connecting:
                 async with (
-                    ssh_client(params) as streams,
+                    ssh_client(params, on_failure=failures.append) as streams,
                     _opened(streams, reports, Questions(reports, using)) as session,
                 ):
                     connecting.deadline = float("inf")
@@ -206,7 +207,7 @@ async def _run(
                     with using:
                         results.append(await use(session))
         except Exception as exc:
-            raise _explained(exc) from exc
+            raise _in_two_parts(_explained(exc), failures) from exc
     if received:
         raise Interrupted(received[0])
     if not results:
@@ -281,6 +282,19 @@ def _explained(exc: BaseException) -> BaseException:
         return _RequestError(printable(f"{error.message}{data}"), error.code)
     if type(exc) is RuntimeError:  # the SDK's: no protocol version in common
         return SSHClientError(printable(str(exc)))
+    return exc
+
+
+def _in_two_parts(exc: BaseException, failures: Sequence[SSHClientError]) -> BaseException:
+    """Return the proxy's answer as the failure that it is made of, whose hint is apart.
+
+    The answer may name the log file after that.
+    """
+    for failure in failures:
+        message, hint = printable(failure.message), printable(failure.hint)
+        said, _, more = str(exc).partition(printable(str(failure)))
+        if isinstance(exc, _RequestError) and not said:
+            return SSHClientError(message, f"{hint} {more.lstrip('. ')}".strip())
     return exc
 
 

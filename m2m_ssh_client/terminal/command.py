@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from m2m_ssh_client import logs, options
+from m2m_ssh_client.commands.asking import passphrase_prompt
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.usage import Parser, command_parser
 
@@ -59,7 +60,7 @@ class Command:
                 args.log_level, args.log_file, reports.log_stream, payloads=args.log_payloads
             ),
         ):
-            params = options.parameters(args, self.remote_command)
+            params = options.parameters(args, self.remote_command, passphrase_prompt())
             options.warn(args)
             if not 0 < args.timeout < float("inf"):
                 raise UsageError("--timeout must be above 0")

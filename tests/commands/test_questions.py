@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
+from cryptography.hazmat.primitives import serialization
 from support import terminal
 from support.far import Far, environment, machine
 from support.showcase_server import ESCAPE, PAGE
@@ -259,3 +261,42 @@ if sys.platform != "win32":
         assert (status, got) == (130, None)
         assert "Traceback" not in shown
         assert '"notifications/cancelled"' in record.read_text()
+
+    def locked(path: Path) -> bytes:
+        """The private key in the file, encrypted."""
+        key = serialization.load_ssh_private_key(path.read_bytes(), None)
+        return key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.OpenSSH,
+            serialization.BestAvailableEncryption(b"sesame"),
+        )
+
+    @pytest.mark.parametrize("typed", [["sesame\n"], ["wrong\n", "sesame\n"]], ids=len)
+    def test_a_passphrase_is_asked_for_where_a_person_can_type_it(
+        far: Far, typed: list[str], tmp_path: Path
+    ) -> None:
+        key = tmp_path / "locked"
+        key.touch(0o600)
+        argv = far.argv("tools")
+        client_key = argv.index("--client-key") + 1
+        key.write_bytes(locked(Path(argv[client_key])))
+        argv[client_key] = str(key)
+        status, shown = terminal.run(
+            argv,
+            env=environment(),
+            cwd=far.here,
+            replies=[("Enter passphrase for key", each) for each in typed],
+        )
+        assert (status, "sesame" in shown) == (0, False)
+        assert shown.count("Enter passphrase for key") == len(typed)
+
+    def test_a_failed_connection_has_two_parts_on_a_terminal(far: Far) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        argv = [*far.program, "tools", "-p", str(port), "127.0.0.1", "--", "run"]
+        status, shown = terminal.run(argv, env=environment(), cwd=far.here)
+        assert status == 1
+        lines = shown.splitlines()
+        assert lines[0].startswith("error: [Errno ")
+        assert any(line.startswith("→ Nothing listens there") for line in lines)
+        assert "Log: " not in lines[0]

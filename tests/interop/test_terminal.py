@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
-from support import installed
+from support import installed, programs
 from support.far import Far, environment
 from support.showcase_server import command
 from support.sshd import Sshd
@@ -172,3 +173,22 @@ def test_doctor_says_on_a_terminal_what_it_says_in_a_pipe(
 
 def without_times(text: str) -> str:
     return re.sub(r"\d+(\.\d+)?(?= (ms|to|s\b)|\)?, median)", "#", text)
+
+
+def test_what_is_typed_is_shown_again_after_a_passphrase_that_was_not_typed(
+    far: Far, tmp_path: Path
+) -> None:
+    argv = far.argv("tools", server=command())
+    place = argv.index("--client-key") + 1
+    key = tmp_path / "locked"
+    key.touch(0o600)
+    key.write_bytes(Path(argv[place]).read_bytes())
+    keygen = programs.require("ssh-keygen")
+    subprocess.run([keygen, "-q", "-p", "-N", "sesame", "-f", key], check=True, timeout=20)
+    argv[place] = str(key)
+    then = ["sh", "-c", 'trap : INT; "$@"; stty -a', "sh", *argv]
+    env = environment(LC_ALL="C.UTF-8")
+    with Pane(then, env=env, cwd=far.here, columns=80, lines=24) as shown:
+        shown.wait_for(lambda screen: "Enter passphrase for key" in screen)
+        shown.press("C-c")
+        assert " echo " in shown.wait_for(lambda screen: "icanon" in screen)

@@ -37,6 +37,7 @@ from m2m_ssh_client.errors import KeyFileError
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.wire import Reader
 from m2m_ssh_client.text import quoted
+from m2m_ssh_client.user_only_files import PASSPHRASE_VARIABLE
 
 _COMMENT = b"m2m-mcp-server-ssh-client"
 # In bytes. The largest real key, RSA with 16384 bits, takes 13 KiB.
@@ -253,11 +254,10 @@ def _decrypt(file: KeyFile, passphrase: str | None) -> object:
 
 def no_passphrase(path: Path) -> KeyFileError:
     """Return the error for an encrypted key that nobody can open."""
-    plain = quoted(f"{path}.plain")
     return KeyFileError(
         f"The client key {quoted(path)} is encrypted and there is no passphrase",
-        f"Add it to an agent (ssh-add {quoted(path)}), or pass --passphrase-file, or use a "
-        f'decrypted copy: cp {quoted(path)} {plain} && ssh-keygen -p -N "" -f {plain}',
+        f"Set {PASSPHRASE_VARIABLE} in the environment of the host, pass --passphrase-file, or add "
+        f"the key to an agent: ssh-add {quoted(path)}",
     )
 
 

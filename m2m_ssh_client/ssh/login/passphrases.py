@@ -1,7 +1,7 @@
-"""Passphrases without a terminal: from the options, a file, or the program in SSH_ASKPASS.
+"""Passphrases: from the options, a file, a person at a terminal, or the program in SSH_ASKPASS.
 
-Nothing here reads from stdin, which belongs to the MCP host, or from a terminal, where nobody may
-sit.
+Nothing here reads from stdin, which belongs to the MCP host. Only a command that a person runs on a
+terminal passes a prompt for it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _POLL = 0.1  # seconds
 
 def available(login: Login) -> bool:
     """Return whether there is any source, so that an encrypted key is worth offering."""
-    return bool(login.passphrase or login.passphrase_file or _askpass(login))
+    return bool(login.passphrase or login.passphrase_file or _prompt(login) or _askpass(login))
 
 
 def passphrases(login: Login, path: Path, cancelled: Callable[[], bool]) -> Iterator[str]:
@@ -47,12 +47,26 @@ def passphrases(login: Login, path: Path, cancelled: Callable[[], bool]) -> Iter
         yield login.passphrase
     if login.passphrase_file:
         yield _from_file(login.passphrase_file)
-    program = _askpass(login)
-    for _ in range(_ASKED if program else 0):
-        answer = _ask(program, f"Enter passphrase for key '{printable(str(path))}': ", cancelled)
-        if answer is None:
+    question = f"Enter passphrase for key '{printable(str(path))}': "
+    if prompt := _prompt(login):
+        yield from _answers(lambda: prompt(question))
+    elif program := _askpass(login):
+        yield from _answers(lambda: _ask(program, question, cancelled))
+
+
+def _answers(ask: Callable[[], str | None]) -> Iterator[str]:
+    for _ in range(_ASKED):
+        answer = ask()
+        if not answer:  # as in `ssh`, an empty one gives up
             return
         yield answer
+
+
+def _prompt(login: Login) -> Callable[[str], str | None] | None:
+    """Return the prompt on the terminal, unless `ssh` would not use it (SSH_ASKPASS_REQUIRE)."""
+    required = os.environ.get("SSH_ASKPASS_REQUIRE", "").lower()
+    elsewhere = required == "force" or (required == "prefer" and _askpass(login))
+    return None if login.batch or elsewhere else login.passphrase_prompt
 
 
 def _from_file(path: Path) -> str:
@@ -63,7 +77,10 @@ def _from_file(path: Path) -> str:
             content = file.read(_LONGEST + 1)
     except (OSError, RuntimeError, ValueError) as exc:  # no home folder; a NUL in the path
         reason = getattr(exc, "strerror", None) or str(exc)
-        raise KeyFileError(f"The passphrase file {quoted(path)} cannot be read: {reason}") from exc
+        raise KeyFileError(
+            f"The passphrase file {quoted(path)} cannot be read: {reason}",
+            "Check --passphrase-file.",
+        ) from exc
     if sys.platform != "win32" and mode & 0o077:
         raise KeyFileError(
             f"The passphrase file {quoted(path)} is open to others (mode {stat.S_IMODE(mode):04o})",
@@ -127,8 +144,8 @@ def _answer(process: subprocess.Popen[bytes], cancelled: Callable[[], bool]) -> 
     if process.returncode != 0:
         logger.info("SSH_ASKPASS refused: exit status %d", process.returncode)
         return None
-    lines = output[:_LONGEST].splitlines()  # at an empty one, `ssh` gives up, too
-    return lines[0].decode("utf-8", "surrogateescape") if lines and lines[0] else None
+    lines = output[:_LONGEST].splitlines()
+    return lines[0].decode("utf-8", "surrogateescape") if lines else None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

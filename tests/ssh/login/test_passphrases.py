@@ -68,6 +68,51 @@ def test_the_sources_come_in_order(tmp_path: Path, use: UseProgram) -> None:
     assert all_of(login) == ["given", "from-file", *["from-askpass"] * 3]
 
 
+def test_a_person_is_asked_three_times_and_an_empty_answer_gives_up() -> None:
+    questions: list[str] = []
+
+    def prompt(question: str) -> str | None:
+        questions.append(question)
+        return f"answer {len(questions)}"
+
+    login = Login("me", passphrase_prompt=prompt)
+    assert available(login)
+    assert all_of(login) == ["answer 1", "answer 2", "answer 3"]
+    assert set(questions) == {f"Enter passphrase for key '{KEY}': "}
+    assert all_of(Login("me", passphrase_prompt=lambda _: "")) == []
+    assert all_of(Login("me", passphrase_prompt=lambda _: None)) == []
+    assert not available(Login("me", passphrase_prompt=prompt, batch=True))
+
+
+# ssh(1), ENVIRONMENT, for a process with a terminal.
+@posix_only
+@pytest.mark.parametrize(
+    ("required", "display", "asks"),
+    [
+        (None, "", "terminal"),
+        (None, ":0", "terminal"),
+        ("never", ":0", "terminal"),
+        ("prefer", ":0", "program"),
+        ("prefer", "", "terminal"),
+        ("force", "", "program"),
+    ],
+)
+def test_a_person_at_a_terminal_is_asked_there_unless_the_program_is_preferred(
+    required: str | None,
+    display: str,
+    asks: str,
+    use: UseProgram,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use("echo program")
+    monkeypatch.delenv("SSH_ASKPASS_REQUIRE")
+    if required:
+        monkeypatch.setenv("SSH_ASKPASS_REQUIRE", required)
+    monkeypatch.setenv("DISPLAY", display)
+    login = Login("me", passphrase_prompt=lambda _: "terminal")
+    assert set(all_of(login)) == {asks}
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
