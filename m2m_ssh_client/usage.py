@@ -18,6 +18,7 @@ COMMANDS = {
     "call": "call a tool",
     "read": "read a resource",
     "prompt": "get a prompt, filled in",
+    "setup": "set up a remote server, step by step",
     "trust": "show the host keys of a machine and add them to known_hosts",
     "doctor": "find out why a connection fails",
     "install": "write an entry into the configuration of an MCP host",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -33,6 +33,24 @@ def confirmed(question: str) -> bool:
             return False
         if answer in ("yes", "no"):
             return answer == "yes"
+
+
+def entered(question: str) -> str:
+    """Ask for a line; return it without surrounding blanks, "" at the end of stdin."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        return ""
+
+
+def chosen(question: str, titles: Sequence[str]) -> int | None:
+    """Show a numbered list and ask for one; return its index, None for an empty answer."""
+    for number, title in enumerate(titles, 1):
+        say(f"  {number}  {title}")
+    while answer := entered(question):
+        if answer.isdecimal() and 0 < int(answer) <= len(titles):
+            return int(answer) - 1
+    return None
 
 
 def passphrase_prompt() -> Callable[[str], str | None] | None:
