@@ -127,6 +127,7 @@ LEAVES = (
     "user_only_files",
     "descriptors",
     "threads",
+    "file_lock",
     "ssh/settings",
     "ssh/wire",
 )
