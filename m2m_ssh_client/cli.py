@@ -28,17 +28,24 @@ COMMANDS = (
     "doctor",
     "install",
     "list",
+    "logs",
     "prompt",
     "prompts",
     "read",
     "resources",
+    "status",
     "tools",
     "trust",
     "uninstall",
 )
 """The subcommands; without one of them, the program is the proxy."""
 
-_LISTS = ("prompts", "resources", "tools")
+_MODULES = {
+    **dict.fromkeys(("prompts", "resources", "tools"), "server_lists"),
+    "logs": "log_lines",
+    "status": "relays",
+}
+"""The modules in commands/ that have other names than their commands."""
 
 _EPILOG = f"""\
 The command after `--` starts the MCP server on the remote machine. A single argument is a
@@ -51,8 +58,8 @@ examples:
   %(prog)s --host lab.example --use-key-server
 
 other commands, each with its own --help:
-  {"  ".join(COMMANDS[:6])}
-  {"  ".join(COMMANDS[6:])}
+  {"  ".join(COMMANDS[:8])}
+  {"  ".join(COMMANDS[8:])}
 """
 
 
@@ -73,8 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command(name: str) -> ModuleType:
     """Load the module of a command, which has `main(name, arguments)` and `parser(name)`."""
-    module = "server_lists" if name in _LISTS else name
-    return import_module(f"m2m_ssh_client.commands.{module}")
+    return import_module(f"m2m_ssh_client.commands.{_MODULES.get(name, name)}")
 
 
 def _proxy(arguments: list[str]) -> int:
@@ -95,7 +101,9 @@ def _proxy(arguments: list[str]) -> int:
 def _relay(arguments: list[str]) -> int:
     given, command = options.split_command(arguments)
     args = options.parsed(parser(), given)
-    with logs.configured(args.log_level, args.log_file, payloads=args.log_payloads):
+    with logs.configured(
+        args.log_level, args.log_file, payloads=args.log_payloads, arguments=arguments
+    ):
         params = options.parameters(args, command)
         options.warn(args)
         from m2m_ssh_client.ssh.opener import Opener
@@ -107,7 +115,7 @@ def _relay(arguments: list[str]) -> int:
             remote.begin()
             from m2m_ssh_client.relay import relay_stdio  # while the connection is being made
 
-            return relay_stdio(remote)
+            return relay_stdio(remote, arguments)
         except BaseException as exc:
             logger.info("details", exc_info=exc)
             remote.give_up()

@@ -26,7 +26,7 @@ class Entry(NamedTuple):
 def installed(
     machine: Machine, failed: Callable[[App, AppConfigError], None] = lambda _app, _exc: None
 ) -> Iterator[Entry]:
-    """Yield the servers of all applications; `failed` is called for each file that is unreadable."""
+    """Yield the servers of all applications; `failed` is called for each unreadable file."""
     for app in APPS.values():
         for file in app.files(machine):
             try:
