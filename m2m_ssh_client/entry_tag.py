@@ -6,7 +6,6 @@ guess, wherever a log is pasted. It is therefore made with a key that never leav
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +20,8 @@ _FLAGS = os.O_WRONLY | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 def tag(arguments: Sequence[str]) -> str:
     """Return six hexadecimal digits for the arguments of this program; "" without a key for it."""
+    import hashlib  # takes long to load, and is not needed to start
+
     with suppress(OSError, RuntimeError):
         key = _key(default_path().with_name("tag.key"))
         if len(key) == _KEY_SIZE:

@@ -41,8 +41,8 @@ def main(name: str, arguments: list[str]) -> int:
 def parser(name: str) -> argparse.ArgumentParser:
     parser = command_parser(
         name,
-        "Show the relays of this user that are running: for which application, to where, in which\n"
-        "state, how often the connection was lost, how long the remote machine takes to answer.",
+        "Show the relays of this user that are running. Each has its application, destination and\n"
+        "state, losses and reconnects, requests in flight, round-trip times and last error.",
         ("", "--watch", "--json"),
     )
     parser.add_argument(
