@@ -25,7 +25,12 @@ logger = logging.getLogger(__name__)
 
 _COLUMNS = 80  # of a terminal that does not know its size
 _SWITCH_INTERVAL = 0.0005  # seconds
-_LISTS = ("prompts", "resources", "tools")
+_MODULES = {
+    **dict.fromkeys(("prompts", "resources", "tools"), "server_lists"),
+    "logs": "log_lines",
+    "status": "relays",
+}
+"""The modules in commands/ that have other names than their commands."""
 
 _EPILOG = """\
 The command after `--` starts the MCP server on the remote machine. A single argument is a
@@ -56,8 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command(name: str) -> ModuleType:
     """Load the module of a command, which has `main(name, arguments)` and `parser(name)`."""
-    module = "server_lists" if name in _LISTS else name
-    return import_module(f"m2m_ssh_client.commands.{module}")
+    return import_module(f"m2m_ssh_client.commands.{_MODULES.get(name, name)}")
 
 
 def _complain(error: SSHClientError) -> None:
@@ -92,7 +96,9 @@ def _relay(arguments: list[str]) -> int:
     args, command = options.understood(parser(), arguments)
     if command is None:
         _check_destination(args.destination)
-    with logs.configured(args.log_level, args.log_file, payloads=args.log_payloads):
+    with logs.configured(
+        args.log_level, args.log_file, payloads=args.log_payloads, arguments=arguments
+    ):
         params = options.parameters(args, command)
         options.warn(args)
         from m2m_ssh_client.ssh.opener import Opener
@@ -104,7 +110,7 @@ def _relay(arguments: list[str]) -> int:
             remote.begin()
             from m2m_ssh_client.relay import relay_stdio  # while the connection is being made
 
-            return relay_stdio(remote)
+            return relay_stdio(remote, arguments)
         except BaseException as exc:
             logger.info("details", exc_info=exc)
             remote.give_up()

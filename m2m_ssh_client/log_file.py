@@ -1,7 +1,8 @@
 """The default log file: in the user's state folder, private, bounded in size.
 
 Several processes write it at a time, one for each server of each host, so each line has a process
-id. No library finds the folder, because this module loads at every start, before the dial.
+id. Other state of this user is beside it. No library finds the folder, because this module loads at
+every start, before the dial.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from pathlib import Path
 from m2m_ssh_client import descriptors, user_only_files
 from m2m_ssh_client._version import PROGRAM
 
-_MOST = 5_000_000  # bytes; one old file of the same size is kept
+OLD_SUFFIX = ".log.1"
+"""The suffix of the old file that is kept, instead of `.log`."""
+
+_MOST = 5_000_000  # bytes; the old file has the same size
 
 
 def default_path() -> Path:
@@ -102,6 +106,6 @@ class RotatingFile(AppendedFile):
         # If another process has rotated already, ours is the old file.
         with suppress(OSError):  # Windows does not rename open files
             if os.path.samestat(os.fstat(descriptor), self._path.stat()):
-                self._path.replace(self._path.with_suffix(".log.1"))
+                self._path.replace(self._path.with_suffix(OLD_SUFFIX))
         self._descriptor = None
         os.close(descriptor)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import TextIO
 
-from m2m_ssh_client import descriptors
+from m2m_ssh_client import descriptors, entry_tag
 from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.log_file import AppendedFile, RotatingFile, default_path
@@ -31,7 +31,7 @@ PAYLOADS = "m2m_ssh_client.payloads"
 
 NO_FILE = "none"
 
-_FILE_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+_FILE_FORMAT = "%(asctime)s %(process)d{tag} %(levelname)s %(name)s: %(message)s"
 _files: list[Path] = []  # the log file of the active `configured`
 _NOWHERE = logging.NullHandler()
 _MOST_WAITING = 10_000  # records
@@ -42,19 +42,25 @@ _FLUSH_TIME = 2.0  # seconds, at most
 
 @contextmanager
 def configured(
-    level: str | None, file: Path | None, stream: TextIO | None = None, *, payloads: bool = False
+    level: str | None,
+    file: Path | None,
+    stream: TextIO | None = None,
+    *,
+    payloads: bool = False,
+    arguments: Sequence[str] | None = None,
 ) -> Iterator[None]:
     """Log our records and paramiko's within the context.
 
     `level` applies to stderr and the file; by default stderr shows WARNING and above, because hosts
     present every line there as an error, and the file INFO. `file` replaces the default file; the
     path `none` means no file. `stream` replaces stderr. `payloads` also logs messages, at DEBUG.
-    Raises UsageError if the file cannot be written.
+    The file's lines are marked with the tag of the `arguments`. Raises UsageError if the file
+    cannot be written.
     """
     stderr = _StderrHandler(stream or sys.stderr)
     stderr.setLevel(level or "WARNING")
     stderr.setFormatter(_StderrFormatter())
-    handlers = [stderr, *_file_handlers(level, file, stderr)]
+    handlers = [stderr, *_file_handlers(level, file, stderr, arguments)]
     background = _BackgroundHandler(handlers, None if level else stderr)
     loggers = {
         logging.getLogger("m2m_ssh_client"): min(handler.level for handler in handlers),
@@ -108,7 +114,10 @@ def default_file() -> Path | None:
 
 
 def _file_handlers(
-    level: str | None, named: Path | None, stderr: logging.Handler
+    level: str | None,
+    named: Path | None,
+    stderr: logging.Handler,
+    arguments: Sequence[str] | None,
 ) -> list[logging.Handler]:
     """Return the handler of the log file, if there is one."""
     path = named or default_file()
@@ -116,7 +125,7 @@ def _file_handlers(
         return []
     handler = RotatingFile(path) if named is None else _named_file(path, stderr)
     handler.setLevel(level or DEFAULT_LEVEL)
-    handler.setFormatter(_OneLineFormatter(_FILE_FORMAT))
+    handler.setFormatter(_FileFormatter(arguments))
     _files.append(path)
     return [handler]
 
@@ -166,6 +175,23 @@ class _OneLineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
+
+
+class _FileFormatter(_OneLineFormatter):
+    """Writes time, process, tag, level and origin before each record.
+
+    The tag is made for the first record, in the thread that writes: not while the relay starts.
+    """
+
+    def __init__(self, arguments: Sequence[str] | None) -> None:
+        super().__init__(_FILE_FORMAT.format(tag=""))
+        self._arguments = arguments
+
+    def format(self, record: logging.LogRecord) -> str:
+        arguments, self._arguments = self._arguments, None
+        if arguments is not None and (tag := entry_tag.tag(arguments)):
+            self._style = logging.PercentStyle(_FILE_FORMAT.format(tag=f"/{tag}"))
+        return super().format(record)
 
 
 class _StderrFormatter(_OneLineFormatter):

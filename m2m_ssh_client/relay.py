@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -26,19 +27,24 @@ from m2m_ssh_client.proxy.locked_session import Watch
 from m2m_ssh_client.proxy.server import Proxy, Settings
 from m2m_ssh_client.ssh.destination import Destination, resolve
 from m2m_ssh_client.ssh.opener import Opener
+from m2m_ssh_client.status.reporter import reporting
 
 _CLOSE_TIME = 0.1  # as the bridge's at its end
+
+if TYPE_CHECKING:
+    from m2m_ssh_client.status.report import Report
 
 logger = logging.getLogger(__name__)
 
 
-def relay_stdio(remote: Opener) -> int:
+def relay_stdio(remote: Opener, arguments: Sequence[str]) -> int:
     """Serve the host on stdin and stdout until it ends; return the exit status. Main thread only.
 
-    The host has been answered and a failure has been logged by then.
+    The host has been answered and a failure has been logged by then. `arguments` are those of this
+    process, for the status.
     """
     _keep_memory()
-    return anyio.run(_relay_stdio, remote)
+    return anyio.run(_relay_stdio, remote, arguments)
 
 
 def _keep_memory() -> None:
@@ -50,16 +56,25 @@ def _keep_memory() -> None:
     bytes(4 * 1024 * 1024)
 
 
-async def _relay_stdio(remote: Opener) -> int:
+async def _relay_stdio(remote: Opener, arguments: Sequence[str]) -> int:
     received: list[int] = []
     async with proxy_for(remote) as proxy, stdio(proxy.intake) as host:
-        with ending_signals(proxy.stop, received):
+        with (
+            reporting(partial(_reports, remote, proxy, arguments)) as proxy.history.changed,
+            ending_signals(proxy.stop, received),
+        ):
             failure = await proxy.run(host)
     if received:
         return 128 + received[0]
     if host.cut_off:
         return 1
     return 0 if failure is None else failure.exit_status
+
+
+def _reports(remote: Opener, proxy: Proxy, arguments: Sequence[str]) -> Callable[[], Report]:
+    from m2m_ssh_client.status.snapshot import reports_of  # not needed to start
+
+    return reports_of(remote, proxy, arguments)
 
 
 @asynccontextmanager

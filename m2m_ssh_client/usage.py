@@ -24,6 +24,8 @@ COMMANDS = {
     "install": "write an entry into the configuration of an MCP host",
     "uninstall": "remove an entry",
     "list": "show the entries",
+    "status": "show the relays that are running",
+    "logs": "show the log, of one entry too",
     "demo": "show the client at work on this machine",
     "completion": "print the completion for a shell",
 }

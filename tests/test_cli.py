@@ -40,7 +40,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Parameters]:
     """Return the parameters that would reach the relay, without running it."""
     parameters: list[Parameters] = []
 
-    def relay_stdio(far: Opener) -> int:
+    def relay_stdio(far: Opener, _arguments: list[str]) -> int:
         parameters.append(far.params)
         return 0
 

@@ -59,6 +59,8 @@ def loaded_by(*statements: str) -> set[str]:
         ("import m2m_ssh_client.ssh.trust.known_hosts", set()),
         ("import m2m_ssh_client.commands.install, m2m_ssh_client.commands.uninstall", set()),
         ("import m2m_ssh_client.commands.list", set()),
+        ("import m2m_ssh_client.commands.log_lines", set()),
+        ("import m2m_ssh_client.status.reporter", set()),
         ("import m2m_ssh_client.ssh.config", set()),
         ("import m2m_ssh_client.ssh.destination", set()),
         ("import m2m_ssh_client.ssh.way.sockets", set()),
@@ -127,6 +129,7 @@ LEAVES = (
     "user_only_files",
     "descriptors",
     "threads",
+    "file_lock",
     "ssh/settings",
     "ssh/wire",
 )
@@ -204,7 +207,12 @@ def test_only_what_is_for_a_terminal_knows_rich() -> None:
         for path in modules("**/*.py")
         if "rich" in {name.partition(".")[0] for name in imports_of(path)}
     }
-    assert knowing == {"doctor/showing.py", "terminal/output.py", "terminal/reports.py"}
+    assert knowing == {
+        "doctor/showing.py",
+        "terminal/output.py",
+        "terminal/reports.py",
+        "terminal/running.py",
+    }
 
 
 def test_only_the_python_api_the_terminal_and_the_sample_server_know_the_sdk() -> None:

@@ -91,8 +91,16 @@ def argv_of(entry: Any) -> list[str]:
 
 def is_ours(argv: Sequence[str]) -> bool:
     """Return True if the argv starts this program: its script, its module, or through uvx etc."""
+    return arguments_of(argv) is not None
+
+
+def arguments_of(argv: Sequence[str]) -> list[str] | None:
+    """Return the arguments that this program gets, or None if the argv does not start it."""
+    if list(argv[1:3]) == _MODULE:
+        return list(argv[3:])
     local = argv[: argv.index("--")] if "--" in argv else argv
-    return list(argv[1:3]) == _MODULE or any(_OURS.fullmatch(word) for word in local)
+    named = [at for at, word in enumerate(local) if _OURS.fullmatch(word)]
+    return list(argv[named[-1] + 1 :]) if named else None
 
 
 def _absolute(option: str, value: str) -> str:

@@ -91,6 +91,12 @@ class LockedSession:
             raise AttributeError("no host")
         return self._host
 
+    @property
+    def pending(self) -> int:
+        """See `Session.pending`."""
+        with self._lock:
+            return self._session.pending
+
     # Steps.
 
     def step(self, step: Callable[[], Output]) -> Output:

@@ -62,12 +62,14 @@ class Recovery:
         """The time at which a first connection is given up; infinite once there was one."""
         return float("inf") if self._worked else self._give_up
 
-    def answered(self) -> None:
-        """Note an answer of the remote server on the current connection."""
-        if not self._working:
-            self._working = self._worked = True
-            self._delays = delays(self._rng)
-            self._early_ends_until = None
+    def answered(self) -> bool:
+        """Note an answer of the remote server; return whether it is the connection's first."""
+        if self._working:
+            return False
+        self._working = self._worked = True
+        self._delays = delays(self._rng)
+        self._early_ends_until = None
+        return True
 
     def delay(self, reason: SSHClientError, now: float) -> float | None:
         """Return how long to wait before the next attempt; None to give up."""

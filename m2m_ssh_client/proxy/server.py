@@ -19,6 +19,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 
@@ -35,6 +36,7 @@ from m2m_ssh_client.flow.hand_over import ToThread
 from m2m_ssh_client.flow.host_stdio import HostStreams
 from m2m_ssh_client.flow.splitting import Intake
 from m2m_ssh_client.proxy.first_answer import FirstAnswer
+from m2m_ssh_client.proxy.history import History
 from m2m_ssh_client.proxy.locked_session import LockedSession, Watch
 from m2m_ssh_client.proxy.memory.session import Session, State
 from m2m_ssh_client.proxy.recovery import Recovery
@@ -85,6 +87,16 @@ class Settings:
     log_file: Path | None = None
 
 
+class Facts(NamedTuple):
+    """A snapshot of a session, with the names of host and server as they gave them."""
+
+    state: State
+    answered: bool
+    pending: int
+    host: str
+    server: str
+
+
 class Proxy:
     """Relays between one host and one remote server.
 
@@ -108,6 +120,7 @@ class Proxy:
         # Set when the host sends something while there is no connection.
         self._asked = anyio.Event()
         self._trouble = ""
+        self.history = History()
         self._first_answer = FirstAnswer(
             self._session, settings.answer_timeout, may_be_shell=settings.may_be_shell
         )
@@ -116,6 +129,18 @@ class Proxy:
     def intake(self) -> Intake:
         """The intake for what the host sends."""
         return self._locked.host_intake
+
+    @property
+    def facts(self) -> Facts:
+        """A snapshot of the session. Any thread may take it."""
+        session = self._session
+        return Facts(
+            session.state,
+            session.process_answered,
+            self._locked.pending,
+            session.host_name,
+            session.server_name,
+        )
 
     @property
     def _host(self) -> HostStreams:
@@ -181,6 +206,7 @@ class Proxy:
                 return failure if self._session.state is State.CONNECTING else None
             if self._ended_on_discover(failure, bridge):
                 continue
+            self._note(failure, bridge)
             delay = recovery.delay(failure, anyio.current_time())
             if delay is None:
                 return failure
@@ -265,6 +291,7 @@ class Proxy:
         async with anyio.create_task_group() as tasks:
             self._locked.step(self._session.connected)
             self._changed()
+            self.history.connected()
             tasks.start_soon(self._carry_from_remote, bridge, recovery, ended)
             tasks.start_soon(judge)
             await _first_of(ended, judged, self._stopping)
@@ -305,12 +332,17 @@ class Proxy:
             if output.to_host:
                 await self._host.outbound.room()
             del lines, output  # as above
-            if self._session.process_answered:
-                recovery.answered()
+            if self._session.process_answered and recovery.answered():
+                self.history.change()
             if self._session.state is not state:
                 self._changed()
         self._locked.step(partial(self._session.last_words, bridge.begun_line()))
         ended.set()
+
+    def _note(self, failure: SSHClientError, bridge: Bridge | None) -> None:
+        """Note a failure in the history: the loss of a connection if there was one."""
+        note = self.history.failed if bridge is None else self.history.lost
+        note(failure.message)
 
     def _changed(self) -> None:
         self._state_changed.set()
@@ -369,6 +401,8 @@ class Proxy:
             tasks.start_soon(self._leave_after_stop, tasks.cancel_scope)
             with anyio.move_on_after(_LINGER_TIME):
                 self._locked.failed(reason)
+                if failure is not None:
+                    self.history.change()
                 await self._host.outbound.room()
                 self._changed()
                 if failure is not None and not self._session.process_answered:

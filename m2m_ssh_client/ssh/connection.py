@@ -78,8 +78,9 @@ class Connection:
 
     `unlocked` remembers opened keys from one connection to the next. `connect_timeout` (seconds)
     bounds `open` with all jump hosts, and each `channel` again. `keepalive` and `keepalive_count`
-    are those of `Liveness`. `dialled` returns a socket to the first machine on the way that
-    somebody has already begun to connect.
+    are those of `Liveness`; `answered` gets the round-trip time of each keepalive, in seconds.
+    `dialled` returns a socket to the first machine on the way that somebody has already begun to
+    connect.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Connection:
         connect_timeout: float,
         keepalive: float = 0,
         keepalive_count: int = 3,
+        answered: Callable[[float], None] = lambda _: None,
         dialled: Callable[[], sockets.LiveSocket] | None = None,
     ) -> None:
         self._settings = settings
@@ -97,6 +99,7 @@ class Connection:
         self._connect_timeout = connect_timeout
         self._keepalive = keepalive
         self._keepalive_count = keepalive_count
+        self._answered = answered
         self._dialled = dialled
         self._via: Connection | None = None
         self._link: Link | None = None
@@ -274,6 +277,7 @@ class Connection:
         """Watch the whole chain: everything that the last machine sends passes through it."""
         transport = self._transport
         assert transport is not None  # noqa: S101 - it is open
+        transport.answered = self._answered
 
         def dead(silence: float) -> None:
             self._silence = silence

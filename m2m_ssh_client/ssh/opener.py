@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import cached_property, partial
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _END_TIME = 1.0  # seconds
+_MOST_ROUND_TRIPS = 40  # ten minutes of keepalives, by default
 
 
 class Opener:
@@ -46,6 +48,8 @@ class Opener:
     def __init__(self, params: Parameters) -> None:
         self.params = params
         self.destination: Destination | None = None  # as last resolved
+        self.round_trips: deque[tuple[float, float]] = deque(maxlen=_MOST_ROUND_TRIPS)
+        """The last keepalives: when they were answered (`time.time`), after how many seconds."""
         self._deadline = float("inf")  # of the present attempt, on the monotonic clock
         self._stop = threading.Event()
         self._early: Background[Carrier] | None = None  # until `open` takes its result
@@ -125,6 +129,7 @@ class Opener:
             connect_timeout=destination.connect_timeout,
             keepalive=destination.keepalive,
             keepalive_count=destination.keepalive_count,
+            answered=lambda seconds: self.round_trips.append((time.time(), seconds)),
             dialled=None if dialled is None else dialled.result,
         )
         self._request = destination.request

@@ -19,6 +19,7 @@ from support.host import PACKAGE_PARENT, Host, client_argv
 import m2m_ssh_client
 from m2m_ssh_client import cli, logs, user_only_files
 from m2m_ssh_client.demo.servers import servers
+from m2m_ssh_client.entry_tag import tag
 from m2m_ssh_client.errors import SSHClientError, UsageError
 from m2m_ssh_client.hosts.editing import planned
 from m2m_ssh_client.log_file import RotatingFile, default_path
@@ -26,6 +27,7 @@ from m2m_ssh_client.ssh.login.key_files import ensure_client_key
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.trust.key_server import remember_or_refuse, temporary_known_hosts
 from m2m_ssh_client.ssh.trust.known_hosts_writing import appending
+from m2m_ssh_client.status.report_file import ReportFile
 from m2m_ssh_client.terminal.saving import save
 
 if sys.platform == "win32":
@@ -76,7 +78,16 @@ def host_configuration(folder: Path) -> None:
     planned(file, lambda _: "[]").write()  # now there is something to back up
 
 
-WRITERS = [log, named_log, key, memory, host_configuration]
+def report(folder: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        patch.setattr(Path, "unlink", lambda _: None)  # as if it had been killed
+        with closing(ReportFile()) as file:
+            file.write(b"{}")
+        assert tag([])
+
+
+WRITERS = [log, named_log, key, memory, host_configuration, report]
 
 
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
@@ -128,7 +139,10 @@ def test_all_that_a_first_connection_makes_is_the_users_alone(tmp_path: Path) ->
     folders = [made.pop(name) for name in set(made) if name.startswith("m2m-ssh-")]
     assert folders == [0o700]
     assert made.pop(f"{ours}.pub") == 0o644
-    assert made == dict.fromkeys((ours, f"{ours}.known_hosts", "known_hosts", "client.log"), 0o600)
+    reports = [made.pop(name) for name in set(made) if name.endswith(".json")]
+    assert set(reports) <= {0o600}  # not there yet where the session is quick
+    files = (ours, f"{ours}.known_hosts", "known_hosts", "client.log", "tag.key")
+    assert made == dict.fromkeys(files, 0o600)
     assert not list(temporary.iterdir())
 
 

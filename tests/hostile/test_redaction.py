@@ -46,7 +46,7 @@ from m2m_ssh_client.ssh import connection
 def crash(self, *_):
     raise TypeError(f"{vars(self)!r} {self._settings!r} {self._settings.login!r}")
 
-def crash_later(remote):
+def crash_later(remote, _arguments):
     raise TypeError(f"{vars(remote)!r} {remote.params!r}")
 
 """

@@ -9,6 +9,7 @@ import pytest
 from m2m_ssh_client import options
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.hosts.entries import (
+    arguments_of,
     argv_of,
     client,
     is_in_cache,
@@ -184,3 +185,18 @@ def test_an_entry_of_another_program_is_not(argv: list[str]) -> None:
 )
 def test_the_command_line_of_an_entry_is_found(entry: object, argv: list[str]) -> None:
     assert argv_of(entry) == argv
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        [OURS],
+        ["/usr/bin/python3", "-m", "m2m_ssh_client"],
+        ["uvx", "m2m-mcp-server-ssh-client@0.2.0"],
+        ["uvx", "--from", "m2m-mcp-server-ssh-client", "m2m-ssh-client"],
+    ],
+)
+def test_its_arguments_are_those_that_the_program_gets(start: list[str]) -> None:
+    arguments = ["--host", "lab", "--", "m2m-ssh-client", "--host", "next"]
+    assert arguments_of([*start, *arguments]) == arguments
+    assert arguments_of(["uvx", "other", *arguments]) is None

@@ -81,7 +81,9 @@ class Link(Connection):
             connect_timeout=destination.connect_timeout,
             keepalive=destination.keepalive,
             keepalive_count=destination.keepalive_count,
+            answered=lambda seconds: self.round_trips.append(seconds),
         )
+        self.round_trips: list[float] = []
         self._wish = destination.request
 
     def channel(self, request: Request | None = None) -> ChannelCarrier:
@@ -359,6 +361,8 @@ def test_a_server_that_does_not_implement_keepalives_lives(rekeying: bool, keys:
         with opened(link) as carrier:
             wait_until(lambda: server.asked >= 6 or not link.alive)
             assert link.alive, link.lost()
+            wait_until(lambda: len(link.round_trips) >= 5)
+            assert all(0 < seconds < 2 for seconds in link.round_trips)
             received = Received(carrier)
             assert server.channel is not None
             server.channel.sendall(b"still there")
@@ -384,6 +388,7 @@ def test_a_server_that_falls_silent_is_dead_when_its_probes_have_gone_unanswered
             wait_until(lambda: not link.alive)
             assert time.monotonic() - begun >= 0.3 * count
             assert len(asked) == count
+            assert link.round_trips == []
             assert "no sign of life" in str(link.lost())
 
 

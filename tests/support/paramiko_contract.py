@@ -62,6 +62,8 @@ CONTRACT: dict[type, dict[str, Expectation]] = {
         "_parse_disconnect": Method(1),
         "_parse_ext_info": Method(1),
         "_parse_newkeys": Method(1),
+        "_parse_request_failure": Method(1),
+        "_parse_request_success": Method(1),
         "_send_kex_init": Method(),
         "_send_user_message": Method(1),
         "_verify_key": Method(2),

@@ -12,10 +12,12 @@ from m2m_ssh_client.text import printable, shortened
 logger = logging.getLogger(__name__)
 
 _LISTS = ("tools", "prompts", "resources")
+_CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
+_SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 # The members in which a server of either era says who it is and what it can do.
 _IDENTITY = (
     ("serverInfo",),
-    ("_meta", "io.modelcontextprotocol/serverInfo"),
+    ("_meta", _SERVER_INFO),
     ("protocolVersion",),
     ("supportedVersions",),
     ("capabilities",),
@@ -82,6 +84,18 @@ class Replay:
     def has_handshake(self) -> bool:
         """Return whether the host has completed a handshake, which a fresh server must repeat."""
         return bool(self._initialize_result)
+
+    @property
+    def host_name(self) -> str:
+        """The host's name and version as it gave them; empty before that."""
+        info = member(self._initialize_params, "clientInfo")
+        return _shown(info or member(self._discover_params, "_meta", _CLIENT_INFO))
+
+    @property
+    def server_name(self) -> str:
+        """The same for the remote server."""
+        info = member(self._initialize_result, "serverInfo")
+        return _shown(info or member(self._discover_result, "_meta", _SERVER_INFO))
 
     def see_request(self, message: Message) -> None:
         """Note a request of the host."""
@@ -242,6 +256,12 @@ class Replay:
             if old and new and before != now:
                 text = f"the remote server's {path[-1]} was {before} and is now {now}"
                 logger.warning("%s", shortened(printable(text), 400))
+
+
+def _shown(info: Any) -> str:
+    """Return name and version of an `Implementation`, fit to show."""
+    words = [member(info, name) for name in ("name", "version")]
+    return shortened(printable(" ".join(word for word in words if isinstance(word, str))), 80)
 
 
 def _without_token(params: Params) -> Params:

@@ -147,6 +147,16 @@ class Session:
         return len(self._open_requests) + held
 
     @property
+    def host_name(self) -> str:
+        """The host's name and version as it gave them; empty before that."""
+        return self._replay.host_name
+
+    @property
+    def server_name(self) -> str:
+        """The same for the remote server."""
+        return self._replay.server_name
+
+    @property
     def full(self) -> bool:
         """Return whether the held frames are so many that the host should not be read for now."""
         return self._held.size > HOLD_LIMIT

@@ -102,8 +102,15 @@ class Packets(Packetizer):
     deadline = float("inf")
     """The time on the monotonic clock when the present key exchange must be over."""
 
-    def __init__(self, link: Any, channels: Channels | None = None) -> None:
+    def __init__(
+        self,
+        link: Any,
+        channels: Channels | None = None,
+        unimplemented: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`unimplemented` is called when the server does not know what `asked_unknown` is about."""
         super().__init__(link)
+        self._unimplemented = unimplemented
         self._link = link
         channels = channels or LeftToParamiko()
         # Bound here, because they are called for each packet.
@@ -168,6 +175,7 @@ class Packets(Packetizer):
             number, message = self._next_message()
             if number != MSG_UNIMPLEMENTED or not self.asked_unknown:
                 return number, message
+            self._unimplemented()
 
     def _next_message(self) -> tuple[int, paramiko.Message]:
         while self._inbound is not None:

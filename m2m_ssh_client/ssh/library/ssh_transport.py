@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -66,11 +66,14 @@ class Transport(paramiko.Transport):
 
     def __init__(self, sock: Any, offer: Offer, exchange_timeout: float = 30.0) -> None:
         """`exchange_timeout`, in seconds, bounds each key exchange after the first."""
+        self.answered: Callable[[float], None] = lambda _: None
+        """Called with the round-trip time of a probe, in seconds; in the transport's thread."""
+        self._probed: float | None = None  # when the oldest unanswered probe was sent
         self._users: dict[
             int, ChannelUser
         ] = {}  # by the numbers of their channels; replaced, never changed
         self._attaching = threading.Lock()
-        packets: Any = partial(Packets, channels=self)
+        packets: Any = partial(Packets, channels=self, unimplemented=self._take_sign_of_life)
         super().__init__(sock, packetizer_class=packets)
         self.offer = offer
         self._proof = b"", b""  # the host key or certificate, and the first signature by that
@@ -159,6 +162,7 @@ class Transport(paramiko.Transport):
         or a failure, and the latter is neither. On a closed connection, nothing happens.
         """
         self.packets.asked_unknown = True
+        self._probed = self._probed or time.monotonic()
         message = paramiko.Message()
         message.add_byte(cMSG_GLOBAL_REQUEST)
         message.add_string("keepalive@openssh.com")
@@ -231,6 +235,12 @@ class Transport(paramiko.Transport):
             request.get_boolean()  # whether a reply is wanted, which paramiko has sent
             user.exited("" if kind == b"exit-status" else printable(request.get_string()))
 
+    def _take_sign_of_life(self) -> None:
+        """Report how long the answer to the oldest probe took."""
+        probed, self._probed = self._probed, None
+        if probed is not None:
+            self.answered(time.monotonic() - probed)
+
     def _open_channel(self, number: int) -> Any:
         its: Any = self  # the stubs leave its tables out
         return None if its.in_kex else its._channels.get(number)
@@ -241,6 +251,14 @@ class Transport(paramiko.Transport):
         m.get_int()
         self.farewell = shortened(printable(m.get_string())) or "no reason given"
         logger.info("the server ends the connection: %s", self.farewell)
+
+    def _parse_request_success(self, m: paramiko.Message) -> None:
+        super()._parse_request_success(m)  # type: ignore[misc]  # not in the stubs
+        self._take_sign_of_life()
+
+    def _parse_request_failure(self, m: paramiko.Message) -> None:
+        super()._parse_request_failure(m)  # type: ignore[misc]  # not in the stubs
+        self._take_sign_of_life()
 
     def _send_user_message(self, data: paramiko.Message) -> None:
         # Senders wait while keys are exchanged. paramiko's own thread, which exchanges them, would

@@ -1,25 +1,23 @@
 """Lines added to a file that several processes read and add to.
 
-While `appending` lasts, no other process that uses it can add to the same file. The lock is `flock`
-on the file itself; on Windows, a locked byte far behind the end, so that readers never wait. `ssh`
-takes no lock; one write in append mode protects from it: two lines never mix, and no reader sees
-half a line.
+While `appending` lasts, no other process that uses it can add to the same file. `ssh` takes no
+lock; one write in append mode protects from it: two lines never mix, and no reader sees half a
+line.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from m2m_ssh_client import user_only_files
+from m2m_ssh_client import file_lock, user_only_files
 
 _PATIENCE = 5.0  # seconds to wait for another process, which takes milliseconds
-_FAR = 1 << 30  # behind the end of any such file, and as far as locking() can count
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextmanager
@@ -36,7 +34,7 @@ def appending(path: Path) -> Iterator[Callable[[str], None]]:
         try:
             yield lambda line: _append(descriptor, line)
         finally:
-            _unlock(descriptor)
+            file_lock.unlock(descriptor)
     finally:
         os.close(descriptor)
 
@@ -64,35 +62,10 @@ def _lock(descriptor: int) -> None:
         time.sleep(0.02)
 
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        os.lseek(descriptor, _FAR, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        os.lseek(descriptor, _FAR, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as exc:
-            if exc.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL):
-                return True  # a network file system without locks: append mode must suffice
-            raise
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+def _try_lock(descriptor: int) -> bool:
+    try:
+        return file_lock.try_lock(descriptor)
+    except OSError as exc:
+        if exc.errno in _NO_LOCKS:
+            return True  # a network file system without locks: append mode must suffice
+        raise

@@ -1,0 +1,1 @@
+"""The state of the running relays: a small file for each, its writer and its readers."""
