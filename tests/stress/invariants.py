@@ -274,12 +274,13 @@ def _listen_after_cancel(record: Record) -> Iterator[str]:
     """The program itself says nothing any more to a host that does not listen.
 
     A process may say something until it hears of the cancellation, and hosts expect that; the rule
-    `cancelled-resent` sees to it that no later process hears of the subscription at all.
+    `cancelled-resent` sees to it that no later process hears of the subscription at all. A process
+    that has heard of it proves nothing here: what the program said before may still be in the pipe.
     """
     for entry in record.of("got"):
         id_ = entry.message.get("params", {}).get("_meta", {}).get(SUBSCRIPTION)
         request = record.asked.get(key_of(id_))
-        if request is None or not record.reading or entry.time <= request.cancel_known:
+        if request is None or not record.reading or entry.time <= request.cancel_taken:
             continue
         if not any(said.message == entry.message for said in record.of("out")):
             yield f"for {_name(request)}: {_short(entry.message)}"

@@ -59,7 +59,8 @@ class Asked:
     heard: list[Entry] = field(default_factory=list)  # by processes
     answered: list[Entry] = field(default_factory=list)  # by processes
     cancelled: float = float("inf")  # when the host did
-    cancel_known: float = float("inf")  # when the program must have known
+    cancel_taken: float = float("inf")  # when the program must have read that
+    cancel_known: float = float("inf")  # the same, or when a process heard of it
 
     @property
     def method(self) -> str:
@@ -240,7 +241,8 @@ class Record:
             return
         if entry.kind == "sent":
             request.cancelled = entry.time
-            request.cancel_known = min(request.cancel_known, self.known_at(index))
+            request.cancel_taken = min(request.cancel_taken, self.known_at(index))
+            request.cancel_known = min(request.cancel_known, request.cancel_taken)
         elif entry.kind == "in":
             request.cancel_known = min(request.cancel_known, entry.time)
 
