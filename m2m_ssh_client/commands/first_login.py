@@ -19,6 +19,7 @@ from m2m_ssh_client.ssh.destination import Destination
 from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key
 from m2m_ssh_client.ssh.opener import key_to_make
+from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Address
 from m2m_ssh_client.text import printable, quoted, quoted_line
 
@@ -42,11 +43,8 @@ def log_in(destination: Destination, ssh_words: Sequence[str]) -> bool:
         if what in mended:
             raise failure
         mended.append(what)
-        if isinstance(failure, HostKeyError):
-            done = _trusted(stage, unlocked, destination.connect_timeout, failure)
-        else:
-            done = _let_in(stage, failure, ssh_words)
-        if not done:
+        is_host_key = isinstance(failure, HostKeyError)
+        if not (_trusted(stage, failure) if is_host_key else _let_in(stage, failure, ssh_words)):
             return False
     return True
 
@@ -79,15 +77,12 @@ def _made(path: Path) -> bool:
     return True
 
 
-def _trusted(
-    stage: Stage, unlocked: UnlockedKeys, connect_timeout: float, failure: SSHClientError
-) -> bool:
-    """Show the host keys and add those that are confirmed. Raises the failure of a pinned key."""
-    if stage.settings.trust.pin:
+def _trusted(stage: Stage, failure: SSHClientError) -> bool:
+    """Show the host key and add it if it is confirmed. Raises the failure if that cannot help."""
+    if stage.settings.trust.pin or stage.transport is None:
         raise failure
-    connection = Connection(stage.settings, unlocked, connect_timeout=connect_timeout)
-    with closing(connection):
-        return trust.run(stage.settings, (), False, connection.offered_host_keys) == 0
+    key = PublicKey.read_host_key(stage.transport.host_key_blob).plain
+    return trust.run(stage.settings, (), False, lambda: [key]) == 0
 
 
 def _let_in(stage: Stage, failure: SSHClientError, ssh_words: Sequence[str]) -> bool:

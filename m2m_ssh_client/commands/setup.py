@@ -24,6 +24,9 @@ from m2m_ssh_client.usage import Parser, command_parser
 
 _OWN = ("--app", "--name")
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
+# Programs that start a server, which is named after them.
+_STARTERS = re.compile(r"uvx?|npx|node|run|exec|python[\d.]*|bash|sh|pipx|bunx?|deno")
+_AFFIXES = ("mcp-server", "server", "mcp")
 _NO_MACHINE = UsageError("There is no machine to set up", "Name it: setup [USER@]HOST")
 
 _EXAMPLES = (
@@ -161,9 +164,10 @@ def _is_here(app: App, machine: Machine) -> bool:
 def _name(params: Parameters) -> str:
     """Return a name made of the machine and the server: lab-git."""
     line = params.command[0].split() if len(params.command) == 1 else list(params.command)
-    words = [word for word in line if not word.startswith("-")]
-    words = [PurePath(word).stem for word in words if word not in ("uvx", "npx", "python3", "exec")]
+    words = [PurePath(word).stem for word in line if not word.startswith("-")]
+    words = [word for word in words if not _STARTERS.fullmatch(word)]
     server = words[0] if words else params.subsystem or "mcp"
-    server = server.removeprefix("mcp-server-").removesuffix("-mcp") or server
-    host = params.host.partition(".")[0]
+    for affix in _AFFIXES:
+        server = server.removeprefix(f"{affix}-").removesuffix(f"-{affix}")
+    host = params.host if params.host[-1:].isdigit() else params.host.partition(".")[0]
     return _UNFIT.sub("-", f"{host}-{server}").strip("-")[:64] or "remote"
