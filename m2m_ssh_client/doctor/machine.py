@@ -197,6 +197,8 @@ def _authentication(stage: Stage, login: LoginRecord, failure: SSHClientError | 
 
 
 def _told(login: LoginRecord, refused: Sequence[Identity]) -> Iterator[str]:
+    if login.agent:
+        yield login.agent
     for each in login.taken:
         yield f"accepted, but not sufficient: {each}"
     for each in refused:

@@ -24,7 +24,6 @@ from typing import NamedTuple
 import anyio
 
 from m2m_ssh_client.errors import (
-    COMMAND_NOT_FOUND,
     RemoteExitError,
     SilentConnectionError,
     SSHClientError,
@@ -35,6 +34,7 @@ from m2m_ssh_client.flow.bridge import Bridge
 from m2m_ssh_client.flow.hand_over import ToThread
 from m2m_ssh_client.flow.host_stdio import HostStreams
 from m2m_ssh_client.flow.splitting import Intake
+from m2m_ssh_client.proxy.early_end import may_be_about_discover
 from m2m_ssh_client.proxy.first_answer import FirstAnswer
 from m2m_ssh_client.proxy.history import History
 from m2m_ssh_client.proxy.locked_session import LockedSession, Watch
@@ -379,8 +379,11 @@ class Proxy:
         self.stop(_SIGNAL_TIME)
 
     def _ended_on_discover(self, failure: SSHClientError, bridge: Bridge | None) -> bool:
-        """Return whether `server/discover` ended the remote, and a fresh process is worth it."""
-        if not isinstance(failure, RemoteExitError) or failure.status == COMMAND_NOT_FOUND:
+        """Return whether `server/discover` may have ended the remote, and a fresh one may live."""
+        if not isinstance(failure, RemoteExitError) or bridge is None:
+            return False
+        printed = self._session.stray_output.last
+        if not may_be_about_discover(failure.status, list(printed), bridge.stderr_tail):
             return False
         if not self._locked.ended_on_discover(bridge):
             return False

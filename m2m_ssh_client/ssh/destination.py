@@ -261,25 +261,34 @@ def _login(
     defaults = (DEFAULT_CLIENT_KEY.expanduser(), *(own / name for name in _DEFAULT_KEYS))
     if found.identity_files == () or (files and found.identities_only):
         defaults = ()
-    return Login(
+    login = Login(
         user,
         files,
         found.certificate_files or (),
         defaults,
         identities_only=bool(found.identities_only),
-        agent=_agent(found.identity_agent),
         passphrase=params.passphrase,
         passphrase_file=params.passphrase_file and params.passphrase_file.expanduser(),
         passphrase_prompt=params.passphrase_prompt,
         batch=bool(found.batch_mode),
     )
+    return _with_agent(login, found.identity_agent)
 
 
-def _agent(configured: str | None) -> str | None:
-    """Return the path of the agent's socket or pipe."""
+def _with_agent(login: Login, configured: str | None) -> Login:
+    """Add the agent's socket or pipe. Without IdentityAgent, others may be looked for.
+
+    They are if SSH_AUTH_SOCK is not set, or is that of a session that has ended. An empty one means
+    no agent, as for ssh.
+    """
     if configured is not None:
-        return None if configured == "none" else configured
-    return os.environ.get("SSH_AUTH_SOCK") or (_WINDOWS_AGENT if sys.platform == "win32" else None)
+        path = None if configured == "none" else configured
+        return login._replace(agent=path, agent_by="IdentityAgent")
+    given = os.environ.get("SSH_AUTH_SOCK")
+    if sys.platform == "win32":
+        by = "SSH_AUTH_SOCK" if given else ""
+        return login._replace(agent=given or _WINDOWS_AGENT, agent_by=by)
+    return login._replace(agent=given or None, agent_by="SSH_AUTH_SOCK", seek_agent=given != "")
 
 
 def _algorithms(found: config.HostConfig) -> Algorithms:

@@ -65,7 +65,9 @@ class Login(NamedTuple):
     `files`, the configured keys, come first and may be public halves of keys that only the agent
     has; then the agent's, unless `identities_only`; then those of `default_files` that exist. A
     missing file of `files` is an error only if it is `required`. `agent` is the path of its socket
-    (a pipe on Windows), None for no agent. `fingerprint` selects one key.
+    (a pipe on Windows), None for no agent; `agent_by` is the setting that names it. With
+    `seek_agent`, one that listens at a usual place will do if this one does not answer.
+    `fingerprint` selects one key.
     """
 
     user: str
@@ -75,6 +77,8 @@ class Login(NamedTuple):
     required: Path | None = None
     identities_only: bool = False
     agent: str | None = None
+    agent_by: str = ""
+    seek_agent: bool = False
     fingerprint: str | None = None
     passphrase: str | None = None
     passphrase_file: Path | None = None

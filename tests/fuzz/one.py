@@ -16,8 +16,8 @@ def main() -> None:
         check = importlib.import_module("fuzz.targets").TARGETS[name].load()
     logging.disable()
     with tempfile.TemporaryDirectory() as home:
-        os.environ.update(HOME=home, XDG_STATE_HOME=home, SHELL="/bin/false")
-        for variable in ("SSH_AUTH_SOCK", "SSH_ASKPASS", "HTTP_PROXY", "http_proxy"):
+        os.environ.update(HOME=home, XDG_STATE_HOME=home, SHELL="/bin/false", SSH_AUTH_SOCK="")
+        for variable in ("SSH_ASKPASS", "HTTP_PROXY", "http_proxy"):
             os.environ.pop(variable, None)
         atheris.Setup([sys.argv[0], *arguments], check)
         atheris.Fuzz()

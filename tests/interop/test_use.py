@@ -128,3 +128,11 @@ def test_an_interrupt_cancels_the_call_at_the_server_which_then_ends(far: Far) -
     *_, call, last = map(json.loads, record.read_text().splitlines())
     assert last["method"] == "notifications/cancelled"
     assert last["params"]["requestId"] == call["id"]
+
+
+def test_a_command_that_fails_at_once_is_run_once(far: Far) -> None:
+    script = "echo run >> runs; echo 'no such module' >&2; exit 3"
+    done = far("tools", server=["sh", "-c", f"cd {far.here} && {{ {script}; }}"])
+    assert done.returncode == 1
+    assert "exit status 3" in done.stderr
+    assert (far.here / "runs").read_text() == "run\n"

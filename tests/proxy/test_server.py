@@ -509,6 +509,22 @@ async def test_a_server_that_ends_on_discover_is_replaced_for_the_initialize() -
         assert await case.remote_heard() == [INITIALIZE]
 
 
+async def test_a_command_that_fails_in_its_own_words_is_not_run_again_for_a_discover() -> None:
+    async with running(carriers=2, reconnect=True) as case:
+        case.carrier.reason = RemoteExitError(
+            "The remote server ended with exit status 1", status=1
+        )
+        await case.say(b'{"jsonrpc":"2.0","id":9,"method":"server/discover"}')
+        await case.remote_heard()
+        case.carrier.complain(b"No module named 'serve'\n")
+        case.carrier.die()
+        id_, message = await case.hear_error()
+        assert id_ == 9
+        assert "its stderr: No module named 'serve'" in message
+        case.to_proxy.end()
+        assert isinstance(await ended(case, 1), RemoteExitError)
+
+
 async def test_a_fatal_cause_ends_the_reconnecting_with_its_reason() -> None:
     async with running(reconnect=True) as case:
         case.carrier.reason = ConnectionLostError("lost")

@@ -286,13 +286,38 @@ def test_identities_only_and_no_identity_leave_the_defaults_out(config: Path) ->
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [([], "/run/agent"), (["IdentityAgent=none"], None), (["IdentityAgent=/other"], "/other")],
+    [
+        ([], ("/run/agent", "SSH_AUTH_SOCK")),
+        (["IdentityAgent=none"], (None, "IdentityAgent")),
+        (["IdentityAgent=/other"], ("/other", "IdentityAgent")),
+    ],
 )
 def test_the_agent_is_the_configured_one_or_that_of_the_environment(
-    options: list[str], expected: str | None, monkeypatch: pytest.MonkeyPatch
+    options: list[str], expected: tuple[str | None, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
-    assert settings("none", "lab", ssh_options=options).login.agent == expected
+    login = settings("none", "lab", ssh_options=options).login
+    assert (login.agent, login.agent_by) == expected
+
+
+@pytest.mark.skipif("sys.platform == 'win32'", reason="Windows' agents have fixed places")
+@pytest.mark.parametrize(
+    ("variable", "options", "sought"),
+    [
+        (None, [], True),
+        ("/run/agent", [], True),
+        ("", [], False),
+        (None, ["IdentityAgent=none"], False),
+        (None, ["IdentityAgent=/other"], False),
+    ],
+)
+def test_an_agent_is_sought_unless_one_or_none_is_wanted(
+    variable: str | None, options: list[str], sought: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK")
+    if variable is not None:
+        monkeypatch.setenv("SSH_AUTH_SOCK", variable)
+    assert settings("none", "lab", ssh_options=options).login.seek_agent is sought
 
 
 def test_the_command_that_adds_an_unknown_machine_is_ready_to_paste(config: Path) -> None:

@@ -22,7 +22,7 @@ from support.host import PACKAGE_PARENT
 from support.sshd import SshdKeys, make_privilege_separation_folder
 
 _GONE_WITHIN = 5.0  # seconds from the end of a story to the end of its sessions
-_PRIVATE = ("SSH_AUTH_SOCK", "SSH_ASKPASS")
+_PRIVATE = ("SSH_ASKPASS",)
 
 
 def remote_command(folder: Path) -> list[str]:
@@ -103,7 +103,13 @@ class Stage:
         folders = {
             f"XDG_{name}_HOME": str(self._home) for name in ("CACHE", "CONFIG", "DATA", "STATE")
         }
-        return {**own, "HOME": str(self._home), "PYTHONPATH": self._package, **folders}
+        return {
+            **own,
+            "HOME": str(self._home),
+            "SSH_AUTH_SOCK": "",
+            "PYTHONPATH": self._package,
+            **folders,
+        }
 
     def _clear(self) -> None:
         """No session of this story may show up in the next one."""

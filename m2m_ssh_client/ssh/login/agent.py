@@ -63,12 +63,22 @@ class Agent:
     """The agent at a UNIX socket's path, or a named pipe's on Windows.
 
     It connects on first use. Every call returns when `cancelled` returns true, at the latest. For
-    one thread.
+    one thread. `found` is the kind of agent at a place that nobody named, empty for one that was
+    named. A request that asks nobody may take `patience` seconds.
     """
 
-    def __init__(self, path: str, cancelled: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        path: str,
+        cancelled: Callable[[], bool],
+        *,
+        found: str = "",
+        patience: float = _PROMPT,
+    ) -> None:
         self.path = path
+        self.found = found
         self._cancelled = cancelled
+        self._patience = patience
         self._stream: _Stream | None = None
         self._hangs = False
 
@@ -97,14 +107,14 @@ class Agent:
         which does no harm. Source: OpenSSH, PROTOCOL.agent, session-bind@openssh.com.
         """
         fields = strings(b"session-bind@openssh.com", host_key, session_id, signature)
-        self._ask(bytes([_EXTENSION]) + fields + b"\0", _PROMPT)  # 0: not forwarded
+        self._ask(bytes([_EXTENSION]) + fields + b"\0", self._patience)  # 0: not forwarded
 
     def keys(self) -> list[AgentKey]:
         """Return all keys and certificates, in the agent's order; none while it is locked.
 
         Raises AgentError.
         """
-        kind, body = self._ask(bytes([_REQUEST_IDENTITIES]), _PROMPT)
+        kind, body = self._ask(bytes([_REQUEST_IDENTITIES]), self._patience)
         count = int.from_bytes(body[:4], "big")
         if kind != _IDENTITIES_ANSWER or len(body) < 4 or count > _MOST_KEYS:
             raise AgentError("it does not tell its keys")

@@ -84,14 +84,29 @@ def authenticate(
 def _agent_of(
     login: Login, transport: Transport, cancelled: Callable[[], bool]
 ) -> AbstractContextManager[Agent | None]:
-    if not login.agent:
-        return nullcontext()
-    agent = Agent(login.agent, cancelled)
+    """Return the agent that is named, or the one that is found if that is wanted and it is dead."""
+    agent = Agent(login.agent, cancelled) if login.agent else None
+    if agent is not None and _is_bound(agent, transport):
+        return agent
+    if login.seek_agent:
+        from m2m_ssh_client.ssh.login import agent_places
+
+        found = agent_places.first_with_keys(cancelled)
+        if found is not None:
+            logger.info("found an agent: %s at %s", found.found, found.path)
+            _is_bound(found, transport)
+            return found
+    return agent or nullcontext()
+
+
+def _is_bound(agent: Agent, transport: Transport) -> bool:
+    """Tell the agent the host key; return whether it has answered."""
     try:
         agent.bind(*transport.session_binding)
     except AgentError as exc:
-        logger.debug("the agent at %s was not told the host key: %s", login.agent, exc)
-    return agent
+        logger.debug("the agent at %s was not told the host key: %s", agent.path, exc)
+        return False
+    return True
 
 
 class _NoSignatureError(Exception):
@@ -249,7 +264,7 @@ class _Attempts:
             parts.append(f"tried {_listed(self._tried)}")
         if self._skipped:
             parts.append(f"not tried: {_listed(error.message for error in self._skipped)}")
-        if self._found.agent and self._login.agent:
+        if self._login.agent or self._login.seek_agent:
             parts.append(self._found.agent)
         return "".join(f"; {part}" for part in parts)
 

@@ -3,7 +3,8 @@
 The order is that of `ssh` (ssh_config(5), IdentityFile and CertificateFile), because servers allow
 only so many attempts: named certificates; configured keys, each after its own certificates; the
 agent's copies of default keys; the agent's other keys; the default keys. Unlike `ssh`, a configured
-key that the agent does not hold is not moved behind all keys that it holds.
+key that the agent does not hold is not moved behind all keys that it holds. The other keys of an
+agent that nobody named come last: they must not use up the attempts of a default key.
 
 The agent signs for the keys that it holds. Files are read for their public halves; a private half
 is opened when it has to sign, so nobody is asked for the passphrase of a key that the server does
@@ -168,25 +169,32 @@ def find(
     Raises KeyFileError if the required file cannot be used and the agent does not hold its key
     either, or if no key has the requested fingerprint.
     """
-    held, state = _held_by(agent)
-    search = _Search(login, held, lambda file: unlocked.open(file, login, cancelled))
+    held, state = _held_by(agent, login)
+    named = agent is None or not agent.found
+    search = _Search(login, held, named, lambda file: unlocked.open(file, login, cancelled))
     offered = list(search.offers())
     if login.fingerprint:
         offered = _only(login.fingerprint, offered)
     return Identities(offered, search.skipped, state)
 
 
-def _held_by(agent: Agent | None) -> tuple[list[AgentSigner], str]:
+def _held_by(agent: Agent | None, login: Login) -> tuple[list[AgentSigner], str]:
+    """Return what the agent holds, and a remark on it."""
     if agent is None:
-        return [], "no agent"
+        sought = "no agent with a key was found, and SSH_AUTH_SOCK is not set"
+        return [], sought if login.seek_agent else "no agent"
+    how = f"found at the place of {agent.found}" if agent.found else login.agent_by
+    remark = f"the agent at {quoted(agent.path)}{how and f' ({how})'}"
+    entries: list[AgentKey] = []
     try:
         entries = agent.keys()
     except AgentError as exc:
-        logger.info("the agent at %s is not used: %s", agent.path, exc)
-        return [], f"the agent at {quoted(agent.path)} is not used: {exc}"
-    logger.debug("the agent at %s holds %d keys", agent.path, len(entries))
-    state = "" if entries else "the agent holds no keys, or is locked"
-    return [AgentSigner(agent, entry) for entry in entries], state
+        remark += f" is not used: {exc}"
+    else:
+        count = "1 key" if len(entries) == 1 else f"{len(entries)} keys"
+        remark += f" holds {count if entries else 'no keys, or is locked'}"
+    logger.info("%s", remark)
+    return [AgentSigner(agent, entry) for entry in entries], remark
 
 
 class _Search:
@@ -194,11 +202,13 @@ class _Search:
         self,
         login: Login,
         held: Sequence[AgentSigner],
+        agent_is_named: bool,
         open_: Callable[[KeyFile], paramiko.PKey],
     ) -> None:
         self.skipped: list[KeyFileError] = []
         self._login = login
         self._open = open_
+        self._agent_is_named = agent_is_named
         self._held: list[tuple[PublicKey, AgentSigner]] = []
         for signer in held:
             public = signer.public()
@@ -226,11 +236,15 @@ class _Search:
         for named in self._defaults:
             if self._from_agent(named.public):
                 yield from self._named(named)
-        if not login.identities_only or login.fingerprint:
-            yield from (Identity(public, signer) for public, signer in self._held)
+        others = [Identity(public, signer) for public, signer in self._held]
+        if login.identities_only and not login.fingerprint:
+            others = []
+        if self._agent_is_named:
+            yield from others
         for named in self._defaults:
             if not _is_missing(named):
                 yield from self._named(named)
+        yield from others  # each is taken once
 
     def _certificates(self, paths: Iterable[Path]) -> Iterator[Identity]:
         for path in paths:

@@ -1,0 +1,49 @@
+"""What the words of a process say that ended before its first message."""
+
+from __future__ import annotations
+
+import pytest
+
+from m2m_ssh_client.proxy.early_end import may_be_about_discover
+
+# The first is what webclaw 0.6.19 prints, which is built on rmcp; the next two are rmcp's other
+# texts for the same error, and for a request that it cannot read.
+OLD_SERVERS = [
+    'Error: ExpectedInitializeRequest(Some(Request(JsonRpcRequest { method: "server/discover" })))',
+    "Error: expect initialized request, but received: Some(Request(…))",
+    "Error: connection closed: initialize request",
+    "RuntimeError: Received request before initialization was complete",
+]
+BROKEN_COMMANDS = [
+    "ModuleNotFoundError: No module named 'mcp_server_git'",
+    "Error: Cannot find module '/srv/dist/index.js'",
+    "error: unexpected argument '--repo' found",
+    "panicked at src/main.rs: failed to initialize the database",
+    "sh: 1: /srv/serve: Permission denied",
+]
+
+
+@pytest.mark.parametrize("words", OLD_SERVERS)
+def test_a_server_that_names_the_request_may_have_ended_on_it(words: str) -> None:
+    assert may_be_about_discover(1, [], ["starting, version 1.2", words])
+
+
+@pytest.mark.parametrize("words", BROKEN_COMMANDS)
+def test_a_command_that_fails_in_other_words_did_not_end_on_the_request(words: str) -> None:
+    assert not may_be_about_discover(1, [], [words])
+    assert not may_be_about_discover(1, [words], [])
+
+
+def test_silence_leaves_it_open() -> None:
+    assert may_be_about_discover(1, [], [])
+    assert may_be_about_discover(None, [], [])
+
+
+@pytest.mark.parametrize("status", [126, 127])
+def test_a_command_that_never_ran_did_not_end_on_the_request(status: int) -> None:
+    assert not may_be_about_discover(status, [], [])
+
+
+def test_a_server_that_ends_without_an_error_may_log_what_it_likes() -> None:
+    assert may_be_about_discover(0, [], ["ready on stdio", "bye"])
+    assert not may_be_about_discover(0, ["hello"], [])
