@@ -152,6 +152,12 @@ def test_the_change_is_shown_and_asked_about(run: Run, home: Path) -> None:
     assert entry_of("vscode")
 
 
+@pytest.mark.parametrize(("typed", "status"), [("y\n", 0), ("Y\n", 0), ("n\n", 1), ("yep\n", 1)])
+def test_one_letter_answers_the_question_about_a_file(run: Run, typed: str, status: int) -> None:
+    assert run("install", "cursor", "lab", *LAB, typed=typed).status == status
+    assert file_of("cursor").exists() == (status == 0)
+
+
 def test_where_nobody_can_be_asked_nothing_changes_and_it_says_so(run: Run, home: Path) -> None:
     done = run("install", "cursor", "lab", *LAB)
     assert done.status == 2
