@@ -78,13 +78,12 @@ def parser_for(
     description: str,
     examples: Sequence[str],
     *,
-    short: str = "--json",
     saves: bool = False,
 ) -> Parser:
     """Return a parser with the options that these commands share.
 
-    `words` is the usage between the name and the options, `short` the short form of
-    `--output json`. `saves` says that the answer may go to files.
+    `words` is the usage between the name and the options. `saves` says that the answer may go to
+    files.
     """
     parser = command_parser(
         name,
@@ -93,12 +92,12 @@ def parser_for(
         words=f"[HOST] {words}[options] [-- REMOTE COMMAND ...]",
         remark="Connection options and the remote command after `--` are those of the proxy.\n\n",
     )
-    _add_answer(parser.add_argument_group("the answer"), short, saves=saves)
+    _add_answer(parser.add_argument_group("the answer"), saves=saves)
     options.add_all(parser)
     return parser
 
 
-def _add_answer(group: argparse._ArgumentGroup, short: str, *, saves: bool) -> None:
+def _add_answer(group: argparse._ArgumentGroup, *, saves: bool) -> None:
     group.add_argument(
         "--output",
         choices=("text", "json"),
@@ -106,7 +105,7 @@ def _add_answer(group: argparse._ArgumentGroup, short: str, *, saves: bool) -> N
         help="json prints exactly one JSON document on stdout",
     )
     group.add_argument(
-        short, dest="output", action="store_const", const="json", help="same as --output json"
+        "--json", dest="output", action="store_const", const="json", help="same as --output json"
     )
     group.add_argument(
         "--timeout",

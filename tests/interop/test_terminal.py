@@ -142,7 +142,9 @@ def test_a_page_that_the_reference_server_wants_opened_can_be_declined(far: Far)
 def test_an_interrupt_at_a_question_ends_the_call(far: Far) -> None:
     form = {"message": "Sure?", "requestedSchema": {"type": "object", "properties": {}}}
     question = {"method": "elicitation/create", "params": form}
-    with pane(far, "call", "ask", "--json", json.dumps(question), columns=80, lines=24) as shown:
+    with pane(
+        far, "call", "ask", "--arguments", json.dumps(question), columns=80, lines=24
+    ) as shown:
         shown.wait_for(lambda screen: "Answer" in screen)
         shown.press("C-c")
         assert shown.status() == 130
