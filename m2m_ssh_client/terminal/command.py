@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from m2m_ssh_client import logs, options
 from m2m_ssh_client.errors import UsageError
+from m2m_ssh_client.hosts import named
 from m2m_ssh_client.usage import Parser, command_parser
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def parser_for(
         description,
         examples,
         words=f"[HOST] {words}[options] [-- REMOTE COMMAND ...]",
-        remark="Connection options and the remote command after `--` are those of the proxy.\n\n",
+        remark="Connection options and the remote command after `--` are those of the proxy. In place of\n"
+        "HOST and all of them, the name of an entry will do that `install` has made.\n\n",
     )
     _add_answer(parser.add_argument_group("the answer"), saves=saves)
     options.add_all(parser)
@@ -131,6 +133,7 @@ def understood(parser: Parser, arguments: list[str]) -> Command:
     if args.destination is not None and _is_no_name(args):
         args.words.insert(0, args.name)
         args.destination, args.name = None, args.destination
+    remote_command = named.take_entry(parser, args, remote_command)
     options.take_destination(parser, args)
     return Command(args, remote_command)
 

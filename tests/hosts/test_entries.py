@@ -13,6 +13,7 @@ from m2m_ssh_client.hosts.entries import (
     client,
     is_in_cache,
     is_ours,
+    own_words,
     written,
 )
 
@@ -166,6 +167,20 @@ def test_an_entry_of_this_program_is_known(argv: list[str]) -> None:
 )
 def test_an_entry_of_another_program_is_not(argv: list[str]) -> None:
     assert not is_ours(argv)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([OURS, "--host", "h"], ["--host", "h"]),
+        (["/usr/bin/python3", "-m", "m2m_ssh_client", "h"], ["h"]),
+        (["uvx", "m2m-mcp-server-ssh-client==0.2.0", "h", "--", "m2m-ssh-client"], ["h", "--", "m2m-ssh-client"]),
+        (["uvx", "--from", "m2m-mcp-server-ssh-client@latest", "m2m-ssh-client", "h"], ["h"]),
+        (["pipx", "run", "--spec", "m2m-mcp-server-ssh-client", "m2m-ssh-client", "h"], ["h"]),
+    ],
+)  # fmt: skip
+def test_the_words_for_this_program_are_those_behind_it(argv: list[str], words: list[str]) -> None:
+    assert own_words(argv) == words
 
 
 @pytest.mark.parametrize(
