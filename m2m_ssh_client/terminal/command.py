@@ -64,6 +64,7 @@ class Command:
             options.warn(args)
             if not 0 < args.timeout < float("inf"):
                 raise UsageError("--timeout must be above 0")
+            reports.waiting(f"connecting to {params.host}")
             from m2m_ssh_client.terminal.client import Interrupted, run
 
             try:
