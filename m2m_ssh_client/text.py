@@ -43,6 +43,15 @@ def encodable(text: str, encoding: str | None) -> str:
     return text.encode(encoding or "ascii", "backslashreplace").decode(encoding or "ascii")
 
 
+def can_show(text: str, encoding: str | None) -> bool:
+    """Return True if the encoding, by default ASCII, has all characters of the text."""
+    try:
+        text.encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def colours_are_wanted() -> bool:
     """Return False if the environment variable NO_COLOR is set (no-color.org)."""
     return not os.environ.get("NO_COLOR")

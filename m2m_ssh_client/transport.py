@@ -8,7 +8,7 @@ program gets the same lines as a host. It works with `mcp` 1.x (`ClientSession(*
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -23,13 +23,15 @@ from m2m_ssh_client.relay import proxy_for
 from m2m_ssh_client.sdk_lines import Received, from_line, to_line
 from m2m_ssh_client.ssh.opener import Opener
 
+Streams = tuple[MemoryObjectReceiveStream[Received], MemoryObjectSendStream[SessionMessage]]
 
-@asynccontextmanager
-async def ssh_client(
-    params: Parameters, *, on_failure: Callable[[SSHClientError], object] | None = None
-) -> AsyncIterator[
-    tuple[MemoryObjectReceiveStream[Received], MemoryObjectSendStream[SessionMessage]]
-]:
+
+OnFailure = Callable[[SSHClientError], object]
+
+
+def ssh_client(
+    params: Parameters, *, on_failure: OnFailure | None = None
+) -> AbstractAsyncContextManager[Streams]:
     """Connect to a remote MCP server and yield the two streams for an SDK client session.
 
     If the connection fails, this does not raise: as for any host, the first request (`initialize`)
@@ -37,9 +39,15 @@ async def ssh_client(
     with what ended the connection for good, in the event loop, before the context ends. On exit,
     the remote server is stopped within two seconds, as by the command.
     """
+    return relayed(Opener(params), on_failure)
+
+
+@asynccontextmanager
+async def relayed(remote: Opener, on_failure: OnFailure | None = None) -> AsyncIterator[Streams]:
+    """Yield the streams to this remote server."""
     to_program, read_stream = anyio.create_memory_object_stream[Received](0)
     write_stream, from_program = anyio.create_memory_object_stream[SessionMessage](0)
-    relayed = anyio.Event()
+    ended = anyio.Event()
 
     async def carry_to_proxy() -> None:
         with from_program:
@@ -70,9 +78,9 @@ async def ssh_client(
             finally:
                 to_proxy.close()
                 from_proxy.end()
-                relayed.set()
+                ended.set()
 
-    async with proxy_for(Opener(params)) as proxy, anyio.create_task_group() as tasks:
+    async with proxy_for(remote) as proxy, anyio.create_task_group() as tasks:
         to_proxy, from_proxy = FromThread(proxy.intake.shortcut), FromThread()
         tasks.start_soon(carry_to_proxy)
         tasks.start_soon(carry_to_program)
@@ -84,6 +92,6 @@ async def ssh_client(
             write_stream.close()
             proxy.stop()
             with anyio.CancelScope(shield=True):
-                await relayed.wait()  # bounded by the proxy's own shutdown
+                await ended.wait()  # bounded by the proxy's own shutdown
             from_proxy.close()
             tasks.cancel_scope.cancel()

@@ -25,14 +25,17 @@ def can_ask() -> bool:
 
 
 def confirmed(question: str) -> bool:
-    """Ask until the answer is yes or no; the end of stdin means no. Requires `can_ask`."""
+    """Ask until the answer is yes or no, or y or n; the end of stdin means no.
+
+    Requires `can_ask`.
+    """
     while True:
         try:
             answer = input(f"{question} (yes/no)? ").strip().lower()
         except EOFError:
             return False
-        if answer in ("yes", "no"):
-            return answer == "yes"
+        if answer in ("y", "yes", "n", "no"):
+            return answer.startswith("y")
 
 
 def entered(question: str) -> str:

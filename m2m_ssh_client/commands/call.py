@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from m2m_ssh_client import options
 from m2m_ssh_client.errors import SSHClientError, UsageError
 from m2m_ssh_client.terminal import arguments as given
 from m2m_ssh_client.terminal.command import parser_for, understood
@@ -18,30 +21,33 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Call a tool of a remote MCP server. Its arguments:
 
-  key=value      a value of the type in the tool's schema: text, a number,
-                 true or false, JSON for lists and objects
-  key=@file      a value read from a file (@- reads stdin)
-  key:=JSON      a JSON value, whatever the schema
-  --json OBJECT  all arguments at once: '{"key": "value"}', @file, or - for stdin
+  key=value           a value of the type in the tool's schema: text, a number,
+                      true or false, JSON for lists and objects
+  key=@file           a value read from a file (@- reads stdin)
+  key:=JSON           a JSON value, whatever the schema
+  --arguments OBJECT  all at once: '{"key": "value"}', @file, or - for stdin
 
 Text is printed; images and other files are saved. Questions of the server are asked on
 the terminal, or declined without one. If the tool fails, its text goes to stderr and
 the exit status is 1."""
 
+_AT_ONCE = re.compile(r"\{|@|-$")
+
 _EXAMPLES = (
     "git_log repo_path=/srv/repo max_count=3 --host lab -- uvx mcp-server-git",
     "git_commit repo_path=/srv/repo message=@note.txt --host lab -- uvx mcp-server-git",
-    'git_log --json \'{"repo_path": "/srv/repo"}\' --raw --host lab --subsystem git',
+    'git_log --arguments \'{"repo_path": "/srv/repo"}\' --json --host lab --subsystem git',
 )
 
 
 def main(name: str, arguments: list[str]) -> int:
     """Call the tool and show its result; return 1 if it failed. Raises an SSHClientError."""
+    _check_json(options.split_command(arguments)[0])
     command = understood(parser(name), arguments)
     args = command.args
-    if args.json is not None and args.words:
-        raise UsageError("--json and key=value exclude each other")
-    at_once = None if args.json is None else given.read_object(args.json)
+    if args.arguments is not None and args.words:
+        raise UsageError("--arguments and key=value exclude each other")
+    at_once = None if args.arguments is None else given.read_object(args.arguments)
     words = given.read_words(args.words)
 
     async def use(session: Session, reports: Reports) -> dict[str, Any]:
@@ -66,19 +72,27 @@ def main(name: str, arguments: list[str]) -> int:
 
 
 def parser(name: str) -> Parser:
-    # --json takes the arguments here.
     parser = parser_for(
         name,
-        "NAME [key=value ... | --json '{...}'] ",
+        "NAME [key=value ... | --arguments '{...}'] ",
         _DESCRIPTION,
         _EXAMPLES,
-        short="--raw",
         saves=True,
     )
     parser.add_argument("name", metavar="NAME", help="name of the tool, from `tools`")
     parser.add_argument("words", metavar="key=value", nargs="*", help="an argument of the tool")
-    parser.add_argument("--json", metavar="OBJECT", help="all arguments at once")
+    parser.add_argument("--arguments", metavar="OBJECT", help="all arguments at once")
     return parser
+
+
+def _check_json(words: Sequence[str]) -> None:
+    """Raise UsageError for arguments after `--json`, where curl has them."""
+    for before, word in zip(["", *words], words, strict=False):
+        if word.startswith("--json=") or (before == "--json" and _AT_ONCE.match(word)):
+            raise UsageError(
+                "--json takes no value: it prints JSON",
+                "All arguments at once: --arguments '{…}', --arguments @file, or --arguments -",
+            )
 
 
 async def _schema(session: Session, name: str) -> dict[str, Any]:

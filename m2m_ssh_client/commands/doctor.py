@@ -8,18 +8,19 @@ from pathlib import Path
 
 from m2m_ssh_client import logs, options
 from m2m_ssh_client.commands.asking import passphrase_prompt
+from m2m_ssh_client.hosts import named
 from m2m_ssh_client.usage import Parser, command_parser
 
 _EXAMPLES = (
     "--host lab -- uvx mcp-server-git --repository /srv/repo",
-    "--host ada@lab.example",
+    "lab-git",
     "--json --host lab.example --use-key-server",
 )
 
 
 def main(name: str, arguments: list[str]) -> int:
     """Return 0 if no step failed, else 1. Raises an SSHClientError."""
-    args, command = options.understood(parser(name), arguments)
+    args, command = named.understood(parser(name), arguments)
     # doctor changes nothing, so it only writes a log file that was named.
     with logs.configured(args.log_level, args.log_file or Path(logs.NO_FILE)):
         params = options.parameters(args, command, passphrase_prompt())
@@ -44,8 +45,9 @@ def parser(name: str) -> Parser:
     parser = command_parser(
         name,
         "Check a connection step by step: report what each step finds and, if it fails, what to\n"
-        "do. Takes the same options and remote command as a connection. Changes nothing: adds no\n"
-        "host key, creates and registers no client key.",
+        "do. Takes the same options and remote command as a connection, or the name of an entry\n"
+        "that `install` has made. Changes nothing: adds no host key, creates and registers no\n"
+        "client key.",
         _EXAMPLES,
         words="[HOST] [options] [-- REMOTE COMMAND ...]",
     )

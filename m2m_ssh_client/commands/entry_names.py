@@ -7,7 +7,6 @@ import difflib
 from m2m_ssh_client.entry_tag import tag
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.hosts.apps import Machine
-from m2m_ssh_client.hosts.entries import arguments_of
 from m2m_ssh_client.hosts.installed import installed
 from m2m_ssh_client.text import printable
 from m2m_ssh_client.usage import pasteable
@@ -17,9 +16,8 @@ def arguments_by_name(machine: Machine) -> dict[str, list[list[str]]]:
     """Return the arguments of each entry for this program; hosts may use a name twice."""
     found: dict[str, list[list[str]]] = {}
     for entry in installed(machine):
-        arguments = arguments_of(entry.argv)
-        if arguments is not None:
-            found.setdefault(entry.name, []).append(arguments)
+        if entry.arguments is not None:
+            found.setdefault(entry.name, []).append(entry.arguments)
     return found
 
 

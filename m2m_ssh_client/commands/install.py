@@ -18,7 +18,7 @@ from m2m_ssh_client.hosts.apps import APPS, App, Machine
 from m2m_ssh_client.hosts.editing import planned
 from m2m_ssh_client.hosts.members import with_member
 from m2m_ssh_client.text import printable, readable_json
-from m2m_ssh_client.usage import Parser
+from m2m_ssh_client.usage import Parser, pasteable
 
 _FLAGS = ("--yes", "--print")
 # Hosts build tool names from it; Claude Code allows no dot and no blank.
@@ -27,6 +27,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NO_UTF8 = re.compile("[\ud800-\udfff]")  # surrogateescape makes these of other bytes
 
 _TO_STAY = f"Install it permanently: `pipx install {PROGRAM}` or `uv tool install {PROGRAM}`."
+
+# An entry without any of these would look for m2m-mcp-server-ssh-server on this machine.
+_REACHING = ("host", "port", "ssh_options", "subsystem", "use_key_server", "key_server_url")
 
 _EXAMPLES = (
     "claude-desktop lab-git --host lab -- uvx mcp-server-git --repository /srv/repo",
@@ -49,6 +52,11 @@ def main(name: str, arguments: list[str]) -> int:
         raise UsageError(f"Invalid server name {args.name!r}", "Use letters, digits, - and _.")
     if _NO_UTF8.search("".join(argv)):
         raise UsageError("An argument is not UTF-8", "Hosts cannot store it.")
+    if command is None and not any(getattr(args, name) for name in _REACHING):
+        raise UsageError(
+            "The entry would reach nothing: it names no machine",
+            f"Put the machine after the name: {pasteable('install', args.app, args.name)} HOST …",
+        )
     app = APPS[args.app]
     if args.print:
         say(_printed(app, args.name, app.entry(argv)))
@@ -106,6 +114,7 @@ def run(app: App, name: str, entry: dict[str, Any], files: Sequence[Path], *, ye
         say(f"The entry for {app.title}:\n{_printed(app, name, entry)}")
         raise
     say(app.next_step)
+    say(f"To test the entry: {pasteable('tools', name)}")
     return 0
 
 

@@ -64,8 +64,10 @@ def main(name: str, arguments: list[str]) -> int:
 
         if command.wants_json:
             output.write_json(lists if len(lists) > 1 else lists[name])
-        else:
+        elif any(lists.values()):
             output.write_table(*listing.table(name, lists))
+        else:
+            output.write_text(f"The server has no {name}.")
         return 0
 
     return command.run(name, use, show)

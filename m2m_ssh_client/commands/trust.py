@@ -9,6 +9,7 @@ from pathlib import Path
 from m2m_ssh_client import logs, options
 from m2m_ssh_client.commands.asking import can_ask, passphrase_prompt, say
 from m2m_ssh_client.errors import HostKeyError, UsageError
+from m2m_ssh_client.hosts import named
 from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.destination import resolve
 from m2m_ssh_client.ssh.login.identities import UnlockedKeys
@@ -30,7 +31,7 @@ _REFUSED = (Standing.CHANGED, Standing.REVOKED)
 
 def main(name: str, arguments: list[str]) -> int:
     """Show the keys and add those confirmed; return the exit status. Raises an SSHClientError."""
-    args, command = options.understood(parser(name), arguments)
+    args, command = named.understood(parser(name), arguments)
     with logs.configured(args.log_level, args.log_file):
         destination = resolve(options.parameters(args, command, passphrase_prompt()))
         # The rules of Parameters check each fingerprint.

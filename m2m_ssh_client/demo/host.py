@@ -1,4 +1,4 @@
-"""The MCP host's part in the demo: it starts the client as a child process and talks to it."""
+"""An MCP host's part, for `demo` and `list --check`: start a client as a child and talk to it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,12 @@ class Host:
         self,
         argv: Sequence[str],
         env: Mapping[str, str],
-        notified: Callable[[Mapping[str, Any]], None],
+        notified: Callable[[Mapping[str, Any]], None] = lambda _: None,
+        *,
+        patience: float = _PATIENCE,
     ) -> None:
         self.notifications: list[Mapping[str, Any]] = []
+        self._patience = patience
         self._notified = notified
         self._client = _Client(argv, env)
 
@@ -51,7 +54,7 @@ class Host:
     def __enter__(self) -> Host:
         self._conversation = Conversation(
             self._client,
-            _PATIENCE,
+            self._patience,
             guarded=False,
             longest=_LONGEST_LINE,
             farewell=_END_TIME,

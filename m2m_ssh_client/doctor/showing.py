@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from m2m_ssh_client.doctor.steps import TITLES, Status, Step
-from m2m_ssh_client.text import colours_are_wanted, encodable, printable
+from m2m_ssh_client.text import can_show, colours_are_wanted, encodable, printable
 
 _MARKS = {
     Status.OK: "✓",
@@ -43,8 +43,8 @@ class Page:
             # With NO_COLOR alone, rich would still make lines bold or dim.
             color_system="auto" if colours_are_wanted() else None,
         )
-        can_show = _can_show("".join(_MARKS.values()) + "→", self._encoding)
-        self._marks, self._arrow = (_MARKS, "→") if can_show else (_PLAIN_MARKS, "->")
+        shows_marks = can_show("".join(_MARKS.values()) + "→", self._encoding)
+        self._marks, self._arrow = (_MARKS, "→") if shows_marks else (_PLAIN_MARKS, "->")
         self._machine = ""
 
     def show(self, step: Step) -> None:
@@ -81,11 +81,3 @@ def document(steps: Iterable[Step]) -> str:
         for step in steps
     ]
     return json.dumps(items, indent=2)
-
-
-def _can_show(text: str, encoding: str) -> bool:
-    try:
-        text.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

@@ -33,7 +33,10 @@ class Edit(NamedTuple):
         return self.before != self.after
 
     def write(self) -> Path | None:
-        """Replace the file atomically; return the path of the backup. Raises AppConfigError."""
+        """Replace the file atomically; return the path of the backup. Raises AppConfigError.
+
+        A BOM is left out: JSON.parse, which hosts built on Node use, refuses it (RFC 8259, 8.1).
+        """
         try:
             target = self.file.resolve()
             user_only_files.make_folder(target.parent)
@@ -42,8 +45,7 @@ class Edit(NamedTuple):
                     f"{printable(str(self.file))} has changed meanwhile", "Try again."
                 )
             backup = None if self.content is None else _backed_up(target, self.content)
-            mark = codecs.BOM_UTF8 if (self.content or b"").startswith(codecs.BOM_UTF8) else b""
-            _replace(target, mark + self.after.encode())
+            _replace(target, self.after.encode())
         except (OSError, RuntimeError) as exc:
             raise _problem(self.file, "written", exc) from exc
         return backup

@@ -17,6 +17,7 @@ from m2m_ssh_client.text import printable
 from m2m_ssh_client.user_only_files import PASSPHRASE_VARIABLE
 
 _MODULE = ["-m", "m2m_ssh_client"]
+_PACKAGE_OPTIONS = ("--from", "--spec", "--with")  # of uvx and `pipx run`
 _FILES = (*options.FILES, *options.OPTIONAL_FILES)
 
 # OpenSSH keywords whose values are files, and the special values that are not.
@@ -89,6 +90,19 @@ def argv_of(entry: Any) -> list[str]:
     return [command, *(map(str, args) if isinstance(args, list) else ())]
 
 
+def env_of(entry: Any) -> dict[str, str]:
+    """Return the variables in an entry, without those that only its host can fill in: ${…}."""
+    if not isinstance(entry, dict):
+        return {}
+    command = entry.get("command")
+    env = entry.get("env", command.get("env") if isinstance(command, dict) else None)
+    return {
+        name: value
+        for name, value in (env.items() if isinstance(env, dict) else ())
+        if isinstance(value, str) and "${" not in value
+    }
+
+
 def is_ours(argv: Sequence[str]) -> bool:
     """Return True if the argv starts this program: its script, its module, or through uvx etc."""
     return arguments_of(argv) is not None
@@ -99,8 +113,10 @@ def arguments_of(argv: Sequence[str]) -> list[str] | None:
     if list(argv[1:3]) == _MODULE:
         return list(argv[3:])
     local = argv[: argv.index("--")] if "--" in argv else argv
-    named = [at for at, word in enumerate(local) if _OURS.fullmatch(word)]
-    return list(argv[named[-1] + 1 :]) if named else None
+    ours = [at for at, word in enumerate(local) if _OURS.fullmatch(word)]
+    # Behind --from, uvx has the package, and the program after that.
+    programs = [at for at in ours if not at or argv[at - 1] not in _PACKAGE_OPTIONS]
+    return list(argv[(programs or ours)[0] + 1 :]) if ours else None
 
 
 def _absolute(option: str, value: str) -> str:

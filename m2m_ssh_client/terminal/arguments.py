@@ -87,9 +87,11 @@ def read_object(text: str) -> dict[str, Any]:
     """Read all arguments at once: a JSON object, `-` for stdin or `@file`. Raises UsageError."""
     if text == "-" or text.startswith("@"):
         text = _read(text.removeprefix("@"))
-    value = read_json(text, "--json")
+    value = read_json(text, "--arguments")
     if not isinstance(value, dict):
-        raise UsageError("--json must be an object", 'For example: --json \'{"key": "value"}\'')
+        raise UsageError(
+            "--arguments must be an object", 'For example: --arguments \'{"key": "value"}\''
+        )
     return value
 
 

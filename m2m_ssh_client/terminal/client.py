@@ -23,13 +23,15 @@ from pydantic import RootModel, ValidationError
 
 from m2m_ssh_client._version import PROGRAM, __version__
 from m2m_ssh_client.errors import SSHClientError
+from m2m_ssh_client.flow.remote_stdio import Carrier
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.relay import ending_signals
 from m2m_ssh_client.sdk_lines import Received
+from m2m_ssh_client.ssh.opener import Opener
 from m2m_ssh_client.terminal.questions import Questions
 from m2m_ssh_client.terminal.reports import Reports
 from m2m_ssh_client.text import printable, shortened
-from m2m_ssh_client.transport import ssh_client
+from m2m_ssh_client.transport import relayed
 
 Result = dict[str, Any]
 OnProgress = Callable[[float, "float | None", "str | None"], Awaitable[None]]
@@ -137,6 +139,19 @@ class Session:
             )
 
 
+class _Remote(Opener):
+    """The remote server; reports that it is reached."""
+
+    def __init__(self, params: Parameters, reports: Reports) -> None:
+        super().__init__(params)
+        self._reports = reports
+
+    def open(self) -> Carrier:
+        carrier = super().open()
+        self._reports.waiting("waiting for the server")
+        return carrier
+
+
 class _Incoming(ObjectReceiveStream[Received]):
     """The SDK's incoming messages; notes requests that the SDK silently refuses."""
 
@@ -199,9 +214,10 @@ async def _run(
         try:
             with connecting:
                 async with (
-                    ssh_client(params, on_failure=failures.append) as streams,
+                    relayed(_Remote(params, reports), failures.append) as streams,
                     _opened(streams, reports, Questions(reports, using)) as session,
                 ):
+                    reports.opened()
                     connecting.deadline = float("inf")
                     scopes.append(using)
                     with using:

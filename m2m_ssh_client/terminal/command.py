@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from m2m_ssh_client import logs, options
 from m2m_ssh_client.commands.asking import passphrase_prompt
 from m2m_ssh_client.errors import UsageError
+from m2m_ssh_client.hosts import named
 from m2m_ssh_client.usage import Parser, command_parser
 
 if TYPE_CHECKING:
@@ -60,10 +61,11 @@ class Command:
                 args.log_level, args.log_file, reports.log_stream, payloads=args.log_payloads
             ),
         ):
-            params = options.parameters(args, self.remote_command, passphrase_prompt())
+            params = options.parameters(args, self.remote_command, _prompt(reports))
             options.warn(args)
             if not 0 < args.timeout < float("inf"):
                 raise UsageError("--timeout must be above 0")
+            reports.waiting(f"connecting to {params.host}")
             from m2m_ssh_client.terminal.client import Interrupted, run
 
             try:
@@ -79,27 +81,27 @@ def parser_for(
     description: str,
     examples: Sequence[str],
     *,
-    short: str = "--json",
     saves: bool = False,
 ) -> Parser:
     """Return a parser with the options that these commands share.
 
-    `words` is the usage between the name and the options, `short` the short form of
-    `--output json`. `saves` says that the answer may go to files.
+    `words` is the usage between the name and the options. `saves` says that the answer may go to
+    files.
     """
     parser = command_parser(
         name,
         description,
         examples,
         words=f"[HOST] {words}[options] [-- REMOTE COMMAND ...]",
-        remark="Connection options and the remote command after `--` are those of the proxy.\n\n",
+        remark="Connection options and the remote command after `--` are those of the proxy. In place of\n"
+        "HOST and all of them, the name of an entry will do that `install` has made.\n\n",
     )
-    _add_answer(parser.add_argument_group("the answer"), short, saves=saves)
+    _add_answer(parser.add_argument_group("the answer"), saves=saves)
     options.add_all(parser)
     return parser
 
 
-def _add_answer(group: argparse._ArgumentGroup, short: str, *, saves: bool) -> None:
+def _add_answer(group: argparse._ArgumentGroup, *, saves: bool) -> None:
     group.add_argument(
         "--output",
         choices=("text", "json"),
@@ -107,7 +109,7 @@ def _add_answer(group: argparse._ArgumentGroup, short: str, *, saves: bool) -> N
         help="json prints exactly one JSON document on stdout",
     )
     group.add_argument(
-        short, dest="output", action="store_const", const="json", help="same as --output json"
+        "--json", dest="output", action="store_const", const="json", help="same as --output json"
     )
     group.add_argument(
         "--timeout",
@@ -133,6 +135,7 @@ def understood(parser: Parser, arguments: list[str]) -> Command:
     if args.destination is not None and _is_no_name(args):
         args.words.insert(0, args.name)
         args.destination, args.name = None, args.destination
+    remote_command = named.take_entry(parser, args, remote_command)
     options.take_destination(parser, args)
     return Command(args, remote_command)
 
@@ -140,6 +143,17 @@ def understood(parser: Parser, arguments: list[str]) -> Command:
 def _is_no_name(args: argparse.Namespace) -> bool:
     """Return whether argparse took a name for the machine, and an argument for the name."""
     return "name" in args and (args.host is not None or "=" in args.name)
+
+
+def _prompt(reports: Reports) -> Callable[[str], str | None] | None:
+    """Return the question for a passphrase, which stands alone on the terminal."""
+    ask = passphrase_prompt()
+
+    def prompt(question: str) -> str | None:
+        with reports.paused():
+            return ask(question) if ask else None
+
+    return prompt if ask else None
 
 
 def _shown(show: Callable[[T], int], found: T) -> int:

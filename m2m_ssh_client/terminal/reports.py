@@ -1,4 +1,4 @@
-"""Progress and log messages of the server, on stderr."""
+"""Waits, progress, and log messages of the server, on stderr."""
 
 from __future__ import annotations
 
@@ -14,25 +14,31 @@ from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 from rich.constrain import Constrain
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.spinner import Spinner
 from rich.table import Column
 from rich.text import Text
 
+from m2m_ssh_client import threads
 from m2m_ssh_client.terminal.output import console
-from m2m_ssh_client.text import printable, shortened
+from m2m_ssh_client.text import can_show, printable, shortened
 
 _INTERVAL = 1.0  # seconds between lines of progress, without a terminal
+_MOMENT = 0.5  # seconds without the spinner, which would only flicker
+_FRAMES = 10  # a second
 _MOST_CHARACTERS = 200
 _SPARE = 4  # columns beside the bar: ^C may wrap the line, and a part of it would stay
 
 
 class Reports:
-    """A context manager with callbacks for a session; on exit, the bar disappears."""
+    """A context manager with callbacks for a session; on exit, bar and spinner disappear."""
 
     def __init__(self, what: str) -> None:
         self._console = console(sys.stderr)
         self._what = printable(what)
         self._bar = _Bar(self._console)
+        self._spinner = _Spinner(self._console)
         self._paused = False
         self._next_line = 0.0
 
@@ -45,8 +51,21 @@ class Reports:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
+        self._spinner.end()
         if self._bar.tasks:
             self._bar.stop()
+
+    def waiting(self, text: str) -> None:
+        """Say what is waited for, on a terminal, once the wait is longer than a moment.
+
+        For any thread, and until `opened`.
+        """
+        if self._console.is_terminal:
+            self._spinner.say(printable(text))
+
+    def opened(self) -> None:
+        """Let the spinner disappear: the session is open."""
+        self._spinner.end()
 
     @property
     def log_stream(self) -> TextIO | None:
@@ -73,13 +92,15 @@ class Reports:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Hide the bar while a person is typing."""
+        """Hide bar and spinner while a person is typing. For any thread."""
         self._paused = True
         self._bar.stop()
+        self._spinner.hide(True)
         try:
             yield
         finally:
             self._paused = False
+            self._spinner.hide(False)
             if self._bar.tasks:
                 self._bar.start()
 
@@ -126,6 +147,49 @@ class _Bar(Progress):
         return Constrain(super().get_renderable(), max(1, self._to.width - _SPARE))
 
 
+class _Spinner:
+    """Says what is waited for, once the wait is longer than a moment. For any thread."""
+
+    def __init__(self, to: Console) -> None:
+        self._to = to
+        self._live = Live(
+            console=to, transient=True, refresh_per_second=_FRAMES, redirect_stdout=False
+        )
+        self._over = threading.Event()
+        self._begun = self._late = self._hidden = False
+
+    def say(self, text: str) -> None:
+        frames = "dots" if can_show("⠋", self._to.encoding) else "line"
+        shown = shortened(text, max(1, self._to.width - _SPARE))
+        with _printing:
+            self._live.update(Spinner(frames, Text(shown)))
+            if not self._begun:
+                self._begun = True
+                threads.start("spinner", self._wait)
+
+    def hide(self, hidden: bool) -> None:
+        with _printing:
+            self._hidden = hidden
+            self._draw()
+
+    def end(self) -> None:
+        with _printing:
+            self._over.set()
+            self._draw()
+
+    def _wait(self) -> None:
+        if not self._over.wait(_MOMENT):
+            with _printing:
+                self._late = True
+                self._draw()
+
+    def _draw(self) -> None:
+        if self._late and not self._hidden and not self._over.is_set():
+            self._live.start()
+        else:
+            self._live.stop()
+
+
 class _AboveBar(io.StringIO):
     def __init__(self, to: Console) -> None:
         super().__init__()
@@ -136,8 +200,8 @@ class _AboveBar(io.StringIO):
         return len(line)
 
 
-# Held while printing: a line written during the first drawing of the bar would end up behind it,
-# because rich knows what to erase only afterwards.
+# Held while printing: a line written during the first drawing of the bar or the spinner would end
+# up behind it, because rich knows what to erase only afterwards.
 _printing = threading.RLock()
 
 

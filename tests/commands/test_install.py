@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 import io
 import json
-import os
+import re
+import socket
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -108,7 +109,10 @@ def test_an_entry_gets_into_the_file_of_each_application_and_out_again(run: Run,
     assert entry_of(app) == {**typed, "command": argv[0], "args": argv[1:]}
     assert Path(argv[0]).is_absolute()
     assert "ada@lab" in done.out
-    assert APPS[app].next_step in done.out
+    assert done.out.splitlines()[-2:] == [
+        APPS[app].next_step,
+        f"To test the entry: {PROGRAM} tools lab",
+    ]
     assert file.with_name(file.name + ".bak").read_bytes() == OF_APP[app].encode()
 
     assert run("uninstall", app, "lab", "--yes").status == 0
@@ -132,8 +136,7 @@ def test_an_empty_file_is_a_start(run: Run, content: str | bytes) -> None:
     file = put("cursor", content)
     assert run("install", "cursor", "lab", "--yes", *LAB).status == 0
     assert entry_of("cursor")["args"][-len(LAB) :] == LAB
-    marked = isinstance(content, bytes)
-    assert file.read_bytes().startswith(codecs.BOM_UTF8) == marked
+    assert not file.read_bytes().startswith(codecs.BOM_UTF8)  # which JSON.parse refuses
 
 
 def test_the_change_is_shown_and_asked_about(run: Run, home: Path) -> None:
@@ -150,6 +153,12 @@ def test_the_change_is_shown_and_asked_about(run: Run, home: Path) -> None:
     assert everything_in(home) == before
     assert run("install", "vscode", "lab", *LAB, typed="Yes\n").status == 0
     assert entry_of("vscode")
+
+
+@pytest.mark.parametrize(("typed", "status"), [("y\n", 0), ("Y\n", 0), ("n\n", 1), ("yep\n", 1)])
+def test_one_letter_answers_the_question_about_a_file(run: Run, typed: str, status: int) -> None:
+    assert run("install", "cursor", "lab", *LAB, typed=typed).status == status
+    assert file_of("cursor").exists() == (status == 0)
 
 
 def test_where_nobody_can_be_asked_nothing_changes_and_it_says_so(run: Run, home: Path) -> None:
@@ -271,7 +280,7 @@ def test_both_builds_of_claude_desktop_get_the_entry(
 
 
 def test_files_are_written_with_absolute_paths(run: Run, home: Path) -> None:
-    run("install", "cursor", "lab", "--client-key", "keys/id", "--yes", "--known-hosts=known")
+    run("install", "cursor", "lab", "h", "--client-key", "keys/id", "--yes", "--known-hosts=known")
     args = entry_of("cursor")["args"]
     assert args[-3:] == ["--client-key", str(home / "keys/id"), f"--known-hosts={home / 'known'}"]
 
@@ -303,6 +312,8 @@ def test_flags_of_the_command_itself_may_stand_anywhere_before_the_dashes(run: R
         (["cursor", "--host", "h", "lab"], "APP and NAME must come first"),
         (["cursor", "lab", "-o", "IdentityFile=id"], "another folder"),
         (["cursor", "lab", "--", "caf\udce9"], "not UTF-8"),
+        (["cursor", "lab"], "it names no machine. Put the machine after the name: "),
+        (["cursor", "lab", "--login-shell", "-i", "k"], "it names no machine"),
     ],
     ids=str,
 )  # fmt: skip
@@ -422,6 +433,7 @@ def test_programs_get_the_list_as_json(run: Run) -> None:
         "name": "lab",
         "command": [*client(), *LAB],
         "file": str(file_of("cursor")),
+        "problem": None,
     }
     assert zed["command"][-3:] == ["env", "TOKEN=…", "x"]
     assert len(json.loads(run("list", "--json", "--all").out)) == 8
@@ -443,6 +455,36 @@ def test_a_file_that_cannot_be_read_is_told_and_the_others_listed(run: Run) -> N
     assert "cursor  lab" in done.out
     assert "vscode: " in done.err
     assert "line 1, column 2: a key in quotes is missing" in done.err
+
+
+@posix_only
+def test_a_broken_entry_is_marked_with_the_reason(run: Run, home: Path) -> None:
+    key = home / "id"
+    key.touch()
+    run("install", "cursor", "good", "--yes", "-i", str(key), *LAB)
+    run("install", "cursor", "lost-key", "--yes", "-i", str(home / "gone"), *LAB)
+    run("install", "cursor", "new-key", "--yes", "-i", str(home / "gone"), "h", "--use-key-server")
+    run("install", "zed", "lost-config", "--yes", "-F", str(home / "gone"), *LAB)
+    program = str(home / "venv/bin/m2m-ssh-client")
+    put("vscode", json.dumps({"servers": {"moved": {"command": program, "args": ["lab"]}}}))
+    entry = {"command": client()[0], "args": ["--prot", "22", "lab"]}
+    put("windsurf", json.dumps({"mcpServers": {"typo": entry}}))
+
+    done = run("list", "--json")
+    assert (done.status, done.err) == (1, "")
+    assert {each["name"]: each["problem"] for each in json.loads(done.out)} == {
+        "good": None,
+        "lost-key": f"a file is missing: {home / 'gone'}",
+        "new-key": None,
+        "lost-config": f"a file is missing: {home / 'gone'}",
+        "moved": f"the program is missing: {program}",
+        "typo": "The entry 'typo': Unknown option --prot",
+    }
+    done = run("list")
+    assert done.status == 1
+    assert done.out.count("  ✗ ") == 4
+    assert f"  ✗ the program is missing: {program}" in done.out
+    assert done.out.endswith(f"\nTo find out more: {PROGRAM} doctor lost-key\n")
 
 
 def test_an_entry_of_a_strange_shape_is_listed_too(run: Run) -> None:
@@ -496,10 +538,10 @@ def test_no_name_of_a_file_steers_the_terminal(
     assert_harmless(run("list"), "/.cursor/mcp.json: line 1")
     assert_harmless(run("uninstall", "cursor", "lab", "--yes"), "line 1")
     target.write_bytes(b"\xff")
-    assert_harmless(run("install", "cursor", "lab", "--yes"), "is not UTF-8")
+    assert_harmless(run("install", "cursor", "lab", "h", "--yes"), "is not UTF-8")
     target.unlink()
     target.mkdir()
-    assert_harmless(run("install", "cursor", "lab", "--yes"), "cannot be read")
+    assert_harmless(run("install", "cursor", "lab", "h", "--yes"), "cannot be read")
 
 
 @pytest.mark.parametrize("words", [["list", "--all"], ["list", "--all", "--json"]])
@@ -545,11 +587,13 @@ def test_the_help_has_three_examples(run: Run, command: str) -> None:
     assert examples.count(f"  m2m-mcp-server-ssh-client {command}") == 3
 
 
-def test_the_written_entry_starts_a_server_that_answers(run: Run, home: Path) -> None:
+def test_the_written_entry_starts_a_server_that_answers(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sample = (sys.executable, "-m", "m2m_ssh_client.demo.sample_server")
     log: list[str] = []
+    monkeypatch.setenv("PYTHONPATH", PACKAGE_PARENT)
     with servers(sample, 0, 0, log.append) as running:
-        os.environ["PYTHONPATH"] = PACKAGE_PARENT
         options = running.client_arguments(home)
         assert run("install", "claude-desktop", "lab", "--yes", "-F", "none", *options).status == 0
         entry = entry_of("claude-desktop")
@@ -558,3 +602,21 @@ def test_the_written_entry_starts_a_server_that_answers(run: Run, home: Path) ->
             assert answer["result"]["serverInfo"]["name"] == "m2m-demo"
             host.close_stdin()
             assert host.wait() == 0
+
+        checked = run("list", "--check")
+        assert (checked.status, checked.err) == (0, "")
+        assert re.search(r"\n  [✓+] m2m-demo answers\n", checked.out)
+        run("install", "cursor", "dead", "--yes", "-F", "none", "127.0.0.1", "-p", unused_port())
+        checked = run("list", "--check", "--json")
+        assert checked.status == 1
+        (lab, dead) = json.loads(checked.out)
+        assert lab["problem"] is None
+        assert lab["server"].startswith("m2m-demo")
+        assert dead["server"] is None
+        assert "Connection refused" in dead["problem"]
+
+
+def unused_port() -> str:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return str(listening.getsockname()[1])

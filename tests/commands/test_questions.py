@@ -77,7 +77,11 @@ def test_without_a_terminal_a_question_is_declined_and_told(
     record = tmp_path / "record"
     question = form(f"Where {ESCAPE} to?", city=CITY)
     done = far(
-        "call", "ask", "--json", json.dumps(question), server=(*server, "--record", str(record))
+        "call",
+        "ask",
+        "--arguments",
+        json.dumps(question),
+        server=(*server, "--record", str(record)),
     )
     assert done.returncode == 0
     assert json.loads(done.stdout)["action"] == "decline"
@@ -100,7 +104,7 @@ def initialized(record: Path) -> Any:
 
 
 def test_a_terminal_has_no_language_model(far: Far, server: tuple[str, ...]) -> None:
-    done = far("call", "ask", "--json", json.dumps(SAMPLING), server=server)
+    done = far("call", "ask", "--arguments", json.dumps(SAMPLING), server=server)
     first, *rest = done.stderr.splitlines()
     assert first == "the server requests sampling: refused, a terminal has no model"
     if "legacy" in server:
@@ -112,7 +116,9 @@ def test_a_terminal_has_no_language_model(far: Far, server: tuple[str, ...]) -> 
 
 
 def test_a_question_that_is_no_mcp_is_not_quoted_by_the_sdk(far: Far) -> None:
-    done = far("call", "ask", "--json", json.dumps({"method": "elicitation/create", "params": {}}))
+    done = far(
+        "call", "ask", "--arguments", json.dumps({"method": "elicitation/create", "params": {}})
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["code"] == -32602
 
@@ -127,7 +133,7 @@ if SDK >= 2:  # of 2026-07-28, which SDK 1.x does not speak
 
     def test_a_server_that_never_stops_asking_is_given_up(far: Far) -> None:
         server = ("showcase", "--era", "modern", "--insistent")
-        done = far("call", "ask", "--json", json.dumps(form(city=CITY)), server=server)
+        done = far("call", "ask", "--arguments", json.dumps(form(city=CITY)), server=server)
         assert (done.returncode, done.stdout) == (1, "")
         assert "keeps asking" in done.stderr.splitlines()[-1]
 
@@ -154,7 +160,7 @@ if sys.platform != "win32":
         """The exit status, what the terminal showed, and what the server got."""
         out = far.here / "out"
         status, shown = terminal.run(
-            far.argv("call", "ask", "--json", json.dumps(question), server=server),
+            far.argv("call", "ask", "--arguments", json.dumps(question), server=server),
             env=environment(),
             cwd=far.here,
             stdout=out,

@@ -79,8 +79,17 @@ def test_a_table_of_tools_without_a_terminal_is_plain_and_not_cut(far: Far) -> N
 
 
 def test_a_server_without_tools_has_none(far: Far) -> None:
-    done = far("tools", "--output", "json", server=("showcase", "--without", "tools/list"))
+    without = ("showcase", "--without", "tools/list")
+    done = far("tools", "--output", "json", server=without)
     assert (done.returncode, done.stdout) == (0, "[]\n")
+    done = far("tools", server=without)
+    assert (done.returncode, done.stdout) == (0, "The server has no tools.\n")
+
+
+def test_a_server_with_resource_templates_alone_has_resources(far: Far) -> None:
+    done = far("resources", server=("showcase", "--without", "resources/list"))
+    assert done.returncode == 0
+    assert "show:///" in done.stdout
 
 
 @pytest.mark.parametrize(("cursors", "pages"), [("same", 2), ("fresh", 1000)])
@@ -127,13 +136,13 @@ def test_a_value_comes_from_a_file_from_stdin_or_as_json(far: Far) -> None:
 
 
 @pytest.mark.parametrize(("given", "stdin"), [('{"a": null}', ""), ("-", '{"a": null}')])
-def test_json_gives_all_arguments_at_once(far: Far, given: str, stdin: str) -> None:
-    done = far("call", "typed", "--json", given, stdin=stdin)
+def test_all_arguments_may_be_given_at_once(far: Far, given: str, stdin: str) -> None:
+    done = far("call", "typed", "--arguments", given, stdin=stdin)
     assert json.loads(done.stdout) == {"a": None}
 
 
 def test_options_may_stand_between_the_arguments(far: Far) -> None:
-    done = far("call", "--timeout", "30", "typed", "text=a", "--raw", "count=1")
+    done = far("call", "--timeout", "30", "typed", "text=a", "--json", "count=1")
     result = json.loads(done.stdout)
     assert json.loads(result["content"][0]["text"]) == {"text": "a", "count": 1}
     assert result["x-unknown"] == {"kept": True}
@@ -144,8 +153,11 @@ def test_options_may_stand_between_the_arguments(far: Far) -> None:
     [
         (["typed", "count=abc"], "count must be integer, not 'abc'"),
         (["typed", "count"], "Invalid argument 'count'"),
-        (["typed", "a=1", "--json", "{}"], "exclude each other"),
-        (["typed", "--json", "[1]"], "--json must be an object"),
+        (["typed", "a=1", "--arguments", "{}"], "exclude each other"),
+        (["typed", "--arguments", "[1]"], "--arguments must be an object"),
+        (["typed", "--json", "{}"], "it prints JSON. All arguments at once: --arguments '{…}'"),
+        (["typed", "--json={}"], "All arguments at once: --arguments"),
+        (["typed", "--json", "-"], "All arguments at once: --arguments"),
         (["typed", "a=@missing"], "missing cannot be read"),
         ([], "NAME"),
         (["typed", "--timeout", "0"], "--timeout"),
@@ -209,7 +221,7 @@ def test_bytes_are_saved_under_fresh_names_and_links_listed(
 
 
 def test_nothing_is_saved_where_json_is_wanted(far: Far) -> None:
-    done = far("call", "bytes", "--raw")
+    done = far("call", "bytes", "--json")
     assert base64.b64decode(json.loads(done.stdout)["content"][0]["data"]) == PNG
     assert list(far.here.iterdir()) == []
 
@@ -400,7 +412,8 @@ if sys.platform != "win32":
         assert status == 0
         assert "\x1b[36mtyped" in text
         assert not UNSAFE.search(without_style(text).replace("\r\n", "\n"))
-        assert max(map(len, without_style(text).split("\r\n"))) <= 90
+        lines = without_style(text).split("\r\n")
+        assert max(len(line) for line in lines if "xxx" not in line) <= 90
 
     def test_no_color_is_honoured_on_a_terminal(far: Far) -> None:
         status, text = shown(far, "tools", NO_COLOR="1")

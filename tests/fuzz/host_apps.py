@@ -133,8 +133,7 @@ def _is_refused_with_reason(content: bytes, comments: bool) -> None:
 
 def _is_written(edit: Edit, content: bytes) -> None:
     backup = edit.write()
-    mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
-    assert edit.file.read_bytes() == mark + edit.after.encode()
+    assert edit.file.read_bytes() == edit.after.encode()
     assert backup is not None
     assert backup.read_bytes() == content
     backup.unlink()

@@ -76,12 +76,14 @@ def test_a_missing_file_is_made_with_its_folders(tmp_path: Path) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_a_byte_order_mark_stays(file: Path) -> None:
+def test_a_byte_order_mark_is_left_out_and_stays_in_the_backup(file: Path) -> None:
     file.write_bytes(codecs.BOM_UTF8 + "é".encode())
     edit = planned(file, upper)
     assert edit.before == "é"
-    edit.write()
-    assert file.read_bytes() == codecs.BOM_UTF8 + "É".encode()
+    backup = edit.write()
+    assert file.read_bytes() == "É".encode()
+    assert backup
+    assert backup.read_bytes() == codecs.BOM_UTF8 + "é".encode()
 
 
 @posix_only

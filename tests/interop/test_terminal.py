@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -143,18 +145,44 @@ def test_a_page_that_the_reference_server_wants_opened_can_be_declined(far: Far)
 def test_an_interrupt_at_a_question_ends_the_call(far: Far) -> None:
     form = {"message": "Sure?", "requestedSchema": {"type": "object", "properties": {}}}
     question = {"method": "elicitation/create", "params": form}
-    with pane(far, "call", "ask", "--json", json.dumps(question), columns=80, lines=24) as shown:
+    with pane(
+        far, "call", "ask", "--arguments", json.dumps(question), columns=80, lines=24
+    ) as shown:
         shown.wait_for(lambda screen: "Answer" in screen)
         shown.press("C-c")
         assert shown.status() == 130
         assert shown.everything().splitlines()[-1].endswith("? ^C")
 
 
-def test_a_table_fits_the_terminal(far: Far) -> None:
-    with pane(far, "tools", columns=80, lines=24) as shown:
+def test_a_slow_start_of_the_server_is_said_and_leaves_no_trace(far: Far) -> None:
+    goes_on = far.here / "goes-on"
+    wait = f"until [ -e {goes_on} ]; do sleep 0.05; done; exec {shlex.join(command())}"
+    with pane(far, "call", "talk", columns=80, lines=24, server=["sh", "-c", wait]) as shown:
+        shown.wait_for(lambda screen: "waiting for the server" in screen)
+        goes_on.touch()
+        assert shown.status() == 0
+        assert "waiting" not in shown.everything()
+        assert shown.everything().endswith("said")
+
+
+def test_a_machine_that_is_silent_is_named_and_an_interrupt_leaves_a_clean_screen(
+    tmp_path: Path,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = str(silent.getsockname()[1])
+        with pane(Far(["-p", port, "127.0.0.1"], tmp_path), "tools", columns=80, lines=24) as shown:
+            shown.wait_for(lambda screen: "connecting to 127.0.0.1" in screen)
+            shown.press("C-c")
+            assert shown.status() == 130
+            assert shown.everything() in ("", "^C")  # which the terminal itself wrote
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_table_fits_the_terminal(far: Far, columns: int) -> None:
+    with pane(far, "tools", columns=columns, lines=24) as shown:
         assert shown.status() == 0
         lines = shown.everything().splitlines()
-    assert max(map(len, lines)) <= 80
+    assert max(len(line) for line in lines if "xxx" not in line) <= columns
     begin = [line.partition(" ")[0] for line in lines]
     assert {"typed", "erase", "bytes", "steps", "escape"} <= set(begin)
 

@@ -57,6 +57,32 @@ def test_columns_without_anything_are_left_out(monkeypatch: pytest.MonkeyPatch) 
     assert stdout.written == b"tool  about\na     x, y\nbc\n"
 
 
+LONG = "a_name_that_nobody_wants_to_see_broken"
+TOOLS = [
+    [LONG, "text*: string\ncount: integer", "Words " * 20],
+    ["b", "", ""],
+]
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 200])
+def test_no_name_is_broken_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    stdout = Stdout(monkeypatch)
+    monkeypatch.setattr(stdout.stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    write_table(["tool", "arguments", "description"], TOOLS)
+    lines = [line.rstrip() for line in stdout.written.decode().splitlines()]
+    assert any(line.split()[:1] == [LONG] for line in lines)
+    assert any("text*: string" in line for line in lines)
+    assert sum(line.count("Words") for line in lines) == 20
+    assert all(len(line) <= width or line == LONG for line in lines)
+    assert (LONG in lines) == (width < 80)  # on a line of its own
+    assert ("  text*: string, count: integer" in lines) == (width == 60)
+
+
 def test_a_table_of_nothing_is_nothing_but_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     stdout = Stdout(monkeypatch)
     write_table(["tool", "title"], [])
