@@ -30,7 +30,7 @@ from m2m_ssh_client.proxy.frames.frame import (
     parse,
 )
 from m2m_ssh_client.proxy.frames.spelling import shell_safe
-from m2m_ssh_client.proxy.login_shell import shell_complains, shell_error
+from m2m_ssh_client.proxy.login_shell import echo_error, shell_complains, shell_error
 from m2m_ssh_client.text import printable, shortened
 
 _MOST_KEPT = 20  # lines of noise
@@ -114,10 +114,7 @@ class Conversation:
             if message is None:
                 raise self._silence(method)
             if method == message.get("method") == "initialize":  # no server asks for that
-                raise NotMCPError(
-                    "The far side sends back what it gets",
-                    "A terminal or `cat` does that: the command must be the MCP server itself.",
-                )
+                raise echo_error()
             if "method" in message:
                 self._attend(message)
             elif message.get("id") == request_id:

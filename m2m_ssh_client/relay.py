@@ -117,7 +117,7 @@ def _settings(params: Parameters, destination: Destination | None) -> Settings:
             logger.warning("%s", warning)
         logs.set_default_level(destination.log_level)
         answer_timeout = destination.connect_timeout
-        may_be_shell = destination.request.is_shell
+        may_be_shell = destination.request.may_be_shell
     return Settings(
         may_be_shell=may_be_shell,
         answer_timeout=answer_timeout,

@@ -60,7 +60,7 @@ def steps(
         yield failed("request", type(exc)(masked(exc.message), exc.hint), found)
         return
     yield Step("request", Status.OK, found, f"granted: {described(request)}")
-    conversation = Conversation(carrier, patience, guarded=request.is_shell, longest=longest)
+    conversation = Conversation(carrier, patience, guarded=request.may_be_shell, longest=longest)
     try:
         yield from _Server(connection, carrier, conversation).steps()
     finally:

@@ -8,7 +8,12 @@ from collections.abc import Callable
 import anyio
 
 from m2m_ssh_client.errors import NotMCPError, SilentConnectionError, SSHClientError
-from m2m_ssh_client.proxy.login_shell import shell_complains, shell_error
+from m2m_ssh_client.proxy.login_shell import (
+    echo_error,
+    runs_requests,
+    shell_complains,
+    shell_error,
+)
 from m2m_ssh_client.proxy.memory.session import Session, State
 
 logger = logging.getLogger(__name__)
@@ -60,6 +65,10 @@ class FirstAnswer:
     def _verdict(self, stderr: list[str], *, late: bool) -> SSHClientError | None:
         if self._session.refused_replay:
             return NotMCPError(self._session.refused_replay, "Restart the session in the host.")
+        if self._session.echoes:
+            return echo_error()
+        if not self._session.process_answered and runs_requests(stderr):
+            return shell_error()
         printed = late and bool(self._session.stray_output.last)
         waits = self._session.state is not State.OPEN
         if waits and self._may_be_shell and (printed or shell_complains(stderr)):

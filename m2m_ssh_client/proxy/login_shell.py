@@ -1,4 +1,4 @@
-"""The signs of a login shell in place of an MCP server, and the error for the user."""
+"""The signs of a shell or an echo in place of an MCP server, and the errors for the user."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.errors import NotMCPError
 
 _UNKNOWN_COMMAND = ("not found", "unknown command", "not recognized")
-_WITHOUT_QUOTES = "jsonrpc:2.0"
+_WITHOUT_QUOTES = "{jsonrpc:"
 
 
 def shell_complains(stderr: list[str]) -> bool:
@@ -15,7 +15,12 @@ def shell_complains(stderr: list[str]) -> bool:
     Most shells name it as an unknown command. Others use other words (dash says "too long"), but
     name it without its quotes, which a shell removes.
     """
-    return any(_WITHOUT_QUOTES in line or _is_unknown_command(line.lower()) for line in stderr)
+    return runs_requests(stderr) or any(_is_unknown_command(line.lower()) for line in stderr)
+
+
+def runs_requests(stderr: list[str]) -> bool:
+    """Return whether a request is named without its quotes: no server would print it like that."""
+    return any(_WITHOUT_QUOTES in line for line in stderr)
 
 
 def _is_unknown_command(line: str) -> bool:
@@ -23,9 +28,17 @@ def _is_unknown_command(line: str) -> bool:
 
 
 def shell_error() -> NotMCPError:
-    """Return the error for a far side that is a login shell."""
+    """Return the error for a far side that is a shell."""
     return NotMCPError(
         "The far side does not answer like an MCP server: it looks like a login shell",
         "Pass the command that starts the MCP server there after `--`, for example: "
         f"{PROGRAM} --host HOST -- uvx mcp-server-git",
+    )
+
+
+def echo_error() -> NotMCPError:
+    """Return the error for a far side that sends back what it is sent."""
+    return NotMCPError(
+        "The far side sends back what it gets",
+        "A terminal or `cat` does that: the command must be the MCP server itself.",
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+_SHELLS = frozenset({"ash", "bash", "csh", "dash", "fish", "ksh", "sh", "tcsh", "zsh"})
 AddressFamily = Literal["any", "inet", "inet6"]
 LEAST_RSA_BITS = 1024
 """ssh_config(5), RequiredRSASize."""
@@ -142,5 +143,10 @@ class Request(NamedTuple):
         )
 
     @property
-    def is_shell(self) -> bool:
-        return self.command is None and self.subsystem is None
+    def may_be_shell(self) -> bool:
+        """True if a shell may read what is sent: no command is named, or one that is a shell."""
+        if self.command is None:
+            return self.subsystem is None
+        program, *options = self.command.removeprefix("exec ").split() or [""]
+        is_shell = program.rpartition("/")[2] in _SHELLS
+        return is_shell and all(word.startswith("-") for word in options)

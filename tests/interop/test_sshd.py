@@ -190,10 +190,20 @@ def test_a_login_shell_that_is_a_modern_mcp_server_is_served(start_sshd: StartSs
     assert proxied.lines == direct.lines
 
 
-@pytest.mark.parametrize("shell", ["", "exec bash --login", "exec sh", "exec bash -i"])
+@pytest.mark.parametrize(
+    ("shell", "command"),
+    [
+        ("", []),
+        ("exec bash --login", []),
+        ("exec sh", []),
+        ("exec bash -i", []),
+        ("", ["bash"]),
+        ("", ["exec /bin/sh"]),
+    ],
+)
 @pytest.mark.parametrize("era", ["legacy", "modern"])
 def test_a_login_shell_is_never_fed_the_words_of_the_host(
-    start_sshd: StartSshd, shell: str, era: str
+    start_sshd: StartSshd, shell: str, command: list[str], era: str
 ) -> None:
     sshd = start_sshd(*([f"ForceCommand {shell}"] if shell else []))
     traps = [sshd.home / f"trap-{i}" for i in range(6)]
@@ -201,7 +211,7 @@ def test_a_login_shell_is_never_fed_the_words_of_the_host(
         f"$(touch {traps[0]})`touch {traps[1]}`;touch {traps[2]};"
         f"'\ntouch {traps[3]}\n'\"; touch {traps[4]}\n#&&touch {traps[5]}|"
     )
-    with Host(through_ssh(sshd)) as host:
+    with Host(through_ssh(sshd, *command)) as host:
         info = {"name": injected, "version": injected}
         if era == "legacy":
             method, params = "initialize", {"protocolVersion": "2025-11-25", "clientInfo": info}
@@ -217,6 +227,21 @@ def test_a_login_shell_is_never_fed_the_words_of_the_host(
         assert host.wait() == 1
     assert [trap for trap in traps if trap.exists()] == []
     assert "Traceback" not in host.stderr
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+def test_a_command_that_sends_back_what_it_gets_is_called_so(sshd: Sshd, era: str) -> None:
+    with Host(through_ssh(sshd, "cat")) as host:
+        modern = {"_meta": modern_meta()}
+        error = host.initialize() if era == "legacy" else host.request("server/discover", modern)
+        assert "sends back what it gets" in error["error"]["message"]
+        assert host.wait() == 1
+
+
+def test_a_shell_that_is_reached_by_another_command_is_called_so(sshd: Sshd) -> None:
+    with Host(through_ssh(sshd, "cd / && exec bash")) as host:
+        assert "looks like a login shell" in host.initialize()["error"]["message"]
+        assert host.wait() == 1
 
 
 def test_noise_of_start_up_files_is_skipped(start_sshd: StartSshd) -> None:

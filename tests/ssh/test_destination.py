@@ -83,7 +83,7 @@ def test_without_a_configuration_the_defaults_hold() -> None:
     found = destination("none", "lab")
     assert at(found.settings) == ("mcp", "lab", 8022)
     assert found.request == Request()
-    assert found.request.is_shell
+    assert found.request.may_be_shell
     assert (found.connect_timeout, found.keepalive, found.keepalive_count) == (25, 15, 3)
     assert found.settings.login.files == ()
     assert found.settings.login.default_files[0] == DEFAULT_CLIENT_KEY.expanduser()
@@ -142,6 +142,24 @@ def test_conditions_and_tokens_see_the_defaults_of_ssh(tmp_path: Path) -> None:
     assert settings(config, "lab", command=["serve"]).trust.user_files == (
         Path(f"/of-{local_user()}-22"),
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "may_be"),
+    [
+        (["bash"], True),
+        (["/bin/sh", "-l"], True),
+        (["exec zsh --login"], True),
+        (["bash", "-c", "serve"], False),
+        (["bash serve.sh"], False),
+        (["bashful"], False),
+        (["serve"], False),
+    ],
+)
+def test_a_command_that_is_only_a_shell_may_read_what_is_sent(
+    command: list[str], may_be: bool
+) -> None:
+    assert destination("none", "lab", command=command).request.may_be_shell == may_be
 
 
 def test_an_alias_takes_what_its_block_says(config: Path) -> None:

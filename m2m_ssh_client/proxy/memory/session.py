@@ -127,6 +127,7 @@ class Session:
         self.process_answered = False
         """The current remote server has sent a JSON-RPC message."""
         self.refused_replay = ""
+        self.echoes = False
         """The reason why a fresh server cannot replace its predecessor, or empty."""
         self.stray_output = StrayOutput()
         self._may_be_shell = may_be_shell
@@ -467,7 +468,11 @@ class Session:
 
     def _deliver(self, frame: Frame, output: Output) -> None:
         """Pass a frame of the remote to the host, as far as the host expects it."""
-        self.process_answered = True
+        if not self.process_answered:
+            if self._is_echo(frame):
+                self.echoes = True
+                return
+            self.process_answered = True
         if self._is_plain_answer(frame):
             output.to_host.append(frame.line)
         else:
@@ -476,6 +481,13 @@ class Session:
                 output.to_host.append(self._remote_requests.from_remote(wanted))
         if self._may_be_shell and self.state is State.GUARDED:
             self._open(output)
+
+    def _is_echo(self, frame: Frame) -> bool:
+        """Return whether the remote's first frame is what it was sent: no server would say that."""
+        message = frame.messages[0]
+        request = self._open_requests.get(message.id) if message.id is not None else None
+        sent = request.frame if request is not None else None
+        return message.is_request and sent is not None and sent.line == frame.line
 
     def _repair(self, line: bytes, why: ValueError, output: Output) -> None:
         """Deliver the messages in an invalid line; answer requests whose answer cannot be read."""
