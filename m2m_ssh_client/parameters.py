@@ -7,7 +7,7 @@ to connect. `api.SSHServerParameters` is the same for Python programs, and check
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ class Parameters:
     use_key_server: bool = False
     key_server_port: int = 8000
     key_server_url: str | None = None
-    command: tuple[str, ...] = ()
+    command: Sequence[str] = ()
     env: tuple[str, ...] = field(default=(), repr=False)
     env_in_command: bool = False
     cwd: str | None = None

@@ -34,14 +34,15 @@ from m2m_ssh_client.proxy.frames.frame import (
 )
 from m2m_ssh_client.text import printable, shortened
 
-# The SDK's own stdio transport writes and reads messages in the same way. (Imported by name: only
-# one of the two modules exists, so types can be checked against only one.)
+# The SDK's own stdio transport writes and reads messages in the same way. (Imported by name: types
+# can be checked against only one of the two versions.) `mcp_types` alone tells nothing: it stays
+# when pip goes back to mcp 1.x.
 _from_json: Callable[[bytes], Any]
 _leave_out: dict[str, Any]
-try:
+if hasattr(import_module("mcp"), "Client"):
     _from_json = import_module("mcp_types").jsonrpc_message_adapter.validate_json
     _leave_out = {"exclude_unset": True}
-except ModuleNotFoundError:  # mcp 1.x
+else:  # mcp 1.x
     _from_json = import_module("mcp.types").JSONRPCMessage.model_validate_json
     _leave_out = {"exclude_none": True}
 

@@ -7,6 +7,7 @@ program gets the same lines as a host. It works with `mcp` 1.x (`ClientSession(*
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
@@ -22,6 +23,9 @@ from m2m_ssh_client.proxy.server import Proxy
 from m2m_ssh_client.relay import proxy_for
 from m2m_ssh_client.sdk_lines import Received, from_line, to_line
 from m2m_ssh_client.ssh.opener import Opener
+
+# Without a handler, Python prints warnings and errors to the program's stderr.
+logging.getLogger("m2m_ssh_client").addHandler(logging.NullHandler())
 
 Streams = tuple[MemoryObjectReceiveStream[Received], MemoryObjectSendStream[SessionMessage]]
 

@@ -184,8 +184,23 @@ def test_types_are_converted_for_python_programs() -> None:
     assert (params.client_key, params.command, params.port) == (Path("~/k"), ("a", "b"), 22)
 
 
+def test_a_command_that_is_one_text_is_a_command_line() -> None:
+    given: dict[str, Any] = {"command": "cd /srv && exec ./run 'a b'"}
+    params = SSHServerParameters(**given)
+    assert params.command == ("cd /srv && exec ./run 'a b'",)
+    assert params.command_line() == "cd /srv && exec ./run 'a b'"
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"port": "ssh"}, {"command": "a b"}, {"client_key": 1}, {"reconnect": "x"}]
+    "wrong",
+    [
+        {"port": "ssh"},
+        {"command": 5},
+        {"command": " "},
+        {"command": [1]},
+        {"client_key": 1},
+        {"reconnect": "x"},
+    ],
 )
 def test_other_types_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

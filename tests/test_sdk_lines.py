@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.host import PACKAGE_PARENT
 
 from m2m_ssh_client.sdk_lines import from_line, whole_characters
 
 pytestmark = pytest.mark.sdk
+
+SDK = int(importlib.metadata.version("mcp").partition(".")[0])
 
 # Lone surrogates, backslashes and text that looks like escapes, in all orders.
 TEXTS = st.text(st.sampled_from('\ud83d\ude00\\"u d8☂\n') | st.characters(), max_size=20)
@@ -67,3 +74,22 @@ def test_a_line_without_a_request_is_passed_on_as_an_error(line: bytes) -> None:
     received, refused = from_line(line)
     assert all(isinstance(each, ValueError) for each in received)
     assert not refused
+
+
+@pytest.mark.skipif(SDK >= 2, reason="about mcp 1.x")
+def test_what_mcp_2_has_left_behind_does_not_count() -> None:
+    """pip leaves the package `mcp-types` where it goes back from mcp 2.x to 1.x."""
+    code = (
+        "import sys, types",
+        "sys.modules['mcp_types'] = types.ModuleType('mcp_types')",
+        "from m2m_ssh_client.sdk_lines import from_line",
+        'print(from_line(b\'{"jsonrpc":"2.0","id":1,"result":{}}\')[0][0].message.root.id)',
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": PACKAGE_PARENT},
+    )
+    assert (done.stderr, done.stdout) == ("", "1\n")

@@ -6,7 +6,9 @@ import base64
 import errno
 import importlib.metadata
 import os
+import re
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -351,3 +353,56 @@ async def test_the_loss_of_the_connection_answers_the_call_in_flight(
             await client.call_tool("hang", {})
 
     assert "may or may not have run" in await told_by(call)
+
+
+# What a program sees of a failure
+
+
+def ran(code: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """A program that sets up no logging."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": PACKAGE_PARENT},
+        cwd=tmp_path,
+    )
+
+
+def refused() -> str:
+    """The address of a port where nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.mark.skipif(SDK < 2, reason="the example is for SDK 2.x")
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="except* needs Python 3.11")
+def test_the_example_of_a_failure_prints_the_reason_and_nothing_else(tmp_path: Path) -> None:
+    page = Path(__file__).parents[1].joinpath("docs/python.md").read_text(encoding="utf-8")
+    (example,) = (
+        code for code in re.findall(r"```python\n(.*?)```", page, re.S) if "except*" in code
+    )
+    done = ran(example.replace('host="lab"', f'ssh_config="none", host="{refused()}"'), tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"lab: [Errno {errno.ECONNREFUSED}] ")
+    assert "Nothing listens there" in line
+
+
+async def test_a_failure_to_connect_arrives_in_groups() -> None:
+    params = SSHServerParameters(host=refused(), ssh_config="none", command="serve")
+    failure: Any = None
+    try:
+        async with session(params):
+            pass
+    except Exception as exc:  # noqa: BLE001 - Python 3.10 has no name for it
+        failure = exc
+    depth = 0
+    while inner := getattr(failure, "exceptions", None):
+        (failure,) = inner
+        depth += 1
+    assert depth == 2
+    assert type(failure).__name__ in ("MCPError", "McpError")
+    assert "Nothing listens there" in str(failure)
