@@ -271,12 +271,20 @@ def add_environment(group: argparse._ArgumentGroup) -> None:
         "visible to other users there",
     )
     group.add_argument("--cwd", metavar="DIR", help="folder in which the remote command runs")
-    group.add_argument(
+    login_shell = group.add_mutually_exclusive_group()
+    login_shell.add_argument(
         "--login-shell",
         action="store_const",
         const=True,
         help="run it in the user's login shell, with the PATH set there; what the shell itself "
-        "prints is dropped",
+        "prints is dropped (default: only if its program is not found otherwise)",
+    )
+    login_shell.add_argument(
+        "--no-login-shell",
+        dest="login_shell",
+        action="store_const",
+        const=False,
+        help="never run it in the login shell",
     )
 
 

@@ -63,7 +63,8 @@ class Parameters:
     environment variables: `NAME=VALUE`, or `NAME` for the local value. The server may refuse them
     unless `env_in_command` puts them into the command line, which other users there can see. `cwd`
     is the working folder. With `login_shell` the user's login shell runs the command, and what the
-    shell prints first is dropped. `connect_timeout` covers everything up to the open channel, in
+    shell prints first is dropped; None means that it does if the program is not found otherwise.
+    `connect_timeout` covers everything up to the open channel, in
     seconds (default: 25). `max_message_size` limits a JSON-RPC line in either direction, in bytes.
 
     A keepalive is sent after `keepalive` idle seconds (default: 15; 0 disables). After
@@ -96,7 +97,7 @@ class Parameters:
     env: tuple[str, ...] = field(default=(), repr=False)
     env_in_command: bool = False
     cwd: str | None = None
-    login_shell: bool = False
+    login_shell: bool | None = None
     subsystem: str | None = None
     connect_timeout: float | None = None
     keepalive: float | None = None

@@ -82,7 +82,8 @@ async def proxy_for(remote: Opener) -> AsyncIterator[Proxy]:
     """Yield a proxy for this remote server; its connections end with the context."""
     settings = _settings(remote.params, await _destination(remote))
     try:
-        yield Proxy(partial(_dial, remote), settings, _watch())
+        dial = partial(_dial, remote)
+        yield Proxy(dial, settings, _watch(), another_way=remote.use_login_shell)
     finally:
         with anyio.move_on_after(_CLOSE_TIME, shield=True):
             await run_in_thread("ssh-close", remote.close)

@@ -23,9 +23,9 @@ from m2m_ssh_client.errors import (
     RemoteExitError,
     SSHClientError,
 )
-from m2m_ssh_client.flow.remote_stdio import Carrier
 from m2m_ssh_client.masking import masked
 from m2m_ssh_client.proxy.frames.frame import member
+from m2m_ssh_client.ssh import missing_program
 from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.settings import Request
 from m2m_ssh_client.text import printable, shortened
@@ -43,47 +43,66 @@ _LONGEST_PATH = 8192  # bytes
 
 
 def steps(
-    connection: Connection, request: Request, patience: float, longest: int
+    connection: Connection,
+    request: Request,
+    patience: float,
+    longest: int,
+    *,
+    may_use_login_shell: bool,
 ) -> Iterator[Step]:
     """Yield the steps over an open connection, which stays open.
 
-    `patience` is in seconds for each answer, `longest` in bytes for each line.
+    `patience` is in seconds for each answer, `longest` in bytes for each line. With
+    `may_use_login_shell`, the command is tried there if its program is not found.
     """
     found: dict[str, object] = {
         "request": described(request),
         "environment": {name: "…" for name, _ in request.environment},
     }
     try:
-        carrier = connection.channel(request)
+        server = _Server(connection, request, patience, longest)
     except SSHClientError as exc:
         # The error quotes the user's command, which may hold secrets.
         yield failed("request", type(exc)(masked(exc.message), exc.hint), found)
         return
     yield Step("request", Status.OK, found, f"granted: {described(request)}")
-    conversation = Conversation(carrier, patience, guarded=request.may_be_shell, longest=longest)
     try:
-        yield from _Server(connection, carrier, conversation).steps()
+        failure = server.meet()
+        second = server.second_way() if may_use_login_shell else None
+        if second is not None:
+            server.end()
+            server = _Server(connection, second, patience, longest)
+            failure = server.meet()
+        yield from server.steps(failure, in_second_way=second is not None)
     finally:
-        conversation.end()
+        server.end()
 
 
 class _Server:
     """The exchange with the remote MCP server."""
 
     def __init__(
-        self, connection: Connection, carrier: Carrier, conversation: Conversation
+        self, connection: Connection, request: Request, patience: float, longest: int
     ) -> None:
+        """Start it. Raises an SSHClientError."""
         self._connection = connection
-        self._carrier = carrier
-        self._conversation = conversation
+        self._request = request
+        self._carrier = connection.channel(request)
+        self._conversation = Conversation(
+            self._carrier, patience, guarded=request.may_be_shell, longest=longest
+        )
         self._meta: dict[str, object] = {}  # in the params of every request, in the modern era
+        self._found: dict[str, object] = {}
+        self._status: int | None = None
 
-    def steps(self) -> Iterator[Step]:
-        conversation = self._conversation
+    def end(self) -> None:
+        self._conversation.end()
+
+    def meet(self) -> SSHClientError | None:
+        """Introduce ourselves; return the failure if it does not answer like an MCP server."""
         failure: SSHClientError | None = None
-        found: dict[str, object] = {}
         try:
-            found = self._introduced()
+            self._found = self._introduced()
         except RefusedError as exc:
             failure = NotMCPError(
                 f"The server refuses both initialize and server/discover: {exc}",
@@ -94,12 +113,24 @@ class _Server:
         except SSHClientError as exc:
             failure = exc
         if failure is not None:
-            conversation.hear_out()
-        yield _noise(conversation)
+            self._conversation.hear_out()
+        self._status = failure.status if isinstance(failure, RemoteExitError) else None
+        return failure
+
+    def second_way(self) -> Request | None:
+        """Return the request for a command that was not found, run by the login shell."""
+        if self._status != COMMAND_NOT_FOUND or self._conversation.noise_count:
+            return None
+        return missing_program.second_way(self._request, self._conversation.stderr)
+
+    def steps(self, failure: SSHClientError | None, *, in_second_way: bool) -> Iterator[Step]:
+        """Yield the steps after `meet`, which has returned `failure`."""
+        yield _noise(self._conversation)
         if failure is not None:
             yield self._not_mcp(failure)
             return
-        yield self._or_failed("mcp", lambda: self._counted(found))
+        step = self._or_failed("mcp", self._counted)
+        yield self._with_path(step) if in_second_way else step
         yield self._or_failed("round_trip", self._round_trip)
 
     def _or_failed(self, name: str, step: Callable[[], Step]) -> Step:
@@ -138,7 +169,8 @@ class _Server:
         info, version = result.get("serverInfo"), result.get("protocolVersion")
         return _introduction("legacy", version, info, result)
 
-    def _counted(self, found: dict[str, object]) -> Step:
+    def _counted(self) -> Step:
+        found = self._found
         capabilities = found["capabilities"]
         assert isinstance(capabilities, list)  # noqa: S101 - `_introduction` made it
         problems = []
@@ -160,6 +192,19 @@ class _Server:
             advice = "The server announces these lists but refuses them: see its log."
             return Step("mcp", Status.WARNING, facts, summary, advice, details)
         return Step("mcp", Status.OK, facts, summary, details=details)
+
+    def _with_path(self, step: Step) -> Step:
+        """Turn a good step into a warning that says where the login shell finds the program."""
+        program = missing_program.program_of(self._request)
+        path = self._output_of(f"command -v {program}", in_login_shell=True)
+        if step.status is not Status.OK or path is None:
+            return step
+        advice = (
+            f"{program} is not in the short PATH of remote commands; the login shell finds {path}. "
+            "Give that path after `--`: the command then needs no login shell and starts faster."
+        )
+        found = {**step.found, "program": path}
+        return step._replace(status=Status.WARNING, found=found, advice=advice)
 
     def _count(self, what: str) -> int:
         count, cursor = 0, None
@@ -200,13 +245,19 @@ class _Server:
         found: dict[str, object] = {"exit_status": failure.status}
         if failure.status != COMMAND_NOT_FOUND:
             return failed("mcp", failure, found)
-        path = self._remote_path()
-        found["path"] = path
-        return failed("mcp", failure, found, details=(f"PATH there: {path}",) if path else ())
+        path = found["path"] = self._output_of(_ASK_PATH)
+        details = [f"PATH there: {path}"] if path else []
+        if self._request.marker:
+            path = found["login_shell_path"] = self._output_of(_ASK_PATH, in_login_shell=True)
+            details += [f"PATH in the login shell: {path}"] if path else []
+        return failed("mcp", failure, found, details=tuple(details))
 
-    def _remote_path(self) -> str | None:
+    def _output_of(self, command: str, *, in_login_shell: bool = False) -> str | None:
+        request = Request(command=command)
         with suppress(SSHClientError, OSError):
-            carrier = self._connection.channel(Request(command=_ASK_PATH))
+            carrier = self._connection.channel(
+                missing_program.in_login_shell(request) if in_login_shell else request
+            )
             return printable(read_all(carrier, _PATH_TIME, _LONGEST_PATH).strip()) or None
         return None
 

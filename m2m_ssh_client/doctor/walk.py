@@ -138,6 +138,7 @@ class _Walk:
                 destination.request,
                 destination.connect_timeout,
                 self._params.max_message_size,
+                may_use_login_shell=self._params.login_shell is None,
             )
 
     def _about(self, step: Step, jump_host: str) -> Step:

@@ -138,6 +138,14 @@ class LockedSession:
             self._hand_on(output)
         return True
 
+    def never_ran(self, bridge: Bridge) -> bool:
+        """See `Session.never_ran`; return whether nothing that was sent is missing."""
+        with self._lock:
+            held = self._session.never_ran(self.now())
+            if held:
+                self._take_unsent(bridge)
+        return held
+
     def now(self) -> float:
         """The loop's time, in any thread."""
         return time.monotonic() + self._clock_offset

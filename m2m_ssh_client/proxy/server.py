@@ -24,6 +24,7 @@ from typing import NamedTuple
 import anyio
 
 from m2m_ssh_client.errors import (
+    COMMAND_NOT_FOUND,
     RemoteExitError,
     SilentConnectionError,
     SSHClientError,
@@ -103,8 +104,19 @@ class Proxy:
     The host's lines go to `intake`. Call `run()` once, and `stop()` at any time, in the loop.
     """
 
-    def __init__(self, dial: Dial, settings: Settings, watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        dial: Dial,
+        settings: Settings,
+        watch: Watch | None = None,
+        another_way: Callable[[list[str]], bool] = lambda _stderr: False,
+    ) -> None:
+        """`another_way` is told the last words of a command that was not found.
+
+        It returns whether the next dial runs the command in another way.
+        """
         self._dial = dial
+        self._another_way = another_way
         self._settings = settings
         self._session = Session(
             f"m2m-{secrets.token_hex(4)}-",
@@ -204,7 +216,7 @@ class Proxy:
                 return None
             if self._stopping.is_set():  # whoever pipes one request in wants to know why it failed
                 return failure if self._session.state is State.CONNECTING else None
-            if self._ended_on_discover(failure, bridge):
+            if self._ended_on_discover(failure, bridge) or self._never_ran(failure, bridge):
                 continue
             self._note(failure, bridge)
             delay = recovery.delay(failure, anyio.current_time())
@@ -389,6 +401,14 @@ class Proxy:
             return False
         logger.info("the remote server ended on server/discover; starting a fresh one")
         return True
+
+    def _never_ran(self, failure: SSHClientError, bridge: Bridge | None) -> bool:
+        """Return whether the command was not found, and is now run in another way."""
+        if not isinstance(failure, RemoteExitError) or failure.status != COMMAND_NOT_FOUND:
+            return False
+        if bridge is None or self._session.process_answered or self._session.stray_output.last:
+            return False
+        return self._another_way(bridge.stderr_tail) and self._locked.never_ran(bridge)
 
     async def _tell(self, failure: SSHClientError | None) -> None:
         """Answer all requests that are open; if there was no connection, stay to answer more."""

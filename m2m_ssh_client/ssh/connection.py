@@ -133,7 +133,7 @@ class Connection:
                 raise ConnectionLostError("The SSH connection is not open")
             self._phase = "opening the session"
             channel = self._session(self._transport)
-            carrier = ChannelCarrier(self, self._transport, channel, request.marker)
+            carrier = ChannelCarrier(self, self._transport, channel, request)
             self._ask(channel, request)
             return carrier
 

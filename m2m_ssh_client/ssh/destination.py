@@ -332,19 +332,23 @@ def _in_command_line(params: Parameters, request: Request) -> Request:
             "--cwd, --login-shell and --env-in-command are for a remote command, and there is none",
             "Pass the command that starts the MCP server there after `--`.",
         )
-    marker = f"m2m-start-{os.urandom(8).hex()}" if params.login_shell else ""
     inside = request.variables if params.env_in_command else ()
 
     def around(variables: Sequence[tuple[str, str]]) -> str:
         assert request.command is not None  # noqa: S101 - as above
-        return command_line(request.command, folder=params.cwd, variables=variables, marker=marker)
+        return command_line(request.command, folder=params.cwd, variables=variables)
 
-    return request._replace(
+    request = request._replace(
         command=around(inside),
         variables=() if inside else request.variables,
-        marker=marker,
         shown=around([(name, "…") for name, _ in inside]),
+        inner=request.command,
     )
+    if not params.login_shell:
+        return request
+    from m2m_ssh_client.ssh.missing_program import in_login_shell
+
+    return in_login_shell(request)
 
 
 def _variable(text: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -57,6 +57,7 @@ class Opener:
         self._loaded = threading.Event()
         self._connection: Connection | None = None
         self._request = Request()
+        self._in_login_shell = False
         self._key_server_trust: Trust | None = None
         self._temporary = ExitStack()
 
@@ -133,9 +134,32 @@ class Opener:
             dialled=None if dialled is None else dialled.result,
         )
         self._request = destination.request
+        if self._in_login_shell and self._request.command is not None:
+            from m2m_ssh_client.ssh.missing_program import in_login_shell
+
+            self._request = in_login_shell(self._request)
         if self._stop.is_set():
             raise ConnectionLostError("Stopped while connecting")
         return self._connection
+
+    def use_login_shell(self, stderr: Sequence[str]) -> bool:
+        """Let the login shell run the command from the next `open()` on, if that may help.
+
+        To be called when a process has ended with exit status 127 and without output; `stderr` has
+        its last words. Return False if it makes no difference, or is not allowed.
+        """
+        from m2m_ssh_client.ssh.missing_program import program_of, second_way
+
+        second = second_way(self._request, stderr)
+        if second is None or self.params.login_shell is not None:
+            return False
+        logger.warning(
+            "%s is not in the short PATH of remote commands, so the login shell looks for it now; "
+            "with its absolute path after `--`, the start is faster",
+            program_of(self._request),
+        )
+        self._in_login_shell, self._request = True, second
+        return True
 
     def close(self) -> None:
         """End the connection, even if it is being opened, and remove temporary files."""

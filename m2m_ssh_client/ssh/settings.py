@@ -125,7 +125,7 @@ class Request(NamedTuple):
 
     `environment` comes from the configuration; `variables` were asked for, so a refusal is
     reported. The command prints `marker`, if there is one, before its own output. `shown` is the
-    command without values, fit for messages.
+    command without values, fit for messages; `inner` is it without folder and variables.
     """
 
     command: str | None = None
@@ -134,6 +134,7 @@ class Request(NamedTuple):
     variables: tuple[tuple[str, str], ...] = ()
     marker: str = ""
     shown: str | None = None
+    inner: str = ""
 
     def __repr__(self) -> str:
         names = [name for name, _ in (*self.environment, *self.variables)]

@@ -90,8 +90,12 @@ def test_a_command_that_is_not_found_is_told_with_the_path_there(sshd: Sshd) -> 
     assert step["found"] == {
         "exit_status": 127,
         "path": path,
-        "error": "The remote command was not found (exit status 127)",
+        "login_shell_path": step["found"]["login_shell_path"],
+        "error": "The remote command was not found (exit status 127), not even by the user's login "
+        "shell",
     }
+    assert "/" in step["found"]["login_shell_path"]
+    assert "Is no-such-server installed there" in step["advice"]
     assert any("no-such-server" in line for line in told["noise"]["found"]["stderr"])
 
 

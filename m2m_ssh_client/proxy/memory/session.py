@@ -140,6 +140,8 @@ class Session:
         self._harmless_tools = HarmlessTools(believed=retry_tool_calls)
         self._open_requests = OpenRequests(self._harmless_tools)
         self._first = True  # no request has been sent yet
+        # The frames sent to the present process, until it has answered.
+        self._early: HeldFrames | None = None
 
     @property
     def pending(self) -> int:
@@ -196,6 +198,7 @@ class Session:
         """Note a new connection, with a fresh server."""
         output = Output()
         self.process_answered = False
+        self._early = HeldFrames(FOR_EVER)
         self.stray_output.begin()
         if self._replay.needed:
             self.state = State.REPLAYING
@@ -335,6 +338,22 @@ class Session:
         probes = self._open_requests.take_all()
         return Output([error_line(id_, METHOD_NOT_FOUND, text) for id_ in probes])
 
+    def never_ran(self, now: float) -> bool:
+        """Hold all that was sent to a process that never ran, for the next one.
+
+        Return False, and change nothing, if it was sent too much to remember, or has answered.
+        """
+        if self._early is None or self._early.size > HOLD_LIMIT or self.process_answered:
+            return False
+        self.state = State.LOST if self._reconnecting else State.CONNECTING
+        self._open_requests.clear()
+        later = self._held.take_all()
+        for item in self._early.take_all():
+            self._hold(item._replace(since=now))
+        for item in later:
+            self._held.add(item)
+        return True
+
     def _route(self, frame: Frame, now: float, output: Output) -> None:
         """Send, hold or answer a frame of the host, depending on the state."""
         kept = self._remote_requests.from_host(frame)
@@ -411,12 +430,11 @@ class Session:
         self._held.add(item if waits else item._replace(since=FOR_EVER))
 
     def _send(self, frame: Frame, output: Output, ends: int = 0) -> None:
+        if self._early is not None:
+            self._see_early(frame, ends)
         for message in frame.messages:
             if message.id is not None and message.method is not None:
                 self._open_requests.add(message, frame, ends)
-                if self._first:
-                    self._first = False
-                    self._replay.see_first(message)
                 if message.method in _REMEMBERED:
                     self._replay.see_request(message)
                     self._subscriptions.see_request(message)
@@ -429,6 +447,19 @@ class Session:
             spell = shell_safe if self.state is State.GUARDED else without_unicode_line_breaks
             line = spell(line)
         output.to_remote.append(line)
+
+    def _see_early(self, frame: Frame, ends: int) -> None:
+        """Note the first request of the session, and what is sent before the first answer."""
+        assert self._early is not None  # noqa: S101 - the caller has looked
+        request = next((each for each in frame.messages if each.is_request), None)
+        if self._first and request is not None:
+            self._first = False
+            self._replay.see_first(request)
+        too_many = self._early.size > HOLD_LIMIT
+        if not (self.process_answered or too_many):
+            self._early.add(HeldFrame(frame, FOR_EVER, ends=ends))
+        elif not self._first:
+            self._early = None
 
     def _see_cancelled(self, message: Message) -> bool:
         """Forget the request that the host cancels: it is neither answered nor sent again.

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 import paramiko
 
 from m2m_ssh_client import threads
-from m2m_ssh_client.errors import COMMAND_NOT_FOUND, RemoteExitError, SSHClientError
+from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.ssh.library.channel import WINDOW_SIZE, SessionChannel
 from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.process.aftermath import Aftermath
+from m2m_ssh_client.ssh.process.exit_error import exit_error
 from m2m_ssh_client.ssh.process.output_marker import BehindMarker
-from m2m_ssh_client.text import shortened
+from m2m_ssh_client.ssh.settings import Request
 
 if TYPE_CHECKING:
     from m2m_ssh_client.flow.remote_stdio import Receiver
@@ -50,14 +51,14 @@ class ChannelCarrier:
     """
 
     def __init__(
-        self, way: Way, transport: Transport, channel: paramiko.Channel, marker: str = ""
+        self, way: Way, transport: Transport, channel: paramiko.Channel, request: Request
     ) -> None:
         """The channel is open, and nothing was requested on it yet.
 
-        Output up to the line with `marker` is dropped.
+        Output up to the line with the request's marker is dropped.
         """
         self._way = way
-        self._marker = marker
+        self._request = request
         self._granted = 0  # bytes that have not been sent to the far side yet
         self._granting = threading.Condition()
         self._ended = False
@@ -72,8 +73,8 @@ class ChannelCarrier:
         threads.start("ssh-granter", self._tell_grants)
 
         stdout = receiver.stdout
-        if self._marker:
-            stdout = BehindMarker(self._marker, stdout, self.grant)
+        if self._request.marker:
+            stdout = BehindMarker(self._request.marker, stdout, self.grant)
         gathered: list[bytes] = []
 
         def gather(data: bytes) -> None:
@@ -146,7 +147,7 @@ class ChannelCarrier:
         status = self._channel.exit_status(_STATUS_TIMEOUT)
         if status is None and not self._signal and not self._way.alive:
             return self._way.lost()
-        return _exit_error(status, self._signal)
+        return exit_error(status, self._signal, self._request)
 
     def close(self) -> None:
         """End this process's channel; the connection stays for the next one."""
@@ -182,22 +183,3 @@ class ChannelCarrier:
             if self._ended:
                 return
             self._channel.grant(size)
-
-
-def _exit_error(status: int | None, signal: str | None) -> RemoteExitError:
-    if status is None:
-        if signal:
-            return RemoteExitError(f"The remote server was ended by SIG{shortened(signal, 40)}")
-        return RemoteExitError("The remote server closed its output without an exit status")
-    if status == COMMAND_NOT_FOUND:
-        return RemoteExitError(
-            "The remote command was not found (exit status 127)",
-            "A command over SSH runs without a login shell, so its PATH is short: give the "
-            "absolute path after `--`, or let a login shell find it: --login-shell.",
-            status,
-        )
-    return RemoteExitError(
-        f"The remote server ended with exit status {status}",
-        "Run the same command over ssh by hand to see what it says.",
-        status,
-    )

@@ -105,6 +105,10 @@ def ends_on_discover(session: Session) -> None:
     session.ended_on_discover()
 
 
+def never_ran(session: Session) -> None:
+    session.never_ran(1)
+
+
 def waits(session: Session) -> None:
     session.expire(1e9, "waiting")
 
@@ -123,6 +127,8 @@ ROWS: list[tuple[Callable[[], Session], Callable[[Session], None], State]] = [
     (opened, fails, State.FAILED),
     (opened, ends_on_discover, State.OPEN),
     (opened_on_discover, ends_on_discover, State.CONNECTING),
+    (opened_on_discover, never_ran, State.CONNECTING),
+    (replaying, never_ran, State.LOST),
     (lost, waits, State.LOST),
     (lost, connects, State.OPEN),
     (lost_to_a_shell, connects, State.GUARDED),

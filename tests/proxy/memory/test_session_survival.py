@@ -513,6 +513,55 @@ def test_a_server_that_ends_on_anything_else_is_not_excused() -> None:
     assert session.ended_on_discover() is None
 
 
+def test_all_that_a_process_got_that_never_ran_goes_to_the_next_in_order() -> None:
+    session = Session()
+    session.connected()
+    said = [request(0, "initialize"), line(method="notifications/initialized"), request(1)]
+    session.from_host(said[:2], 0)
+    session.from_host(said[2:], 0)
+    assert session.never_ran(1)
+    assert session.state is State.CONNECTING
+    later = request(2)
+    assert session.from_host([later], 1).to_remote == []
+    assert session.connected().to_remote == [*said, later]
+    assert session.from_remote([answer(2, {})]).to_host == [answer(2, {})]
+    assert session.pending == 2
+
+
+def test_a_process_that_has_answered_has_run() -> None:
+    session = Session()
+    session.connected()
+    session.from_host([request(0, "initialize")], 0)
+    session.from_remote([answer(0, HELLO)])
+    session.from_host([request(1)], 0)
+    assert not session.never_ran(1)
+    assert session.pending == 1
+
+
+def test_what_a_process_got_is_remembered_only_within_bounds() -> None:
+    session = Session()
+    session.connected()
+    for id_ in range(18):
+        session.from_host([request(id_, x="x" * 1_000_000)], 0)
+    assert not session.never_ran(1)
+
+
+def test_a_fresh_process_that_never_ran_leaves_the_replay_for_the_next() -> None:
+    session = Session()
+    session.connected()
+    session.from_host([request(0, "initialize")], 0)
+    session.from_remote([answer(0, HELLO)])
+    session.lost("gone", [], 1)
+    session.from_host([request(1)], 2)
+    (first,) = session.connected().to_remote
+    assert session.never_ran(3)
+    assert session.state is State.LOST
+    (again,) = session.connected().to_remote
+    assert json.loads(again)["method"] == json.loads(first)["method"] == "initialize"
+    output = session.from_remote([answer(json.loads(again)["id"], HELLO)])
+    assert output.to_remote[-1] == request(1)
+
+
 def test_after_a_shell_request_the_repeated_initialize_is_sent_alone_and_shell_safe() -> None:
     session = Session(may_be_shell=True)
     session.connected()

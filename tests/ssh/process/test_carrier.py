@@ -24,7 +24,7 @@ from m2m_ssh_client.ssh.library.packets import ChannelData, Packets
 from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.process import aftermath
 from m2m_ssh_client.ssh.process.carrier import ChannelCarrier, Way
-from m2m_ssh_client.ssh.settings import Algorithms
+from m2m_ssh_client.ssh.settings import Algorithms, Request
 from m2m_ssh_client.ssh.way.sockets import LiveSocket
 
 ENOUGH = 10.0  # seconds
@@ -68,7 +68,7 @@ class Session:
         self._near.auth_none("user")
         # The connection is asked only how it ended.
         self._near_channel = self._near.open_session()
-        self.carrier = ChannelCarrier(cast("Way", None), self._near, self._near_channel)
+        self.carrier = ChannelCarrier(cast("Way", None), self._near, self._near_channel, Request())
         channel = self._far.accept(ENOUGH)
         assert channel is not None
         self.channel = channel
