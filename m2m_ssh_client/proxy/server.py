@@ -443,7 +443,8 @@ class Proxy:
             return reason
         message = reason.message
         if not self._session.process_answered:
-            message += " before it answered"
+            if reason.status != COMMAND_NOT_FOUND:
+                message += " before it answered"
             if self._session.stray_output.last:
                 message += "; it printed: " + " | ".join(self._session.stray_output.last)
         if bridge.stderr_tail:

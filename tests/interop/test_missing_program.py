@@ -98,7 +98,7 @@ def test_the_login_shell_is_kept_for_the_next_process(machine: Machine) -> None:
 def test_it_can_be_forbidden(machine: Machine) -> None:
     with machine.host("--no-login-shell") as host:
         text = host.initialize()["error"]["message"]
-        assert "was not found (exit status 127) before it answered" in text
+        assert "was not found (exit status 127); its stderr: " in text
         assert "--login-shell" in text
         assert host.wait() == 1
     assert not machine.starts.exists()
