@@ -73,8 +73,8 @@ _SHORT_PAUSE = 0.3  # between attempts while a request waits for one
 class Settings:
     """Behaviour of a proxy; times in seconds, sizes in bytes.
 
-    `may_be_shell`: no command was named, or a shell, so that may answer. `answer_timeout` limits the
-    wait for the first message of such a shell, and for a fresh server's answer to a repeated
+    `may_be_shell`: no command was named, or a shell, so that may answer. `answer_timeout` limits
+    the wait for the first message of such a shell, and for a fresh server's answer to a repeated
     `initialize`. See `Parameters` for the others.
     """
 
