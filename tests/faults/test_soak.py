@@ -10,6 +10,8 @@ from faults.play import Play
 from support.usage import descriptors, memory, threads
 from support.waiting import wait_until
 
+from m2m_ssh_client.status import report_file
+
 pytestmark = pytest.mark.interop
 
 CALLS = 2000
@@ -25,6 +27,7 @@ def test_two_thousand_calls_with_twenty_cuts_are_all_answered(play: StartPlay) -
     host = stage.host
     stage.begin()
     reconnect_once(stage)
+    wait_until(lambda: any(report_file.folder().glob("*.json")))  # its thread has begun by then
     before = memory(host.pid), threads(host.pid), descriptors(host.pid)
     moments = random.Random(SEED)  # noqa: S311 - only to be the same each time
     kinds = moments.choices(["count", "safe", "list"], weights=[5, 4, 1], k=CALLS)

@@ -35,7 +35,7 @@ LOG = Path("state/m2m-mcp-server-ssh-client/client.log")
 class Victim(CountingHost):
     """The command with these options; `end()` says whether it kept what docs/security.md promises.
 
-    `leaves` are the files that may be new in its home folder afterwards, besides the log.
+    `leaves` are the files that may be new in its home folder afterwards, besides the log and its key.
     """
 
     def __init__(
@@ -118,7 +118,8 @@ class Victim(CountingHost):
         assert all(len(self.answers[id_]) == 1 for id_ in answered), self.answers
 
     def _assert_home(self) -> None:
-        allowed = {*self._logs(), *(self.home / name for name in self._leaves)}
+        tag_key = self.home / LOG.with_name("tag.key")
+        allowed = {*self._logs(), tag_key, *(self.home / name for name in self._leaves)}
         new = {path for path in self.home.rglob("*") if path.is_file()} - self._before
         assert new <= allowed, new
 
