@@ -46,7 +46,7 @@ def main(name: str, arguments: list[str]) -> int:
         raise _NO_MACHINE
     if not can_ask():
         raise UsageError("`setup` asks, and there is no terminal", "Use trust, tools and install.")
-    typed = _without_own(given)
+    typed = _with_host(own_parser, _without_own(given), args.destination)
     if command is None and not (args.subsystem or args.use_key_server or args.key_server_url):
         command = _command()
     with logs.configured(args.log_level, args.log_file):
@@ -85,6 +85,22 @@ def _without_own(given: Sequence[str]) -> list[str]:
             words.append(word)
         skip = word in _OWN
     return words
+
+
+def _with_host(parser: Parser, words: list[str], destination: str | None) -> list[str]:
+    """Return the words with `--host` before the machine, which might be an entry's name, too."""
+    for at, word in enumerate(words):
+        others = words[:at] + words[at + 1 :]
+        if word == destination and _has_no_destination(parser, others):
+            return ["--host", word, *others]
+    return words
+
+
+def _has_no_destination(parser: Parser, words: list[str]) -> bool:
+    try:
+        return parser.understood(words).destination is None
+    except UsageError:  # it was the value of an option
+        return False
 
 
 def _command() -> tuple[str, ...] | None:

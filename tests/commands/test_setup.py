@@ -37,6 +37,22 @@ def test_the_options_of_setup_are_left_out_of_the_entry() -> None:
     assert setup._without_own(given) == ["lab", "-p", "22", "-o", "Port=1"]
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("lab", "--host lab"),
+        ("-p 22 lab --cwd /srv", "--host lab -p 22 --cwd /srv"),
+        ("-l lab lab", "--host lab -l lab"),
+        ("lab -l lab", "--host lab -l lab"),
+        ("--host lab -l ada", "--host lab -l ada"),
+    ],
+)
+def test_the_machine_is_told_as_one_and_not_as_an_entry(words: str, told: str) -> None:
+    given = words.split()
+    destination = None if "--host" in given else "lab"
+    assert setup._with_host(setup.parser("setup"), given, destination) == told.split()
+
+
 def test_ssh_gets_what_it_needs_to_reach_the_same_machine() -> None:
     params = Parameters(
         host="ada@lab:2222", ssh_config="none", ssh_options=("ProxyJump=hop",), known_hosts=None
