@@ -102,7 +102,7 @@ def _given(params: Parameters) -> Iterator[tuple[str, object]]:
     """Yield the options that are not at their defaults, by their names on the command line."""
     for each in fields(params):
         value = getattr(params, each.name)
-        if value == each.default or each.name == "command":
+        if value == each.default or each.name in ("command", "passphrase_prompt"):
             continue
         name = f"--{each.name.replace('_', '-')}"
         if each.name in _SECRET:

@@ -6,7 +6,8 @@ from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.errors import NotMCPError
 
 _UNKNOWN_COMMAND = ("not found", "unknown command", "not recognized")
-_WITHOUT_QUOTES = "{jsonrpc:"
+# With blanks between the words of the request, and without.
+_WITHOUT_QUOTES = ("{jsonrpc:", "jsonrpc:2.0")
 
 
 def shell_complains(stderr: list[str]) -> bool:
@@ -20,7 +21,7 @@ def shell_complains(stderr: list[str]) -> bool:
 
 def runs_requests(stderr: list[str]) -> bool:
     """Return whether a request is named without its quotes: no server would print it like that."""
-    return any(_WITHOUT_QUOTES in line for line in stderr)
+    return any(words in line for line in stderr for words in _WITHOUT_QUOTES)
 
 
 def _is_unknown_command(line: str) -> bool:

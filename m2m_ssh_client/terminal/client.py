@@ -310,7 +310,7 @@ def _in_two_parts(exc: BaseException, failures: Sequence[SSHClientError]) -> Bas
         message, hint = printable(failure.message), printable(failure.hint)
         said, _, more = str(exc).partition(printable(str(failure)))
         if isinstance(exc, _RequestError) and not said:
-            return SSHClientError(message, f"{hint} {more.lstrip('. ')}".strip())
+            return SSHClientError(message, f"{hint}{more}" if hint else more.lstrip(". "))
     return exc
 
 

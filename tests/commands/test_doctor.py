@@ -34,6 +34,7 @@ from m2m_ssh_client import cli
 from m2m_ssh_client.commands import doctor
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.demo.ssh_server import SSHServer
+from m2m_ssh_client.doctor import configuration
 from m2m_ssh_client.doctor.showing import Page
 from m2m_ssh_client.doctor.steps import Status, Step
 from m2m_ssh_client.doctor.walk import examine
@@ -262,6 +263,11 @@ def test_options_of_a_hosts_configuration_can_be_pasted(start: StartFar, examine
 
 
 # Before there is SSH
+
+
+def test_what_was_given_is_listed_without_what_is_no_option() -> None:
+    params = Parameters(port=22, command=("run",), passphrase_prompt=lambda _: None)
+    assert dict(configuration._given(params)) == {"--port": 22}
 
 
 def test_a_configuration_that_makes_no_sense_is_the_first_step(

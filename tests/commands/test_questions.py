@@ -302,7 +302,7 @@ if sys.platform != "win32":
         argv = [*far.program, "tools", "-p", str(port), "127.0.0.1", "--", "run"]
         status, shown = terminal.run(argv, env=environment(), cwd=far.here)
         assert status == 1
-        lines = shown.splitlines()
+        lines = shown.rpartition("\x1b[2K")[2].splitlines()  # behind the spinner, if there was one
         assert lines[0].startswith("error: [Errno ")
         assert any(line.startswith("→ Nothing listens there") for line in lines)
         assert "Log: " not in lines[0]
