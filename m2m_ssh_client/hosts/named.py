@@ -69,8 +69,11 @@ def take_entry(
 
 def _found(name: str) -> list[Server]:
     """Return the entries of this name for this program. Raises UsageError if they differ."""
-    machine = Machine.this()
     found: list[Server] = []
+    try:
+        machine = Machine.this()
+    except RuntimeError:  # a user without a home folder has no entries
+        return found
     for app in APPS.values():
         for file in app.files(machine):
             with suppress(AppConfigError):  # `list` reports it
