@@ -68,8 +68,12 @@ def take_entry(
 
 def _found(name: str) -> list[Server]:
     """Return the entries of this name for this program. Raises UsageError if they differ."""
+    try:
+        machine = Machine.this()
+    except RuntimeError:  # a user without a home folder has no entries
+        return []
     # `list` reports files that cannot be read.
-    found = [each for each in installed(Machine.this(), name=name) if each.is_ours]
+    found = [each for each in installed(machine, name=name) if each.is_ours]
     if any((each.arguments, each.env) != (found[0].arguments, found[0].env) for each in found):
         raise UsageError(
             f"The entry {printable(name)!r} is not the same in {_titles(found)}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from pathlib import Path
@@ -14,7 +13,7 @@ from m2m_ssh_client import cli, options
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.hosts.apps import APPS, Machine
 from m2m_ssh_client.hosts.installed import servers
-from m2m_ssh_client.hosts.named import take_entry, understood
+from m2m_ssh_client.hosts.named import understood
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.terminal import command as using
 
@@ -89,8 +88,16 @@ def test_the_option_host_always_means_a_machine() -> None:
 
 def test_a_word_that_is_no_entry_of_this_program_is_a_machine() -> None:
     put("cursor", db={"command": "npx", "args": ["db"]})
-    put("zed", lab=entry(*STORED)).write_text("{")  # broken: `list` reports it
+    put("zed", lab=entry(*STORED)).write_text('{"lab"')  # broken: `list` reports it
     assert [read(word).host for word in ("db", "lab")] == ["db", "lab"]
+
+
+def test_a_user_without_a_home_folder_names_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert read("lab").host == "lab"
 
 
 def test_other_commands_take_the_name_too() -> None:
@@ -121,7 +128,9 @@ def test_the_variables_of_an_entry_are_set_unless_they_are_already(
     monkeypatch.setenv("M2M_A", "here")
     env = {"M2M_A": "stored", "M2M_B": "stored", "M2M_C": "${input:c}", "M2M_D": 5, "=\0": "x"}
     put("cursor", lab=entry(*STORED, env=env))
-    monkeypatch.setattr(os, "environ", dict(os.environ))
+    for name in ("M2M_B", "M2M_C", "M2M_D"):
+        monkeypatch.setenv(name, "")  # so that the test's end removes it
+        monkeypatch.delenv(name)
     read("lab")
     assert (os.environ["M2M_A"], os.environ["M2M_B"]) == ("here", "stored")
     assert {"M2M_C", "M2M_D"}.isdisjoint(os.environ)
@@ -143,10 +152,10 @@ def test_a_file_without_the_name_is_not_parsed(monkeypatch: pytest.MonkeyPatch) 
     assert list(servers(app, file, "far")) == []
 
 
-def test_nothing_is_looked_up_where_the_machine_has_its_option() -> None:
-    parser = cli.command("doctor").parser("doctor")
-    args = argparse.Namespace(destination=None, host="lab")
-    assert take_entry(parser, args, ("run",)) == ("run",)
+def test_a_name_beside_the_option_host_is_a_word_too_many() -> None:
+    put("cursor", lab=entry(*STORED, *RUN))
+    with pytest.raises(UsageError, match="Unexpected: lab"):
+        read("--host", "other", "lab")
 
 
 def test_the_entry_that_install_writes_can_be_named() -> None:
