@@ -63,7 +63,7 @@ class Pane:
         """What has scrolled away too; lines that the terminal has broken are whole again."""
         return self._shown("-J", "-S", "-")
 
-    def wait_for(self, seen: Callable[[str], bool]) -> str:
+    def wait_for(self, seen: Callable[[str], bool], patience: float = _PATIENCE) -> str:
         """The screen, once it is what is wanted."""
         screen = ""
 
@@ -73,7 +73,7 @@ class Pane:
             return seen(screen) or ended
 
         with suppress(AssertionError):
-            wait_until(is_there, _PATIENCE)
+            wait_until(is_there, patience)
         assert seen(screen), f"never seen; the screen is:\n{screen}"
         return screen
 
