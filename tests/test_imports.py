@@ -19,8 +19,8 @@ import m2m_ssh_client
 
 PACKAGE = Path(m2m_ssh_client.__file__).parent
 HEAVY = {
-    *("anyio", "asyncio", "mcp", "mcp_types", "msgspec", "paramiko", "pydantic", "requests"),
-    *("rich", "shtab"),
+    *("ada_url", "anyio", "asyncio", "mcp", "mcp_types", "msgspec", "paramiko", "pydantic"),
+    *("requests", "rich", "shtab"),
 }
 USING = ("call", "prompt", "prompts", "read", "resources", "tools")
 
@@ -62,6 +62,7 @@ def loaded_by(*statements: str) -> set[str]:
         ("import m2m_ssh_client.commands.log_lines", set()),
         ("import m2m_ssh_client.status.reporter", set()),
         ("import m2m_ssh_client.ssh.config", set()),
+        ("import m2m_ssh_client.terminal.pages", set()),
         ("import m2m_ssh_client.ssh.destination", set()),
         ("import m2m_ssh_client.ssh.way.sockets", set()),
         ("import m2m_ssh_client.commands.doctor", set()),

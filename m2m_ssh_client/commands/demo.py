@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from m2m_ssh_client import logs, options
+from m2m_ssh_client import demo, logs, options
 from m2m_ssh_client.demo.host import Host, StepFailedError
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.demo.story import HELLO, Output, Story, converse
@@ -28,7 +28,8 @@ from m2m_ssh_client.hosts.entries import client
 from m2m_ssh_client.text import printable, quoted_line
 from m2m_ssh_client.usage import Parser, command_parser
 
-_SAMPLE = (sys.executable, "-m", "m2m_ssh_client.demo.sample_server")
+# By its path and not by `-m`, which imports from the current folder first.
+_SAMPLE = (sys.executable, str(Path(demo.__file__).with_name("sample_server.py")))
 
 _SUMMARY = """\
 What just happened
@@ -120,7 +121,7 @@ def _show(out: Output, home: Path) -> int:
     with servers(_SAMPLE, 0, 0, story.event) as running:
         out.line(f"  SSH server  127.0.0.1 port {running.ssh.port}")
         out.line(f"  key server  http://127.0.0.1:{running.key_server.port}")
-        argv = [sys.executable, "-m", "m2m_ssh_client", *running.client_arguments(home)]
+        argv = [*client(), *running.client_arguments(home)]
         out.line(f"  client      {quoted_line(argv)}")
         out.line()
         host = Host(argv, _environment(home, temporary), story.notification)

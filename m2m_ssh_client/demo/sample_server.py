@@ -1,6 +1,6 @@
 """A small MCP server over stdio for the far end of the demo: tools, a resource, a prompt.
 
-Run `python -m m2m_ssh_client.demo.sample_server`. Works with SDK 1.x and 2.x.
+Run this file, or `python -m m2m_ssh_client.demo.sample_server`. Works with SDK 1.x and 2.x.
 """
 
 from __future__ import annotations

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import m2m_ssh_client
 from m2m_ssh_client import options
 from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.text import printable
 from m2m_ssh_client.user_only_files import PASSPHRASE_VARIABLE
 
-_MODULE = ["-m", "m2m_ssh_client"]
+_MODULE = ["-m", "m2m_ssh_client"]  # in entries of older versions; it imports from where it starts
+_MAIN = re.compile(r".*[\\/]m2m_ssh_client[\\/]__main__\.py")
 _PACKAGE_OPTIONS = ("--from", "--spec", "--with")  # of uvx and `pipx run`
 _FILES = (*options.FILES, *options.OPTIONAL_FILES)
 
@@ -31,14 +33,17 @@ _OURS = re.compile(r"(?:.*[\\/])?m2m-(?:mcp-server-)?ssh-client(?:\.exe)?(?:[@=<
 
 
 def client() -> list[str]:
-    """Return the argv that starts this program from anywhere: its script, or else its module."""
+    """Return the argv that starts this program from anywhere: its script, or else its module.
+
+    The module by its path: with `-m`, Python imports from the current folder first.
+    """
     name = f"{PROGRAM}.exe" if sys.platform == "win32" else PROGRAM
     started = Path(os.path.abspath(sys.argv[0])).parent  # noqa: PTH100 - no links
     for folder in (started, Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))):
         script = folder / name
         if script.is_file():
             return [str(script)]
-    return [sys.executable, *_MODULE]
+    return [sys.executable, str(Path(m2m_ssh_client.__file__).with_name("__main__.py"))]
 
 
 def is_in_cache(prefix: Path) -> bool:
@@ -112,6 +117,8 @@ def arguments_of(argv: Sequence[str]) -> list[str] | None:
     """Return the arguments that this program gets, or None if the argv does not start it."""
     if list(argv[1:3]) == _MODULE:
         return list(argv[3:])
+    if len(argv) > 1 and _MAIN.fullmatch(argv[1]):
+        return list(argv[2:])
     local = argv[: argv.index("--")] if "--" in argv else argv
     ours = [at for at, word in enumerate(local) if _OURS.fullmatch(word)]
     # Behind --from, uvx has the package, and the program after that.

@@ -56,11 +56,12 @@ class Interrupted(Exception):  # noqa: N818 - not an error
 
 
 class _RequestError(SSHClientError):
-    """The error that answered a request; `code` is JSON-RPC's."""
+    """The error that answered a request; `code` and `data` are JSON-RPC's."""
 
-    def __init__(self, message: str, code: int) -> None:
+    def __init__(self, message: str, code: int, data: Any = None) -> None:
         super().__init__(message)
         self.code = code
+        self.data = data
 
 
 class _Anything(RootModel[dict[str, Any]]):
@@ -101,7 +102,10 @@ class Session:
             await self._cancel()
             raise
         except Exception as exc:
-            raise _explained(exc) from exc
+            explained = _explained(exc)
+            if isinstance(explained, _RequestError) and explained.code == _URL_WANTED:
+                explained.hint = self._questions.pages(explained.data)
+            raise explained from exc
         result: Result = answer.root
         return result
 
@@ -292,7 +296,7 @@ def _explained(exc: BaseException) -> BaseException:
     error: Any = getattr(exc, "error", None)
     if hasattr(error, "code") and hasattr(error, "message"):
         if error.code == _URL_WANTED:
-            return SSHClientError(printable(error.message), _pages(error.data))
+            return _RequestError(printable(error.message), error.code, error.data)
         more = shortened(json.dumps(error.data, ensure_ascii=False, default=str))
         data = f" ({more})" if error.data is not None else ""
         return _RequestError(printable(f"{error.message}{data}"), error.code)
@@ -312,11 +316,3 @@ def _in_two_parts(exc: BaseException, failures: Sequence[SSHClientError]) -> Bas
         if isinstance(exc, _RequestError) and not said:
             return SSHClientError(message, f"{hint}{more}" if hint else more.lstrip(". "))
     return exc
-
-
-def _pages(data: Any) -> str:
-    """Return the hint to open the pages that an error names."""
-    listed = data.get("elicitations") if isinstance(data, dict) else None
-    asked = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-    urls = " and ".join(printable(str(each.get("url"))) for each in asked)
-    return f"Open {urls}, then try again." if urls else ""

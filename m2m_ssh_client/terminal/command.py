@@ -122,9 +122,9 @@ def _add_answer(group: argparse._ArgumentGroup, *, saves: bool) -> None:
         group.add_argument(
             "--save-to",
             type=Path,
-            default=Path(),
             metavar="DIR",
-            help="folder for images, audio and other files (default: the current one)",
+            help="folder for images, audio and other files, under the server's names (default: "
+            "the current one, with .bin behind names that a program could act on)",
         )
 
 

@@ -19,10 +19,13 @@ Block = dict[str, Any]
 
 @dataclass
 class Shown:
-    """Sends text to `stream`, files to `folder`; files without a URI are named after `source`."""
+    """Sends text to `stream`, files to `folder` (None: the current one).
+
+    Files without a URI are named after `source`.
+    """
 
     source: str
-    folder: Path
+    folder: Path | None
     stream: TextIO
 
     def tool_result(self, result: dict[str, Any]) -> None:

@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from io import BufferedReader
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import anyio
 
@@ -22,6 +21,7 @@ from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.flow.hand_over import loop_caller
 from m2m_ssh_client.terminal.fields import Field, NoForm, WrongAnswer, fields_of
 from m2m_ssh_client.terminal.output import write_text
+from m2m_ssh_client.terminal.pages import WrongPageError, page
 from m2m_ssh_client.terminal.reports import Reports
 from m2m_ssh_client.text import printable, shortened
 
@@ -31,6 +31,7 @@ _ELICITATION = "elicitation/create"
 _SAMPLING = "sampling/createMessage"
 _PAUSE = 0.2  # seconds until a server without a question or an answer is asked again
 _MOST_CHARACTERS = 4000
+_MOST_PAGES = 5  # that an error shows
 _LINE = 4096  # bytes; the most that a terminal delivers at once
 _LEAVE = f"{'Ctrl-Z and Enter' if sys.platform == 'win32' else 'Ctrl-D'}: leave it open"
 
@@ -79,6 +80,20 @@ class Questions:
         state = {"requestState": result["requestState"]} if "requestState" in result else {}
         return {**answered, **state}
 
+    def pages(self, data: Any) -> str:
+        """Show the pages that an error names as its data (-32042); return a hint to open them."""
+        listed = data.get("elicitations") if isinstance(data, dict) else None
+        asked = (
+            [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        )
+        with self._reports.paused():
+            shown = [_show_page(_text(each.get("url"))) for each in asked[:_MOST_PAGES]]
+            if more := len(asked) - len(shown):
+                _say(f"{more} more page{' is' if more == 1 else 's are'} not shown.")
+        return (
+            "Open what is shown above if you trust its host, then try again." if any(shown) else ""
+        )
+
     def note(self, method: object) -> None:
         """Report a request that is refused."""
         if method == _SAMPLING:
@@ -98,11 +113,8 @@ class Questions:
             return {"action": "decline"}
 
     async def _page(self, url: str) -> Result:
-        host = _web_host(url)
-        if host is None:
-            _quote("Declined: this is not a web page.", url)
+        if not _show_page(url):
             return {"action": "decline"}
-        _quote(f"It asks you to open a page at {printable(host)}:", url)
         accepted = await self._agreed(f"Will you open it (yes/no; {_LEAVE})? ")
         return {"action": "accept" if accepted else "decline"}
 
@@ -192,15 +204,15 @@ def _standing_still(clock: anyio.CancelScope) -> Iterator[None]:
         clock.deadline = anyio.current_time() + left
 
 
-def _web_host(url: str) -> str | None:
-    """Return a web URL's host in ASCII, which exposes look-alike letters; None for other URLs."""
+def _show_page(url: str) -> bool:
+    """Show a page with its host, or why it is refused; return whether it may be opened."""
     try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        ascii_host = host if host.isascii() else host.encode("idna").decode()
-    except ValueError:
-        return None
-    return ascii_host if parts.scheme in ("http", "https") and ascii_host else None
+        asked = page(url)
+    except WrongPageError as exc:
+        _quote(f"Declined: {exc}.", shortened(url, _MOST_CHARACTERS))
+        return False
+    _quote(f"It asks you to open a page at {asked.host}:", asked.url)
+    return True
 
 
 def _quote(heading: str, text: str) -> None:

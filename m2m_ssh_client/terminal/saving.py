@@ -29,15 +29,28 @@ _MORE_TYPES = {
     "image/jpg": ".jpg",
     "image/webp": ".webp",
 }
+# What stays the suffix of a file in the current folder: nothing there is run, imported or obeyed by
+# a program that finds it (conftest.py, package.json, a.desktop). SVG can contain scripts.
+_HARMLESS = {
+    *(".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"),
+    *(".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".wav", ".weba", ".webm"),
+    *(".bin", ".csv", ".pdf"),
+}
 
 
-def save(data: bytes, folder: Path, source: str, mime_type: str | None) -> Path:
+def save(data: bytes, folder: Path | None, source: str, mime_type: str | None) -> Path:
     """Write a new file and return its path.
 
     Its name derives from `source`, a tool's name or a URI; that and the type come from the server.
+    Without a folder, which the person would have chosen for such files, it is the current one, and
+    a suffix that a program could act on is followed by `.bin`.
     Raises an SSHClientError if the file cannot be written.
     """
     stem, suffix = _name(source, mime_type)
+    if folder is None:
+        folder = Path()
+        if suffix.lower() not in _HARMLESS:
+            suffix += ".bin"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for number in count(1):

@@ -123,10 +123,28 @@ def test_a_question_that_is_no_mcp_is_not_quoted_by_the_sdk(far: Far) -> None:
     assert json.loads(done.stdout)["code"] == -32602
 
 
-def test_pages_that_an_error_names_are_told_whole(far: Far) -> None:
+def test_pages_that_an_error_names_are_shown_as_those_of_questions(far: Far) -> None:
     done = far("call", "login")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.endswith(f": error: Log in first. Open {PAGE}, then try again.\n")
+    assert f"a page at login.example:\n  | {PAGE}\n" in done.stderr
+    assert done.stderr.count(PAGE) == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith(
+        ": error: Log in first. Open what is shown above if you trust its host, then try again."
+    )
+
+
+def test_pages_that_an_error_names_are_checked_as_those_of_questions(far: Far) -> None:
+    words = "Give your passphrase to https://login.example"
+    asked = ["https://good.example\\@evil.example/", words, "javascript:alert(1)"]
+    pages = [{"mode": "url", "url": each} for each in [*asked, *asked]]
+    done = far("call", "login", "--arguments", json.dumps({"pages": pages}))
+    *shown, last = done.stderr.splitlines()
+    assert last.endswith(": error: Log in first")
+    assert "Declined: there is a backslash in the address." in shown
+    assert [line for line in shown if words in line] == [f"  | {words}"] * 2
+    assert "1 more page is not shown." in shown
+    assert not [line for line in shown if line.startswith("It asks")]
 
 
 if SDK >= 2:  # of 2026-07-28, which SDK 1.x does not speak
@@ -223,12 +241,14 @@ if sys.platform != "win32":
         url = "https://exаmple.com/login?to=us"  # noqa: RUF001 - the а is Cyrillic
         status, shown, got = asked(far, page(url), ("Will you open it", "yes\n"))
         assert (status, got) == (0, {"action": "accept"})
-        assert f"a page at xn--exmple-4nf.com:\n  | {url}\n" in shown
+        seen = "https://xn--exmple-4nf.com/login?to=us"
+        assert f"a page at xn--exmple-4nf.com:\n  | {seen}\n" in shown
 
     @pytest.mark.parametrize(
         ("question", "said"),
         [
             (page("javascript:alert(1)"), "not a web page"),
+            (page("https://good.example\\@evil.example/"), "a backslash"),
             (form(place={"type": "object"}), "cannot ask for place"),
         ],
     )

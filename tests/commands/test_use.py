@@ -259,11 +259,18 @@ def test_resources_and_their_templates_are_listed(far: Far, server: tuple[str, .
 def test_a_resource_of_text_is_shown_and_another_saved(far: Far, server: tuple[str, ...]) -> None:
     assert far("read", "show:///notes.txt", server=server).stdout == f"line 1\nline 2 {CLEAN}\n"
     done = far("read", "show:///disk.img", server=server)
-    assert done.stdout == "disk.img (unknown type, 256 bytes)\n"
-    assert (far.here / "disk.img").read_bytes() == BLOB
+    assert done.stdout == "disk.img.bin (unknown type, 256 bytes)\n"
+    assert (far.here / "disk.img.bin").read_bytes() == BLOB
     done = far("read", "show:///notes.txt", "--json", server=server)
     assert json.loads(done.stdout)["contents"][0]["text"].endswith(f"{ESCAPE}\n")
     assert not UNSAFE.search(done.stdout)
+
+
+def test_the_server_does_not_choose_a_suffix_in_the_current_folder(far: Far) -> None:
+    done = far("read", "show:///conftest.py")
+    assert done.stdout == "conftest.py.bin (unknown type, 256 bytes)\n"
+    done = far("read", "show:///conftest.py", "--save-to", "chosen")
+    assert done.stdout == f"{Path('chosen', 'conftest.py')} (unknown type, 256 bytes)\n"
 
 
 def test_prompts_are_listed_with_their_arguments(far: Far, server: tuple[str, ...]) -> None:

@@ -14,15 +14,17 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from support.far import Embedded, machine
+from support.far import Embedded, environment, machine
 from support.host import PACKAGE_PARENT, Host, client_argv
 
 import m2m_ssh_client
 from m2m_ssh_client import cli, logs, user_only_files
+from m2m_ssh_client.commands import demo
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.entry_tag import tag
 from m2m_ssh_client.errors import SSHClientError, UsageError
 from m2m_ssh_client.hosts.editing import planned
+from m2m_ssh_client.hosts.entries import client
 from m2m_ssh_client.log_file import RotatingFile, default_path
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key
 from m2m_ssh_client.ssh.public_key import PublicKey
@@ -38,6 +40,7 @@ pytestmark = pytest.mark.interop
 
 _STRINGS = (b"ssh-ed25519", bytes(range(32)))
 KEY = PublicKey("ssh-ed25519", b"".join(len(s).to_bytes(4, "big") + s for s in _STRINGS))
+INTERPRETER = sys.executable
 SAMPLE = [sys.executable, "-m", "m2m_ssh_client.demo.sample_server"]
 
 
@@ -331,6 +334,30 @@ def test_the_program_that_is_asked_for_a_passphrase_is_not_told_the_one_that_was
     (note,) = notes.iterdir()
     assert PHRASE not in note.read_text()
     assert TOKEN not in note.read_text()
+
+
+# What somebody, or a server by a saved file, has put into the current folder
+
+
+def test_no_child_of_ours_imports_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("anyio", "m2m_ssh_client", "mcp", "json"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'MARK')!r}, 'w')\n")
+    monkeypatch.setattr(sys, "argv", ["/nowhere/__main__.py"])
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))  # it has no script beside it
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    for argv in ([*client()[1:], "--version"], [*demo._SAMPLE[1:]]):
+        done = subprocess.run(
+            [INTERPRETER, *argv],
+            cwd=tmp_path,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=30,
+        )
+        assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "MARK").exists()
 
 
 # What reaches a shell on this machine

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import m2m_ssh_client
 from m2m_ssh_client import options
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.hosts.entries import (
@@ -45,7 +46,9 @@ def test_the_script_of_this_interpreter_comes_next_and_then_the_module(
     monkeypatch.setattr(sys, "argv", ["/nowhere/__main__.py"])
     monkeypatch.setattr(sys, "executable", str(here / "python"))
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(here / "scripts"))
-    assert client() == [str(here / "python"), "-m", "m2m_ssh_client"]
+    main = Path(m2m_ssh_client.__file__).with_name("__main__.py")
+    assert client() == [str(here / "python"), str(main)]
+    assert is_ours(client())
     (here / "scripts").mkdir()
     (here / "scripts" / SCRIPT).touch()
     assert client() == [str(here / "scripts" / SCRIPT)]
@@ -146,6 +149,8 @@ def test_other_lines_of_configuration_are_written(option: str) -> None:
         ["m2m-ssh-client"],
         ["C:\\Python\\Scripts\\m2m-mcp-server-ssh-client.exe", "--host", "h"],
         ["/usr/bin/python3", "-m", "m2m_ssh_client", "--host", "h"],
+        ["/usr/bin/python3", "/opt/lib/m2m_ssh_client/__main__.py", "--host", "h"],
+        ["C:\\Python\\python.exe", "C:\\lib\\m2m_ssh_client\\__main__.py"],
         ["/usr/bin/uvx", "m2m-mcp-server-ssh-client==0.2.0", "--host", "h"],
         ["uvx", "--from", "m2m-mcp-server-ssh-client@latest", "m2m-ssh-client"],
     ],
@@ -162,6 +167,7 @@ def test_an_entry_of_this_program_is_known(argv: list[str]) -> None:
         ["ssh", "h", "--", "m2m-ssh-client"],
         ["m2m-mcp-server-ssh-server"],
         ["python", "-m", "m2m_ssh_clients"],
+        ["python", "/opt/lib/other/__main__.py"],
         ["http://h/m2m-ssh-client/mcp"],
     ],
 )
@@ -174,6 +180,7 @@ def test_an_entry_of_another_program_is_not(argv: list[str]) -> None:
     [
         ([OURS, "--host", "h"], ["--host", "h"]),
         (["/usr/bin/python3", "-m", "m2m_ssh_client", "h"], ["h"]),
+        (["/usr/bin/python3", "/opt/lib/m2m_ssh_client/__main__.py", "h"], ["h"]),
         (["uvx", "m2m-mcp-server-ssh-client==0.2.0", "h", "--", "m2m-ssh-client"], ["h", "--", "m2m-ssh-client"]),
         (["uvx", "--from", "m2m-mcp-server-ssh-client@latest", "m2m-ssh-client", "h"], ["h"]),
         (["pipx", "run", "--spec", "m2m-mcp-server-ssh-client", "m2m-ssh-client", "h"], ["h"]),

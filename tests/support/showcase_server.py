@@ -183,7 +183,8 @@ class Server:
             self._fail(message, -32602, f"no such thing {ESCAPE}", {"why": "it is broken"})
             return
         if name == "login":
-            pages = [{"mode": "url", "elicitationId": "1", "url": PAGE, "message": "Log in"}]
+            login = {"mode": "url", "elicitationId": "1", "url": PAGE, "message": "Log in"}
+            pages = arguments.get("pages", [login])
             self._fail(message, -32042, "Log in first", {"elicitations": pages})
             return
         if name == "ask":

@@ -45,6 +45,36 @@ def test_a_file_is_named_after_where_it_is_from_and_what_it_is(
     assert path.read_bytes() == b"data"
 
 
+@pytest.mark.parametrize(
+    ("source", "mime_type", "name"),
+    [
+        ("file:///x/conftest.py", "text/x-python", "conftest.py.bin"),
+        ("file:///x/anyio.py", None, "anyio.py.bin"),
+        ("file:///x/a.desktop", None, "a.desktop.bin"),
+        ("file:///x/up.SH", "application/octet-stream", "up.SH.bin"),
+        ("file:///x/package.json", "application/json", "package.json.bin"),
+        ("file:///x/CMakeLists.txt", "text/plain", "CMakeLists.txt.bin"),
+        ("file:///x/setup.exe", "image/png", "setup.exe.png"),
+        ("drawing", "image/svg+xml", "drawing.svg.bin"),
+        ("page", "text/html", "page.html.bin"),
+        ("Makefile", None, "Makefile.bin"),
+        ("file:///x/Photo.PNG", "image/png", "Photo.PNG"),
+        ("speak", "audio/mpeg", "speak.mp3"),
+        ("file:///x/report.pdf", None, "report.pdf"),
+    ],
+)
+def test_in_the_current_folder_no_name_is_one_that_a_program_acts_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    mime_type: str | None,
+    name: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert save(b"data", None, source, mime_type) == Path(name)
+    assert (tmp_path / name).read_bytes() == b"data"
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     names = [save(bytes([n]), tmp_path, "shot", "image/png").name for n in range(3)]
     assert names == ["shot.png", "shot-2.png", "shot-3.png"]
