@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from m2m_ssh_client.commands.asking import can_ask, confirmed, say, say_diff
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.hosts.apps import APPS
 from m2m_ssh_client.hosts.difference import difference
 from m2m_ssh_client.hosts.editing import Edit
+from m2m_ssh_client.terminal.asking import can_ask, confirmed, say, say_diff
 from m2m_ssh_client.text import printable
 from m2m_ssh_client.usage import Parser, command_parser
 

@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 from m2m_ssh_client import logs, options
-from m2m_ssh_client.commands.asking import passphrase_prompt
 from m2m_ssh_client.hosts import named
+from m2m_ssh_client.terminal.asking import passphrase_prompt
 from m2m_ssh_client.usage import Parser, command_parser
 
 _EXAMPLES = (

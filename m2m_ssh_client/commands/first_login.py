@@ -12,7 +12,6 @@ from contextlib import closing
 from pathlib import Path
 
 from m2m_ssh_client.commands import trust
-from m2m_ssh_client.commands.asking import confirmed, say
 from m2m_ssh_client.errors import AuthenticationError, HostKeyError, SSHClientError
 from m2m_ssh_client.ssh.connection import Connection, Stage
 from m2m_ssh_client.ssh.destination import Destination
@@ -21,6 +20,7 @@ from m2m_ssh_client.ssh.login.key_files import ensure_client_key
 from m2m_ssh_client.ssh.opener import key_to_make
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Address
+from m2m_ssh_client.terminal.asking import confirmed, say
 from m2m_ssh_client.text import printable, quoted, quoted_line
 
 _WITH_A_PASSWORD = {"password", "keyboard-interactive"}

@@ -11,12 +11,12 @@ from typing import Any
 from m2m_ssh_client import options
 from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.commands.applying import applied, entry_parser
-from m2m_ssh_client.commands.asking import say
 from m2m_ssh_client.errors import AppConfigError, UsageError
 from m2m_ssh_client.hosts import entries
 from m2m_ssh_client.hosts.apps import APPS, App, Machine
 from m2m_ssh_client.hosts.editing import planned
 from m2m_ssh_client.hosts.members import with_member
+from m2m_ssh_client.terminal.asking import say
 from m2m_ssh_client.text import printable, readable_json
 from m2m_ssh_client.usage import Parser, pasteable
 

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from m2m_ssh_client._version import __version__
-from m2m_ssh_client.commands.asking import say
 from m2m_ssh_client.errors import AppConfigError
 from m2m_ssh_client.hosts.apps import App, Machine
 from m2m_ssh_client.hosts.installed import Server, installed
 from m2m_ssh_client.masking import masked_argv
+from m2m_ssh_client.terminal.asking import say
 from m2m_ssh_client.text import can_show, printable, quoted_line, shortened
 from m2m_ssh_client.usage import Parser, command_parser, pasteable
 

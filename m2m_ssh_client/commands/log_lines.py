@@ -12,12 +12,12 @@ from contextlib import closing
 from pathlib import Path
 
 from m2m_ssh_client import logs
-from m2m_ssh_client.commands.asking import say
 from m2m_ssh_client.commands.entry_names import arguments_of_entry
 from m2m_ssh_client.entry_tag import tag
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.hosts.apps import Machine
 from m2m_ssh_client.status.log_reading import Line, LogReader
+from m2m_ssh_client.terminal.asking import say
 from m2m_ssh_client.text import printable, shown
 from m2m_ssh_client.usage import command_parser
 

@@ -8,7 +8,10 @@ from pathlib import PurePath
 
 from m2m_ssh_client import logs, options
 from m2m_ssh_client.commands import install, server_lists
-from m2m_ssh_client.commands.asking import (
+from m2m_ssh_client.errors import SSHClientError, UsageError
+from m2m_ssh_client.hosts.apps import APPS, App, Machine
+from m2m_ssh_client.parameters import Parameters
+from m2m_ssh_client.terminal.asking import (
     can_ask,
     chosen,
     confirmed,
@@ -16,9 +19,6 @@ from m2m_ssh_client.commands.asking import (
     passphrase_prompt,
     say,
 )
-from m2m_ssh_client.errors import SSHClientError, UsageError
-from m2m_ssh_client.hosts.apps import APPS, App, Machine
-from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.text import printable
 from m2m_ssh_client.usage import Parser, command_parser
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from m2m_ssh_client import logs, options
-from m2m_ssh_client.commands.asking import can_ask, passphrase_prompt, say
 from m2m_ssh_client.errors import HostKeyError, UsageError
 from m2m_ssh_client.hosts import named
 from m2m_ssh_client.ssh.connection import Connection
@@ -17,6 +16,7 @@ from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import HostSettings
 from m2m_ssh_client.ssh.trust.randomart import randomart
 from m2m_ssh_client.ssh.trust.verifier import Finding, HostVerifier, Standing
+from m2m_ssh_client.terminal.asking import can_ask, passphrase_prompt, say
 from m2m_ssh_client.text import printable
 from m2m_ssh_client.usage import Parser, command_parser
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from m2m_ssh_client import logs, options
-from m2m_ssh_client.commands.asking import passphrase_prompt
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.hosts import named
+from m2m_ssh_client.terminal.asking import passphrase_prompt
 from m2m_ssh_client.usage import Parser, command_parser
 
 if TYPE_CHECKING:
