@@ -229,6 +229,12 @@ def temporary_known_hosts(host: str, port: int, key: PublicKey) -> Iterator[Path
         yield path
 
 
+def trust_in(known_hosts: Path, host: str, port: int, trust: Trust) -> Trust:
+    """Return trust in this file alone, with the policy of `trust`: a pin, sizes, revocations."""
+    files = trust._replace(name=host, port=port, user_files=(known_hosts,), global_files=())
+    return files._replace(strict="yes", unchecked=False, command="")
+
+
 def checked_host_key(
     server: KeyServer, host: str, port: int, trust: Trust, client_key: Path
 ) -> PublicKey:

@@ -30,6 +30,7 @@ from m2m_ssh_client.ssh.trust.key_server import (
     checked_host_key,
     remember_or_refuse,
     temporary_known_hosts,
+    trust_in,
 )
 
 
@@ -706,6 +707,14 @@ def test_over_https_a_new_key_is_taken_although_another_is_remembered(
     client = KeyServer("127.0.0.1", http.port, https_port=https("127.0.0.1").port)
     trust = Trust("127.0.0.1", 22, (tmp_path / "none",))
     assert checked_host_key(client, "127.0.0.1", 22, trust, tmp_path / "key") == KEY
+
+
+def test_the_policy_travels_with_the_trust_in_what_it_told(tmp_path: Path) -> None:
+    """What decides which keys are acceptable, but not the files that the key server replaces."""
+    policy: dict[str, Any] = {"rsa_bits": 4096, "revoked_file": tmp_path, "pin": KEY.fingerprint}
+    file = tmp_path / "known_hosts"
+    given = Trust("alias", None, (tmp_path,), (tmp_path,), "no", unchecked=True, **policy)
+    assert trust_in(file, "machine", 22, given) == Trust("machine", 22, (file,), **policy)
 
 
 @pytest.mark.parametrize("first", [22, 8022])
