@@ -26,6 +26,7 @@ import requests
 from m2m_ssh_client.errors import HostKeyError, KeyServerError, KnownHostsError
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Trust
+from m2m_ssh_client.ssh.trust.closable_session import ClosableSession
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier, Standing
 from m2m_ssh_client.text import printable, shortened
 from m2m_ssh_client.threads import Background
@@ -195,9 +196,10 @@ class KeyServer:
     ) -> _Answer:
         request = f"{method} {url}"
         deadline = min(time.monotonic() + seconds, self._deadline)
+        session = ClosableSession()
         try:
             return _bounded(
-                lambda: _http_exchange(method, url, body, deadline, direct=self._loopback),
+                lambda: _http_exchange(method, url, body, deadline, self._loopback, session),
                 deadline,
                 self._stop,
             )
@@ -209,6 +211,8 @@ class KeyServer:
             # requests repeats a proxy's URL with the password that may be in it.
             cause = None if isinstance(exc, requests.exceptions.InvalidURL) else exc
             raise KeyServerError(text, hint) from cause
+        finally:
+            session.cut()
 
 
 @contextmanager
@@ -279,23 +283,17 @@ def remember_or_refuse(
         verifier.add(key)
 
 
-class _Session(requests.Session):
-    """A session that ignores redirects.
-
-    To find out where one leads, `requests` reads its body to the end, whatever its size, even if
-    told not to follow.
-    """
-
-    def get_redirect_target(self, _: requests.Response) -> None:
-        return None
-
-
 def _http_exchange(
-    method: str, url: str, body: dict[str, str] | None, deadline: float, *, direct: bool
+    method: str,
+    url: str,
+    body: dict[str, str] | None,
+    deadline: float,
+    direct: bool,
+    session: ClosableSession,
 ) -> _Answer:
     """Make one request; raises what requests raises, TimeoutError and ValueError."""
     with (
-        _Session() as session,
+        session,
         session.request(
             method,
             url,
@@ -330,7 +328,7 @@ def _bounded(work: Callable[[], _T], deadline: float, stop: threading.Event) -> 
     """Return the result of `work`; TimeoutError at the deadline, InterruptedError after `stop`.
 
     `work` has a daemon thread of its own, because no timeout of requests covers a name look-up, or
-    headers that arrive one byte at a time. A thread that is given up ends when the server does.
+    headers that arrive one byte at a time. The caller ends a connection that is given up.
     """
     call = Background("key-server", work)
     while not call.wait(0.05):

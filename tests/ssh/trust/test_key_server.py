@@ -457,6 +457,33 @@ def test_a_request_under_way_ends_when_stop_is_set(http: _Server, closed_port: i
     assert time.monotonic() - started < 3
 
 
+def key_server_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "m2m-key-server"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(raw=b"HTTP/1.1 200 OK\r\nX-Slow: ", trickle=b"x"),
+        Reply(raw=b"HTTP/1.1 200 OK\r\n\r\n", trickle=b" "),
+    ],
+    ids=["in its headers", "in its body"],
+)
+def test_nothing_stays_of_a_server_that_is_given_up(
+    reply: Reply, scheme: str, http: _Server, https: Callable[[str], _Server]
+) -> None:
+    server = http if scheme == "http" else https("127.0.0.1")
+    server.replies = [reply]
+    url = f"{scheme}://127.0.0.1:{server.port}"
+    client = KeyServer("", 1, url=url, deadline=time.monotonic() + 1)
+    with pytest.raises(KeyServerError, match="no complete answer in time"):
+        client.server_public_key()
+    for thread in key_server_threads():
+        thread.join(3)  # well before the server ends
+    assert not key_server_threads()
+
+
 # Failures and hostile answers
 
 
