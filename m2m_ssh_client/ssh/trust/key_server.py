@@ -27,8 +27,10 @@ from m2m_ssh_client.errors import HostKeyError, KeyServerError, KnownHostsError
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Trust
 from m2m_ssh_client.ssh.trust.closable_session import ClosableSession
+from m2m_ssh_client.ssh.trust.known_hosts import entry, on_file
+from m2m_ssh_client.ssh.trust.known_hosts_writing import rewrite
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier, Standing
-from m2m_ssh_client.text import printable, shortened
+from m2m_ssh_client.text import printable, quoted, shortened
 from m2m_ssh_client.threads import Background
 
 logger = logging.getLogger(__name__)
@@ -260,27 +262,59 @@ def checked_host_key(
         own.verify(key.blob)  # the user's own files know this host: they must agree
     memory = client_key.with_name(client_key.name + ".known_hosts")
     try:
-        remember_or_refuse(host, port, key, memory, read_only=trust.read_only)
-    except (HostKeyError, KnownHostsError):
+        remember_or_refuse(
+            host, port, key, memory, read_only=trust.read_only, verified=server.verified
+        )
+    except KnownHostsError as exc:
         if not server.verified:
             raise
+        logger.warning("The host key cannot be remembered: %s", exc.message)
     return key
 
 
 def remember_or_refuse(
-    host: str, port: int, key: PublicKey, memory: Path, *, read_only: bool = False
+    host: str,
+    port: int,
+    key: PublicKey,
+    memory: Path,
+    *,
+    read_only: bool = False,
+    verified: bool = False,
 ) -> None:
     """Trust a key on first use, if it came over plain HTTP; `memory` is a known_hosts file, 0600.
 
-    Keys from verified HTTPS are remembered too: an attacker who blocks HTTPS must not get a first
-    use. Raises HostKeyError if `memory` has only other keys for this server, KnownHostsError if it
-    cannot be read or written.
+    Keys from `verified` HTTPS are remembered too, in the place of others for this server: an
+    attacker who blocks HTTPS must get neither a first use nor an old key accepted. Raises
+    HostKeyError if `memory` has only other keys and this one is not verified, or if it is revoked;
+    KnownHostsError if the file cannot be read or written.
     """
     verifier = HostVerifier(Trust(host, port, (memory,)))
-    if verifier.finding(key).standing is not Standing.UNKNOWN:
+    standing = verifier.finding(key).standing
+    if standing is Standing.CHANGED and verified:
+        if not read_only:
+            _remember_instead(on_file(host, port), entry(host, port, key), memory)
+    elif standing is not Standing.UNKNOWN:
         verifier.verify(key.blob)
     elif not read_only:
         verifier.add(key)
+
+
+def _remember_instead(name: str, line: str, memory: Path) -> None:
+    """Put this line in the place of those for this name alone. Raises KnownHostsError."""
+    start = f"{name} ".encode("utf-8", "surrogateescape")
+
+    def replaced(content: bytes) -> bytes:
+        others = [each for each in content.splitlines() if not each.startswith(start)]
+        return b"".join(each + b"\n" for each in others) + line.encode("utf-8", "surrogateescape")
+
+    try:
+        rewrite(memory, replaced)
+    except OSError as exc:
+        raise KnownHostsError(
+            f"The host key cannot be written to {quoted(memory)}: {exc.strerror}",
+            "Make that file and its folder writable for you",
+        ) from exc
+    logger.warning("The host key of %s has changed, as verified HTTPS says", printable(name))
 
 
 def _http_exchange(

@@ -736,6 +736,36 @@ def test_over_https_a_new_key_is_taken_although_another_is_remembered(
     assert checked_host_key(client, "127.0.0.1", 22, trust, tmp_path / "key") == KEY
 
 
+def test_what_https_said_last_is_what_plain_http_must_show(
+    https: Callable[[str], _Server], http: _Server, closed_port: int, tmp_path: Path
+) -> None:
+    memory = tmp_path / "key.known_hosts"
+    remember_or_refuse("127.0.0.1", 22, OTHER_KEY, memory)
+    remember_or_refuse("machine", 22, OTHER_KEY, memory)
+    trust, secure = Trust("127.0.0.1", 22, (tmp_path / "none",)), https("127.0.0.1")
+
+    def checked(https_port: int) -> PublicKey:
+        client = KeyServer("127.0.0.1", http.port, https_port=https_port)
+        return checked_host_key(client, "127.0.0.1", 22, trust, tmp_path / "key")
+
+    assert checked(secure.port) == KEY
+    assert memory.read_text() == f"machine {OTHER_LINE}\n127.0.0.1 {LINE}\n"
+    assert checked(closed_port) == KEY
+    http.replies = [_json({"server_pub_key": OTHER_LINE})]
+    with pytest.raises(HostKeyError, match="has changed"):
+        checked(closed_port)
+
+
+def test_what_is_revoked_in_the_memory_is_refused_over_https_too(
+    https: Callable[[str], _Server], http: _Server, tmp_path: Path
+) -> None:
+    (tmp_path / "key.known_hosts").write_text(f"@revoked * {LINE}\n")
+    client = KeyServer("127.0.0.1", http.port, https_port=https("127.0.0.1").port)
+    trust = Trust("127.0.0.1", 22, (tmp_path / "none",))
+    with pytest.raises(HostKeyError, match="revoked"):
+        checked_host_key(client, "127.0.0.1", 22, trust, tmp_path / "key")
+
+
 def test_the_policy_travels_with_the_trust_in_what_it_told(tmp_path: Path) -> None:
     """What decides which keys are acceptable, but not the files that the key server replaces."""
     policy: dict[str, Any] = {"rsa_bits": 4096, "revoked_file": tmp_path, "pin": KEY.fingerprint}
