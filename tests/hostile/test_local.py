@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -255,6 +256,38 @@ def test_a_log_file_of_another_user_is_refused(
     foreign(theirs)
     with pytest.raises(UsageError, match="belongs to another user"), logs.configured(None, theirs):
         pass
+
+
+def test_a_fifo_of_another_user_is_no_log_file(
+    foreign: Callable[[Path], None], tmp_path: Path
+) -> None:
+    theirs = tmp_path / "log"
+    os.mkfifo(theirs)
+    reader = os.open(theirs, os.O_RDONLY | os.O_NONBLOCK)
+    foreign(theirs)
+    with pytest.raises(UsageError, match="belongs to another user"), logs.configured(None, theirs):
+        pass
+    assert os.read(reader, 100) == b""
+    os.close(reader)
+
+
+def test_a_fifo_of_ones_own_is_a_log_file_if_somebody_reads_it(tmp_path: Path) -> None:
+    ours = tmp_path / "log"
+    os.mkfifo(ours)
+    with pytest.raises(UsageError, match="cannot be written"), logs.configured(None, ours):
+        pass
+    reader = os.open(ours, os.O_RDONLY | os.O_NONBLOCK)
+    _log_by_name(ours)
+    assert b"a line" in os.read(reader, 1000)
+    os.close(reader)
+
+
+def test_a_socket_is_no_log_file_and_the_null_device_is(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "log"))
+        with pytest.raises(UsageError, match="cannot be written"):
+            _log_by_name(tmp_path / "log")
+    _log_by_name(Path(os.devnull))
 
 
 def test_the_temporary_file_cannot_be_foreseen() -> None:
