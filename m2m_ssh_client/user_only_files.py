@@ -50,6 +50,22 @@ def opened(path: Path, flags: int) -> int:
         return os.open(path, flags, 0o600)
 
 
+def refuse_links_of_others(path: Path) -> None:
+    """Raise PermissionError if a link on this path, at any place, is not root's or this user's."""
+    if sys.platform == "win32":
+        return
+    path = path.absolute()
+    for part in (*reversed(path.parents), path):
+        try:
+            status = part.lstat()
+        except FileNotFoundError:
+            return
+        if stat.S_ISLNK(status.st_mode):
+            if status.st_uid not in (0, os.geteuid()):
+                raise PermissionError(errno.EPERM, "it is behind a link owned by another user")
+            refuse_links_of_others(part.parent / part.readlink())
+
+
 def refuse_others(descriptor: int) -> None:
     """Raise PermissionError for a file of another user, who could read what we write there.
 

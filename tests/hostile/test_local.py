@@ -21,7 +21,7 @@ import m2m_ssh_client
 from m2m_ssh_client import cli, logs, user_only_files
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.entry_tag import tag
-from m2m_ssh_client.errors import SSHClientError, UsageError
+from m2m_ssh_client.errors import AppConfigError, SSHClientError, UsageError
 from m2m_ssh_client.hosts.editing import planned
 from m2m_ssh_client.log_file import RotatingFile, default_path
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key
@@ -189,6 +189,14 @@ def _back_up(path: Path) -> None:
     assert planned(file, lambda _: "after").write() != path
 
 
+def _install(path: Path) -> None:
+    planned(path, lambda _: "ours").write()
+
+
+def _install_below(path: Path) -> None:
+    planned(path / "config.json", lambda _: "ours").write()
+
+
 def _remember(path: Path) -> None:
     remember_or_refuse("machine", 22, KEY, path)
 
@@ -199,6 +207,7 @@ PLACES: dict[str, Callable[[Path], object]] = {
     "the log file that was named": _log_by_name,
     "known_hosts": _append,
     "what plain HTTP said": _remember,
+    "a host's configuration": _install,
     "the client key": ensure_client_key,
     "saved.bin": _save,
     "config.json.bak": _back_up,
@@ -237,6 +246,20 @@ def test_a_log_file_behind_a_link_of_another_user_is_refused_in_words(
         logs.configured(None, link),
     ):
         pass
+
+
+def test_a_configuration_behind_a_link_of_another_user_is_refused_in_words(
+    foreign: Callable[[Path], None], tmp_path: Path
+) -> None:
+    victim, link, own = (tmp_path / name for name in ("victim", "link", "own"))
+    victim.mkdir()
+    link.symlink_to(victim)
+    own.symlink_to(link)
+    foreign(link)
+    for folder in (link, own):
+        with pytest.raises(AppConfigError, match="a link owned by another user"):
+            _install_below(folder)
+    assert not list(victim.iterdir())
 
 
 def test_a_link_of_ones_own_is_followed(tmp_path: Path) -> None:
