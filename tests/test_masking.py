@@ -24,6 +24,8 @@ def hidden(argv: list[str]) -> list[str]:
         ("serve --api-key hidden --root=/srv", "serve --api-key … --root=/srv"),
         ("serve --auth-token=hidden", "serve --auth-token=…"),
         ("git clone https://me:hidden@host/x", "git clone https://…@host/x"),
+        ("serve --db-pwd hidden --pwd=hidden", "serve --db-pwd … --pwd=…"),
+        ("serve ghp_0123456789ab {'t':'sk-abcdefgh-12'}", "serve … {'t':'…'}"),
     ],
 )
 def test_what_may_be_secret_in_a_command_is_left_out(command: str, shown: str) -> None:
@@ -49,6 +51,8 @@ def test_what_may_be_secret_in_a_command_is_left_out(command: str, shown: str) -
         ("docker run -e GITHUB_TOKEN=hush -e GITHUB_TOKEN x", "docker run -e GITHUB_TOKEN=… -e GITHUB_TOKEN x"),
         ("https://me:hush@h/mcp?key=hush", "https://…h/mcp…"),
         ("npx server /srv/keys", "npx server /srv/keys"),
+        ("npx server --pwd hush xoxb-01234567-x task-abcdefghij", "npx server --pwd … … task-abcdefghij"),
+        (f"{OURS} --host h -- serve AKIA0123456789ABCDEF", f"{OURS} --host h -- serve …"),
     ],
 )  # fmt: skip
 def test_what_may_be_a_secret_is_hidden(argv: str, shown: str) -> None:
@@ -60,7 +64,9 @@ def test_a_header_is_hidden_as_one_argument() -> None:
     assert hidden(argv) == ["npx", "mcp-remote", "--header", "…"]
 
 
-@pytest.mark.parametrize("piece", ["x", "key", "-", "a-", "key-", "'A=", "a=", ":", "key:", "key/"])
+@pytest.mark.parametrize(
+    "piece", ["x", "key", "-", "a-", "key-", "'A=", "a=", ":", "key:", "key/", "sk-", "ghp_"]
+)
 def test_a_long_text_takes_linear_time(piece: str) -> None:
     """The limit for a test ends this one if the time is quadratic."""
     text = piece * (500_000 // len(piece)) + "!"
