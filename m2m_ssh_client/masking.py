@@ -12,7 +12,7 @@ HIDDEN = "…"
 
 # A word of a shell: pieces in quotes and without, up to a blank or an operator.
 _WORD = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s'"\\;|&])*"""
-_NAMES = "token|secret|pass|pwd|credential|auth|cookie|key|header|bearer"
+_NAMES = r"token|secret|pass|pwd|(?<![a-z])pat\b|credential|auth|cookie|key|header|bearer"
 _QUOTED_ASSIGNMENT = re.compile(r"'([A-Za-z_]\w*)=[^']*'")
 _ASSIGNMENT = re.compile(rf"(?<![\w-])([A-Za-z_]\w*)={_WORD}", re.DOTALL)
 # Names are looked at from their first character on, once, so that a long text takes linear time.
@@ -36,7 +36,7 @@ _IN_URL = re.compile(r"(?<=://)[^/@\s]*@|\?.*")
 _OUR_OPTION = "--passphrase"
 _OUR_VARIABLE = re.compile(r"(--env=)?(\w+)=.*", re.DOTALL)
 _OUR_KEYWORD = re.compile(
-    r"(-o|--ssh-option=)?\W*(setenv|proxycommand)\b.*", re.DOTALL | re.IGNORECASE
+    r"(-o|--ssh-option=)?\W*(setenv\w*|proxycommand\w*)\b.*", re.DOTALL | re.IGNORECASE
 )
 
 

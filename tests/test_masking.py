@@ -25,6 +25,7 @@ def hidden(argv: list[str]) -> list[str]:
         ("serve --auth-token=hidden", "serve --auth-token=…"),
         ("git clone https://me:hidden@host/x", "git clone https://…@host/x"),
         ("serve --db-pwd hidden --pwd=hidden", "serve --db-pwd … --pwd=…"),
+        ("serve --pat hidden --path /srv --compat x", "serve --pat … --path /srv --compat x"),
         ("serve ghp_0123456789ab {'t':'sk-abcdefgh-12'}", "serve … {'t':'…'}"),
     ],
 )
@@ -43,6 +44,8 @@ def test_what_may_be_secret_in_a_command_is_left_out(command: str, shown: str) -
         (f"{OURS} -o SetEnv=A=hush -oSetEnv=A=hush", f"{OURS} -o SetEnv=… -oSetEnv=…"),
         (f"{OURS} --ssh-option=setenv=A=hush -o User=u", f"{OURS} --ssh-option=setenv=… -o User=u"),
         (f"{OURS} -o ProxyCommand=hush -F /c", f"{OURS} -o ProxyCommand=… -F /c"),
+        (f"{OURS} -o SetEnvs=A=hush -oProxyCommands=hush", f"{OURS} -o SetEnvs=… -oProxyCommands=…"),
+        ("npx server --pat hush --path /srv", "npx server --pat … --path /srv"),
         (f"{OURS} --host h -- --env A=b", f"{OURS} --host h -- --env A=b"),
         ("npx server --api-key hush -y", "npx server --api-key … -y"),
         ("npx server --token=hush", "npx server --token=…"),
