@@ -20,6 +20,7 @@ from m2m_ssh_client._version import PROGRAM
 OLD_SUFFIX = ".log.1"
 """The suffix of the old file that is kept, instead of `.log`."""
 
+_NO_WAITING: int = getattr(os, "O_NONBLOCK", 0)  # Windows has no FIFOs among its files
 _MOST = 5_000_000  # bytes; the old file has the same size
 
 
@@ -52,9 +53,11 @@ class AppendedFile(logging.Handler):
     def open(self) -> int:
         """Open the file, private from the first byte, and return its descriptor. Raises OSError.
 
-        It may hold host names, commands and the remote's output.
+        It may hold host names, commands and the remote's output. A FIFO without a reader is refused
+        instead of waited for.
         """
-        descriptor = user_only_files.opened(self._path, os.O_WRONLY | os.O_APPEND)
+        flags = os.O_WRONLY | os.O_APPEND
+        descriptor = user_only_files.opened(self._path, flags | _NO_WAITING)
         try:
             user_only_files.refuse_others(descriptor)
         except OSError:

@@ -7,6 +7,7 @@ If too many records wait, the newest are dropped and counted.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,8 @@ PAYLOADS = "m2m_ssh_client.payloads"
 NO_FILE = "none"
 
 _FILE_FORMAT = "%(asctime)s %(process)d{tag} %(levelname)s %(name)s: %(message)s"
+# Also as `cli` writes errors on a terminal.
+_LIKE_OURS = re.compile(rf"\W*({PROGRAM}|error:|warning:)|\s*→", re.IGNORECASE)
 _files: list[Path] = []  # the log file of the active `configured`
 _NOWHERE = logging.NullHandler()
 _MOST_WAITING = 10_000  # records
@@ -195,12 +198,15 @@ class _FileFormatter(_OneLineFormatter):
 
 
 class _StderrFormatter(_OneLineFormatter):
-    """Prefixes our own lines with program and level, like argparse; not those of the remote."""
+    """Prefixes our own lines with program and level, like argparse; not those of the remote.
+
+    Only lines of the remote that could be taken for ours are marked as the remote's.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
         if record.name == REMOTE_STDERR:
-            return line
+            return f"remote: {line}" if _LIKE_OURS.match(line) else line
         return f"{PROGRAM}: {record.levelname.lower()}: {line}"
 
 

@@ -12,7 +12,7 @@ HIDDEN = "…"
 
 # A word of a shell: pieces in quotes and without, up to a blank or an operator.
 _WORD = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s'"\\;|&])*"""
-_NAMES = "token|secret|pass|credential|auth|cookie|key|header|bearer"
+_NAMES = r"token|secret|pass|pwd|(?<![a-z])pat\b|credential|auth|cookie|key|header|bearer"
 _QUOTED_ASSIGNMENT = re.compile(r"'([A-Za-z_]\w*)=[^']*'")
 _ASSIGNMENT = re.compile(rf"(?<![\w-])([A-Za-z_]\w*)={_WORD}", re.DOTALL)
 # Names are looked at from their first character on, once, so that a long text takes linear time.
@@ -23,6 +23,10 @@ _OPTION = re.compile(
 _HEADER = re.compile(rf"{_NAME_START}((?=[\w-]*?(?:{_NAMES}))[\w-]+:\s*)[^'\"\r\n]+", re.IGNORECASE)
 _SCHEME = re.compile(r"\b(bearer|basic)\s+[\w.~+/-]+=*", re.IGNORECASE)
 _SSHPASS = re.compile(rf"(\bsshpass\s+-p\s*){_WORD}", re.DOTALL)
+# Secrets that are recognised by their first characters, wherever they are.
+_TOKEN = re.compile(
+    r"(?<![A-Za-z0-9])(ghp_|gho_|github_pat_|glpat-|sk-|xox[abeprs]-|AKIA)[\w-]{8,}"
+)
 _USER_OF_URL = re.compile(r"(?<=://)[^\s/@]+@")
 
 _TELLING = re.compile(_NAMES, re.IGNORECASE)
@@ -32,7 +36,7 @@ _IN_URL = re.compile(r"(?<=://)[^/@\s]*@|\?.*")
 _OUR_OPTION = "--passphrase"
 _OUR_VARIABLE = re.compile(r"(--env=)?(\w+)=.*", re.DOTALL)
 _OUR_KEYWORD = re.compile(
-    r"(-o|--ssh-option=)?\W*(setenv|proxycommand)\b.*", re.DOTALL | re.IGNORECASE
+    r"(-o|--ssh-option=)?\W*(setenv\w*|proxycommand\w*)\b.*", re.DOTALL | re.IGNORECASE
 )
 
 
@@ -46,6 +50,7 @@ def masked(text: str) -> str:
     text = _HEADER.sub(rf"\1{HIDDEN}", text)
     text = _SCHEME.sub(rf"\1 {HIDDEN}", text)
     text = _SSHPASS.sub(rf"\1{HIDDEN}", text)
+    text = _TOKEN.sub(HIDDEN, text)
     return _USER_OF_URL.sub(f"{HIDDEN}@", text)
 
 
@@ -69,7 +74,7 @@ def masked_argv(argv: Sequence[str], *, ours: bool) -> list[str]:
         elif equals and _is_telling(name, ours=ours):
             result.append(f"{name}={HIDDEN}")
         else:
-            result.append(word)
+            result.append(_TOKEN.sub(HIDDEN, word))
         hide = word.startswith("-") and not equals and _is_telling(word, ours=ours)
         ours = ours and word != "--"
     return result

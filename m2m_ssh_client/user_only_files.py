@@ -50,13 +50,43 @@ def opened(path: Path, flags: int) -> int:
         return os.open(path, flags, 0o600)
 
 
+def refuse_links_of_others(path: Path) -> None:
+    """Raise PermissionError if a link on this path, at any place, is not root's or this user's."""
+    if sys.platform == "win32":
+        return
+    path = path.absolute()
+    for part in (*reversed(path.parents), path):
+        try:
+            status = part.lstat()
+        except FileNotFoundError:
+            return
+        if stat.S_ISLNK(status.st_mode):
+            if status.st_uid not in (0, os.geteuid()):
+                raise PermissionError(errno.EPERM, "it is behind a link owned by another user")
+            refuse_links_of_others(part.parent / part.readlink())
+
+
 def refuse_others(descriptor: int) -> None:
-    """Raise PermissionError for a file of another user, who could read what we write there."""
+    """Raise PermissionError for a file of another user, who could read what we write there.
+
+    Devices of root, such as /dev/null, are fine: who could replace them has this user's rights. So
+    are the terminal and the pipes that this process was started with (/dev/stderr), whoever made
+    them.
+    """
     if sys.platform == "win32":
         return
     status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and status.st_uid != os.geteuid():
+    if status.st_uid == os.geteuid() or (stat.S_ISCHR(status.st_mode) and status.st_uid == 0):
+        return
+    if not any(_is_open_as(given, status) for given in (1, 2)):
         raise PermissionError(errno.EPERM, "it belongs to another user")
+
+
+def _is_open_as(descriptor: int, status: os.stat_result) -> bool:
+    try:
+        return not stat.S_ISREG(status.st_mode) and os.path.samestat(os.fstat(descriptor), status)
+    except OSError:
+        return False
 
 
 def set_mode(descriptor: int, mode: int) -> None:

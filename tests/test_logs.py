@@ -98,6 +98,21 @@ def test_ours_have_a_prefix_while_the_remotes_lines_stand_as_they_are(
     ]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("m2m-mcp-server-ssh-client: error: it broke", " M2M-mcp-server-ssh-client: x"),
+        *("error: Host key", "  → Run this", "\u200bwarning: x"),
+    ],
+)
+def test_a_line_of_the_remote_that_looks_like_ours_is_marked(
+    line: str, stderr: io.StringIO
+) -> None:
+    with configured(stderr, None):
+        remote.warning("%s", line)
+    assert stderr.getvalue().startswith("remote: ")
+
+
 def test_a_line_in_the_file_says_when_how_grave_and_from_where(
     stderr: io.StringIO, tmp_path: Path
 ) -> None:

@@ -24,6 +24,9 @@ def hidden(argv: list[str]) -> list[str]:
         ("serve --api-key hidden --root=/srv", "serve --api-key … --root=/srv"),
         ("serve --auth-token=hidden", "serve --auth-token=…"),
         ("git clone https://me:hidden@host/x", "git clone https://…@host/x"),
+        ("serve --db-pwd hidden --pwd=hidden", "serve --db-pwd … --pwd=…"),
+        ("serve --pat hidden --path /srv --compat x", "serve --pat … --path /srv --compat x"),
+        ("serve ghp_0123456789ab {'t':'sk-abcdefgh-12'}", "serve … {'t':'…'}"),
     ],
 )
 def test_what_may_be_secret_in_a_command_is_left_out(command: str, shown: str) -> None:
@@ -41,6 +44,8 @@ def test_what_may_be_secret_in_a_command_is_left_out(command: str, shown: str) -
         (f"{OURS} -o SetEnv=A=hush -oSetEnv=A=hush", f"{OURS} -o SetEnv=… -oSetEnv=…"),
         (f"{OURS} --ssh-option=setenv=A=hush -o User=u", f"{OURS} --ssh-option=setenv=… -o User=u"),
         (f"{OURS} -o ProxyCommand=hush -F /c", f"{OURS} -o ProxyCommand=… -F /c"),
+        (f"{OURS} -o SetEnvs=A=hush -oProxyCommands=hush", f"{OURS} -o SetEnvs=… -oProxyCommands=…"),
+        ("npx server --pat hush --path /srv", "npx server --pat … --path /srv"),
         (f"{OURS} --host h -- --env A=b", f"{OURS} --host h -- --env A=b"),
         ("npx server --api-key hush -y", "npx server --api-key … -y"),
         ("npx server --token=hush", "npx server --token=…"),
@@ -49,6 +54,8 @@ def test_what_may_be_secret_in_a_command_is_left_out(command: str, shown: str) -
         ("docker run -e GITHUB_TOKEN=hush -e GITHUB_TOKEN x", "docker run -e GITHUB_TOKEN=… -e GITHUB_TOKEN x"),
         ("https://me:hush@h/mcp?key=hush", "https://…h/mcp…"),
         ("npx server /srv/keys", "npx server /srv/keys"),
+        ("npx server --pwd hush xoxb-01234567-x task-abcdefghij", "npx server --pwd … … task-abcdefghij"),
+        (f"{OURS} --host h -- serve AKIA0123456789ABCDEF", f"{OURS} --host h -- serve …"),
     ],
 )  # fmt: skip
 def test_what_may_be_a_secret_is_hidden(argv: str, shown: str) -> None:
@@ -60,7 +67,9 @@ def test_a_header_is_hidden_as_one_argument() -> None:
     assert hidden(argv) == ["npx", "mcp-remote", "--header", "…"]
 
 
-@pytest.mark.parametrize("piece", ["x", "key", "-", "a-", "key-", "'A=", "a=", ":", "key:", "key/"])
+@pytest.mark.parametrize(
+    "piece", ["x", "key", "-", "a-", "key-", "'A=", "a=", ":", "key:", "key/", "sk-", "ghp_"]
+)
 def test_a_long_text_takes_linear_time(piece: str) -> None:
     """The limit for a test ends this one if the time is quadratic."""
     text = piece * (500_000 // len(piece)) + "!"

@@ -8,8 +8,13 @@ from contextlib import ExitStack
 from m2m_ssh_client.doctor.steps import Status, Step, failed
 from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.parameters import DEFAULT_CLIENT_KEY, Parameters
-from m2m_ssh_client.ssh.settings import HostSettings, Trust
-from m2m_ssh_client.ssh.trust.key_server import KeyServer, checked_host_key, temporary_known_hosts
+from m2m_ssh_client.ssh.settings import HostSettings
+from m2m_ssh_client.ssh.trust.key_server import (
+    KeyServer,
+    checked_host_key,
+    temporary_known_hosts,
+    trust_in,
+)
 
 
 def step(
@@ -32,7 +37,7 @@ def step(
     found |= {"type": key.key_type, "fingerprint": key.fingerprint, "https": server.verified}
     login = settings.login
     told = settings._replace(
-        trust=Trust(host, port, (known_hosts,), pin=settings.trust.pin, read_only=True),
+        trust=trust_in(known_hosts, host, port, settings.trust)._replace(read_only=True),
         login=login._replace(
             files=(client_key, *login.files), required=client_key if client_key.exists() else None
         ),

@@ -114,7 +114,7 @@ def _host_key(stage: Stage, blob: bytes, failure: SSHClientError | None) -> Step
     except SSHClientError as exc:
         if stage.login is None:
             return failed("host_key", failure or exc)
-        # An unchecked or pinned key is accepted without reading the files.
+        # For an unchecked or pinned key, files that cannot be read do not matter.
         summary = f"accepted; the files cannot be read: {exc.message}"
         return Step("host_key", Status.WARNING, {"error": exc.message}, summary, exc.hint)
     found: dict[str, object] = {

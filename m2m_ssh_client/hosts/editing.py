@@ -38,6 +38,7 @@ class Edit(NamedTuple):
         A BOM is left out: JSON.parse, which hosts built on Node use, refuses it (RFC 8259, 8.1).
         """
         try:
+            user_only_files.refuse_links_of_others(self.file)
             target = self.file.resolve()
             user_only_files.make_folder(target.parent)
             if _content(target) != self.content:

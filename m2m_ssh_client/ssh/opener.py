@@ -210,6 +210,7 @@ class Opener:
             KeyServer,
             checked_host_key,
             temporary_known_hosts,
+            trust_in,
         )
 
         params = self.params
@@ -225,7 +226,7 @@ class Opener:
         host_key = checked_host_key(server, host, port, settings.trust, client_key)
         known_hosts = self._temporary.enter_context(temporary_known_hosts(host, port, host_key))
         server.register(own_key.line)
-        return Trust(host, port, (known_hosts,), pin=params.host_key)
+        return trust_in(known_hosts, host, port, settings.trust)
 
     def _public_key(self, path: Path, login: Login) -> PublicKey:
         """Read the public half; an encrypted key may need its passphrase. Raises KeyFileError."""

@@ -40,10 +40,11 @@ class Trust(NamedTuple):
     """The host keys to accept, for `trust.verifier`.
 
     `name` is the machine's name in the files: the host name (with the port, unless 22), or
-    HostKeyAlias literally, and then `port` is None. `pin` alone decides if it is set. New keys go
-    into the first of `user_files`. With `read_only`, nothing is added, and an unknown key that
-    would be counts as known. The error for an unknown machine suggests `command`. RSA keys must
-    have at least `rsa_bits`.
+    HostKeyAlias literally, and then `port` is None. `pin` decides if it is set; with `unchecked`
+    any key will do, but a revoked key is always refused. New keys go into the first of
+    `user_files`. With `read_only`, nothing is added, and an unknown key that would be counts as
+    known. The error for an unknown machine suggests `command`. RSA keys must have at least
+    `rsa_bits`.
     """
 
     name: str

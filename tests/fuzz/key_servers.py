@@ -14,6 +14,7 @@ from fuzz.target import is_showable, replaced
 
 from m2m_ssh_client.errors import KeyServerError
 from m2m_ssh_client.ssh.public_key import PublicKey
+from m2m_ssh_client.ssh.trust.closable_session import ClosableSession
 from m2m_ssh_client.ssh.trust.key_server import KeyServer, _Answer, _http_exchange
 
 _URL = "http://127.0.0.1:8000/server_pub_key"
@@ -70,12 +71,14 @@ def check_http(data: bytes) -> None:
         return ours
 
     connections: list[socket.socket] = []
+    session = ClosableSession()
     with replaced((urllib3.util.connection, "create_connection", connect)):
         try:
-            answer = _http_exchange("GET", _URL, None, time.monotonic() + 5, direct=True)
+            answer = _http_exchange("GET", _URL, None, time.monotonic() + 5, True, session)
         except (OSError, ValueError):  # as `_exchange` takes them
             answer = None
         finally:
+            session.cut()
             for each in connections:
                 each.close()
     if answer is not None:

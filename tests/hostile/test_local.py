@@ -6,6 +6,7 @@ import ast
 import logging
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from m2m_ssh_client import cli, logs, user_only_files
 from m2m_ssh_client.commands import demo
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.entry_tag import tag
-from m2m_ssh_client.errors import SSHClientError, UsageError
+from m2m_ssh_client.errors import AppConfigError, SSHClientError, UsageError
 from m2m_ssh_client.hosts.editing import planned
 from m2m_ssh_client.hosts.entries import client
 from m2m_ssh_client.log_file import RotatingFile, default_path
@@ -192,6 +193,14 @@ def _back_up(path: Path) -> None:
     assert planned(file, lambda _: "after").write() != path
 
 
+def _install(path: Path) -> None:
+    planned(path, lambda _: "ours").write()
+
+
+def _install_below(path: Path) -> None:
+    planned(path / "config.json", lambda _: "ours").write()
+
+
 def _remember(path: Path) -> None:
     remember_or_refuse("machine", 22, KEY, path)
 
@@ -202,6 +211,7 @@ PLACES: dict[str, Callable[[Path], object]] = {
     "the log file that was named": _log_by_name,
     "known_hosts": _append,
     "what plain HTTP said": _remember,
+    "a host's configuration": _install,
     "the client key": ensure_client_key,
     "saved.bin": _save,
     "config.json.bak": _back_up,
@@ -242,6 +252,20 @@ def test_a_log_file_behind_a_link_of_another_user_is_refused_in_words(
         pass
 
 
+def test_a_configuration_behind_a_link_of_another_user_is_refused_in_words(
+    foreign: Callable[[Path], None], tmp_path: Path
+) -> None:
+    victim, link, own = (tmp_path / name for name in ("victim", "link", "own"))
+    victim.mkdir()
+    link.symlink_to(victim)
+    own.symlink_to(link)
+    foreign(link)
+    for folder in (link, own):
+        with pytest.raises(AppConfigError, match="a link owned by another user"):
+            _install_below(folder)
+    assert not list(victim.iterdir())
+
+
 def test_a_link_of_ones_own_is_followed(tmp_path: Path) -> None:
     """People keep their known_hosts elsewhere."""
     kept, link = tmp_path / "dotfiles", tmp_path / "known_hosts"
@@ -259,6 +283,38 @@ def test_a_log_file_of_another_user_is_refused(
     foreign(theirs)
     with pytest.raises(UsageError, match="belongs to another user"), logs.configured(None, theirs):
         pass
+
+
+def test_a_fifo_of_another_user_is_no_log_file(
+    foreign: Callable[[Path], None], tmp_path: Path
+) -> None:
+    theirs = tmp_path / "log"
+    os.mkfifo(theirs)
+    reader = os.open(theirs, os.O_RDONLY | os.O_NONBLOCK)
+    foreign(theirs)
+    with pytest.raises(UsageError, match="belongs to another user"), logs.configured(None, theirs):
+        pass
+    assert os.read(reader, 100) == b""
+    os.close(reader)
+
+
+def test_a_fifo_of_ones_own_is_a_log_file_if_somebody_reads_it(tmp_path: Path) -> None:
+    ours = tmp_path / "log"
+    os.mkfifo(ours)
+    with pytest.raises(UsageError, match="cannot be written"), logs.configured(None, ours):
+        pass
+    reader = os.open(ours, os.O_RDONLY | os.O_NONBLOCK)
+    _log_by_name(ours)
+    assert b"a line" in os.read(reader, 1000)
+    os.close(reader)
+
+
+def test_a_socket_is_no_log_file_and_the_null_device_is(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "log"))
+        with pytest.raises(UsageError, match="cannot be written"):
+            _log_by_name(tmp_path / "log")
+    _log_by_name(Path(os.devnull))
 
 
 def test_the_temporary_file_cannot_be_foreseen() -> None:

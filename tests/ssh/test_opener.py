@@ -307,6 +307,21 @@ def test_the_key_server_must_agree_with_a_pinned_key(pair: Pair, tmp_path: Path)
         assert answers(far.open())
 
 
+def test_the_least_size_of_rsa_keys_holds_with_a_key_server(tmp_path: Path) -> None:
+    host_key = paramiko.RSAKey.generate(2048)
+    config = write(tmp_path / "config", "RequiredRSASize 4096\n")
+    config.chmod(0o600)
+    log: list[str] = []
+    with (
+        KeyServer(public(host_key)) as key_server,
+        SSHServer(host_key, lambda *_: True, lambda *_: CAT, events=log.append) as ssh,
+    ):
+        options = {"use_key_server": True, "key_server_port": key_server.port}
+        text = failure(ssh.port, HostKeyError, **options, ssh_config=str(config))
+    assert "RSA key of 2048 bits" in text
+    assert not any("offers key" in line for line in log)
+
+
 def test_an_ssh_server_with_another_key_than_the_key_server_told_is_refused(
     tmp_path: Path,
 ) -> None:

@@ -26,8 +26,11 @@ import requests
 from m2m_ssh_client.errors import HostKeyError, KeyServerError, KnownHostsError
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Trust
+from m2m_ssh_client.ssh.trust.closable_session import ClosableSession
+from m2m_ssh_client.ssh.trust.known_hosts import entry, on_file
+from m2m_ssh_client.ssh.trust.known_hosts_writing import rewrite
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier, Standing
-from m2m_ssh_client.text import printable, shortened
+from m2m_ssh_client.text import printable, quoted, shortened
 from m2m_ssh_client.threads import Background
 
 logger = logging.getLogger(__name__)
@@ -195,9 +198,10 @@ class KeyServer:
     ) -> _Answer:
         request = f"{method} {url}"
         deadline = min(time.monotonic() + seconds, self._deadline)
+        session = ClosableSession()
         try:
             return _bounded(
-                lambda: _http_exchange(method, url, body, deadline, direct=self._loopback),
+                lambda: _http_exchange(method, url, body, deadline, self._loopback, session),
                 deadline,
                 self._stop,
             )
@@ -209,6 +213,8 @@ class KeyServer:
             # requests repeats a proxy's URL with the password that may be in it.
             cause = None if isinstance(exc, requests.exceptions.InvalidURL) else exc
             raise KeyServerError(text, hint) from cause
+        finally:
+            session.cut()
 
 
 @contextmanager
@@ -227,6 +233,12 @@ def temporary_known_hosts(host: str, port: int, key: PublicKey) -> Iterator[Path
         path = Path(name) / "known_hosts"
         HostVerifier(Trust(host, port, (path,))).add(key)
         yield path
+
+
+def trust_in(known_hosts: Path, host: str, port: int, trust: Trust) -> Trust:
+    """Return trust in this file alone, with the policy of `trust`: a pin, sizes, revocations."""
+    files = trust._replace(name=host, port=port, user_files=(known_hosts,), global_files=())
+    return files._replace(strict="yes", unchecked=False, command="")
 
 
 def checked_host_key(
@@ -250,46 +262,72 @@ def checked_host_key(
         own.verify(key.blob)  # the user's own files know this host: they must agree
     memory = client_key.with_name(client_key.name + ".known_hosts")
     try:
-        remember_or_refuse(host, port, key, memory, read_only=trust.read_only)
-    except (HostKeyError, KnownHostsError):
+        remember_or_refuse(
+            host, port, key, memory, read_only=trust.read_only, verified=server.verified
+        )
+    except KnownHostsError as exc:
         if not server.verified:
             raise
+        logger.warning("The host key cannot be remembered: %s", exc.message)
     return key
 
 
 def remember_or_refuse(
-    host: str, port: int, key: PublicKey, memory: Path, *, read_only: bool = False
+    host: str,
+    port: int,
+    key: PublicKey,
+    memory: Path,
+    *,
+    read_only: bool = False,
+    verified: bool = False,
 ) -> None:
     """Trust a key on first use, if it came over plain HTTP; `memory` is a known_hosts file, 0600.
 
-    Keys from verified HTTPS are remembered too: an attacker who blocks HTTPS must not get a first
-    use. Raises HostKeyError if `memory` has only other keys for this server, KnownHostsError if it
-    cannot be read or written.
+    Keys from `verified` HTTPS are remembered too, in the place of others for this server: an
+    attacker who blocks HTTPS must get neither a first use nor an old key accepted. Raises
+    HostKeyError if `memory` has only other keys and this one is not verified, or if it is revoked;
+    KnownHostsError if the file cannot be read or written.
     """
     verifier = HostVerifier(Trust(host, port, (memory,)))
-    if verifier.finding(key).standing is not Standing.UNKNOWN:
+    standing = verifier.finding(key).standing
+    if standing is Standing.CHANGED and verified:
+        if not read_only:
+            _remember_instead(on_file(host, port), entry(host, port, key), memory)
+    elif standing is not Standing.UNKNOWN:
         verifier.verify(key.blob)
     elif not read_only:
         verifier.add(key)
 
 
-class _Session(requests.Session):
-    """A session that ignores redirects.
+def _remember_instead(name: str, line: str, memory: Path) -> None:
+    """Put this line in the place of those for this name alone. Raises KnownHostsError."""
+    start = f"{name} ".encode("utf-8", "surrogateescape")
 
-    To find out where one leads, `requests` reads its body to the end, whatever its size, even if
-    told not to follow.
-    """
+    def replaced(content: bytes) -> bytes:
+        others = [each for each in content.splitlines() if not each.startswith(start)]
+        return b"".join(each + b"\n" for each in others) + line.encode("utf-8", "surrogateescape")
 
-    def get_redirect_target(self, _: requests.Response) -> None:
-        return None
+    try:
+        rewrite(memory, replaced)
+    except OSError as exc:
+        raise KnownHostsError(
+            f"The host key cannot be written to {quoted(memory)}: {exc.strerror}",
+            "Make that file and its folder writable for you",
+        ) from exc
+    logger.warning("The host key of %s has changed, as verified HTTPS says", printable(name))
 
 
 def _http_exchange(
-    method: str, url: str, body: dict[str, str] | None, deadline: float, *, direct: bool
+    method: str,
+    url: str,
+    body: dict[str, str] | None,
+    deadline: float,
+    direct: bool,
+    session: ClosableSession,
 ) -> _Answer:
     """Make one request; raises what requests raises, TimeoutError and ValueError."""
     with (
-        _Session() as session,
+        session,
         session.request(
             method,
             url,
@@ -324,7 +362,7 @@ def _bounded(work: Callable[[], _T], deadline: float, stop: threading.Event) -> 
     """Return the result of `work`; TimeoutError at the deadline, InterruptedError after `stop`.
 
     `work` has a daemon thread of its own, because no timeout of requests covers a name look-up, or
-    headers that arrive one byte at a time. A thread that is given up ends when the server does.
+    headers that arrive one byte at a time. The caller ends a connection that is given up.
     """
     call = Background("key-server", work)
     while not call.wait(0.05):

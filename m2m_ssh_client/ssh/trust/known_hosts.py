@@ -66,15 +66,21 @@ class KnownHosts:
         self._entries = entries
 
     @classmethod
-    def load(cls, paths: Iterable[Path]) -> KnownHosts:
+    def load(cls, paths: Iterable[Path], *, skip_unreadable: bool = False) -> KnownHosts:
         """Read the files; a missing one is empty, and a line that makes no sense is skipped.
 
-        Raises KnownHostsError for a file that exists and cannot be read.
+        Raises KnownHostsError for a file that exists and cannot be read, unless those are skipped.
         """
         entries: list[Entry] = []
         skipped: list[str] = []
         for path in paths:
-            file, content = read_file(path)
+            try:
+                file, content = read_file(path)
+            except KnownHostsError as exc:
+                if not skip_unreadable:
+                    raise
+                _log.warning("%s. Keys that it revokes are accepted", exc.message)
+                continue
             for number, line in enumerate(content.split(b"\n"), start=1):
                 try:
                     entry = _parse_line(line, file, number)

@@ -27,12 +27,31 @@ def appending(path: Path) -> Iterator[Callable[[str], None]]:
     It ends a last line without a newline first. The file (0600) and its folder (0700) are created
     if they are missing. Raises OSError, also if another process has held the lock for five seconds.
     """
+    with _locked(path, os.O_RDWR | os.O_APPEND) as descriptor:
+        yield lambda line: _append(descriptor, line)
+
+
+def rewrite(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """Replace the content by what `change` makes of it, under the same lock. Raises OSError.
+
+    In place, since other processes may wait for the lock on this very file. The new content is
+    there before the rest of the old is cut off, so no reader finds the file empty.
+    """
+    with _locked(path, os.O_RDWR) as descriptor:
+        content = change(path.read_bytes())
+        if os.write(descriptor, content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.ftruncate(descriptor, len(content))
+
+
+@contextmanager
+def _locked(path: Path, flags: int) -> Iterator[int]:
     user_only_files.make_folder(path.parent)
-    descriptor = user_only_files.opened(path, os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0))
+    descriptor = user_only_files.opened(path, flags | getattr(os, "O_BINARY", 0))
     try:
         _lock(descriptor)
         try:
-            yield lambda line: _append(descriptor, line)
+            yield descriptor
         finally:
             file_lock.unlock(descriptor)
     finally:

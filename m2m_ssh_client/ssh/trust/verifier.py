@@ -14,7 +14,8 @@ These are easy to get wrong:
   counts as the plain key in it.
 
 One point is stricter than in `ssh`: with `accept-new`, a key that is revoked under the bare name is
-not added for `[host]:port`.
+not added for `[host]:port`. A pin, and no checking at all, are settings of our own: nothing that is
+revoked passes them either.
 """
 
 from __future__ import annotations
@@ -113,15 +114,22 @@ class HostVerifier:
     def verify(self, blob: bytes) -> PublicKey:
         """Return the machine's key if the settings accept `blob`, the key or certificate shown.
 
-        Under `accept-new` and `no`, an unknown key is added to the first user file. Raises
-        HostKeyError, and KnownHostsError for files that cannot be read.
+        Under `accept-new` and `no`, an unknown key is added to the first user file. A revoked key
+        is refused even if it is pinned, or if nothing is checked. Raises HostKeyError, and
+        KnownHostsError for files that cannot be read and are needed.
         """
         key, certificate = self._read(blob)
         self._check_size(key)
+        if self._revoked.intersection(_with_authority(key, certificate)):
+            raise self.error(key, Finding(Standing.REVOKED))
+        if self._trust.pin is None and not self._trust.unchecked:
+            self._decide(key, certificate)
+            return key
         if self._trust.pin is not None:
             self._compare_with_pin(key)
-        elif not self._trust.unchecked:
-            self._decide(key, certificate)
+        finding = self._judge(self._load(skip_unreadable=True), key, certificate)
+        if finding.standing is Standing.REVOKED:
+            raise self.error(key, finding)
         return key
 
     def judged(self, blob: bytes) -> tuple[PublicKey, Finding]:
@@ -204,8 +212,9 @@ class HostVerifier:
         path = self._trust.revoked_file
         return set() if path is None else revoked_keys(path)
 
-    def _load(self) -> KnownHosts:
-        return KnownHosts.load([*self._trust.user_files, *self._trust.global_files])
+    def _load(self, *, skip_unreadable: bool = False) -> KnownHosts:
+        paths = [*self._trust.user_files, *self._trust.global_files]
+        return KnownHosts.load(paths, skip_unreadable=skip_unreadable)
 
     def _read(self, blob: bytes) -> tuple[PublicKey, HostCertificate | None]:
         try:
@@ -243,8 +252,6 @@ class HostVerifier:
 
     def _decide(self, key: PublicKey, certificate: HostCertificate | None) -> None:
         """Apply StrictHostKeyChecking (ssh_config(5)) to the files' verdict."""
-        if self._revoked.intersection(_with_authority(key, certificate)):
-            raise self.error(key, Finding(Standing.REVOKED))
         finding = self._judge(self._known_hosts, key, certificate)
         if finding.standing is Standing.UNKNOWN and self._may_add:
             finding = self._added(key, finding)

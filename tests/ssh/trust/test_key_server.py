@@ -30,6 +30,7 @@ from m2m_ssh_client.ssh.trust.key_server import (
     checked_host_key,
     remember_or_refuse,
     temporary_known_hosts,
+    trust_in,
 )
 
 
@@ -456,6 +457,33 @@ def test_a_request_under_way_ends_when_stop_is_set(http: _Server, closed_port: i
     assert time.monotonic() - started < 3
 
 
+def key_server_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "m2m-key-server"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(raw=b"HTTP/1.1 200 OK\r\nX-Slow: ", trickle=b"x"),
+        Reply(raw=b"HTTP/1.1 200 OK\r\n\r\n", trickle=b" "),
+    ],
+    ids=["in its headers", "in its body"],
+)
+def test_nothing_stays_of_a_server_that_is_given_up(
+    reply: Reply, scheme: str, http: _Server, https: Callable[[str], _Server]
+) -> None:
+    server = http if scheme == "http" else https("127.0.0.1")
+    server.replies = [reply]
+    url = f"{scheme}://127.0.0.1:{server.port}"
+    client = KeyServer("", 1, url=url, deadline=time.monotonic() + 1)
+    with pytest.raises(KeyServerError, match="no complete answer in time"):
+        client.server_public_key()
+    for thread in key_server_threads():
+        thread.join(3)  # well before the server ends
+    assert not key_server_threads()
+
+
 # Failures and hostile answers
 
 
@@ -706,6 +734,44 @@ def test_over_https_a_new_key_is_taken_although_another_is_remembered(
     client = KeyServer("127.0.0.1", http.port, https_port=https("127.0.0.1").port)
     trust = Trust("127.0.0.1", 22, (tmp_path / "none",))
     assert checked_host_key(client, "127.0.0.1", 22, trust, tmp_path / "key") == KEY
+
+
+def test_what_https_said_last_is_what_plain_http_must_show(
+    https: Callable[[str], _Server], http: _Server, closed_port: int, tmp_path: Path
+) -> None:
+    memory = tmp_path / "key.known_hosts"
+    remember_or_refuse("127.0.0.1", 22, OTHER_KEY, memory)
+    remember_or_refuse("machine", 22, OTHER_KEY, memory)
+    trust, secure = Trust("127.0.0.1", 22, (tmp_path / "none",)), https("127.0.0.1")
+
+    def checked(https_port: int) -> PublicKey:
+        client = KeyServer("127.0.0.1", http.port, https_port=https_port)
+        return checked_host_key(client, "127.0.0.1", 22, trust, tmp_path / "key")
+
+    assert checked(secure.port) == KEY
+    assert memory.read_text() == f"machine {OTHER_LINE}\n127.0.0.1 {LINE}\n"
+    assert checked(closed_port) == KEY
+    http.replies = [_json({"server_pub_key": OTHER_LINE})]
+    with pytest.raises(HostKeyError, match="has changed"):
+        checked(closed_port)
+
+
+def test_what_is_revoked_in_the_memory_is_refused_over_https_too(
+    https: Callable[[str], _Server], http: _Server, tmp_path: Path
+) -> None:
+    (tmp_path / "key.known_hosts").write_text(f"@revoked * {LINE}\n")
+    client = KeyServer("127.0.0.1", http.port, https_port=https("127.0.0.1").port)
+    trust = Trust("127.0.0.1", 22, (tmp_path / "none",))
+    with pytest.raises(HostKeyError, match="revoked"):
+        checked_host_key(client, "127.0.0.1", 22, trust, tmp_path / "key")
+
+
+def test_the_policy_travels_with_the_trust_in_what_it_told(tmp_path: Path) -> None:
+    """What decides which keys are acceptable, but not the files that the key server replaces."""
+    policy: dict[str, Any] = {"rsa_bits": 4096, "revoked_file": tmp_path, "pin": KEY.fingerprint}
+    file = tmp_path / "known_hosts"
+    given = Trust("alias", None, (tmp_path,), (tmp_path,), "no", unchecked=True, **policy)
+    assert trust_in(file, "machine", 22, given) == Trust("machine", 22, (file,), **policy)
 
 
 @pytest.mark.parametrize("first", [22, 8022])

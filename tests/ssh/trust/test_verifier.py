@@ -226,9 +226,9 @@ def test_off_without_a_file_is_a_refusal_as_with_ssh() -> None:
 # Pins, and no checking at all
 
 
-def test_a_pin_decides_alone(file: Path) -> None:
+def test_a_pin_decides_whatever_else_is_on_file(file: Path) -> None:
     file.parent.mkdir()
-    file.write_text(f"@revoked * {line(OURS).split(' ', 1)[1]}{line(OTHER)}")
+    file.write_text(f"@revoked * {line(THIRD).split(' ', 1)[1]}{line(OTHER)}")
     pinned = verifier(file, pin=OURS.fingerprint, strict="accept-new")
     assert pinned.verify(OURS.blob) == OURS
     text = refusal(pinned, OTHER).message
@@ -238,11 +238,41 @@ def test_a_pin_decides_alone(file: Path) -> None:
     assert file.read_text().count("\n") == 2
 
 
-def test_without_checking_anything_goes_and_nothing_is_written_or_read(tmp_path: Path) -> None:
-    anything = verifier(tmp_path, unchecked=True, strict="no", revoked_file=tmp_path)
+def test_without_checking_any_other_key_goes_and_nothing_is_written(file: Path) -> None:
+    """A file that cannot be read, here a folder, is told of and keeps nobody from connecting."""
+    file.mkdir(parents=True)
+    anything = verifier(file, file.parent / "missing", unchecked=True, strict="no")
     assert anything.verify(OURS.blob) == OURS
-    assert list(tmp_path.iterdir()) == []
+    assert list(file.parent.rglob("*")) == [file]
     assert anything.key_algorithms(["rsa-sha2-512"]) == ["rsa-sha2-512"]
+
+
+ACCEPTING: list[dict[str, Any]] = [{"pin": OURS.fingerprint}, {"unchecked": True, "strict": "no"}]
+
+
+@pytest.mark.parametrize("accepting", ACCEPTING, ids=["pinned", "unchecked"])
+@pytest.mark.parametrize("place", ["user", "system", "RevokedHostKeys"])
+def test_a_revoked_key_is_refused_whatever_accepts_it(
+    place: str, accepting: dict[str, Any], file: Path
+) -> None:
+    file.parent.mkdir()
+    keys = line(OURS).split(" ", 1)[1]
+    file.write_text(keys if place == "RevokedHostKeys" else f"@revoked * {keys}")
+    unreadable = file.parent
+    judge = {
+        "user": verifier(unreadable, file, **accepting),
+        "system": verifier(unreadable, global_files=(file,), **accepting),
+        "RevokedHostKeys": verifier(revoked_file=file, **accepting),
+    }[place]
+    assert "which is marked as revoked" in refusal(judge).message
+
+
+@pytest.mark.parametrize("accepting", ACCEPTING, ids=["pinned", "unchecked"])
+def test_a_list_of_revoked_keys_that_cannot_be_read_revokes_every_key(
+    accepting: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(KnownHostsError, match="RevokedHostKeys"):
+        verifier(revoked_file=tmp_path, **accepting).verify(OURS.blob)
 
 
 @pytest.mark.parametrize("unchecked", [True, False])
