@@ -23,6 +23,13 @@ _OPTION = re.compile(
 _HEADER = re.compile(rf"{_NAME_START}((?=[\w-]*?(?:{_NAMES}))[\w-]+:\s*)[^'\"\r\n]+", re.IGNORECASE)
 _SCHEME = re.compile(r"\b(bearer|basic)\s+[\w.~+/-]+=*", re.IGNORECASE)
 _SSHPASS = re.compile(rf"(\bsshpass\s+-p\s*){_WORD}", re.DOTALL)
+# The option of curl and its like: a name, a colon, a password.
+_USER_OPTION = re.compile(rf"{_NAME_START}(-u\s*|--user(?:=|\s+))(?=[^\s:]*:){_WORD}", re.DOTALL)
+_PASSWORD_OF_USER = re.compile(r"(-u|--user=)?[^:/]+:(?!//).+", re.DOTALL)
+# Also within double quotes of a shell, where the quotes of JSON have backslashes.
+_JSON_MEMBER = re.compile(
+    rf'(\\?"(?=[\w-]*?(?:{_NAMES}))[\w-]+\\?"\s*:\s*\\?")(?:[^"\\]|\\[^"])*', re.IGNORECASE
+)
 # Secrets that are recognised by their first characters, wherever they are.
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9])(ghp_|gho_|github_pat_|glpat-|sk-|xox[abeprs]-|AKIA)[\w-]{8,}"
@@ -50,6 +57,8 @@ def masked(text: str) -> str:
     text = _HEADER.sub(rf"\1{HIDDEN}", text)
     text = _SCHEME.sub(rf"\1 {HIDDEN}", text)
     text = _SSHPASS.sub(rf"\1{HIDDEN}", text)
+    text = _USER_OPTION.sub(rf"\1{HIDDEN}", text)
+    text = _JSON_MEMBER.sub(rf"\1{HIDDEN}", text)
     text = _TOKEN.sub(HIDDEN, text)
     return _USER_OF_URL.sub(f"{HIDDEN}@", text)
 
@@ -67,17 +76,22 @@ def masked_argv(argv: Sequence[str], *, ours: bool) -> list[str]:
         shown = _without_value(before, word) if ours else word
         if shown != word:
             result.append(shown)
-        elif hide and not word.startswith("-"):
+        elif (hide and not word.startswith("-")) or (not ours and _has_password(before, word)):
             result.append(HIDDEN)
         elif "://" in name:
             result.append(_IN_URL.sub(HIDDEN, word))
         elif equals and _is_telling(name, ours=ours):
             result.append(f"{name}={HIDDEN}")
         else:
-            result.append(_TOKEN.sub(HIDDEN, word))
+            result.append(_JSON_MEMBER.sub(rf"\1{HIDDEN}", _TOKEN.sub(HIDDEN, word)))
         hide = word.startswith("-") and not equals and _is_telling(word, ours=ours)
         ours = ours and word != "--"
     return result
+
+
+def _has_password(before: str, word: str) -> bool:
+    found = _PASSWORD_OF_USER.fullmatch(word)
+    return bool(found and (found[1] or before in ("-u", "--user")))
 
 
 def _is_telling(name: str, *, ours: bool) -> bool:

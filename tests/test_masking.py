@@ -27,6 +27,11 @@ def hidden(argv: list[str]) -> list[str]:
         ("serve --db-pwd hidden --pwd=hidden", "serve --db-pwd … --pwd=…"),
         ("serve --pat hidden --path /srv --compat x", "serve --pat … --path /srv --compat x"),
         ("serve ghp_0123456789ab {'t':'sk-abcdefgh-12'}", "serve … {'t':'…'}"),
+        ("curl -u me:hidden https://h/", "curl -u … https://h/"),
+        ("curl --user=me:hid -ume:hid --user-agent x", "curl --user=… -u… --user-agent x"),
+        ("serve -u --user me", "serve -u --user me"),
+        ("""serve '{"api_token": "hid den", "a": 1}'""", """serve '{"api_token": "…", "a": 1}'"""),
+        (r'serve "{\"secret\":\"hidden\"}"', r'serve "{\"secret\":\"…\"}"'),
     ],
 )
 def test_what_may_be_secret_in_a_command_is_left_out(command: str, shown: str) -> None:
@@ -56,6 +61,10 @@ def test_what_may_be_secret_in_a_command_is_left_out(command: str, shown: str) -
         ("npx server /srv/keys", "npx server /srv/keys"),
         ("npx server --pwd hush xoxb-01234567-x task-abcdefghij", "npx server --pwd … … task-abcdefghij"),
         (f"{OURS} --host h -- serve AKIA0123456789ABCDEF", f"{OURS} --host h -- serve …"),
+        ("curl -u me:hush -ume:hush --user=me:hush -u me", "curl -u … … … -u me"),
+        (f"{OURS} --host h -- curl -u me:hush", f"{OURS} --host h -- curl -u …"),
+        (f"{OURS} -l u --host h:22", f"{OURS} -l u --host h:22"),
+        ('serve {"token":"hush","a":1}', 'serve {"token":"…","a":1}'),
     ],
 )  # fmt: skip
 def test_what_may_be_a_secret_is_hidden(argv: str, shown: str) -> None:
@@ -68,7 +77,11 @@ def test_a_header_is_hidden_as_one_argument() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["x", "key", "-", "a-", "key-", "'A=", "a=", ":", "key:", "key/", "sk-", "ghp_"]
+    "piece",
+    [
+        *("x", "key", "-", "a-", "key-", "'A=", "a=", ":", "key:", "key/", "sk-", "ghp_"),
+        *("-u ", " -u", '"key":"', '\\"', '"key', "-a-b"),
+    ],
 )
 def test_a_long_text_takes_linear_time(piece: str) -> None:
     """The limit for a test ends this one if the time is quadratic."""
