@@ -101,8 +101,8 @@ def test_a_resource_that_is_read_is_that_of_its_json(far: Far) -> None:
     text, _, data = both(far, "read", "show:///notes.txt")
     assert text == shown(data["contents"][0]["text"]).replace("\\n", "\n")
     text, _, data = both(far, "read", "show:///disk.img")
-    assert text == "disk.img (unknown type, 256 bytes)\n"
-    assert (far.here / "disk.img").read_bytes() == base64.b64decode(data["contents"][0]["blob"])
+    assert text == "disk.img.bin (unknown type, 256 bytes)\n"
+    assert (far.here / "disk.img.bin").read_bytes() == base64.b64decode(data["contents"][0]["blob"])
 
 
 def test_a_prompt_that_is_filled_in_is_that_of_its_json(far: Far) -> None:
