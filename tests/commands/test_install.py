@@ -605,7 +605,7 @@ def test_the_written_entry_starts_a_server_that_answers(
 
         checked = run("list", "--check")
         assert (checked.status, checked.err) == (0, "")
-        assert re.search(r"\n  [✓+] m2m-demo answers\n", checked.out)
+        assert re.search(r"\n  [✓+] m2m-demo( \S+)? answers\n", checked.out)
         run("install", "cursor", "dead", "--yes", "-F", "none", "127.0.0.1", "-p", unused_port())
         checked = run("list", "--check", "--json")
         assert checked.status == 1
