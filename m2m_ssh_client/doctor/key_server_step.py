@@ -9,8 +9,8 @@ from m2m_ssh_client.doctor.steps import Status, Step, failed
 from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.parameters import DEFAULT_CLIENT_KEY, Parameters
 from m2m_ssh_client.ssh.settings import HostSettings
-from m2m_ssh_client.ssh.trust.key_server import (
-    KeyServer,
+from m2m_ssh_client.ssh.trust.key_server import KeyServer
+from m2m_ssh_client.ssh.trust.told_host_key import (
     checked_host_key,
     temporary_known_hosts,
     trust_in,

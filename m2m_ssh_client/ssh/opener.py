@@ -206,8 +206,8 @@ class Opener:
 
     def _exchange_keys(self, settings: HostSettings, client_key: Path) -> Trust:
         """Learn the host key from the key server and register ours; return whom to trust."""
-        from m2m_ssh_client.ssh.trust.key_server import (
-            KeyServer,
+        from m2m_ssh_client.ssh.trust.key_server import KeyServer
+        from m2m_ssh_client.ssh.trust.told_host_key import (
             checked_host_key,
             temporary_known_hosts,
             trust_in,

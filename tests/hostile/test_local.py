@@ -29,8 +29,8 @@ from m2m_ssh_client.hosts.entries import client
 from m2m_ssh_client.log_file import RotatingFile, default_path
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key
 from m2m_ssh_client.ssh.public_key import PublicKey
-from m2m_ssh_client.ssh.trust.key_server import remember_or_refuse, temporary_known_hosts
 from m2m_ssh_client.ssh.trust.known_hosts_writing import appending
+from m2m_ssh_client.ssh.trust.told_host_key import remember_or_refuse, temporary_known_hosts
 from m2m_ssh_client.status.report_file import ReportFile
 from m2m_ssh_client.terminal.saving import save
 

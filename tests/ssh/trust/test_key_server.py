@@ -25,8 +25,8 @@ from m2m_ssh_client.errors import HostKeyError, KeyServerError, KnownHostsError
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Trust
 from m2m_ssh_client.ssh.trust import key_server
-from m2m_ssh_client.ssh.trust.key_server import (
-    KeyServer,
+from m2m_ssh_client.ssh.trust.key_server import KeyServer
+from m2m_ssh_client.ssh.trust.told_host_key import (
     checked_host_key,
     remember_or_refuse,
     temporary_known_hosts,
