@@ -60,7 +60,7 @@ async def _relay_stdio(remote: Opener, arguments: Sequence[str]) -> int:
     received: list[int] = []
     async with proxy_for(remote) as proxy, stdio(proxy.intake) as host:
         with (
-            reporting(partial(_reports, remote, proxy, arguments)) as proxy.history.changed,
+            reporting(partial(_reports, remote, proxy, arguments), proxy.history.changed),
             ending_signals(proxy.stop, received),
         ):
             failure = await proxy.run(host)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
 
 
 class History:
@@ -20,8 +20,8 @@ class History:
         self.losses = 0
         self.error = ""
         self.error_time = 0.0
-        self.changed: Callable[[], None] = lambda: None
-        """Called after each change, in the loop."""
+        self.changed = threading.Event()
+        """Set by each change; whoever waits for it clears it."""
 
     def connected(self) -> None:
         """Note a new connection, with a fresh server."""
@@ -37,9 +37,9 @@ class History:
     def failed(self, error: str) -> None:
         """Note an attempt to connect that failed."""
         self.error, self.error_time = error, time.time()
-        self.changed()
+        self.changed.set()
 
     def change(self) -> None:
         """Note another state, such as that after the first answer."""
         self.since = time.time()
-        self.changed()
+        self.changed.set()

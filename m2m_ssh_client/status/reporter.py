@@ -25,21 +25,19 @@ _END_TIME = 0.2  # for the removal of the file
 
 
 class Reporter:
-    """Writes reports in a thread of its own, until `stop`.
+    """Writes reports in a thread of its own, soon after `changed` is set, and until `stop`.
 
     `prepare` is called in that thread, and returns the function that makes the reports. A report
     that is like the last one is not written, and one that cannot be written does no harm.
     """
 
-    def __init__(self, prepare: Callable[[], Callable[[], Report]]) -> None:
+    def __init__(
+        self, prepare: Callable[[], Callable[[], Report]], changed: threading.Event
+    ) -> None:
         self._prepare = prepare
-        self._changed = threading.Event()
+        self._changed = changed
         self._stopped = threading.Event()
         self._thread = threads.start("status", self._work)
-
-    def note_change(self) -> None:
-        """Have a report written soon. Any thread."""
-        self._changed.set()
 
     def stop(self) -> None:
         """End the thread and remove the file; do not wait long for that."""
@@ -78,10 +76,12 @@ class Reporter:
 
 
 @contextmanager
-def reporting(prepare: Callable[[], Callable[[], Report]]) -> Iterator[Callable[[], None]]:
-    """Write reports within the context; provide the function to call after a change."""
-    reporter = Reporter(prepare)
+def reporting(
+    prepare: Callable[[], Callable[[], Report]], changed: threading.Event
+) -> Iterator[None]:
+    """Write reports within the context, whenever `changed` was set and now and then."""
+    reporter = Reporter(prepare, changed)
     try:
-        yield reporter.note_change
+        yield
     finally:
         reporter.stop()

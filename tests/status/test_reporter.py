@@ -21,6 +21,7 @@ class Relay:
     def __init__(self) -> None:
         self.report = report(state="connecting")
         self.asked = threading.Semaphore(0)
+        self.changed = threading.Event()
 
     def prepare(self) -> Callable[[], Report]:
         def make() -> Report:
@@ -41,17 +42,17 @@ def written() -> list[Report | None]:
 
 
 def test_a_report_is_written_after_each_change_and_gone_at_the_end(relay: Relay) -> None:
-    with reporting(relay.prepare) as changed:
-        changed()
+    with reporting(relay.prepare, relay.changed):
+        relay.changed.set()
         wait_until(lambda: written() == [relay.report])
         relay.report = report(state="open")
-        changed()
+        relay.changed.set()
         wait_until(lambda: written() == [relay.report])
     assert written() == []
 
 
 def test_nothing_is_written_before_the_first_change(relay: Relay) -> None:
-    with reporting(relay.prepare):
+    with reporting(relay.prepare, relay.changed):
         assert not relay.asked.acquire(timeout=0.2)
     assert not report_file.folder().exists()
 
@@ -60,7 +61,7 @@ def test_what_is_no_change_of_the_connection_is_noticed_too(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reporter, "_BEAT", 0.05)
-    with reporting(relay.prepare):
+    with reporting(relay.prepare, relay.changed):
         wait_until(lambda: written() == [relay.report])
         relay.report = report(requests=7)
         wait_until(lambda: written() == [relay.report])
@@ -71,9 +72,9 @@ def test_a_report_that_says_the_same_is_not_written(
 ) -> None:
     count: list[bytes] = []
     monkeypatch.setattr(report_file.ReportFile, "write", lambda _, content: count.append(content))
-    with reporting(relay.prepare) as changed:
+    with reporting(relay.prepare, relay.changed):
         for _ in range(3):
-            changed()
+            relay.changed.set()
             assert relay.asked.acquire(timeout=10)
     assert len(count) == 1
 
@@ -82,12 +83,12 @@ def test_a_place_that_cannot_be_written_may_be_writable_later(relay: Relay) -> N
     place: Path = report_file.folder()
     place.parent.mkdir(parents=True)
     place.touch()
-    with reporting(relay.prepare) as changed:
-        changed()
+    with reporting(relay.prepare, relay.changed):
+        relay.changed.set()
         assert relay.asked.acquire(timeout=10)
         assert relay.asked.acquire(timeout=0.1) is False
         place.unlink()
-        changed()
+        relay.changed.set()
         wait_until(lambda: place.is_dir() and written() == [relay.report])
 
 
@@ -99,7 +100,7 @@ def test_a_fault_in_a_report_ends_the_reports_alone(
         raise ZeroDivisionError
 
     caplog.set_level("INFO")
-    with reporting(prepare) as changed:
-        changed()
+    with reporting(prepare, relay.changed):
+        relay.changed.set()
         assert relay.asked.acquire(timeout=10)
     assert "ZeroDivisionError" in caplog.text
