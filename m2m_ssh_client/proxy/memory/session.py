@@ -126,8 +126,9 @@ class Session:
         self.state = State.CONNECTING
         self.process_answered = False
         """The current remote server has sent a JSON-RPC message."""
-        self.refused_replay = ""
         self.echoes = False
+        """The current remote server has sent back the first request."""
+        self.refused_replay = ""
         """The reason why a fresh server cannot replace its predecessor, or empty."""
         self.stray_output = StrayOutput()
         self._may_be_shell = may_be_shell
@@ -140,7 +141,7 @@ class Session:
         self._harmless_tools = HarmlessTools(believed=retry_tool_calls)
         self._open_requests = OpenRequests(self._harmless_tools)
         self._first = True  # no request has been sent yet
-        # The frames sent to the present process, until it has answered.
+        # The frames sent to the present process, until it has answered, or they are too many.
         self._early: HeldFrames | None = None
 
     @property
@@ -343,7 +344,7 @@ class Session:
 
         Return False, and change nothing, if it was sent too much to remember, or has answered.
         """
-        if self._early is None or self._early.size > HOLD_LIMIT or self.process_answered:
+        if self._early is None or self.process_answered:
             return False
         self.state = State.LOST if self._reconnecting else State.CONNECTING
         self._open_requests.clear()
@@ -431,10 +432,13 @@ class Session:
 
     def _send(self, frame: Frame, output: Output, ends: int = 0) -> None:
         if self._early is not None:
-            self._see_early(frame, ends)
+            self._keep_early(self._early, HeldFrame(frame, FOR_EVER, ends=ends))
         for message in frame.messages:
             if message.id is not None and message.method is not None:
                 self._open_requests.add(message, frame, ends)
+                if self._first:
+                    self._first = False
+                    self._replay.see_first(message)
                 if message.method in _REMEMBERED:
                     self._replay.see_request(message)
                     self._subscriptions.see_request(message)
@@ -448,17 +452,9 @@ class Session:
             line = spell(line)
         output.to_remote.append(line)
 
-    def _see_early(self, frame: Frame, ends: int) -> None:
-        """Note the first request of the session, and what is sent before the first answer."""
-        assert self._early is not None  # noqa: S101 - the caller has looked
-        request = next((each for each in frame.messages if each.is_request), None)
-        if self._first and request is not None:
-            self._first = False
-            self._replay.see_first(request)
-        too_many = self._early.size > HOLD_LIMIT
-        if not (self.process_answered or too_many):
-            self._early.add(HeldFrame(frame, FOR_EVER, ends=ends))
-        elif not self._first:
+    def _keep_early(self, early: HeldFrames, item: HeldFrame) -> None:
+        early.add(item)
+        if self.process_answered or early.size > HOLD_LIMIT:
             self._early = None
 
     def _see_cancelled(self, message: Message) -> bool:
