@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-
 from m2m_ssh_client.entry_tag import tag
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.hosts.apps import Machine
 from m2m_ssh_client.hosts.installed import installed
 from m2m_ssh_client.text import printable
-from m2m_ssh_client.usage import pasteable
+from m2m_ssh_client.usage import nearest, pasteable
 
 
 def arguments_by_name(machine: Machine) -> dict[str, list[list[str]]]:
@@ -35,8 +33,8 @@ def arguments_of_entry(machine: Machine, name: str) -> list[list[str]]:
     entries = arguments_by_name(machine)
     if name in entries:
         return entries[name]
-    near = difflib.get_close_matches(name, entries, n=1)
+    near = nearest(name, entries)
     raise UsageError(
         f"no entry for this program is called {printable(name)!r}",
-        f"Is it {printable(near[0])!r}?" if near else f"`{pasteable('list')}` shows the entries.",
+        f"Is it {printable(near)!r}?" if near else f"`{pasteable('list')}` shows the entries.",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -19,7 +18,7 @@ from m2m_ssh_client.hosts.apps import Machine
 from m2m_ssh_client.status.log_reading import Line, LogReader
 from m2m_ssh_client.terminal.asking import say
 from m2m_ssh_client.text import printable, shown
-from m2m_ssh_client.usage import command_parser
+from m2m_ssh_client.usage import Parser, command_parser
 
 _POLL = 0.25  # seconds
 _OPTION = "--log-file"
@@ -27,7 +26,7 @@ _OPTION = "--log-file"
 
 def main(name: str, arguments: list[str]) -> int:
     """Return 0; with --follow, once Ctrl-C ends it. Raises UsageError."""
-    args = parser(name).parse_args(arguments)
+    args = parser(name).understood(arguments)
     if args.lines < 0:
         raise UsageError("--lines must not be negative")
     entries = arguments_of_entry(Machine.this(), args.name) if args.name else []
@@ -54,7 +53,7 @@ def main(name: str, arguments: list[str]) -> int:
     return 0
 
 
-def parser(name: str) -> argparse.ArgumentParser:
+def parser(name: str) -> Parser:
     parser = command_parser(
         name,
         "Show the end of the log. With the name of an installed entry, show only what its relays\n"

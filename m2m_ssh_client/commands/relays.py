@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from contextlib import suppress
@@ -13,14 +12,14 @@ from m2m_ssh_client.errors import SSHClientError, UsageError
 from m2m_ssh_client.hosts.apps import Machine
 from m2m_ssh_client.status import report_file
 from m2m_ssh_client.status.report import Report, decoded
-from m2m_ssh_client.usage import command_parser
+from m2m_ssh_client.usage import Parser, command_parser
 
 _PERIOD = 1.0  # seconds
 
 
 def main(name: str, arguments: list[str]) -> int:
     """Return 0. Raises an SSHClientError."""
-    args = parser(name).parse_args(arguments)
+    args = parser(name).understood(arguments)
     if args.watch and (args.json or not sys.stdout.isatty()):
         raise UsageError("--watch needs a terminal", "Call `status --json` repeatedly instead.")
     machine = Machine.this()
@@ -38,7 +37,7 @@ def main(name: str, arguments: list[str]) -> int:
     return 0
 
 
-def parser(name: str) -> argparse.ArgumentParser:
+def parser(name: str) -> Parser:
     parser = command_parser(
         name,
         "Show the relays of this user that are running. Each has its application, destination and\n"

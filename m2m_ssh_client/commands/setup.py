@@ -27,7 +27,6 @@ _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 # Programs that start a server, which is named after them.
 _STARTERS = re.compile(r"uvx?|npx|node|run|exec|python[\d.]*|bash|sh|pipx|bunx?|deno")
 _AFFIXES = ("mcp-server", "server", "mcp")
-_NO_MACHINE = UsageError("There is no machine to set up", "Name it: setup [USER@]HOST")
 
 _EXAMPLES = (
     "lab -- uvx mcp-server-git --repository /srv/repo",
@@ -43,7 +42,7 @@ def main(name: str, arguments: list[str]) -> int:
     args = own_parser.understood(given)
     options.take_destination(own_parser, args)
     if args.host is None:
-        raise _NO_MACHINE
+        raise UsageError("There is no machine to set up", "Name it: setup [USER@]HOST")
     if not can_ask():
         raise UsageError("`setup` asks, and there is no terminal", "Use trust, tools and install.")
     typed = _with_host(own_parser, _without_own(given), args.destination)
