@@ -1,8 +1,9 @@
 """The `demo` command: run the real client against servers on loopback, and narrate each step.
 
-With --serve, the servers keep running. The client's key and its temporary known_hosts are in a
-temporary home folder, the servers' keys in memory only. On exit, also by SIGTERM or Ctrl-C, the
-client ends first, then the servers and their children; the folder is removed last.
+The client, its keys and its temporary known_hosts live in a temporary home folder. On exit, also by
+SIGTERM or Ctrl-C, the client ends first, then the servers and their children; the folder is removed
+last. With --serve, the servers keep running, and the keys stay in the user's state folder, so that
+a host's configuration for them stays true.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.demo.story import HELLO, Output, Story, converse
 from m2m_ssh_client.errors import SSHClientError, UsageError
 from m2m_ssh_client.hosts.entries import client
+from m2m_ssh_client.log_file import default_path
 from m2m_ssh_client.text import printable, quoted_line
 from m2m_ssh_client.usage import Parser, command_parser
 
@@ -65,7 +67,8 @@ def parser(name: str) -> Parser:
         "--serve",
         action="store_true",
         help="keep the servers running, on ports 8022 and 8000, until Ctrl-C; with `-- COMMAND`, "
-        "serve that stdio MCP server instead of the sample",
+        "serve that stdio MCP server instead of the sample. Only the client key that it makes in "
+        "your state folder is let in",
     )
     return parser
 
@@ -83,17 +86,18 @@ def run(
             "A command for the demo requires --serve.", "Pass `demo --serve -- COMMAND`."
         )
     out = Output(sys.stdout)
-    folder = tempfile.TemporaryDirectory(prefix="m2m-demo-", ignore_cleanup_errors=True)
-    with _signals_as_interrupt(), logs.configured(None, None), folder as home:
+    with _signals_as_interrupt(), logs.configured(None, None):
         try:
             if serve:
-                return _serve(out, Path(home), command, ssh_port, key_server_port)
-            return _show(out, Path(home))
+                return _serve(out, command, ssh_port, key_server_port)
+            folder = tempfile.TemporaryDirectory(prefix="m2m-demo-", ignore_cleanup_errors=True)
+            with folder as home:
+                return _show(out, Path(home))
         except SSHClientError as exc:
             sys.stderr.write(f"{exc}\n")
             return exc.exit_status
         except KeyboardInterrupt:
-            out.line("Stopped everything, removed the temporary folder.")
+            out.line("Stopped everything.")
             return 0 if serve else 128 + signal.SIGINT
 
 
@@ -118,10 +122,10 @@ def _show(out: Output, home: Path) -> int:
     temporary.mkdir()
     story = Story(out, temporary)
     out.line("This demo stays on this machine, with free ports and a temporary home folder.")
-    with servers(_SAMPLE, 0, 0, story.event) as running:
+    with servers(_SAMPLE, 0, 0, story.event, home) as running:
         out.line(f"  SSH server  127.0.0.1 port {running.ssh.port}")
         out.line(f"  key server  http://127.0.0.1:{running.key_server.port}")
-        argv = [*client(), *running.client_arguments(home)]
+        argv = [*client(), *running.client_arguments]
         out.line(f"  client      {quoted_line(argv)}")
         out.line()
         host = Host(argv, _environment(home, temporary), story.notification)
@@ -149,17 +153,18 @@ def _environment(home: Path, temporary: Path) -> dict[str, str]:
     return {name: v for name, v in os.environ.items() if name != "SSH_AUTH_SOCK"} | there
 
 
-def _serve(
-    out: Output, home: Path, command: Sequence[str], ssh_port: int, key_server_port: int
-) -> int:
-    with servers(
-        command or _SAMPLE, ssh_port, key_server_port, lambda text: out.line(printable(text))
-    ) as running:
-        argv = [*client(), *running.client_arguments(home)]
+def _serve(out: Output, command: Sequence[str], ssh_port: int, key_server_port: int) -> int:
+    def event(text: str) -> None:
+        out.line(printable(text))
+
+    served = command or _SAMPLE
+    with servers(served, ssh_port, key_server_port, event, _kept_keys()) as running:
+        argv = [*client(), *running.client_arguments]
         configuration = {"mcpServers": {"m2m-demo": {"command": argv[0], "args": argv[1:]}}}
         out.line(f"SSH server on 127.0.0.1 port {running.ssh.port}")
         out.line(f"Key server on http://127.0.0.1:{running.key_server.port}")
-        out.line(f"Both lead to: {quoted_line(command or _SAMPLE)}")
+        out.line(f"Both lead to: {quoted_line(served)}")
+        out.line(f"Only this key is let in: {printable(str(running.client_key))}")
         out.line()
         out.line("Configuration for an MCP host (Claude Desktop, Cursor and others):")
         out.line(json.dumps(configuration, indent=2))
@@ -171,6 +176,14 @@ def _serve(
             out.line("By hand, in another terminal:")
             out.line(f"  (echo {shlex.quote(json.dumps(HELLO))}; sleep 3) | {quoted_line(argv)}")
             out.line()
-        out.line("Ctrl-C stops both servers and removes the client's key. Events:")
+        out.line("Ctrl-C stops both servers. Events:")
         while True:
             time.sleep(3600)
+
+
+def _kept_keys() -> Path:
+    """Return the folder for the keys of a demo that serves. Raises SSHClientError."""
+    try:
+        return default_path().with_name("demo")
+    except RuntimeError as exc:
+        raise SSHClientError(f"There is no folder for the keys: {exc}", "Set HOME.") from exc

@@ -22,13 +22,15 @@ _READ_TIMEOUT = 10.0  # seconds; a silent client must not occupy its thread
 class KeyServer:
     """A context manager; within it the server is at 127.0.0.1, port `port`.
 
-    `registered` holds the clients' keys. `rate_limit` is in requests per minute. `events` is called
-    with a text for each event, in the threads of the server.
+    `registered` holds the clients' keys; with `only`, no other can be registered. `rate_limit` is
+    in requests per minute. `events` is called with a text for each event, in the threads of the
+    server.
     """
 
     def __init__(
         self,
         host_key: PublicKey,
+        only: PublicKey | None = None,
         *,
         port: int = 0,
         rate_limit: int | None = None,
@@ -36,6 +38,7 @@ class KeyServer:
     ) -> None:
         self.registered: set[PublicKey] = set()
         self._host_key = host_key
+        self._only = only
         self._rate_limit = rate_limit
         self._events = events
         self._lock = threading.Lock()  # guards `_recent`
@@ -100,6 +103,8 @@ class KeyServer:
             key = PublicKey.parse_host_key(text.strip())
         except ValueError as exc:
             return 400, _error(f"Failed to register key: {exc}")
+        if self._only not in (None, key):
+            return 403, _error("This server takes the key of its own client only")
         self.registered.add(key)
         self._events(f"registered the client key {key.fingerprint}")
         return 200, {"status": "success"}

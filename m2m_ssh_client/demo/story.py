@@ -27,7 +27,7 @@ _STEPS = (
     ),
     (
         r"registered the client key .*",
-        "It has created a key pair, and registers the public half.",
+        "It has a key pair, and registers the public half.",
     ),
     (
         r"connection from .*",

@@ -29,10 +29,10 @@ from support.odd_ssh import (
     python,
     speaks_http,
 )
+from support.pair import pair
 
 from m2m_ssh_client import cli
 from m2m_ssh_client.commands import doctor
-from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.demo.ssh_server import SSHServer
 from m2m_ssh_client.doctor import configuration
 from m2m_ssh_client.doctor.showing import Page
@@ -733,7 +733,7 @@ def test_a_server_that_ends_during_the_samples_fails_the_last_step(
 
 
 def test_a_key_server_at_a_url_is_asked_there(examined: Doctor) -> None:
-    with servers(ECHO, 0, 0, lambda _: None) as far:
+    with pair(ECHO) as far:
         url = f"http://localhost:{far.key_server.port}/"
         told = examined(*place(far.ssh.port), "--key-server-url", url)
     assert told.found("key_server")["url"] == url
@@ -748,7 +748,7 @@ def test_nothing_is_registered_at_the_key_server(
     if registered:
         client.write_bytes(keys.path(keys["ed25519"]).read_bytes())
         client.chmod(0o600)
-    with servers(ECHO, 0, 0, lambda _: None) as far:
+    with pair(ECHO) as far:
         if registered:
             far.key_server.registered.add(public(keys["ed25519"]))
         before = set(far.key_server.registered)

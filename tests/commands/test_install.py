@@ -593,8 +593,8 @@ def test_the_written_entry_starts_a_server_that_answers(
     sample = (sys.executable, "-m", "m2m_ssh_client.demo.sample_server")
     log: list[str] = []
     monkeypatch.setenv("PYTHONPATH", PACKAGE_PARENT)
-    with servers(sample, 0, 0, log.append) as running:
-        options = running.client_arguments(home)
+    with servers(sample, 0, 0, log.append, home / "keys") as running:
+        options = running.client_arguments
         assert run("install", "claude-desktop", "lab", "--yes", "-F", "none", *options).status == 0
         entry = entry_of("claude-desktop")
         with Host([entry["command"], *entry["args"]], cwd=home) as host:

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import uuid
@@ -21,6 +22,7 @@ from support.host import PACKAGE_PARENT, Host, client_argv
 from m2m_ssh_client.commands import demo
 from m2m_ssh_client.demo.story import Output
 from m2m_ssh_client.errors import UsageError
+from m2m_ssh_client.log_file import default_path
 
 ECHO_SERVER = Path(__file__).parent.parent / "support" / "echo_server.py"
 _SERVE = "import sys; from m2m_ssh_client.commands.demo import run; sys.exit(run(True, {!r}, {}))"
@@ -171,8 +173,10 @@ def test_what_the_console_cannot_show_is_escaped() -> None:
 class _Serving:
     """`demo --serve` on free ports, from its first line to the configuration it prints."""
 
-    def __init__(self, environment: dict[str, str], command: Sequence[str]) -> None:
-        code = _SERVE.format(list(command), "ssh_port=0, key_server_port=0")
+    def __init__(
+        self, environment: dict[str, str], command: Sequence[str], ssh: int = 0, keys: int = 0
+    ) -> None:
+        code = _SERVE.format(list(command), f"ssh_port={ssh}, key_server_port={keys}")
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-c", code],
             env=environment,
@@ -226,6 +230,40 @@ def test_serve_prints_a_configuration_that_works_and_ends_cleanly(
     assert "granted: shell" in told
     assert _processes(environment) == []
     assert not (Path(environment["HOME"]) / ".ssh").exists()
+
+
+def test_serve_takes_no_key_but_its_own(serving: _Serving, environment: dict[str, str]) -> None:
+    other = serving.argv[: serving.argv.index("--client-key")]
+    with Host(other, env=environment) as host:
+        assert "takes the key of its own client only" in host.initialize()["error"]["message"]
+    _, told = serving.end()
+    assert "POST /register: status 403" in told
+    assert "connection from" not in told
+
+
+def test_the_configuration_that_serve_prints_still_works_with_the_next_one(
+    serving: _Serving, environment: dict[str, str]
+) -> None:
+    with Host(serving.argv, env=environment) as host:
+        assert "result" in host.initialize()
+    port, asked = (serving.argv[serving.argv.index(o) + 1] for o in ("--port", "--key-server-port"))
+    serving.end()
+    again = _Serving(environment, [sys.executable, str(ECHO_SERVER)], int(port), int(asked))
+    try:
+        with Host(serving.argv, env=environment) as host:
+            assert "result" in host.initialize()
+    finally:
+        again.end()
+
+
+def test_the_keys_of_serve_are_the_users_alone_and_in_the_state_folder(serving: _Serving) -> None:
+    key = Path(serving.argv[serving.argv.index("--client-key") + 1])
+    assert key.parent == default_path().with_name("demo")
+    assert f"Only this key is let in: {key}" in serving.shown
+    if sys.platform != "win32":
+        assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in key.parent.iterdir()}
+        assert modes["client_key"] == modes["host_key"] == 0o600
 
 
 def test_serve_grants_the_subsystem_mcp_and_no_command(

@@ -66,6 +66,16 @@ def test_a_client_key_is_registered_as_often_as_one_likes(
     assert events[0] == f"registered the client key {CLIENT_KEY.fingerprint}"
 
 
+def test_a_server_for_one_client_takes_its_key_only() -> None:
+    other = json.dumps({"client_pub_key": f"ssh-ed25519 {_ed25519(3).base64}"}).encode()
+    own = json.dumps({"client_pub_key": CLIENT_LINE}).encode()
+    with KeyServer(HOST_KEY, CLIENT_KEY) as server:
+        assert _ask(server, "POST", "/register", other)[0] == 403
+        assert server.registered == set()
+        assert _ask(server, "POST", "/register", own)[0] == 200
+        assert server.registered == {CLIENT_KEY}
+
+
 def test_it_says_that_it_is_well(server: KeyServer) -> None:
     assert _ask(server, "GET", "/health") == (200, {"status": "healthy"})
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 from support.far import Embedded, environment, machine
 from support.host import PACKAGE_PARENT, Host, client_argv
+from support.pair import pair
 
 import m2m_ssh_client
 from m2m_ssh_client import cli, logs, user_only_files
 from m2m_ssh_client.commands import demo
-from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.entry_tag import tag
 from m2m_ssh_client.errors import AppConfigError, SSHClientError, UsageError
 from m2m_ssh_client.hosts.editing import planned
@@ -125,7 +125,7 @@ def test_all_that_a_first_connection_makes_is_the_users_alone(tmp_path: Path) ->
     """The command itself, begun with no umask at all, while its temporary files are there."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    with servers(SAMPLE, 0, 0, lambda _: None) as far:
+    with pair(SAMPLE) as far:
         argv = client_argv(
             *("--host", "127.0.0.1", "--port", str(far.ssh.port), "--use-key-server"),
             *("--key-server-port", str(far.key_server.port), "--log-level", "DEBUG"),

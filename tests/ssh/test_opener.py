@@ -15,11 +15,11 @@ import paramiko
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from support.pair import Pair, pair
 from support.received import read_all
 
 from m2m_ssh_client.api import SSHServerParameters
 from m2m_ssh_client.demo.sample_key_server import KeyServer
-from m2m_ssh_client.demo.servers import Servers, servers
 from m2m_ssh_client.demo.ssh_server import SSHServer
 from m2m_ssh_client.errors import (
     ChannelRefusedError,
@@ -184,10 +184,10 @@ def test_an_encrypted_key_that_stays_shut_is_an_error_without_the_passphrase_in_
 # The key server
 
 
-class Pair:
+class Observed:
     """The demo's SSH and key server, and what they told."""
 
-    def __init__(self, pair: Servers, log: list[str]) -> None:
+    def __init__(self, pair: Pair, log: list[str]) -> None:
         self.ssh = pair.ssh
         self.key_server = pair.key_server
         self.log = log
@@ -204,10 +204,10 @@ class Pair:
 
 
 @pytest.fixture
-def pair() -> Iterator[Pair]:
+def observed() -> Iterator[Observed]:
     log: list[str] = []
-    with servers(CAT, 0, 0, log.append) as started:
-        yield Pair(started, log)
+    with pair(CAT, log.append) as started:
+        yield Observed(started, log)
 
 
 def write(path: Path, line: str) -> Path:
@@ -216,41 +216,41 @@ def write(path: Path, line: str) -> Path:
     return path
 
 
-def test_a_fresh_machine_gets_in_through_the_key_server(pair: Pair, tmp_path: Path) -> None:
+def test_a_fresh_machine_gets_in_through_the_key_server(observed: Observed, tmp_path: Path) -> None:
     path = tmp_path / "new" / "key"  # made, since the server will be told of it
-    with closing(remote(pair.ssh.port, **pair.options(path))) as far:
+    with closing(remote(observed.ssh.port, **observed.options(path))) as far:
         assert answers(far.open())
-    assert public(load_client_key(path, None)) in pair.key_server.registered
+    assert public(load_client_key(path, None)) in observed.key_server.registered
 
 
-def test_the_key_server_is_asked_before_ssh_and_only_once(pair: Pair) -> None:
-    far = remote(pair.ssh.port, **pair.options())
+def test_the_key_server_is_asked_before_ssh_and_only_once(observed: Observed) -> None:
+    far = remote(observed.ssh.port, **observed.options())
     with closing(far):
         assert answers(far.open())
         assert answers(far.open())
-    requests = [line for line in pair.log if line.startswith(("GET", "POST"))]
+    requests = [line for line in observed.log if line.startswith(("GET", "POST"))]
     assert requests == ["GET /server_pub_key: status 200", "POST /register: status 200"]
-    first_login = next(n for n, line in enumerate(pair.log) if "offers key" in line)
-    assert pair.log.index(requests[1]) < first_login
+    first_login = next(n for n, line in enumerate(observed.log) if "offers key" in line)
+    assert observed.log.index(requests[1]) < first_login
 
 
 def test_an_encrypted_key_is_registered_too(
-    pair: Pair, encrypted: tuple[Path, paramiko.PKey]
+    observed: Observed, encrypted: tuple[Path, paramiko.PKey]
 ) -> None:
     path, key = encrypted
-    options = pair.options(path, passphrase=PASSPHRASE)
-    with closing(remote(pair.ssh.port, **options)) as far:
+    options = observed.options(path, passphrase=PASSPHRASE)
+    with closing(remote(observed.ssh.port, **options)) as far:
         assert answers(far.open())
-    assert public(key) in pair.key_server.registered
+    assert public(key) in observed.key_server.registered
 
 
 def test_the_temporary_known_hosts_are_gone_afterwards(
-    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    observed: Observed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "temporary"
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
-    far = remote(pair.ssh.port, **pair.options())
+    far = remote(observed.ssh.port, **observed.options())
     with closing(far):
         far.open()
         (file,) = place.rglob("known_hosts")
@@ -261,49 +261,52 @@ def test_the_temporary_known_hosts_are_gone_afterwards(
 
 
 def test_the_key_server_must_agree_with_the_known_hosts_of_the_user(
-    pair: Pair, tmp_path: Path
+    observed: Observed, tmp_path: Path
 ) -> None:
     other = public(new_key(tmp_path / "other"))
-    write(Path.home() / ".ssh" / "known_hosts", entry("127.0.0.1", pair.ssh.port, other))
-    text = failure(pair.ssh.port, HostKeyError, **pair.options())
+    write(Path.home() / ".ssh" / "known_hosts", entry("127.0.0.1", observed.ssh.port, other))
+    text = failure(observed.ssh.port, HostKeyError, **observed.options())
     assert "Host key verification failed" in text
-    assert pair.host_key.fingerprint in text
-    assert pair.trusted_and_refused_us()
+    assert observed.host_key.fingerprint in text
+    assert observed.trusted_and_refused_us()
 
 
-def test_agreement_with_the_known_hosts_of_the_user_is_fine(pair: Pair) -> None:
-    write(Path.home() / ".ssh" / "known_hosts", entry("127.0.0.1", pair.ssh.port, pair.host_key))
-    with closing(remote(pair.ssh.port, **pair.options())) as far:
+def test_agreement_with_the_known_hosts_of_the_user_is_fine(observed: Observed) -> None:
+    write(
+        Path.home() / ".ssh" / "known_hosts",
+        entry("127.0.0.1", observed.ssh.port, observed.host_key),
+    )
+    with closing(remote(observed.ssh.port, **observed.options())) as far:
         assert answers(far.open())
 
 
 def test_a_key_that_came_over_plain_http_is_remembered_and_another_one_refused(
-    pair: Pair, tmp_path: Path
+    observed: Observed, tmp_path: Path
 ) -> None:
     path = tmp_path / "key"
-    with closing(remote(pair.ssh.port, **pair.options(path))) as far:
+    with closing(remote(observed.ssh.port, **observed.options(path))) as far:
         far.open()
     (memory,) = [file for file in tmp_path.iterdir() if "known_hosts" in file.name]
-    assert pair.host_key.base64 in memory.read_text()
+    assert observed.host_key.base64 in memory.read_text()
     if sys.platform != "win32":
         assert stat.S_IMODE(memory.stat().st_mode) == 0o600
 
-    pair.key_server.registered.clear()
-    pair.log.clear()
-    memory.write_text(entry("127.0.0.1", pair.ssh.port, public(new_key(tmp_path / "other"))))
-    text = failure(pair.ssh.port, HostKeyError, **pair.options(path))
-    assert pair.host_key.fingerprint in text
-    assert pair.trusted_and_refused_us()
+    observed.key_server.registered.clear()
+    observed.log.clear()
+    memory.write_text(entry("127.0.0.1", observed.ssh.port, public(new_key(tmp_path / "other"))))
+    text = failure(observed.ssh.port, HostKeyError, **observed.options(path))
+    assert observed.host_key.fingerprint in text
+    assert observed.trusted_and_refused_us()
 
 
-def test_the_key_server_must_agree_with_a_pinned_key(pair: Pair, tmp_path: Path) -> None:
+def test_the_key_server_must_agree_with_a_pinned_key(observed: Observed, tmp_path: Path) -> None:
     pin = public(new_key(tmp_path / "other")).fingerprint
-    text = failure(pair.ssh.port, HostKeyError, **pair.options(host_key=pin))
+    text = failure(observed.ssh.port, HostKeyError, **observed.options(host_key=pin))
     assert pin in text
-    assert pair.host_key.fingerprint in text
-    assert pair.trusted_and_refused_us()
-    options = pair.options(host_key=pair.host_key.fingerprint)
-    with closing(remote(pair.ssh.port, **options)) as far:
+    assert observed.host_key.fingerprint in text
+    assert observed.trusted_and_refused_us()
+    options = observed.options(host_key=observed.host_key.fingerprint)
+    with closing(remote(observed.ssh.port, **options)) as far:
         assert answers(far.open())
 
 
@@ -413,13 +416,15 @@ def test_a_lost_connection_can_be_opened_again(start: Callable[[paramiko.PKey], 
 
 
 @pytest.mark.parametrize("wish", [{}, {"subsystem": "mcp"}], ids=["shell", "subsystem"])
-def test_the_wish_of_the_parameters_reaches_the_server(wish: dict[str, Any], pair: Pair) -> None:
-    with closing(remote(pair.ssh.port, **pair.options(**wish))) as far:
+def test_the_wish_of_the_parameters_reaches_the_server(
+    wish: dict[str, Any], observed: Observed
+) -> None:
+    with closing(remote(observed.ssh.port, **observed.options(**wish))) as far:
         assert answers(far.open())
 
 
-def test_a_wish_that_the_server_refuses_is_told(pair: Pair) -> None:
-    text = failure(pair.ssh.port, ChannelRefusedError, **pair.options(command=["x"]))
+def test_a_wish_that_the_server_refuses_is_told(observed: Observed) -> None:
+    text = failure(observed.ssh.port, ChannelRefusedError, **observed.options(command=["x"]))
     assert "refused to run the command" in text
 
 

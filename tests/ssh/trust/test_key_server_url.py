@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import trustme
 from support.host import Host, client_argv
+from support.pair import Pair, pair
 
 from m2m_ssh_client.demo.sample_key_server import KeyServer as RealKeyServer
-from m2m_ssh_client.demo.servers import Servers, servers
 from m2m_ssh_client.errors import KeyServerError
 from m2m_ssh_client.parameters import Parameters, ParametersError
 from m2m_ssh_client.ssh.public_key import PublicKey
@@ -326,12 +326,12 @@ def test_a_proxy_that_cannot_be_one_is_not_shown_with_its_password(
 
 
 @pytest.fixture
-def pair() -> Iterator[Servers]:
-    with servers(SAMPLE, 0, 0, lambda _: None) as started:
+def registering() -> Iterator[Pair]:
+    with pair(SAMPLE) as started:
         yield started
 
 
-def run(pair: Servers, url: str, key: Path, **env: str) -> tuple[dict[str, Any], str]:
+def run(pair: Pair, url: str, key: Path, **env: str) -> tuple[dict[str, Any], str]:
     argv = client_argv(
         *("--host", "127.0.0.1", "--port", str(pair.ssh.port)),
         *("--key-server-url", url, "--client-key", str(key), "--log-level", "INFO"),
@@ -344,12 +344,12 @@ def run(pair: Servers, url: str, key: Path, **env: str) -> tuple[dict[str, Any],
 
 
 def test_the_command_gets_in_over_https_with_a_private_authority(
-    pair: Servers, authority: trustme.CA, bundle: str, tmp_path: Path
+    registering: Pair, authority: trustme.CA, bundle: str, tmp_path: Path
 ) -> None:
-    secure(pair.key_server, authority)
+    secure(registering.key_server, authority)
     key = tmp_path / "keys" / "client"
-    url = f"https://localhost:{pair.key_server.port}"
-    answer, said = run(pair, url, key, REQUESTS_CA_BUNDLE=bundle)
+    url = f"https://localhost:{registering.key_server.port}"
+    answer, said = run(registering, url, key, REQUESTS_CA_BUNDLE=bundle)
     assert answer["result"]["serverInfo"]
     assert WARNING not in said
     made = sorted(path.name for path in key.parent.iterdir())
@@ -357,21 +357,25 @@ def test_the_command_gets_in_over_https_with_a_private_authority(
 
 
 def test_the_command_refuses_a_certificate_that_does_not_verify(
-    pair: Servers, authority: trustme.CA, tmp_path: Path
+    registering: Pair, authority: trustme.CA, tmp_path: Path
 ) -> None:
-    secure(pair.key_server, authority)
-    answer, _ = run(pair, f"https://localhost:{pair.key_server.port}", tmp_path / "client")
+    secure(registering.key_server, authority)
+    answer, _ = run(
+        registering, f"https://localhost:{registering.key_server.port}", tmp_path / "client"
+    )
     assert "the certificate is not trusted" in answer["error"]["message"]
     assert "REQUESTS_CA_BUNDLE" in answer["error"]["message"]
-    assert not pair.key_server.registered
+    assert not registering.key_server.registered
 
 
-def test_the_command_gets_in_over_plain_http_and_remembers(pair: Servers, tmp_path: Path) -> None:
+def test_the_command_gets_in_over_plain_http_and_remembers(
+    registering: Pair, tmp_path: Path
+) -> None:
     key = tmp_path / "client"
-    answer, said = run(pair, f"http://localhost:{pair.key_server.port}/", key)
+    answer, said = run(registering, f"http://localhost:{registering.key_server.port}/", key)
     assert answer["result"]["serverInfo"]
     assert WARNING in said
     memory = tmp_path / "client.known_hosts"
-    assert f"[127.0.0.1]:{pair.ssh.port} " in memory.read_text()
+    assert f"[127.0.0.1]:{registering.ssh.port} " in memory.read_text()
     if sys.platform != "win32":
         assert stat.S_IMODE(memory.stat().st_mode) == 0o600
