@@ -1,7 +1,7 @@
 """Logging to stderr and to a file; never to stdout, which carries the protocol.
 
 A thread of its own writes the records, so a host that does not read stderr cannot stall the relay.
-If too many records wait, the newest are dropped and counted.
+If too many records wait, the newest are dropped and counted; those of the remote's stderr first.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from typing import TextIO
 from m2m_ssh_client import descriptors, entry_tag
 from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.errors import UsageError
-from m2m_ssh_client.log_file import AppendedFile, RotatingFile, default_path
+from m2m_ssh_client.log_file import (
+    REMOTE_STDERR,
+    AppendedFile,
+    RotatingFile,
+    default_path,
+)
 from m2m_ssh_client.text import printable
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 DEFAULT_LEVEL = "INFO"
-REMOTE_STDERR = "m2m_ssh_client.remote"
-"""Logger of the remote server's stderr."""
-
 PAYLOADS = "m2m_ssh_client.payloads"
 """Logger of the messages themselves; active only if its own level is DEBUG."""
 
@@ -227,7 +229,9 @@ class _BackgroundHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         size = _size(record)
-        if self._text + size > _MOST_TEXT:
+        # Half of the room is kept for our own records: the remote's would keep them out.
+        part = 2 if record.name == REMOTE_STDERR else 1
+        if self._text + size > _MOST_TEXT // part or self._queue.qsize() >= _MOST_WAITING // part:
             self._dropped += 1
             return
         try:

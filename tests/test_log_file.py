@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from m2m_ssh_client import logs
-from m2m_ssh_client.log_file import RotatingFile, default_path
+from m2m_ssh_client.log_file import REMOTE_STDERR, RotatingFile, default_path
 
 ours = logging.getLogger("m2m_ssh_client.something")
 
 
-def record(text: str) -> logging.LogRecord:
-    return logging.makeLogRecord({"msg": text, "levelno": logging.INFO, "levelname": "INFO"})
+def record(text: str, name: str = "m2m_ssh_client") -> logging.LogRecord:
+    fields = {"name": name, "msg": text, "levelno": logging.INFO, "levelname": "INFO"}
+    return logging.makeLogRecord(fields)
 
 
 def test_without_a_name_it_is_in_the_state_folder_and_the_users_alone() -> None:
@@ -70,3 +71,26 @@ def test_a_place_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
         file.emit(record("lost"))
     with closing(RotatingFile(tmp_path)) as file:
         file.emit(record("lost"))
+
+
+def test_a_server_that_floods_its_stderr_leaves_the_lines_of_others(tmp_path: Path) -> None:
+    path = tmp_path / "client.log"
+    now = 0.0
+    file = RotatingFile(path, most=10_000, share=1000, clock=lambda: now)
+    with closing(file), closing(RotatingFile(path, most=10_000, share=1000)) as other:
+        other.emit(record("the other one"))
+        for _ in range(5000):
+            file.emit(record("x" * 99, REMOTE_STDERR))
+        file.emit(record("something of our own"))
+        now = 3600.0
+        file.emit(record("there again", REMOTE_STDERR))
+    lines = path.read_text().splitlines()
+    assert lines == [
+        "the other one",
+        *["x" * 99] * 10,
+        "the server's stderr is left out for the rest of the hour: too much of it",
+        "something of our own",
+        "4990 lines of the server's stderr were left out above",
+        "there again",
+    ]
+    assert not path.with_suffix(".log.1").exists()

@@ -21,10 +21,11 @@ from support.waiting import wait_until
 from m2m_ssh_client import logs
 from m2m_ssh_client.api import SSHServerParameters
 from m2m_ssh_client.errors import UsageError
+from m2m_ssh_client.log_file import REMOTE_STDERR
 
 ENOUGH = 10.0  # seconds
 ours = logging.getLogger("m2m_ssh_client.something")
-remote = logging.getLogger(logs.REMOTE_STDERR)
+remote = logging.getLogger(REMOTE_STDERR)
 of_paramiko = logging.getLogger("paramiko.transport")
 
 LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -305,6 +306,18 @@ def test_lines_that_were_dropped_are_counted(unread: UnreadPipe) -> None:
         ours.warning("the last one")
         unread.wait_for("the last one")
     assert_accounted_for(WAITING + 500, unread)
+
+
+def test_a_flood_of_the_remotes_stderr_drops_no_line_of_ours(unread: UnreadPipe) -> None:
+    with configured(unread.writer, None):
+        for _ in range(WAITING + 500):
+            remote.warning("%s", "x" * 100)
+        for number in range(100):
+            ours.warning("number %d", number)
+        unread.start_reading()
+        unread.wait_for("number 99")
+    assert len(re.findall(r"number \d+$", unread.text, re.MULTILINE)) == 100
+    assert "were dropped" in unread.text
 
 
 def test_long_lines_that_wait_are_bounded_by_their_size(unread: UnreadPipe) -> None:

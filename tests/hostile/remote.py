@@ -257,6 +257,14 @@ def floods_stderr(line: bytes, size: int) -> Callable[[], None]:
     return flood
 
 
+def answers_in_a_flood() -> None:
+    """To requests that nobody made."""
+    answer(hear())
+    for number in range(100_000):
+        say(id=f"nobody-{number}", result={})
+    serve()
+
+
 def one_line(start: bytes, again: bytes, end: bytes, size: int) -> Callable[[], None]:
     """A line of this size, as the answer to the second request; then it serves."""
 
@@ -309,6 +317,7 @@ ATTACKS: dict[str, Callable[..., None]] = {
     "ends": ends,
     "ends behind an answer": ends_behind_an_answer,
     "asks": asks,
+    "a flood of answers": answers_in_a_flood,
     "a line without end": forever(b"x"),
     "notifications without end": forever(
         b'{"jsonrpc":"2.0","method":"notifications/x","params":{"x":"' + b"x" * 60_000 + b'"}}\n'

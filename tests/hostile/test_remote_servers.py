@@ -228,7 +228,13 @@ def test_a_host_that_does_not_read_makes_the_server_wait(
 
 
 @pytest.mark.parametrize(
-    "name", ["stderr of long lines", "stderr of short lines", "stderr without a line feed"]
+    "name",
+    [
+        "stderr of long lines",
+        "stderr of short lines",
+        "stderr without a line feed",
+        "a flood of answers",
+    ],
 )
 def test_its_log_is_bounded_with(name: str, start: Start, tmp_path: Path) -> None:
     with attacked(tmp_path, *start.options(shlex.quote(name))) as victim:

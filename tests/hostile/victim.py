@@ -25,7 +25,7 @@ STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u20
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\r\n\u202eall is well"
 MOST_MEMORY = 80 << 20  # bytes. docs/security.md: what it has in use while it holds no message
 _LONGEST_REASON = 4000  # characters that a person, or a model, is given to read
-_MOST_LOGGED = 11_000_000  # bytes
+_MOST_LOGGED = 1_100_000  # bytes: the share of one server, and some lines of our own
 PROMPT = (
     6.0  # seconds until an answer: three times what an attack may cost, for machines that are busy
 )

@@ -580,7 +580,7 @@ class Session:
             return False
         id_ = self._open_requests.answered_by(message.id)
         if id_ is None:
-            logger.info("skipped an answer to a request that is not open")
+            self.stray_output.add_answer()
             return False
         method = self._open_requests.pop(id_).method
         if method == "tools/list":

@@ -1,6 +1,7 @@
-"""Lines on the remote's stdout that are not messages.
+"""Stray output of the remote: lines that are not messages, and answers that nobody asked for.
 
-They are logged, and the last ones are kept because they may explain why the server ended. Sans-I/O.
+They are logged as far as a server without end cannot fill the log. The last lines are kept because
+they may explain why the server ended. Sans-I/O.
 """
 
 from __future__ import annotations
@@ -23,10 +24,19 @@ class StrayOutput:
         self.last: deque[str] = deque(maxlen=3)
         """Printable excerpts of the last stray lines."""
         self._logged = 0
+        self._answers = 0
 
     def begin(self) -> None:
         """Start to log again, for a fresh server."""
         self._logged = 0
+        self._answers = 0
+
+    def add_answer(self) -> None:
+        """Count an answer to a request that is not open, and log the first, tenth, hundredth, …"""
+        self._answers += 1
+        count = str(self._answers)
+        if count.strip("0") == "1":
+            logger.info("skipped answers to requests that are not open: %s so far", count)
 
     def add(self, line: bytes) -> None:
         """Log a stray line and keep an excerpt; ignore a blank one."""
