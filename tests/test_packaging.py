@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
+import tarfile
 import zipfile
 from configparser import ConfigParser
 from importlib import metadata
@@ -71,6 +75,60 @@ def test_the_bundle_has_the_package_and_is_the_same_each_time(tmp_path: Path) ->
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]
     entry = read("mcpb/manifest.json")["server"]["entry_point"]
     assert entry in names
+
+
+def _built(tree: Path, out: Path) -> list[Path]:
+    """Build what is published, in the tree, as pip and tox do without their own environments."""
+    code = (
+        "import sys; from hatchling import build; "
+        "build.build_sdist(sys.argv[1]); build.build_wheel(sys.argv[1])"
+    )
+    out.mkdir()
+    subprocess.run([sys.executable, "-c", code, str(out)], cwd=tree, check=True, timeout=50)
+    return sorted(out.iterdir())
+
+
+def _copied(tree: Path, to: Path, mode: int, time: int) -> Path:
+    """Copy what a build sees, as another person's checkout at another time."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("m2m_ssh_client", "docs"):
+        shutil.copytree(tree / name, to / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md"):
+        shutil.copy(tree / name, to / name)
+    for path in to.rglob("*"):
+        os.utime(path, (time, time))
+        path.chmod(mode | 0o111 if path.is_dir() else mode)
+    return to
+
+
+def test_two_builds_of_one_source_are_the_same(tmp_path: Path) -> None:
+    one = _built(_copied(SOURCE, tmp_path / "a", 0o644, 1_000_000_000), tmp_path / "one")
+    two = _built(_copied(SOURCE, tmp_path / "b", 0o600, 1_700_000_000), tmp_path / "two")
+    assert [path.name for path in one] == [
+        f"{NAME.replace('-', '_')}-{__version__}-py3-none-any.whl",
+        f"{NAME.replace('-', '_')}-{__version__}.tar.gz",
+    ]
+    assert [path.name for path in two] == [path.name for path in one]
+    assert [path.read_bytes() for path in two] == [path.read_bytes() for path in one]
+
+    # And the wheel that pip builds from the sdist is the one that is published.
+    shutil.unpack_archive(one[1], tmp_path / "c", filter="data")
+    (tree,) = (tmp_path / "c").iterdir()
+    assert _built(tree, tmp_path / "three")[0].read_bytes() == one[0].read_bytes()
+
+
+def test_what_is_published_is_the_package_and_its_documentation(tmp_path: Path) -> None:
+    wheel, sdist = _built(_copied(SOURCE, tmp_path / "a", 0o644, 1_000_000_000), tmp_path / "out")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"m2m_ssh_client/py.typed", "m2m_ssh_client/cli.py"} <= names
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {
+        "m2m_ssh_client",
+        NAME.replace("-", "_"),
+    }
+    with tarfile.open(sdist) as archive:
+        inner = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"README.md", "LICENSE", "CHANGELOG.md", "docs/security.md"} <= inner
+    assert not [name for name in inner if name.startswith("tests")]
 
 
 def test_the_next_major_versions_of_what_breaks_are_excluded() -> None:
