@@ -50,8 +50,13 @@ def opened(path: Path, flags: int) -> int:
         return os.open(path, flags, 0o600)
 
 
-def refuse_links_of_others(path: Path) -> None:
-    """Raise PermissionError if a link on this path, at any place, is not root's or this user's."""
+def refuse_links_of_others(path: Path, most: int = 40) -> None:
+    """Raise PermissionError if a link on this path, at any place, is not root's or this user's.
+
+    Raises OSError after `most` links in a row, like Linux itself (path_resolution(7)).
+    """
+    if not most:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     if sys.platform == "win32":
         return
     path = path.absolute()
@@ -63,7 +68,7 @@ def refuse_links_of_others(path: Path) -> None:
         if stat.S_ISLNK(status.st_mode):
             if status.st_uid not in (0, os.geteuid()):
                 raise PermissionError(errno.EPERM, "it is behind a link owned by another user")
-            refuse_links_of_others(part.parent / part.readlink())
+            refuse_links_of_others(part.parent / part.readlink(), most - 1)
 
 
 def refuse_others(descriptor: int) -> None:

@@ -55,8 +55,13 @@ class Edit(NamedTuple):
 def planned(file: Path, change: Callable[[str], str]) -> Edit:
     """Apply `change` to the text of a file, "" if it is missing; write nothing yet.
 
-    Raises AppConfigError if the file is unreadable or read-only, or if `change` raises JSONCError.
+    Raises AppConfigError if the file is unreadable or read-only, behind a link of another user, or
+    if `change` raises JSONCError.
     """
+    try:
+        user_only_files.refuse_links_of_others(file)
+    except OSError as exc:
+        raise _problem(file, "read", exc) from exc
     content, text = read(file)
     try:
         after = change(text)

@@ -266,6 +266,18 @@ def test_a_configuration_behind_a_link_of_another_user_is_refused_in_words(
     assert not list(victim.iterdir())
 
 
+def test_a_configuration_is_not_even_read_behind_a_link_of_another_user(
+    foreign: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """What it reads there could be a FIFO that nobody writes."""
+    fifo, link = tmp_path / "fifo", tmp_path / "config.json"
+    os.mkfifo(fifo)
+    link.symlink_to(fifo)
+    foreign(link)
+    with pytest.raises(AppConfigError, match="a link owned by another user"):
+        planned(link, str)
+
+
 def test_a_link_of_ones_own_is_followed(tmp_path: Path) -> None:
     """People keep their known_hosts elsewhere."""
     kept, link = tmp_path / "dotfiles", tmp_path / "known_hosts"
