@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -88,7 +89,8 @@ def _trusted(stage: Stage, failure: SSHClientError) -> bool:
 def _let_in(stage: Stage, failure: SSHClientError, ssh_words: Sequence[str]) -> bool:
     """Bring our key to the machine: with `ssh-copy-id`, or by a line for the user to add."""
     say(f"{printable(failure.message)}.")
-    program = shutil.which("ssh-copy-id")
+    # There is none on Windows, where `which` would find one in the current folder.
+    program = None if sys.platform == "win32" else shutil.which("ssh-copy-id")
     key = _public_key_file(stage)
     methods = set(stage.login.methods) if stage.login else set()
     if program and key and methods & _WITH_A_PASSWORD:

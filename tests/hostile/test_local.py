@@ -565,6 +565,28 @@ def test_no_other_module_starts_a_program() -> None:
     assert found == set(STARTING)
 
 
+def _bare_name(call: ast.AST) -> str:
+    """Return the program of a call if its source has it as a name without a folder, or ""."""
+    argv = call.args[0] if isinstance(call, ast.Call) and call.args else None
+    first = argv.elts[0] if isinstance(argv, ast.List) and argv.elts else argv
+    name = first.value if isinstance(first, ast.Constant) else ""
+    return name if isinstance(name, str) and not re.search(r"[\\/]", name) else ""
+
+
+def test_no_program_is_started_by_a_bare_name() -> None:
+    """Windows looks for one in the current folder first, where a server's files can be."""
+    assert _bare_name(ast.parse("subprocess.run(['taskkill', '/T'])", mode="eval").body)
+    package = Path(m2m_ssh_client.__file__).parent
+    calls = [
+        (path.name, _bare_name(node))
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if _starts_a_program(node)
+    ]
+    assert len(calls) >= len(STARTING)
+    assert [each for each in calls if each[1]] == []
+
+
 def test_a_shell_is_named_in_two_modules_only() -> None:
     package = Path(m2m_ssh_client.__file__).parent
     found = {

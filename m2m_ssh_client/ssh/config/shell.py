@@ -22,7 +22,9 @@ def succeeds(command: str) -> bool:
     from m2m_ssh_client.masking import masked
 
     if sys.platform == "win32":
-        argv: str | list[str] = f'{os.environ.get("COMSPEC", "cmd.exe")} /c "{command}"'
+        # By its path: Windows looks for a bare name in the current folder first.
+        shell = os.environ.get("COMSPEC", r"C:\Windows\System32\cmd.exe")
+        argv: str | list[str] = f'{shell} /c "{command}"'
     else:
         argv = [os.environ.get("SHELL") or "/bin/sh", "-c", command]
     null = subprocess.DEVNULL

@@ -233,8 +233,10 @@ if sys.platform == "win32":
 
     def _hang_up(process: subprocess.Popen[bytes]) -> None:
         """End the process and its children; there is no gentle way."""
+        # By its path: Windows looks for a bare name in the current folder first.
+        system = os.environ.get("SYSTEMROOT", r"C:\Windows")
         subprocess.run(  # noqa: S603
-            ["taskkill", "/T", "/F", "/PID", str(process.pid)],  # noqa: S607 # nosec B607
+            [rf"{system}\System32\taskkill.exe", "/T", "/F", "/PID", str(process.pid)],
             check=False,
             capture_output=True,
             stdin=subprocess.DEVNULL,
