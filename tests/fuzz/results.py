@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 from typing import cast
+from urllib.parse import urlsplit
 
 from fuzz.target import folder, is_showable
+from urllib3.util import parse_url
 
 from m2m_ssh_client.doctor import mcp_server
 from m2m_ssh_client.doctor.showing import Page, document
@@ -14,6 +16,7 @@ from m2m_ssh_client.errors import RemoteExitError, SSHClientError
 from m2m_ssh_client.flow.remote_stdio import Receiver
 from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.settings import Request
+from m2m_ssh_client.terminal.pages import WrongPageError, page
 from m2m_ssh_client.terminal.saving import save
 
 
@@ -93,3 +96,20 @@ def check_saved_file(data: bytes) -> None:
         assert path.read_bytes() == content
         path.unlink()
     assert not list(place.iterdir())
+
+
+def check_page(data: bytes) -> None:
+    """The address of a page that a server asks a person to open."""
+    try:
+        shown = page(data.decode("utf-8", "surrogateescape"))
+    except WrongPageError:
+        return
+    assert shown.url.isascii()
+    is_showable(shown.url)
+    assert page(shown.url) == shown
+    # Two other parsers open the host that is shown.
+    for read in (urlsplit(shown.url), parse_url(shown.url)):
+        port = "" if read.port is None else f":{read.port}"
+        assert (
+            shown.host.replace("[", "").replace("]", "") == (read.hostname or "").strip("[]") + port
+        ), (shown, read)

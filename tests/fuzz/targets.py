@@ -73,6 +73,7 @@ TARGETS = {
     "host_apps": Target("host_apps.check_edit", _JSONC, share=3),
     "doctor": Target("results.check_doctor", ("\\x0a!", *_JSON_RPC), longest=4096, share=2),
     "saved_file": Target("results.check_saved_file", ("file:///", "%2e%2e%2f", "../", "image/png", "con."), 400),
+    "page": Target("results.check_page", ("https://", "http://[::1]", "@", "%2f", "xn--", ":443", "?"), 300),
     "greeting": Target("packets.check_greeting", ("SSH-2.0-x", "\\x0d\\x0a"), longest=600),
     "packets": Target("packets.check_packets", longest=1024, share=2),
     "text": Target("texts.check_text", ("\\x1b[2J", "\\xe2\\x80\\xa8", "\\xc2\\x9b")),
