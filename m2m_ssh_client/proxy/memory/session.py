@@ -433,24 +433,29 @@ class Session:
     def _send(self, frame: Frame, output: Output, ends: int = 0) -> None:
         if self._early is not None:
             self._keep_early(self._early, HeldFrame(frame, FOR_EVER, ends=ends))
-        for message in frame.messages:
-            if message.id is not None and message.method is not None:
-                self._open_requests.add(message, frame, ends)
-                if self._first:
-                    self._first = False
-                    self._replay.see_first(message)
-                if message.method in _REMEMBERED:
-                    self._replay.see_request(message)
-                    self._subscriptions.see_request(message)
-            elif message.method == "notifications/cancelled":
-                self._see_cancelled(message)
-            elif message.method == "notifications/initialized":
-                self._replay.see_initialized(frame)
+        # The requests of a batch are repeated one by one, those that may be.
+        for part in [frame] if len(frame.messages) == 1 else parts(frame):
+            for message in part.messages:
+                self._note_sent(message, part, ends)
         line = frame.line
         if self._may_be_shell:
             spell = shell_safe if self.state is State.GUARDED else without_unicode_line_breaks
             line = spell(line)
         output.to_remote.append(line)
+
+    def _note_sent(self, message: Message, frame: Frame, ends: int) -> None:
+        if message.id is not None and message.method is not None:
+            self._open_requests.add(message, frame, ends)
+            if self._first:
+                self._first = False
+                self._replay.see_first(message)
+            if message.method in _REMEMBERED:
+                self._replay.see_request(message)
+                self._subscriptions.see_request(message)
+        elif message.method == "notifications/cancelled":
+            self._see_cancelled(message)
+        elif message.method == "notifications/initialized":
+            self._replay.see_initialized(frame)
 
     def _keep_early(self, early: HeldFrames, item: HeldFrame) -> None:
         early.add(item)

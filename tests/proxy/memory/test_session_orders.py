@@ -198,6 +198,30 @@ def test_the_hosts_last_request_is_restored_once_from_an_unsent_batch(
     assert sorted(replies) == [json.loads(each)["id"] for each in said]
 
 
+@pytest.mark.parametrize(("said", "_answered", "told"), LAST_WORDS)
+def test_the_hosts_last_request_is_restored_once_from_a_batch_that_was_sent(
+    said: list[bytes], _answered: list[int], told: list[tuple[str, Any]]
+) -> None:
+    session = legacy_session()
+    session.from_host([batch(*said)], 0)
+    assert session.lost("gone", [], 1).to_host == []
+    output = reconnect(session)
+    assert restored(output) == told
+    own = [value["id"] for value in decoded(output.to_remote) if "id" in value]
+    replies = ids(output.to_host) + ids(session.from_remote([answer(id_) for id_ in own]).to_host)
+    assert sorted(replies) == [json.loads(each)["id"] for each in said]
+
+
+def test_only_the_reads_of_a_batch_that_was_sent_are_repeated() -> None:
+    session = legacy_session()
+    read, again = request(1, "resources/read", uri="a"), request(3, "tools/list")
+    session.from_host([batch(read, request(2), again)], 0)
+    (refused,) = decoded(session.lost("gone", [], 1).to_host)
+    assert refused["id"] == 2
+    assert "may or may not have run" in refused["error"]["message"]
+    assert reconnect(session).to_remote[-2:] == [read, again]
+
+
 def test_an_older_request_in_an_unsent_batch_does_not_follow_the_last_one() -> None:
     session = legacy_session()
     read = request(1, "resources/read", uri="a")
