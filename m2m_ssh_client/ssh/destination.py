@@ -245,7 +245,7 @@ def _trust(found: config.HostConfig, port: int, user_files: Sequence[Path] | Non
         global_files,
         "yes" if strict is None or strict == "ask" else strict,  # nobody can be asked here
         bool(found.hash_known_hosts),
-        revoked_file=found.revoked_host_keys,
+        revoked_files=found.revoked_host_keys or (),
         rsa_bits=found.required_rsa_size or LEAST_RSA_BITS,
     )
 

@@ -55,7 +55,7 @@ class Trust(NamedTuple):
     hash_names: bool = False
     pin: str | None = None
     unchecked: bool = False
-    revoked_file: Path | None = None
+    revoked_files: tuple[Path, ...] = ()
     command: str = ""
     rsa_bits: int = LEAST_RSA_BITS
     read_only: bool = False

@@ -20,6 +20,11 @@ class Reader:
         """The bytes that have not been taken yet."""
         return self._data[self._at :]
 
+    @property
+    def ended(self) -> bool:
+        """Nothing is left to take."""
+        return self._at == len(self._data)
+
     def take(self, size: int) -> bytes:
         """Take that many bytes."""
         end = self._at + size
@@ -42,6 +47,6 @@ class Reader:
         if count is not None:
             return [self.string() for _ in range(count)]
         found: list[bytes] = []
-        while self._at < len(self._data):
+        while not self.ended:
             found.append(self.string())
         return found

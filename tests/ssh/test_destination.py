@@ -283,7 +283,7 @@ def test_the_host_key_is_looked_up_by_the_configured_name_in_the_configured_file
     assert (trust.name, trust.port) == ("known-as", None)
     assert trust.user_files == home("a", "b")
     assert trust.global_files == ()
-    assert trust.revoked_file == Path.home() / "revoked"
+    assert trust.revoked_files == (Path.home() / "revoked",)
     assert trust.strict == "yes"
     assert trust.hash_names
 

@@ -111,7 +111,7 @@ READERS: dict[str, Reader] = {
     "remoteforward": values.texts,
     "requesttty": values.flag("force", "auto"),
     "requiredrsasize": values.number,
-    "revokedhostkeys": values.text,
+    "revokedhostkeys": values.files,
     "securitykeyprovider": values.text,
     "sendenv": values.variable_names,
     "serveralivecountmax": values.number,

@@ -56,7 +56,7 @@ class HostConfig(NamedTuple):
     identity_agent: str | None = None
     user_known_hosts_files: tuple[Path, ...] | None = None
     global_known_hosts_files: tuple[Path, ...] | None = None
-    revoked_host_keys: Path | None = None
+    revoked_host_keys: tuple[Path, ...] | None = None
     host_key_alias: str | None = None
     strict_host_key_checking: StrictHostKeyChecking | None = None
     hash_known_hosts: bool | None = None
@@ -104,7 +104,7 @@ def build(reading: Reading) -> HostConfig:
         identity_agent=typed.agent(),
         user_known_hosts_files=typed.files("userknownhostsfile"),
         global_known_hosts_files=typed.files("globalknownhostsfile"),
-        revoked_host_keys=next(iter(typed.files("revokedhostkeys") or ()), None),
+        revoked_host_keys=typed.files("revokedhostkeys"),
         host_key_alias=typed.alias(),
         strict_host_key_checking=cast(
             "StrictHostKeyChecking | None", reading.word("stricthostkeychecking")

@@ -53,6 +53,8 @@ class HostCertificate(NamedTuple):
     valid_after: int
     valid_before: int
     critical_options: bytes
+    serial: int
+    id: bytes
     unverified: str
 
     @classmethod
@@ -66,9 +68,9 @@ class HostCertificate(NamedTuple):
         reader.string()  # the nonce
         fields = [key_type.encode(), *(reader.string() for _ in range(_key_fields(key_type)))]
         key = PublicKey.read_host_key(strings(*fields))
-        reader.number(8)  # the serial number
+        serial = reader.number(8)
         kind = reader.number(4)
-        reader.string()  # the key's id
+        id_ = reader.string()
         principals = tuple(Reader(reader.string()).strings())
         valid_after, valid_before = reader.number(8), reader.number(8)
         critical_options = reader.string()
@@ -81,7 +83,8 @@ class HostCertificate(NamedTuple):
         unverified = _verify(blob, authority)
         return cls(
             *(key, authority, algorithm, kind, principals),
-            *(valid_after, valid_before, critical_options, unverified),
+            *(valid_after, valid_before, critical_options),
+            *(serial, id_, unverified),
         )
 
     def fault(self, name: str, algorithms: Sequence[str] | None = None) -> str:

@@ -4,8 +4,9 @@ The format is that of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"; where the manual i
 behaviour of OpenSSH's `ssh`. `verifier` draws the conclusions. One point is simpler than in `ssh`:
 a tab may follow a marker (`ssh` ignores a `@revoked` with a tab).
 
-Lines whose keys cannot be used here (DSA, FIDO, certificates) count, since they count for `ssh`: a
+Lines whose keys cannot be used here (DSA, FIDO, certificates, types that are not known) count: a
 machine with only such a key on file is known, and any other key that it shows is a changed one.
+`ssh` 10.5 says so too; 9.2 ignores lines of types that it does not know.
 
 `KnownHosts.load` reads the files once, blocking. Its result never changes; any thread may use it.
 """

@@ -40,7 +40,7 @@ from m2m_ssh_client.ssh.trust.known_hosts import (
     on_file,
 )
 from m2m_ssh_client.ssh.trust.known_hosts_writing import appending
-from m2m_ssh_client.ssh.trust.revoked_keys import revoked_keys
+from m2m_ssh_client.ssh.trust.revoked_keys import RevokedKeys
 from m2m_ssh_client.text import printable, quoted
 from m2m_ssh_client.usage import pasteable
 
@@ -120,7 +120,7 @@ class HostVerifier:
         """
         key, certificate = self._read(blob)
         self._check_size(key)
-        if self._revoked.intersection(_with_authority(key, certificate)):
+        if self._is_revoked(key, certificate):
             raise self.error(key, Finding(Standing.REVOKED))
         if self._trust.pin is None and not self._trust.unchecked:
             self._decide(key, certificate)
@@ -138,7 +138,7 @@ class HostVerifier:
         Raises as `finding`, and HostKeyError.
         """
         key, certificate = self._read(blob)
-        if self._revoked.intersection(_with_authority(key, certificate)):
+        if self._is_revoked(key, certificate):
             return key, Finding(Standing.REVOKED)
         return key, self._judge(self._known_hosts, key, certificate)
 
@@ -147,7 +147,7 @@ class HostVerifier:
 
         Raises KnownHostsError.
         """
-        if key in self._revoked:
+        if self._is_revoked(key, None):
             return Finding(Standing.REVOKED)
         return self._judge(self._known_hosts, key, None)
 
@@ -208,9 +208,11 @@ class HostVerifier:
         return self._load()
 
     @cached_property
-    def _revoked(self) -> set[PublicKey]:
-        path = self._trust.revoked_file
-        return set() if path is None else revoked_keys(path)
+    def _revoked(self) -> list[RevokedKeys]:
+        return [RevokedKeys(path) for path in self._trust.revoked_files]
+
+    def _is_revoked(self, key: PublicKey, certificate: HostCertificate | None) -> bool:
+        return any(each.include(key, certificate) for each in self._revoked)
 
     def _load(self, *, skip_unreadable: bool = False) -> KnownHosts:
         paths = [*self._trust.user_files, *self._trust.global_files]
@@ -354,7 +356,8 @@ class HostVerifier:
         return self._unknown_case(finding.line), self._remedy(key)
 
     def _revoked_case(self, line: Entry | None) -> tuple[str, str]:
-        place = f"at {line.place}" if line else f"in RevokedHostKeys {self._trust.revoked_file}"
+        files = " ".join(map(quoted, self._trust.revoked_files))
+        place = f"at {line.place}" if line else f"in RevokedHostKeys {files}"
         hint = (
             "Do not connect: somebody else may hold that key. "
             "Ask the machine's administrator for its new key"

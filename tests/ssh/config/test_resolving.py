@@ -324,7 +324,7 @@ def test_every_attribute_has_its_keyword(folder: Folder) -> None:
         identity_agent="/a",
         user_known_hosts_files=(Path("/u"), Path("/v")),
         global_known_hosts_files=(Path("/g"),),
-        revoked_host_keys=Path("/r"),
+        revoked_host_keys=(Path("/r"),),
         host_key_alias="a",
         strict_host_key_checking="no",
         hash_known_hosts=True,
@@ -361,7 +361,7 @@ def test_none_is_something_else_than_nothing(folder: Folder) -> None:
         "identity_agent": "none",
         "proxy_jump": (),
         "remote_command": "",
-        "revoked_host_keys": None,
+        "revoked_host_keys": (),
     }.items():
         assert getattr(nothing, name) is None
         assert getattr(none, name) == value

@@ -768,7 +768,11 @@ def test_what_is_revoked_in_the_memory_is_refused_over_https_too(
 
 def test_the_policy_travels_with_the_trust_in_what_it_told(tmp_path: Path) -> None:
     """What decides which keys are acceptable, but not the files that the key server replaces."""
-    policy: dict[str, Any] = {"rsa_bits": 4096, "revoked_file": tmp_path, "pin": KEY.fingerprint}
+    policy: dict[str, Any] = {
+        "rsa_bits": 4096,
+        "revoked_files": (tmp_path,),
+        "pin": KEY.fingerprint,
+    }
     file = tmp_path / "known_hosts"
     given = Trust("alias", None, (tmp_path,), (tmp_path,), "no", unchecked=True, **policy)
     assert trust_in(file, "machine", 22, given) == Trust("machine", 22, (file,), **policy)

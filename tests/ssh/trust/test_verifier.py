@@ -16,7 +16,7 @@ import pytest
 
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError
 from m2m_ssh_client.ssh.public_key import PublicKey
-from m2m_ssh_client.ssh.settings import Trust
+from m2m_ssh_client.ssh.settings import StrictHostKeyChecking, Trust
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier, Standing
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
@@ -262,7 +262,7 @@ def test_a_revoked_key_is_refused_whatever_accepts_it(
     judge = {
         "user": verifier(unreadable, file, **accepting),
         "system": verifier(unreadable, global_files=(file,), **accepting),
-        "RevokedHostKeys": verifier(revoked_file=file, **accepting),
+        "RevokedHostKeys": verifier(revoked_files=(file,), **accepting),
     }[place]
     assert "which is marked as revoked" in refusal(judge).message
 
@@ -272,7 +272,7 @@ def test_a_list_of_revoked_keys_that_cannot_be_read_revokes_every_key(
     accepting: dict[str, Any], tmp_path: Path
 ) -> None:
     with pytest.raises(KnownHostsError, match="RevokedHostKeys"):
-        verifier(revoked_file=tmp_path, **accepting).verify(OURS.blob)
+        verifier(revoked_files=(tmp_path,), **accepting).verify(OURS.blob)
 
 
 @pytest.mark.parametrize("unchecked", [True, False])
@@ -285,6 +285,27 @@ def test_what_is_no_key_is_refused_whatever_the_settings(blob: bytes, unchecked:
 
 
 # For `trust`
+
+
+@pytest.mark.parametrize("strict", ["accept-new", "no"])
+def test_beside_a_line_of_an_unknown_type_another_key_is_a_changed_one(
+    strict: StrictHostKeyChecking, file: Path
+) -> None:
+    file.parent.mkdir()
+    file.write_text("host.example ssh-new@example.com AAAAE3NzaC1uZXdAZXhhbXBsZS5jb20=\n")
+    judge = HostVerifier(Trust("host.example", 22, (file,), strict=strict))
+    assert judge.finding(OURS).standing is Standing.CHANGED
+    if strict == "accept-new":
+        assert "different key on file" in refusal(judge).message
+    assert file.read_text().count("\n") == 1
+
+
+def test_several_files_may_list_revoked_keys(tmp_path: Path) -> None:
+    files = tmp_path / "one", tmp_path / "two"
+    for path, key in zip(files, (OTHER, OURS), strict=True):
+        path.write_text(f"{key.line}\n")
+    judge = verifier(tmp_path / "x", revoked_files=files)
+    assert judge.finding(OURS).standing is judge.finding(OTHER).standing is Standing.REVOKED
 
 
 def test_a_key_beside_one_of_another_type_is_added_only_on_demand(file: Path) -> None:
@@ -300,7 +321,7 @@ def test_a_key_beside_one_of_another_type_is_added_only_on_demand(file: Path) ->
 def test_revoked_keys_are_revoked_for_the_finding_too(tmp_path: Path) -> None:
     revoked = tmp_path / "revoked"
     revoked.write_text(f"{OURS.key_type} {OURS.base64}\n")
-    judge = verifier(tmp_path / "x", revoked_file=revoked)
+    judge = verifier(tmp_path / "x", revoked_files=(revoked,))
     assert judge.finding(OURS).standing is Standing.REVOKED
     assert judge.finding(OTHER).standing is Standing.UNKNOWN
     assert f"in RevokedHostKeys {revoked}" in str(refusal(judge))
@@ -324,6 +345,6 @@ def test_a_list_of_revoked_keys_that_cannot_be_read_lets_nobody_in(
     known.write_text(line(OURS))
     BROKEN[case](revoked)
     with pytest.raises(KnownHostsError) as caught:
-        verifier(known, revoked_file=revoked).verify(OURS.blob)
+        verifier(known, revoked_files=(revoked,)).verify(OURS.blob)
     assert str(revoked) in str(caught.value)
-    assert ("KRL" in str(caught.value)) == (case == "krl")
+    assert ("revocation list" in str(caught.value)) == (case == "krl")

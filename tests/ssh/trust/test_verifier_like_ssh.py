@@ -228,7 +228,7 @@ def verifier(case: Case, files: Files) -> HostVerifier:
             global_files=tuple(files.system),
             strict=case.strict,
             hash_names=case.hashed,
-            revoked_file=files.revoked,
+            revoked_files=(files.revoked,) if files.revoked else (),
         )
     )
 
