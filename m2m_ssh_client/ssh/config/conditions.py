@@ -80,25 +80,33 @@ def _holds(criterion: Criterion, facts: Facts) -> bool:
     return _TESTS[criterion.name](criterion.argument, facts)
 
 
-def _local_network(networks: str, _: Facts) -> bool:
-    """Return whether one of this machine's addresses is in one of the networks.
+def _optional(value: str, patterns: str) -> bool:
+    """Match a value that may be missing: then only an empty pattern does, and no `*`."""
+    return listed(value, patterns) if value else not patterns
 
-    It finds the address that the system would use towards each network; nothing is sent.
-    """
+
+def _local_network(networks: str, _: Facts) -> bool:
+    """Return whether an interface of this machine that is up has an address in the networks."""
     import ipaddress
     import socket
 
-    for each in networks.split(","):
-        network = ipaddress.ip_network(each)
-        family = socket.AF_INET if network.version == 4 else socket.AF_INET6
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((str(next(network.hosts())), 9))
-                if ipaddress.ip_address(probe.getsockname()[0]) in network:
-                    return True
-        except OSError:
-            continue
-    return False
+    import psutil
+
+    wanted = [ipaddress.ip_network(each) for each in networks.split(",")]
+    states = psutil.net_if_stats()
+    addresses = (
+        ipaddress.ip_address(each.address.partition("%")[0])
+        for name, of_interface in psutil.net_if_addrs().items()
+        if name in states and _is_up(states[name].flags, states[name].isup)
+        for each in of_interface
+        if each.family in (socket.AF_INET, socket.AF_INET6)
+    )
+    return any(address in network for address in addresses for network in wanted)
+
+
+def _is_up(flags: str, running: bool) -> bool:
+    """Return whether an interface is up: `ssh` does not ask for a carrier. Windows has no flags."""
+    return "up" in flags.split(",") if flags else running
 
 
 _TESTS: dict[str, Callable[[str, Facts], bool]] = {
@@ -106,9 +114,9 @@ _TESTS: dict[str, Callable[[str, Facts], bool]] = {
     "originalhost": lambda argument, facts: listed(facts.original, argument, lowered=True),
     "user": lambda argument, facts: listed(facts.user, argument),
     "localuser": lambda argument, facts: listed(facts.local_user, argument),
-    "tagged": lambda argument, facts: listed(facts.tag, argument),
+    "tagged": lambda argument, facts: _optional(facts.tag, argument),
     "sessiontype": lambda argument, facts: listed(facts.session, argument),
-    "command": lambda argument, facts: listed(facts.command, argument),
+    "command": lambda argument, facts: _optional(facts.command, argument),
     "version": lambda argument, facts: listed(facts.version, argument),
     "localnetwork": _local_network,
     "exec": lambda argument, facts: shell.succeeds(facts.expand(argument)),

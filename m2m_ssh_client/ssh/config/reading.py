@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from m2m_ssh_client._version import __version__
 from m2m_ssh_client.errors import ConfigError
 from m2m_ssh_client.ssh.config import conditions, files
 from m2m_ssh_client.ssh.config.conditions import Facts
@@ -20,9 +19,11 @@ from m2m_ssh_client.ssh.config.values import Jump, parse_jumps
 # Characters that a shell might act on, in a ProxyCommand for example: OpenSSH refuses them too
 # (from 9.6 on).
 NO_HOST = re.compile(r"^-|[\s\x00-\x1f\x7f'`\"$\\;&<>|(){},]|^$")
+NO_USER = re.compile(r"^-|[\x00-\x1f\x7f'`\";&<>|(){}]|\s-|\\$")
 
 _DEEPEST = 16  # ssh_config(5) does not say so; OpenSSH reads no deeper
-_VERSION = f"m2m-mcp-server-ssh-client_{__version__}"
+# Of the `ssh` whose reading of ssh_config is followed here; `Match version` guards its keywords.
+_VERSION = "OpenSSH_10.5p1"
 
 
 class Value(NamedTuple):
@@ -123,11 +124,20 @@ class Reading:
         self.final = True
 
     def expand_user(self) -> None:
-        """Expand the tokens in User, as OpenSSH 10.0 does. A name from the caller has none."""
+        """Expand the tokens in User, as OpenSSH 10.0 does. A name from the caller has none.
+
+        A literal name may have any characters; another one comes from outside of the file. Raises
+        ConfigError.
+        """
         value = self.values.get("user")
-        if value is not None and value.origin:
-            user = self.tokens.expand_if_valid(value.words[0], only="dhikjLlnpu")
-            self.values["user"] = value._replace(words=(user,))
+        if value is None or not value.origin or not re.search(r"%|\$\{", value.words[0]):
+            return
+        user = self.tokens.expand_if_valid(value.words[0], only="dhikjLlnpu")
+        if NO_USER.search(user):
+            raise ConfigError(
+                f"{value.origin}: User: no user name may have the characters of {shown(user)}"
+            )
+        self.values["user"] = value._replace(words=(user,))
 
     def option(self, text: str) -> None:
         """Read a line as `ssh -o` does. Raises ConfigError."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +10,8 @@ from m2m_ssh_client.errors import ConfigError
 from m2m_ssh_client.ssh.config import canonical, result
 from m2m_ssh_client.ssh.config import files as config_files
 from m2m_ssh_client.ssh.config.lines import lower, shown
-from m2m_ssh_client.ssh.config.reading import NO_HOST, Reading
+from m2m_ssh_client.ssh.config.reading import NO_HOST, NO_USER, Reading
 from m2m_ssh_client.ssh.config.result import HostConfig
-
-# For the same reason as NO_HOST.
-_NO_USER = re.compile(r"^-|[\x00-\x1f\x7f'`\";&<>|(){}]|\s-|\\$")
 
 _SSH_PORT = 22
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
@@ -44,13 +40,14 @@ def resolve(
     """
     if NO_HOST.search(host):
         raise ConfigError(f"The host name {shown(host)} has characters that no host name may have")
-    if user is not None and _NO_USER.search(user):
-        raise ConfigError(f"The user name {shown(user)} has characters that no user name may have")
+    if user is not None:
+        _check_user(user)
     reading = Reading(host, default_user, default_port, command)
     reading.give("user", user)
     reading.give("port", port)
     for option in options:
         reading.option(option)
+    _check_user(reading.word("user") or "")  # before it reaches a `Match exec`
     sources = config_files.chosen(files)
     _read(reading, sources)
     try:
@@ -63,6 +60,11 @@ def resolve(
     reading.expand_user()
     _refuse(reading)
     return result.build(reading)
+
+
+def _check_user(name: str) -> None:
+    if name and NO_USER.search(name):
+        raise ConfigError(f"The user name {shown(name)} has characters that no user name may have")
 
 
 def _read(reading: Reading, sources: Sequence[config_files.File]) -> None:

@@ -16,6 +16,7 @@ Reader = Callable[[Line], tuple[str, ...]]
 
 _NUMBER = re.compile(r"\s*[+-]?[0-9]+", re.ASCII)
 _TIME_PART = re.compile(r"\s*([+-]?[0-9]+)([smhdwSMHDW]?)", re.ASCII)
+_FRACTION = re.compile(r"[0-9]+\.[0-9]+", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _MOST = 2**31 - 1  # INT_MAX
 
@@ -107,10 +108,15 @@ def port_number(word: str) -> int:
 
 
 def seconds(line: Line) -> tuple[str, ...]:
-    """Read a time (sshd_config(5), TIME FORMATS) in seconds; `none` sets nothing."""
+    """Read a time (sshd_config(5), TIME FORMATS) in seconds; `none` sets nothing.
+
+    A fraction without a unit is cut off, as from OpenSSH 10.3 on.
+    """
     (word,) = text(line)
     if word == "none":
         return ()
+    if _FRACTION.fullmatch(word):
+        word = word.partition(".")[0]
     total = position = 0
     while position < len(word):
         part = _TIME_PART.match(word, position)

@@ -9,8 +9,10 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -443,6 +445,34 @@ def test_user_and_environment_are_expanded_as_newer_versions_do(
     assert folder.resolve("User 50%r\n").user == "50%r"
 
 
+@pytest.mark.parametrize("user", ["User ${WHO}", "Host *\n  User ${WHO}"])
+@pytest.mark.parametrize("who", ["a;b", "a`b`", "-oX=y", "a -b", "a\nb", "$(b)", "a|b"])
+def test_a_user_that_a_shell_could_act_on_is_refused_after_expansion(
+    user: str, who: str, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHO", who)
+    with pytest.raises(ConfigError, match=r"config:\d: User: no user name may have"):
+        folder.resolve(f"{user}\nProxyCommand : %r\n")
+
+
+def test_a_variable_that_is_not_set_is_left_to_no_shell(folder: Folder) -> None:
+    with pytest.raises(ConfigError, match="User: no user name may have"):
+        folder.resolve("User ${M2M_NOT_SET}\n")
+
+
+def test_a_user_of_an_option_is_checked_before_a_command_gets_it(
+    folder: Folder, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"
+    with pytest.raises(ConfigError, match="The user name a;b has"):
+        folder.resolve(f'Match exec "touch {mark}; : %r"\n', options=["User=a;b"])
+    assert not mark.exists()
+
+
+def test_a_literal_user_may_be_a_gateways(folder: Folder) -> None:
+    assert folder.resolve("User ada;lab\n").user == "ada;lab"
+
+
 def test_a_tilde_is_the_home_that_we_know(folder: Folder) -> None:
     config = folder.resolve(
         "IdentityFile ~/a\nUserKnownHostsFile ~/b /~c\nGlobalKnownHostsFile ~/%h\n"
@@ -580,15 +610,57 @@ def test_what_a_distribution_switches_on_for_everybody_is_not_told(
         ("sessiontype shell", False),
         ('command "uvx *"', True),
         ("command ls", False),
-        ("version OpenSSH_*", False),
-        ("version m2m-*", True),
+        ("tagged *", True),
+        ("command *", True),
+        ("version OpenSSH_10.*", True),
+        ("version OpenSSH_*,!OpenSSH_10.*", False),
         ("localnetwork 127.0.0.0/8", True),
         ("localnetwork 127.0.0.0/30,::1/128", True),
+        ("localnetwork 127.0.0.1", True),
+        ("localnetwork 127.0.0.1/32", True),
+        ("localnetwork 192.0.2.1", False),
+        ("localnetwork 0.0.0.0/0", True),
     ],
 )
 def test_newer_criteria(folder: Folder, condition: str, holds: bool) -> None:
     text = f"Tag work\nMatch {condition}\nPort 2222\n"
     assert folder.resolve(text, command="uvx server").port == (2222 if holds else None)
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ("tagged *", False),
+        ("command *", False),
+        ("!tagged *", True),
+        ('tagged "" command ""', True),
+    ],
+)
+def test_an_empty_value_matches_an_empty_pattern_only(
+    folder: Folder, condition: str, holds: bool
+) -> None:
+    config = folder.resolve(f"Match {condition}\nPort 2222\n")
+    assert config.port == (2222 if holds else None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "running", "holds"),
+    [
+        ("up,broadcast,multicast", False, True),  # a bridge without a member
+        ("broadcast", False, False),
+        ("", True, True),  # Windows
+        ("", False, False),
+    ],
+)
+def test_only_interfaces_that_are_up_have_a_network(
+    flags: str, running: bool, holds: bool, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = SimpleNamespace(family=socket.AF_INET6, address="2001:db8::5%br0")
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"br0": [address], "gone": [address]})
+    state = SimpleNamespace(flags=flags, isup=running)
+    monkeypatch.setattr(psutil, "net_if_stats", lambda: {"br0": state})
+    config = folder.resolve("Match localnetwork 10.0.0.0/8,2001:db8::/64\nPort 2222\n")
+    assert config.port == (2222 if holds else None)
 
 
 def test_a_session_without_a_command_is_a_shell(folder: Folder) -> None:
@@ -784,6 +856,16 @@ def test_a_pattern_that_is_too_long_voids_its_list() -> None:
     assert listed("a", "a,*" + "*" * 1022)
     assert not listed("a", "a,*" + "*" * 1023)
     assert listed("a", "a,!" + "b" * 1023)
+
+
+@pytest.mark.parametrize(("time", "value"), [("1.5", 1), ("60.0", 60), ("1h30", 3630)])
+def test_a_fraction_of_a_second_is_cut_off(time: str, value: int, folder: Folder) -> None:
+    assert folder.resolve(f"ConnectTimeout {time}\n").connect_timeout == value
+
+
+@pytest.mark.parametrize("time", ["1.5m", ".5", "1.", "1.5.2"])
+def test_a_fraction_of_another_unit_is_no_time(time: str, folder: Folder) -> None:
+    assert "invalid time" in folder.refusal(f"ConnectTimeout {time}\n")
 
 
 def test_a_long_file_is_read_in_no_time(folder: Folder) -> None:
