@@ -36,7 +36,7 @@ from m2m_ssh_client import user_only_files
 from m2m_ssh_client.errors import KeyFileError
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.wire import Reader
-from m2m_ssh_client.text import quoted
+from m2m_ssh_client.text import printable, quoted
 from m2m_ssh_client.user_only_files import PASSPHRASE_VARIABLE
 
 _COMMENT = b"m2m-mcp-server-ssh-client"
@@ -83,16 +83,30 @@ class KeyFile(NamedTuple):
     @property
     def public(self) -> PublicKey | None:
         """The public half, if the format keeps it outside of the encrypted part (PROTOCOL.key)."""
-        found = _OPENSSH_KEY.search(self.content)
-        magic = b"openssh-key-v1\0"
         try:
-            data = base64.b64decode(found[1]) if found else b""
-            reader = Reader(data.removeprefix(magic))
+            reader = self._openssh_format
             reader.strings(3)  # cipher, derivation, its options
             reader.number(4)  # of keys, always 1
-            return PublicKey.of(reader.string()) if data.startswith(magic) else None
+            return PublicKey.of(reader.string())
         except ValueError:
             return None
+
+    @property
+    def cipher(self) -> str:
+        """The name of what encrypts the private half, in OpenSSH's own format; else ""."""
+        try:
+            return self._openssh_format.string().decode("ascii", "replace")
+        except ValueError:
+            return ""
+
+    @property
+    def _openssh_format(self) -> Reader:
+        found = _OPENSSH_KEY.search(self.content)
+        magic = b"openssh-key-v1\0"
+        data = base64.b64decode(found[1]) if found else b""
+        if not data.startswith(magic):
+            raise ValueError("another format")
+        return Reader(data.removeprefix(magic))
 
     def open(self, passphrase: str | None) -> paramiko.PKey:
         """Return the key as paramiko's class; raises as `load_client_key` does."""
@@ -219,6 +233,13 @@ def _usable(file: KeyFile, passphrase: str | None) -> paramiko.PKey:
     try:
         key = _decrypt(file, passphrase)
     except UnsupportedAlgorithm as exc:
+        if file.encrypted and file.cipher:
+            raise KeyFileError(
+                f"The client key {quoted(file.path)} is encrypted with {printable(file.cipher)}, "
+                "which this client cannot open",
+                f"Change that, with the same passphrase, by: ssh-keygen -p -Z aes256-ctr -f "
+                f"{quoted(file.path)} (an agent can hold the key as it is)",
+            ) from exc
         raise _unsupported(file.path) from exc
     # RSA and ECDSA keys are passed on as objects: reading an RSA key again checks its primes again.
     if isinstance(key, RSAPrivateKey):

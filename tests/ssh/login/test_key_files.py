@@ -235,6 +235,23 @@ def test_a_wrong_passphrase_is_reported_and_shown_nowhere(tmp_path: Path, file_f
         error = error.__cause__ or error.__context__
 
 
+@pytest.mark.parametrize(
+    "cipher", ["3des-cbc", "aes128-cbc", "aes192-ctr", "chacha20-poly1305@openssh.com"]
+)
+def test_a_cipher_that_cannot_be_opened_is_named_with_the_command_that_mends_it(
+    cipher: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "key"
+    making = ("-q", "-t", "ed25519", "-a", "1", "-N", SECRET, "-Z", cipher)
+    keygen(*making, "-f", str(path))
+    text = failure(path, SECRET)
+    assert f"is encrypted with {cipher}, which this client cannot open" in text
+    mend = f"ssh-keygen -p -Z aes256-ctr -f {quoted(path)}"
+    assert mend in text
+    keygen(*mend.split()[1:], "-P", SECRET, "-N", SECRET)
+    assert signs(load_client_key(path, SECRET))
+
+
 @posix_only
 def test_a_key_that_belongs_to_somebody_else_may_be_open_to_us(
     key_file: Path, monkeypatch: pytest.MonkeyPatch
