@@ -386,6 +386,14 @@ _TEXTS = {
         wait
         cut fin=true
     """,
+    "the-answer-to-a-harmless-call-is-too-long": """
+        modern --retry-tool-calls --max-message-size 100000
+        hello
+        ask method="tools/list" id=1
+        wait
+        ask method="tools/call" id=2 tool="setter" do=["big 3000000"]
+        ask method="resources/read" id="id-3" uri="w"
+    """,
     "more-is-wanted-and-the-connection-is-closed": """
         modern
         hello

@@ -101,8 +101,10 @@ class Excess:
         return None
 
     def _error_for(self, id_: Id | None, kind: type[StandIn]) -> StandIn:
-        found = kind(error_line(id_, PROXY_ERROR, str(self._error)))
-        found.why = str(self._error)
+        of_what = ": the answer to this request, which may have run" if kind is StandIn else ""
+        why = f"{self._error.message}{of_what}. {self._error.hint}"
+        found = kind(error_line(id_, PROXY_ERROR, why))
+        found.why = why
         return found
 
 

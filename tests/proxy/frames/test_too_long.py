@@ -80,6 +80,7 @@ def test_an_answer_becomes_an_error_that_goes_on(long: bytes, from_host: bool) -
     (found,) = stand_ins(long, from_host=from_host)
     assert type(found) is StandIn
     assert_names(found, 7)
+    assert "the answer to this request, which may have run. If" in found.why
 
 
 @pytest.mark.parametrize("from_host", [True, False])
@@ -88,6 +89,7 @@ def test_a_request_becomes_an_error_that_goes_back(long: bytes, from_host: bool)
     (found,) = stand_ins(long, from_host=from_host)
     assert type(found) is Reply
     assert_names(found, 7)
+    assert "may have run" not in found.why
 
 
 @pytest.mark.parametrize("from_host", [True, False])
