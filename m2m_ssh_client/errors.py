@@ -52,13 +52,25 @@ class UnreachableError(SSHClientError):
     """The machine did not answer: unresolvable name, connection refused, timeout, no SSH there.
 
     `network_down` says that this machine may be without a network, as when a laptop wakes up.
+    `reached`: a server took the connection and ended it; many of those in a short time make an sshd
+    lock this machine out. `wait`: the server turns this machine away for so many seconds or more.
     """
 
     permanent = False
 
-    def __init__(self, message: str, hint: str = "", *, network_down: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        network_down: bool = False,
+        reached: bool = False,
+        wait: float = 0.0,
+    ) -> None:
         super().__init__(message, hint)
         self.network_down = network_down
+        self.reached = reached
+        self.wait = wait
 
 
 class ConnectionLostError(SSHClientError):

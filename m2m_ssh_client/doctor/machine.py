@@ -59,21 +59,13 @@ def _banner(transport: Transport) -> Step:
 
 def _no_banner(transport: Transport, failure: SSHClientError, *, by_command: bool) -> Step:
     said = [shortened(printable(line)) for line in transport.greeting]
-    text = " ".join(said)
-    if by_command:
-        advice = failure.hint
-    elif "MaxStartups" in text or not (said or "Timed out" in failure.message):
+    if not by_command and not said and "Timed out" not in failure.message:
         advice = (
             "An SSH server that closes the connection before its banner either has too many logins "
             "in progress (MaxStartups in its sshd_config), or blocks this address (fail2ban, "
             "hosts.deny). Wait a minute and try again; its log says which."
         )
-    elif "Not allowed at this time" in text:
-        advice = (
-            "The sshd penalizes this address for failed logins (PerSourcePenalties in its "
-            "sshd_config): wait a few minutes, and stop the client that keeps failing."
-        )
-    elif said and said[0].startswith("HTTP/"):
+    elif not by_command and said and said[0].startswith("HTTP/"):
         advice = "A web server answers on this port: correct --port."
     else:
         advice = failure.hint

@@ -18,6 +18,12 @@ from m2m_ssh_client.errors import (
 
 _FIRST_DELAY = 0.5
 _LONGEST_DELAY = 30.0
+# While a request waits for the attempt, the pauses grow from and to these.
+_FIRST_HURRY = 0.3
+_LONGEST_HURRY = 3.0
+# An sshd that takes connections counts those that end before the login (PerSourcePenalties): one a
+# second makes it lock this machine out, and one in two seconds does not.
+_LEAST_DELAY_WHEN_REACHED = 2.0
 _RESTARTS = 3
 _RESTART_WINDOW = 60.0
 # While a machine or a container starts, a command that has worked before may end before it answers.
@@ -31,8 +37,9 @@ class Recovery:
     A failure that time cannot mend (`SSHClientError.permanent`) ends the attempts. A first
     connection is tried again only if it broke or if this machine has no network yet: most other
     failures are mistakes, which the user should see at once. After the first answer, nearly all
-    failures are temporary, so the attempts continue with growing pauses. A remote process that ends
-    after an answer is started again at once, but at most three times a minute.
+    failures are temporary, so the attempts continue with growing pauses. The pauses are shorter
+    while a request waits, unless the server counts the attempts. A remote process that ends after
+    an answer is started again at once, but at most three times a minute.
     """
 
     def __init__(
@@ -54,8 +61,9 @@ class Recovery:
         self._working = False  # the current connection has carried an answer
         self._worked = False  # any connection has carried an answer
         self._restarts: deque[float] = deque(maxlen=_RESTARTS)
-        self.may_hurry = True
-        """The current delay may be shortened if a request waits for the attempt."""
+        self._attempts = 0  # since the last answer
+        self.hurried = 0.0
+        """The current delay if a request waits for the attempt."""
 
     @property
     def first_deadline(self) -> float:
@@ -68,13 +76,13 @@ class Recovery:
             return False
         self._working = self._worked = True
         self._delays = delays(self._rng)
+        self._attempts = 0
         self._early_ends_until = None
         return True
 
     def delay(self, reason: SSHClientError, now: float) -> float | None:
         """Return how long to wait before the next attempt; None to give up."""
         was_working, self._working = self._working, False
-        self.may_hurry = True
         if not self._enabled or reason.permanent:
             return None
         if was_working:
@@ -90,6 +98,11 @@ class Recovery:
                 self._early_ends_until = now + _EARLY_END_TIME
             give_up = min(give_up, self._early_ends_until)
         delay = next(self._delays)
+        self.hurried = min(delay, _FIRST_HURRY * 1.5**self._attempts, _LONGEST_HURRY)
+        self._attempts += 1
+        if isinstance(reason, UnreachableError) and reason.reached:
+            least = max(reason.wait, _LEAST_DELAY_WHEN_REACHED) * (1 + self._rng() / 4)
+            self.hurried = delay = max(delay, least)
         return delay if now + delay < give_up else None
 
     def _restart_delay(self, now: float) -> float:
@@ -97,7 +110,7 @@ class Recovery:
         delay = 0.0
         if len(self._restarts) == _RESTARTS:
             delay = max(self._restarts[0] + _RESTART_WINDOW - now, 0.0)
-            self.may_hurry = not delay
+        self.hurried = delay
         self._restarts.append(now + delay)
         return delay
 
@@ -105,7 +118,7 @@ class Recovery:
 def _may_pass(reason: SSHClientError) -> bool:
     """Return whether a first connection is worth another attempt after this failure."""
     if isinstance(reason, UnreachableError):
-        return reason.network_down
+        return reason.network_down or reason.wait > 0
     return isinstance(reason, ConnectionLostError)
 
 

@@ -66,7 +66,6 @@ _SIGNAL_TIME = 0.4  # for SIGTERM and SIGKILL then
 # `server/discover`, and `initialize` after the error; its user reads the answer to the last one.
 _LINGER_TIME = 4.0
 _LATE_VERDICT_TIME = 0.5  # the attempt itself has the same time limit and a better message
-_SHORT_PAUSE = 0.3  # between attempts while a request waits for one
 
 
 @dataclass(frozen=True)
@@ -223,33 +222,35 @@ class Proxy:
             if delay is None:
                 return failure
             self._trouble = f"The connection to the remote server is being made again ({failure.message.rstrip('.')})"
+            if isinstance(failure, UnreachableError) and failure.wait:
+                logger.warning("%s. %s", failure.message, failure.hint)
             logger.log(
                 logging.WARNING if self._session.process_answered else logging.INFO,
-                "%s: trying again in %.1f s",
+                "%s: trying again in %.1f s%s",
                 failure.message,
                 delay,
+                f", or {recovery.hurried:.1f} s while a request waits"
+                if recovery.hurried < delay
+                else "",
             )
             if self._session.state is not State.CONNECTING:
                 ended = isinstance(failure, (RemoteExitError, SilentConnectionError))
                 self._locked.lost(failure.message, bridge, ended=ended)
             self._changed()
-            await self._pause(delay, may_hurry=recovery.may_hurry)
+            await self._pause(delay, recovery.hurried)
             if self._stopping.is_set():
                 return None
 
-    async def _pause(self, delay: float, *, may_hurry: bool) -> None:
-        """Wait for the next attempt.
-
-        If it may be hurried, do not wait long while a request waits.
-        """
+    async def _pause(self, delay: float, hurried: float) -> None:
+        """Wait for the next attempt: `delay`, or `hurried` while a request waits for it."""
         awaited = self._session.state is State.CONNECTING or self._session.next_expiry < float(
             "inf"
         )
         self._asked = anyio.Event()
-        with anyio.move_on_after(min(delay, _SHORT_PAUSE) if may_hurry else delay):
+        with anyio.move_on_after(hurried):
             await self._stopping.wait()
-        if may_hurry and not awaited:
-            with anyio.move_on_after(delay - _SHORT_PAUSE):
+        if not awaited:
+            with anyio.move_on_after(delay - hurried):
                 await _first_of(self._stopping, self._asked)
 
     async def _serve(self, recovery: Recovery) -> tuple[SSHClientError | None, Bridge | None]:

@@ -33,6 +33,7 @@ from m2m_ssh_client.ssh.login.authentication import LoginRecord, authenticate
 from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.process.carrier import ChannelCarrier
 from m2m_ssh_client.ssh.public_key import PublicKey
+from m2m_ssh_client.ssh.refusal import refusal
 from m2m_ssh_client.ssh.settings import HostSettings, Request
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier
 from m2m_ssh_client.ssh.way import jump, proxy_command, sockets
@@ -370,9 +371,15 @@ class Connection:
                 "That SSH server is very old, or allows only what this client lacks; see its "
                 "sshd_config (Ciphers, MACs, KexAlgorithms, HostKeyAlgorithms).",
             )
+        reached = self._transport is not None
+        refused = refusal(self._transport.greeting) if self._transport is not None else None
+        if refused is not None:
+            text = f'{self._place} {refused.why}: it said "{refused.said}"'
+            return UnreachableError(text, refused.hint, reached=True, wait=refused.wait)
         return UnreachableError(
             f"{self._place} ended the connection while {self._phase}: {text}{self._said_instead}",
             "Is that an SSH server (--port)? If it is, its log says why it hung up.",
+            reached=reached,
         )
 
 

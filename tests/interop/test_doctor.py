@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,24 +102,11 @@ def test_a_login_shell_is_called_so(sshd: Sshd) -> None:
     assert "looks like a login shell" in step["found"]["error"]
 
 
-@contextmanager
-def waiting_for_login(sshd: Sshd) -> Iterator[None]:
-    """A connection that the server has taken, and that does not log in."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        # Whoever looked whether the server had started may still be in the way.
-        with socket.create_connection(("127.0.0.1", sshd.port), timeout=5) as waiting:
-            if waiting.recv(4) == b"SSH-":
-                yield
-                return
-    raise AssertionError(f"the server takes nobody:\n{sshd.log}")
-
-
 def test_a_server_with_too_many_strangers_before_the_login_is_recognized(
     start_sshd: StartSshd,
 ) -> None:
     sshd = start_sshd("MaxStartups 1:100:1", "LoginGraceTime 60")
-    with waiting_for_login(sshd):
+    with sshd.login_in_progress():
         step = doctor(*sshd.client_options()).failed()
     assert step["name"] == "banner"
     assert "MaxStartups" in step["advice"]

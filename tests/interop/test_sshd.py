@@ -18,6 +18,7 @@ import pytest
 from support import echo_server
 from support.host import Host, Message, client_argv, modern_meta
 from support.sshd import Sshd
+from support.waiting import wait_until
 
 if sys.platform == "win32":
     pytest.skip("sshd with POSIX shells behind it", allow_module_level=True)
@@ -329,6 +330,16 @@ def test_a_closed_port_answers_both_first_requests_of_a_host_of_two_eras(sshd: S
             host.close_stdin()
             assert host.wait() == 1
     assert "Traceback" not in host.stderr
+
+
+def test_a_server_with_too_many_logins_in_progress_is_asked_again(start_sshd: StartSshd) -> None:
+    """As when a host starts several servers on one machine at the same moment."""
+    sshd = start_sshd("MaxStartups 1:100:1", "LoginGraceTime 60")
+    with sshd.login_in_progress() as other, Host(through_ssh(sshd, *echo_server.command())) as host:
+        host.send({"jsonrpc": "2.0", "id": 1, "method": "ping"})
+        wait_until(lambda: "has too many logins in progress" in host.stderr, 20)
+        other.close()
+        assert host.receive()["id"] == 1
 
 
 def test_the_remote_stderr_comes_out_on_ours_without_control_characters(sshd: Sshd) -> None:

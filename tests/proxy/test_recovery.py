@@ -23,6 +23,8 @@ LOST = ConnectionLostError("lost")
 REFUSED = UnreachableError("refused")
 NO_NETWORK = UnreachableError("no network", network_down=True)
 EXITED = RemoteExitError("exit", status=1)
+HUNG_UP = UnreachableError("ended the connection", reached=True)
+LOCKED_OUT = UnreachableError("locked out", reached=True, wait=15.0)
 
 
 def recovery(**options: Any) -> Recovery:
@@ -82,6 +84,38 @@ def test_a_connection_that_breaks_before_its_first_answer_does_not_reset_the_pau
     assert [patience.delay(LOST, now) for now in range(4)] == [0, 0.5, 1, 2]
 
 
+def test_the_pauses_grow_while_a_request_waits_too() -> None:
+    patience = working()
+    hurried = []
+    for now in range(9):
+        assert patience.delay(REFUSED, now) is not None
+        hurried.append(round(patience.hurried, 2))
+    assert hurried == [0, 0.45, 0.67, 1.01, 1.52, 2.28, 3, 3, 3]
+
+
+def test_a_server_that_counts_what_it_hangs_up_on_is_asked_every_other_second_at_most() -> None:
+    """An sshd locks out whoever fails at more than one connection a second for 15 seconds."""
+    patience = working(rng=lambda: 0.0)
+    for now in range(5):
+        delay = patience.delay(HUNG_UP, now)
+        assert delay == patience.hurried == 2.0
+
+
+def test_a_lock_is_waited_out_however_urgent_a_request_is() -> None:
+    patience = working()
+    delay = patience.delay(LOCKED_OUT, 0)
+    assert delay is not None
+    assert 15 <= delay == patience.hurried < 20
+
+
+def test_a_first_connection_that_is_turned_away_is_tried_again_within_the_connect_timeout() -> None:
+    patience = recovery(start_time=25)
+    delay = patience.delay(LOCKED_OUT, 0)
+    assert delay is not None
+    assert patience.delay(LOCKED_OUT, delay) is None
+    assert recovery().delay(HUNG_UP, 0) is None
+
+
 @pytest.mark.parametrize("reason", [HostKeyError("changed"), AuthenticationError("refused")])
 def test_a_permanent_failure_is_not_retried(reason: SSHClientError) -> None:
     assert working().delay(reason, 0) is None
@@ -120,10 +154,9 @@ def test_a_process_that_had_answered_is_started_again_three_times_a_minute() -> 
         patience.answered()
         results.append(patience.delay(EXITED, now))
     assert results == [0, 0, 0, 30]
-    assert not patience.may_hurry
+    assert patience.hurried == 30
     patience.answered()
     assert patience.delay(EXITED, 71) == 0
-    assert patience.may_hurry
 
 
 def test_a_process_that_fails_before_its_first_answer_is_reported() -> None:

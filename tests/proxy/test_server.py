@@ -593,7 +593,7 @@ async def test_a_request_during_a_long_pause_brings_the_next_attempt_forward(
 ) -> None:
     monkeypatch.setattr(recovery, "_FIRST_DELAY", 1000.0)
     monkeypatch.setattr(recovery, "_LONGEST_DELAY", 1000.0)
-    monkeypatch.setattr(server, "_SHORT_PAUSE", 0.05)
+    monkeypatch.setattr(recovery, "_FIRST_HURRY", 0.05)
     async with running(carriers=2, reconnect=True) as case:
         case.carrier.reason = ConnectionLostError("lost")
         await handshake(case)

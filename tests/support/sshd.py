@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -148,6 +149,18 @@ class Sshd:
         options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
         ssh = str(programs.require("ssh"))
         return [ssh, "-F", "none", "-T", *options, f"{self.username}@127.0.0.1", "--", *command]
+
+    @contextmanager
+    def login_in_progress(self) -> Iterator[socket.socket]:
+        """A connection that the server has taken, and that does not log in."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            # Whoever looked whether the server had started may still be in the way.
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as waiting:
+                if waiting.recv(4) == b"SSH-":
+                    yield waiting
+                    return
+        raise AssertionError(f"the server takes nobody:\n{self.log}")
 
     def stop(self) -> None:
         """Ends the server; sessions under way end with their clients."""
