@@ -171,6 +171,7 @@ def _authentication(stage: Stage, login: LoginRecord, failure: SSHClientError | 
         "not_tried": [each.message for each in login.skipped],
         "methods": list(login.methods),
         "agent": login.agent,
+        "said": login.said,
     }
     details = tuple(_told(login, refused))
     if login.succeeded:
@@ -189,6 +190,8 @@ def _authentication(stage: Stage, login: LoginRecord, failure: SSHClientError | 
 
 
 def _told(login: LoginRecord, refused: Sequence[Identity]) -> Iterator[str]:
+    for line in login.said:
+        yield f"the server says: {line}"
     if login.agent:
         yield login.agent
     for each in login.taken:

@@ -29,13 +29,13 @@ from m2m_ssh_client.errors import (
 from m2m_ssh_client.ssh import algorithms
 from m2m_ssh_client.ssh.library.environment import asked_for
 from m2m_ssh_client.ssh.library.ssh_transport import Transport
-from m2m_ssh_client.ssh.login.authentication import LoginRecord, authenticate
+from m2m_ssh_client.ssh.login.authentication import LoginRecord, authenticate, said_meanwhile
 from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.process.carrier import ChannelCarrier
 from m2m_ssh_client.ssh.public_key import PublicKey
-from m2m_ssh_client.ssh.refusal import refusal
 from m2m_ssh_client.ssh.settings import HostSettings, Request
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier
+from m2m_ssh_client.ssh.turned_away import turned_away
 from m2m_ssh_client.ssh.way import jump, proxy_command, sockets
 from m2m_ssh_client.ssh.way.liveness import Liveness
 from m2m_ssh_client.text import printable, shortened
@@ -341,8 +341,10 @@ class Connection:
 
     @property
     def _said_instead(self) -> str:
-        """The server's first line if it was not a version, as the end of a sentence."""
+        """The server's words for people, as the end of a sentence."""
         transport = self._transport
+        if self._login is not None and self._login.said:
+            return f"; {said_meanwhile(self._login)}"
         if transport is None or transport.server_version or not transport.greeting:
             return ""
         return f'; it said "{shortened(printable(transport.greeting[0]), 80)}"'
@@ -372,7 +374,7 @@ class Connection:
                 "sshd_config (Ciphers, MACs, KexAlgorithms, HostKeyAlgorithms).",
             )
         reached = self._transport is not None
-        refused = refusal(self._transport.greeting) if self._transport is not None else None
+        refused = turned_away(self._transport.greeting) if self._transport is not None else None
         if refused is not None:
             text = f'{self._place} {refused.why}: it said "{refused.said}"'
             return UnreachableError(text, refused.hint, reached=True, wait=refused.wait)

@@ -332,6 +332,20 @@ def test_a_closed_port_answers_both_first_requests_of_a_host_of_two_eras(sshd: S
     assert "Traceback" not in host.stderr
 
 
+def test_what_the_server_says_during_the_login_is_shown_and_in_the_error(
+    start_sshd: StartSshd, tmp_path: Path
+) -> None:
+    banner = tmp_path / "banner"
+    banner.write_text("Approve this login at https://sso.example/x\nor ask Ada.\n")
+    sshd = start_sshd(f"Banner {banner}")
+    options = sshd.client_options()
+    options[options.index("--client-key") + 1] = str(sshd.keys.stranger_key)
+    with Host(client_argv(*options, "--", "true")) as host:
+        message = host.initialize()["error"]["message"]
+        host.wait_for_stderr("the server says: or ask Ada.")
+    assert 'it said "Approve this login at https://sso.example/x or ask Ada."' in message
+
+
 def test_a_server_with_too_many_logins_in_progress_is_asked_again(start_sshd: StartSshd) -> None:
     """As when a host starts several servers on one machine at the same moment."""
     sshd = start_sshd("MaxStartups 1:100:1", "LoginGraceTime 60")

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _POLL = 0.1  # seconds until the silent end of a transport is noticed
 _MOST_METHODS = 20  # servers have a handful
+_MOST_LINES = 100  # that a server may show in one login
 _MOST_ANSWERS = 100  # waiting; each of our requests has one, and waits for it
 
 
@@ -64,9 +65,11 @@ class UserAuth(AuthHandler):
     which must happen in that thread.
     """
 
-    def __init__(self, transport: paramiko.Transport, user: str) -> None:
+    def __init__(self, transport: paramiko.Transport, user: str, said: list[str]) -> None:
+        """Start; the lines that the server shows meanwhile go to `said`, and to the log at once."""
         super().__init__(transport)
         self._user = user  # paramiko clears `username` when an attempt fails
+        self._said = said
         self._answers: queue.Queue[Answer | None] = queue.Queue(_MOST_ANSWERS)
 
     def begin(self) -> None:
@@ -135,8 +138,11 @@ class UserAuth(AuthHandler):
             raise paramiko.SSHException("The server answers without being asked") from None
 
     def _show_banner(self, message: paramiko.Message) -> None:
-        for line in message.get_string().splitlines()[:100]:
-            logger.info("banner: %s", shortened(printable(line)))
+        for line in message.get_string().splitlines()[: _MOST_LINES - len(self._said)]:
+            text = shortened(printable(line))
+            self._said.append(text)
+            # A person may have to act on it while the login waits: open a page, confirm a push.
+            logger.warning("the server says: %s", text)
 
     def _request(self, method: str) -> bytes:
         self.auth_method = method

@@ -27,6 +27,7 @@ from m2m_ssh_client.ssh.login.agent import Agent, AgentError
 from m2m_ssh_client.ssh.login.identities import Identity, UnlockedKeys
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Address, Login
+from m2m_ssh_client.text import shortened
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,9 @@ class LoginRecord:
 
     `methods` is the server's latest list of what it accepts. The keys in `tried` were refused,
     except for the last one if the login `succeeded`; those in `taken` were not enough alone; those
-    in `skipped` were not offered, for these reasons. `agent` is a remark on the agent.
+    in `skipped` were not offered, for these reasons. `agent` is a remark on the agent. `said` are
+    the lines that the server showed meanwhile (SSH_MSG_USERAUTH_BANNER, RFC 4252 section 5.4), fit
+    for a terminal.
     """
 
     def __init__(self) -> None:
@@ -47,6 +50,7 @@ class LoginRecord:
         self.taken: list[Identity] = []
         self.skipped: list[KeyFileError] = []
         self.agent = ""
+        self.said: list[str] = []
         self.succeeded = False
 
 
@@ -71,13 +75,13 @@ def authenticate(
     def cancelled() -> bool:
         return not transport.is_active()
 
-    exchange = UserAuth(transport, login.user)
+    record = record or LoginRecord()
+    exchange = UserAuth(transport, login.user, record.said)
     exchange.begin()
     wanted = algorithms.public_keys(None) if accepted is None else accepted
     with _agent_of(login, transport, cancelled) as agent:
         # While the server thinks about `none`.
         found = identities.find(login, agent, unlocked or UnlockedKeys(), cancelled)
-        record = record or LoginRecord()
         return _Attempts(transport, exchange, login, at, found, wanted, record).run()
 
 
@@ -266,6 +270,8 @@ class _Attempts:
             parts.append(f"not tried: {_listed(error.message for error in self._skipped)}")
         if self._login.agent or self._login.seek_agent:
             parts.append(self._found.agent)
+        if self._record.said:
+            parts.append(said_meanwhile(self._record))
         return "".join(f"; {part}" for part in parts)
 
     def _hint(self) -> str:
@@ -290,6 +296,11 @@ class _Attempts:
         """Return the line for authorized_keys of the key with the highest precedence."""
         tried = [i.public for i in (*self._tried, *self._taken, *self._found.offered) if i.public]
         return tried[0].plain.line if tried else ""
+
+
+def said_meanwhile(record: LoginRecord) -> str:
+    """Return what the server said during a login, for the end of a sentence."""
+    return f'it said "{shortened(" ".join(record.said), 300)}"'
 
 
 def _listed(items: Iterable[object]) -> str:

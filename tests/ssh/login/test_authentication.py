@@ -865,18 +865,18 @@ def test_partial_success_and_then_no_more_publickey_says_what_is_wanted(pool: Pa
         log_in(transport, odd_login(pool, "a", "b"), port)
 
 
-def test_the_banner_is_logged_and_cannot_steer_a_terminal(
+def test_what_the_server_says_is_shown_at_once_and_cannot_steer_a_terminal(
     pool: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = OddServer(none=AUTH_SUCCESSFUL)
     with (
-        caplog.at_level("INFO", "m2m_ssh_client"),
+        caplog.at_level("WARNING", "m2m_ssh_client"),
         odd(server, pool / "ecdsa") as port,
         connected(port) as transport,
     ):
         log_in(transport, odd_login(pool), port)
-    assert "banner: Authorized use only." in caplog.messages
-    assert "banner: \\x1b[2J" in caplog.messages
+    assert "the server says: Authorized use only." in caplog.messages
+    assert "the server says: \\x1b[2J" in caplog.messages
 
 
 def test_closing_the_transport_ends_a_login_at_once(pool: Path) -> None:
