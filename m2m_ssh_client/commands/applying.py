@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from m2m_ssh_client.errors import UsageError
-from m2m_ssh_client.hosts.apps import APPS
+from m2m_ssh_client.hosts.apps import APPS, App
 from m2m_ssh_client.hosts.difference import difference
 from m2m_ssh_client.hosts.editing import Edit
 from m2m_ssh_client.terminal.asking import can_ask, confirmed, say, say_diff
@@ -24,14 +24,14 @@ def entry_parser(
     return parser
 
 
-def applied(edits: Sequence[Edit], path: Sequence[str], *, yes: bool) -> bool:
+def applied(app: App, edits: Sequence[Edit], path: Sequence[str], *, yes: bool) -> bool:
     """Show the changes at `path` in each file, ask unless `yes`, and write them.
 
     Return False if the answer was no. Raises UsageError without a terminal to ask on, and
     AppConfigError for a file that cannot be written.
     """
     for edit in edits:
-        say_diff(difference(edit, path))
+        say_diff(difference(edit, path, app.format.parse))
     if not yes and not can_ask():
         raise UsageError("Nothing was changed: there is no terminal to ask on", "Add --yes.")
     if not yes and not confirmed("\nWrite this"):

@@ -15,9 +15,8 @@ from m2m_ssh_client.errors import AppConfigError, UsageError
 from m2m_ssh_client.hosts import entries
 from m2m_ssh_client.hosts.apps import APPS, App, Machine
 from m2m_ssh_client.hosts.editing import planned
-from m2m_ssh_client.hosts.members import with_member
 from m2m_ssh_client.terminal.asking import say
-from m2m_ssh_client.text import printable, readable_json
+from m2m_ssh_client.text import printable
 from m2m_ssh_client.usage import Parser, pasteable
 
 _FLAGS = ("--yes", "--print")
@@ -101,14 +100,13 @@ def run(app: App, name: str, entry: dict[str, Any], files: Sequence[Path], *, ye
     path = (app.key, name)
     try:
         edits = [
-            planned(file, lambda text: with_member(text, path, entry, comments=app.comments))
-            for file in files
+            planned(file, lambda text: app.format.with_member(text, path, entry)) for file in files
         ]
         wanted = [edit for edit in edits if edit.changes]
         if not wanted:
             say(f"{name} is already up to date.")
             return 0
-        if not applied(wanted, path, yes=yes):
+        if not applied(app, wanted, path, yes=yes):
             return 1
     except AppConfigError:
         say(f"The entry for {app.title}:\n{_printed(app, name, entry)}")
@@ -119,4 +117,4 @@ def run(app: App, name: str, entry: dict[str, Any], files: Sequence[Path], *, ye
 
 
 def _printed(app: App, name: str, entry: dict[str, Any]) -> str:
-    return readable_json({app.key: {name: entry}})
+    return app.format.rendered((app.key, name), entry).rstrip()

@@ -10,8 +10,7 @@ from m2m_ssh_client.errors import AppConfigError
 from m2m_ssh_client.hosts.apps import APPS, App, Machine
 from m2m_ssh_client.hosts.editing import Edit, planned
 from m2m_ssh_client.hosts.entries import argv_of, is_ours
-from m2m_ssh_client.hosts.jsonc import find, parse
-from m2m_ssh_client.hosts.members import without_member
+from m2m_ssh_client.hosts.nodes import find
 from m2m_ssh_client.text import printable
 from m2m_ssh_client.usage import Parser
 
@@ -45,10 +44,7 @@ def run(app: App, name: str, files: Sequence[Path], *, yes: bool) -> int:
     for this program, or a file cannot be edited.
     """
     path = (app.key, name)
-    edits = [
-        planned(file, lambda text: without_member(text, path, comments=app.comments))
-        for file in files
-    ]
+    edits = [planned(file, lambda text: app.format.without_member(text, path)) for file in files]
     wanted = [edit for edit in edits if edit.changes]
     if not wanted:
         places = " or ".join(printable(str(file)) for file in files)
@@ -56,12 +52,12 @@ def run(app: App, name: str, files: Sequence[Path], *, yes: bool) -> int:
             f"There is no server {printable(name)!r} in {places}", "`list --all` shows all servers."
         )
     for edit in wanted:
-        _check_ours(edit, path)
-    return 0 if applied(wanted, path, yes=yes) else 1
+        _check_ours(app, edit, path)
+    return 0 if applied(app, wanted, path, yes=yes) else 1
 
 
-def _check_ours(edit: Edit, path: Sequence[str]) -> None:
-    entry = find(parse(edit.before), path)
+def _check_ours(app: App, edit: Edit, path: Sequence[str]) -> None:
+    entry = find(app.format.parse(edit.before), path)
     if entry and not is_ours(argv_of(entry.value)):
         raise AppConfigError(
             f"{printable(path[-1])!r} in {printable(str(edit.file))} "

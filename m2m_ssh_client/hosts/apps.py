@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from m2m_ssh_client.hosts.formats import JSON, JSONC, TOML, Format
+
 
 class Machine(NamedTuple):
     """The facts that locate configuration files; `platform` is sys.platform."""
@@ -35,11 +37,19 @@ class Machine(NamedTuple):
         return given if given.is_absolute() else self.home / default
 
 
+def _command_and_args(argv: Sequence[str]) -> dict[str, Any]:
+    return {"command": argv[0], "args": list(argv[1:])}
+
+
+def _command_list(argv: Sequence[str]) -> dict[str, Any]:
+    return {"command": list(argv)}
+
+
 class App(NamedTuple):
     """One application.
 
-    `files` are the configuration files to edit; they may be missing. The servers are under `key`;
-    every entry contains `fixed`. `comments` is True if the application reads JSON with comments.
+    `files` are the configuration files to edit; they may be missing. The servers are under `key`.
+    Every entry contains `fixed`, and `limits`: how long a server may take to start and to answer.
     `next_step` tells the user how to load a change.
     """
 
@@ -48,11 +58,13 @@ class App(NamedTuple):
     files: Callable[[Machine], Sequence[Path]]
     key: str
     next_step: str
+    format: Format = JSONC
     fixed: Mapping[str, Any] = {}
-    comments: bool = True
+    limits: Mapping[str, int] = {}
+    command: Callable[[Sequence[str]], dict[str, Any]] = _command_and_args
 
     def entry(self, argv: Sequence[str]) -> dict[str, Any]:
-        return {**self.fixed, "command": argv[0], "args": list(argv[1:])}
+        return {**self.fixed, **self.command(argv), **self.limits}
 
 
 def _claude_desktop(machine: Machine) -> Sequence[Path]:
@@ -89,6 +101,29 @@ def _zed(machine: Machine) -> Sequence[Path]:
     return [machine.app_data / "zed/settings.json"]
 
 
+def _codex(machine: Machine) -> Sequence[Path]:
+    return [machine.folder("CODEX_HOME", ".codex") / "config.toml"]
+
+
+def _gemini(machine: Machine) -> Sequence[Path]:
+    return [machine.folder("GEMINI_CLI_HOME", ".") / ".gemini/settings.json"]
+
+
+def _copilot(machine: Machine) -> Sequence[Path]:
+    return [machine.folder("COPILOT_HOME", ".copilot") / "mcp-config.json"]
+
+
+def _opencode(machine: Machine) -> Sequence[Path]:
+    """Return the file that is there; opencode makes the second one if none is."""
+    folder = machine.folder("XDG_CONFIG_HOME", ".config") / "opencode"
+    plain, commented = folder / "opencode.json", folder / "opencode.jsonc"
+    return [plain if plain.exists() else commented]
+
+
+# A first login may wait for a key to be touched, or a remote program for its packages; a call takes
+# as long as it takes. See docs/hosts.md for what the applications allow without these.
+_START = 60  # seconds
+_CALL = 600
 _STDIO = {"type": "stdio"}
 
 APPS = {
@@ -97,13 +132,13 @@ APPS = {
         App(
             *("claude-desktop", "Claude Desktop", _claude_desktop, "mcpServers"),
             "Quit Claude Desktop, also in the tray, and restart it.",
-            comments=False,
+            JSON,
         ),
         App(
             *("claude-code", "Claude Code", _claude_code, "mcpServers"),
             "Restart Claude Code to load it.",
+            JSON,
             _STDIO,
-            comments=False,
         ),
         App(
             *("cursor", "Cursor", _cursor, "mcpServers"),
@@ -112,7 +147,7 @@ APPS = {
         App(
             *("vscode", "VS Code", _vscode, "servers"),
             "In VS Code, `MCP: List Servers` starts it.",
-            _STDIO,
+            fixed=_STDIO,
         ),
         App(
             *("windsurf", "Windsurf", _windsurf, "mcpServers"),
@@ -121,6 +156,30 @@ APPS = {
         App(
             *("zed", "Zed", _zed, "context_servers"),
             "Zed starts it as soon as the file is saved.",
+        ),
+        App(
+            *("codex", "Codex", _codex, "mcp_servers"),
+            "Restart Codex to load it; `/mcp` shows it.",
+            TOML,
+            limits={"startup_timeout_sec": _START, "tool_timeout_sec": _CALL},
+        ),
+        App(
+            *("gemini", "Gemini CLI", _gemini, "mcpServers"),
+            "Restart Gemini CLI to load it; `/mcp` shows it.",
+            limits={"timeout": _CALL * 1000},
+        ),
+        App(
+            *("copilot", "GitHub Copilot CLI", _copilot, "mcpServers"),
+            "Restart Copilot CLI to load it; `/mcp show` shows it.",
+            fixed={"type": "local", "tools": ["*"]},
+            limits={"timeout": _CALL * 1000},
+        ),
+        App(
+            *("opencode", "opencode", _opencode, "mcp"),
+            "Restart opencode to load it; `opencode mcp list` shows it.",
+            fixed={"type": "local", "enabled": True},
+            limits={"timeout": _CALL * 1000},
+            command=_command_list,
         ),
     )
 }

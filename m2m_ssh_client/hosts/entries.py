@@ -29,6 +29,10 @@ _FILE_KEYWORDS = (
 )
 _NO_FILES = ("none", "SSH_AUTH_SOCK")
 _SSH_OPTION = re.compile(r"\s*(\w+)(?:\s*=\s*|\s+)(.*)", re.DOTALL)
+# The keys of the program, of its variables, and of a remote server's URL, in all applications.
+COMMANDS = ("command", "cmd")
+_ENVIRONMENTS = ("env", "environment", "envs")
+_URLS = ("url", "httpUrl", "serverUrl", "uri")
 _OURS = re.compile(r"(?:.*[\\/])?m2m-(?:mcp-server-)?ssh-client(?:\.exe)?(?:[@=<>~!\[].*)?")
 
 
@@ -86,10 +90,12 @@ def argv_of(entry: Any) -> list[str]:
     """Return the argv of any server's entry; for a remote server its URL; [] if it has neither."""
     if not isinstance(entry, dict):
         return []
-    command: Any = entry.get("command", entry.get("url"))
+    command: Any = next((entry[key] for key in (*COMMANDS, *_URLS) if key in entry), None)
     args: Any = entry.get("args")
     if isinstance(command, dict):  # Zed before 2025
         command, args = command.get("path"), command.get("args")
+    elif isinstance(command, list):  # opencode
+        command, args = (command or [None])[0], command[1:]
     if not isinstance(command, str):
         return []
     return [command, *(map(str, args) if isinstance(args, list) else ())]
@@ -100,7 +106,9 @@ def env_of(entry: Any) -> dict[str, str]:
     if not isinstance(entry, dict):
         return {}
     command = entry.get("command")
-    env = entry.get("env", command.get("env") if isinstance(command, dict) else None)
+    env: Any = command.get("env") if isinstance(command, dict) else None
+    for key in _ENVIRONMENTS:
+        env = entry.get(key, env)
     return {
         name: value
         for name, value in (env.items() if isinstance(env, dict) else ())

@@ -8,92 +8,23 @@ import json
 import re
 import socket
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.app_configs import OF_APP, SECRET
+from support.at_home import LAB, Run, Shown, arguments_of, entry_of, everything_in, file_of, put
 from support.host import PACKAGE_PARENT, Host
 
-from m2m_ssh_client import cli
 from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.hosts.apps import APPS, Machine
-from m2m_ssh_client.hosts.entries import client
-from m2m_ssh_client.hosts.jsonc import parse
+from m2m_ssh_client.hosts.entries import argv_of, client
 from m2m_ssh_client.text import printable_lines, quoted
 
 list_command = import_module("m2m_ssh_client.commands.list")
 
-LAB = ["--host", "ada@lab", "--port", "22", "--", "uvx", "serve", "--repo", "/srv/my repo"]
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes and links as POSIX has them")
-
-
-class Terminal(io.StringIO):
-    """A terminal with typed answers."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-class Shown:
-    """A command's output and exit status."""
-
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status, self.out, self.err = status, out, err
-
-
-Run = Callable[..., Shown]
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(tmp_path))
-    for name in ("APPDATA", "LOCALAPPDATA", "CLAUDE_CONFIG_DIR", "XDG_CONFIG_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
-
-
-@pytest.fixture
-def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the program; `typed` is the answer of a person, None means no terminal."""
-    monkeypatch.chdir(home)
-    monkeypatch.setattr(sys, "prefix", str(home / "here-to-stay"))
-
-    def run(*arguments: str, typed: str | None = None) -> Shown:
-        monkeypatch.setattr(sys, "stdin", io.StringIO() if typed is None else Terminal(typed))
-        try:
-            status = cli.main(arguments)
-        except SystemExit as exc:
-            status = exc.code if isinstance(exc.code, int) else 1
-        return Shown(status, *capsys.readouterr())
-
-    return run
-
-
-def file_of(app: str) -> Path:
-    (file,) = APPS[app].files(Machine.this())
-    return file
-
-
-def put(app: str, content: str | bytes) -> Path:
-    file = file_of(app)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return file
-
-
-def entry_of(app: str, name: str = "lab") -> Any:
-    node = parse(file_of(app).read_bytes().decode("utf-8-sig"), comments=APPS[app].comments)
-    assert node
-    return node.value[APPS[app].key].get(name)
-
-
-def everything_in(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 # install
@@ -105,8 +36,8 @@ def test_an_entry_gets_into_the_file_of_each_application_and_out_again(run: Run,
     done = run("install", app, "lab", "--yes", *LAB)
     assert done.status == 0, done.err
     argv = [*client(), *LAB]
-    typed = {"type": "stdio"} if app in ("vscode", "claude-code") else {}
-    assert entry_of(app) == {**typed, "command": argv[0], "args": argv[1:]}
+    assert entry_of(app) == APPS[app].entry(argv)
+    assert argv_of(entry_of(app)) == argv
     assert Path(argv[0]).is_absolute()
     assert "ada@lab" in done.out
     assert done.out.splitlines()[-2:] == [
@@ -125,8 +56,10 @@ def test_an_entry_gets_into_the_file_of_each_application_and_out_again(run: Run,
 @pytest.mark.parametrize("app", APPS)
 def test_where_the_application_was_never_started_its_file_is_made(run: Run, app: str) -> None:
     assert run("install", app, "lab", "--yes", *LAB).status == 0
-    assert json.loads(file_of(app).read_text()) == {APPS[app].key: {"lab": entry_of(app)}}
-    assert entry_of(app)["args"][-len(LAB) :] == LAB
+    node = APPS[app].format.parse(file_of(app).read_text())
+    assert node
+    assert node.value == {APPS[app].key: {"lab": entry_of(app)}}
+    assert arguments_of(app) == LAB
 
 
 @pytest.mark.parametrize(
@@ -419,7 +352,8 @@ def test_with_all_every_server_is_listed_and_no_secret(run: Run) -> None:
     assert names == [
         *(["claude-desktop", "filesystem"], ["claude-desktop", "github"]),
         *(["claude-code", "sentry"], ["cursor", "linear"], ["cursor", "db"], ["cursor", "lab"]),
-        *(["vscode", "Perplexity"], ["zed", "lab-git"]),
+        *(["vscode", "Perplexity"], ["zed", "lab-git"], ["codex", "docs"], ["codex", "figma"]),
+        *(["gemini", "db"], ["copilot", "context7"], ["opencode", "search"]),
     ]
     assert "https://mcp.sentry.dev/mcp" in done.out
     assert SECRET not in done.out
@@ -436,7 +370,7 @@ def test_programs_get_the_list_as_json(run: Run) -> None:
         "problem": None,
     }
     assert zed["command"][-3:] == ["env", "TOKEN=…", "x"]
-    assert len(json.loads(run("list", "--json", "--all").out)) == 8
+    assert len(json.loads(run("list", "--json", "--all").out)) == 13
 
 
 def test_where_there_is_no_entry_it_says_so(run: Run) -> None:

@@ -45,6 +45,10 @@ def only_file(app: str, machine: Machine) -> str:
             ".config/zed/settings.json",
             "AppData/Roaming/Zed/settings.json",
         ),
+        ("codex", *[".codex/config.toml"] * 3),
+        ("gemini", *[".gemini/settings.json"] * 3),
+        ("copilot", *[".copilot/mcp-config.json"] * 3),
+        ("opencode", *[".config/opencode/opencode.jsonc"] * 3),
     ],
 )
 def test_each_application_has_its_file_on_each_platform(
@@ -59,6 +63,9 @@ def test_variables_move_the_folders_of_their_platform_only(home: Path) -> None:
         "XDG_CONFIG_HOME": str(home / "xdg"),
         "APPDATA": str(home / "roaming"),
         "CLAUDE_CONFIG_DIR": str(home / "claude"),
+        "CODEX_HOME": str(home / "codex"),
+        "GEMINI_CLI_HOME": str(home / "gemini"),
+        "COPILOT_HOME": str(home / "copilot"),
     }
     for app, platform, expected in (
         ("vscode", "linux", "xdg/Code/User/mcp.json"),
@@ -69,6 +76,10 @@ def test_variables_move_the_folders_of_their_platform_only(home: Path) -> None:
         ("vscode", "win32", "roaming/Code/User/mcp.json"),
         ("zed", "win32", "roaming/Zed/settings.json"),
         ("claude-code", "linux", "claude/.claude.json"),
+        ("codex", "win32", "codex/config.toml"),
+        ("gemini", "darwin", "gemini/.gemini/settings.json"),
+        ("copilot", "linux", "copilot/mcp-config.json"),
+        ("opencode", "darwin", "xdg/opencode/opencode.jsonc"),
     ):
         assert only_file(app, Machine(platform, home, moved)) == expected
 
@@ -106,14 +117,44 @@ class TestTheStoreBuild:
         assert only_file("claude-desktop", machine) == f"roaming/Claude/{DESKTOP}"
 
 
+def test_opencode_keeps_the_file_that_is_there(home: Path) -> None:
+    machine = Machine("linux", home, {})
+    file = home / ".config/opencode/opencode.json"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert APPS["opencode"].files(machine) == [file]
+
+
 def test_entries_have_what_their_application_asks_for() -> None:
     argv = ["/bin/client", "--host", "h"]
     plain = {"command": "/bin/client", "args": ["--host", "h"]}
-    typed = {"type": "stdio", **plain}
-    expected = dict.fromkeys(APPS, plain) | {"vscode": typed, "claude-code": typed}
+    stdio = {"type": "stdio", **plain}
+    expected = dict.fromkeys(APPS, plain) | {
+        "vscode": stdio,
+        "claude-code": stdio,
+        "codex": {**plain, "startup_timeout_sec": 60, "tool_timeout_sec": 600},
+        "gemini": {**plain, "timeout": 600_000},
+        "copilot": {"type": "local", "tools": ["*"], **plain, "timeout": 600_000},
+        "opencode": {"type": "local", "enabled": True, "command": argv, "timeout": 600_000},
+    }
     assert {name: app.entry(argv) for name, app in APPS.items()} == expected
     keys = {name: app.key for name, app in APPS.items()}
     assert keys == dict.fromkeys(APPS, "mcpServers") | {
         "vscode": "servers",
         "zed": "context_servers",
+        "codex": "mcp_servers",
+        "opencode": "mcp",
     }
+
+
+def test_the_page_about_hosts_has_a_row_for_each_application(home: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/hosts.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    for app in APPS.values():
+        (row,) = [row for row in rows if row.startswith(f"| {app.title} |")]
+        _, _, looked_at, file, form, key, *_, sets = [cell.strip() for cell in row.split("|")[:-1]]
+        assert looked_at
+        place = file.strip("`").removeprefix("~/")
+        assert only_file(app.name, Machine("linux", home, {})).endswith(place)
+        assert (form, key) == (app.format.name, f"`{app.key}`")
+        assert [name for name in (*app.fixed, *app.limits) if name not in sets] == []

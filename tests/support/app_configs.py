@@ -116,6 +116,89 @@ ZED = """\
 }
 """
 
+CODEX = (
+    """\
+# Codex, as of 2026
+model = "gpt-5.5"   # the usual one
+notify = ["notify-send", "Codex", "sk-do-not-show-me"]
+
+[projects."/home/ada/src"]
+trust_level = "trusted"
+
+[mcp_servers.docs]
+command = "npx"
+args = [
+    "-y",
+    "docs-mcp", # the [newest]
+    "--api-key=sk-do-not-show-me",
+]
+env = { TOKEN = "sk-do-not-show-me" }
+# startup_timeout_sec = 30
+
+[mcp_servers.figma]
+url = 'https://mcp.figma.com/mcp'
+http_headers = { Authorization = '''Bearer "sk-do-not-show-me"''' }
+
+[mcp_servers.figma.env_http_headers]
+X-Region = "FIGMA_REGION"
+
+# How it looks
+[tui]
+theme = """
+    '"""'
+    """
+sk-do-not-show-me
+[mcp_servers.lab]
+"""
+    '"""'
+    """
+"""
+)
+
+GEMINI = """\
+{
+  // chosen with /theme
+  "ui": { "theme": "GitHub" },
+  "security": { "auth": { "selectedType": "oauth-personal" } },
+  "mcpServers": {
+    "db": { "command": "uvx", "args": ["db", "--token", "sk-do-not-show-me"], "timeout": 30000 }
+  }
+}
+"""
+
+COPILOT = """\
+{
+  "mcpServers": {
+    "context7": {
+      "tools": [
+        "*"
+      ],
+      "type": "local",
+      "command": "npx",
+      "args": ["-y", "@upstash/context7-mcp"],
+      "env": {
+        "CONTEXT7_API_KEY": "sk-do-not-show-me"
+      }
+    }
+  }
+}"""
+
+OPENCODE = """\
+{
+  "$schema": "https://opencode.ai/config.json",
+  "theme": "opencode", // the default
+  "mcp": {
+    "search": {
+      "type": "local",
+      "command": ["bunx", "search-mcp", "--key", "sk-do-not-show-me"],
+      "environment": {
+        "TOKEN": "sk-do-not-show-me",
+      },
+    },
+  },
+}
+"""
+
 OF_APP = {
     "claude-desktop": CLAUDE_DESKTOP,
     "claude-code": CLAUDE_CODE,
@@ -123,4 +206,8 @@ OF_APP = {
     "vscode": VSCODE,
     "windsurf": WINDSURF,
     "zed": ZED,
+    "codex": CODEX,
+    "gemini": GEMINI,
+    "copilot": COPILOT,
+    "opencode": OPENCODE,
 }
