@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from m2m_ssh_client.commands.applying import applied, entry_parser
+from m2m_ssh_client.commands.applying import (
+    applied,
+    each_place,
+    entry_parser,
+    places,
+    with_all_as_app,
+)
 from m2m_ssh_client.errors import AppConfigError
-from m2m_ssh_client.hosts.apps import APPS, App, Machine
+from m2m_ssh_client.hosts.apps import App, Machine
 from m2m_ssh_client.hosts.editing import Edit, planned
 from m2m_ssh_client.hosts.entries import argv_of, is_ours
+from m2m_ssh_client.hosts.installed import servers
 from m2m_ssh_client.hosts.nodes import find
 from m2m_ssh_client.text import printable
 from m2m_ssh_client.usage import Parser
@@ -23,9 +30,11 @@ _EXAMPLES = (
 
 def main(name: str, arguments: list[str]) -> int:
     """Remove the entry; return the exit status. Raises an SSHClientError."""
-    args = parser(name).understood(arguments)
-    app = APPS[args.app]
-    return run(app, args.name, app.files(Machine.this()), yes=args.yes)
+    args = parser(name).understood(with_all_as_app(arguments))
+    found = places(args.app, args.scope, Machine.this())
+    if len(found) > 1:
+        found = [place for place in found if _has(*place, args.name)] or found[:1]
+    return each_place(found, lambda app, files: run(app, args.name, files, yes=args.yes))
 
 
 def parser(name: str) -> Parser:
@@ -35,6 +44,14 @@ def parser(name: str) -> Parser:
         "and asks; keeps the old file as a backup.",
         _EXAMPLES,
     )
+
+
+def _has(app: App, files: Sequence[Path], name: str) -> bool:
+    """Return True if a file has the entry, or cannot be read: then `run` says why."""
+    try:
+        return any(each.is_ours for file in files for each in servers(app, file, name))
+    except AppConfigError:
+        return True
 
 
 def run(app: App, name: str, files: Sequence[Path], *, yes: bool) -> int:

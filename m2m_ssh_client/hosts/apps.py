@@ -48,9 +48,10 @@ def _command_list(argv: Sequence[str]) -> dict[str, Any]:
 class App(NamedTuple):
     """One application.
 
-    `files` are the configuration files to edit; they may be missing. The servers are under `key`.
-    Every entry contains `fixed`, and `limits`: how long a server may take to start and to answer.
-    `next_step` tells the user how to load a change.
+    `files` are the configuration files to edit; they may be missing. `project` are the names that
+    such a file may have in the folder of a project. The servers are under `key`. Every entry
+    contains `fixed`, and `limits`: how long a server may take to start and to answer. `next_step`
+    tells the user how to load a change.
     """
 
     name: str
@@ -58,6 +59,7 @@ class App(NamedTuple):
     files: Callable[[Machine], Sequence[Path]]
     key: str
     next_step: str
+    project: Sequence[str] = ()
     format: Format = JSONC
     fixed: Mapping[str, Any] = {}
     limits: Mapping[str, int] = {}
@@ -65,6 +67,18 @@ class App(NamedTuple):
 
     def entry(self, argv: Sequence[str]) -> dict[str, Any]:
         return {**self.fixed, **self.command(argv), **self.limits}
+
+    def is_here(self, machine: Machine) -> bool:
+        """Return True if the application has left a file or a folder of its own in the home."""
+        return any(
+            file.is_file() or (file.parent != machine.home and file.parent.is_dir())
+            for file in self.files(machine)
+        )
+
+    def project_files(self, folder: Path) -> Sequence[Path]:
+        """Return the file in the folder of a project; none if the application reads none there."""
+        files = [folder / name for name in self.project]
+        return [file for file in files if file.exists()][:1] or files[:1]
 
 
 def _claude_desktop(machine: Machine) -> Sequence[Path]:
@@ -86,7 +100,16 @@ def _cursor(machine: Machine) -> Sequence[Path]:
 
 
 def _vscode(machine: Machine) -> Sequence[Path]:
-    return [machine.app_data / "Code/User/mcp.json"]
+    return _vscode_profiles(machine.app_data / "Code/User")
+
+
+def _vscode_insiders(machine: Machine) -> Sequence[Path]:
+    return _vscode_profiles(machine.app_data / "Code - Insiders/User")
+
+
+def _vscode_profiles(folder: Path) -> Sequence[Path]:
+    """Return the file of the default profile, and those of other profiles with servers."""
+    return [folder / "mcp.json", *sorted(folder.glob("profiles/*/mcp.json"))]
 
 
 def _windsurf(machine: Machine) -> Sequence[Path]:
@@ -132,21 +155,30 @@ APPS = {
         App(
             *("claude-desktop", "Claude Desktop", _claude_desktop, "mcpServers"),
             "Quit Claude Desktop, also in the tray, and restart it.",
-            JSON,
+            format=JSON,
         ),
         App(
             *("claude-code", "Claude Code", _claude_code, "mcpServers"),
             "Restart Claude Code to load it.",
+            (".mcp.json",),
             JSON,
             _STDIO,
         ),
         App(
             *("cursor", "Cursor", _cursor, "mcpServers"),
             "If needed, enable the server in Cursor's settings, under MCP.",
+            (".cursor/mcp.json",),
         ),
         App(
             *("vscode", "VS Code", _vscode, "servers"),
             "In VS Code, `MCP: List Servers` starts it.",
+            (".vscode/mcp.json",),
+            fixed=_STDIO,
+        ),
+        App(
+            *("vscode-insiders", "VS Code Insiders", _vscode_insiders, "servers"),
+            "In VS Code Insiders, `MCP: List Servers` starts it.",
+            (".vscode/mcp.json",),
             fixed=_STDIO,
         ),
         App(
@@ -156,27 +188,32 @@ APPS = {
         App(
             *("zed", "Zed", _zed, "context_servers"),
             "Zed starts it as soon as the file is saved.",
+            (".zed/settings.json",),
         ),
         App(
             *("codex", "Codex", _codex, "mcp_servers"),
             "Restart Codex to load it; `/mcp` shows it.",
+            (".codex/config.toml",),
             TOML,
             limits={"startup_timeout_sec": _START, "tool_timeout_sec": _CALL},
         ),
         App(
             *("gemini", "Gemini CLI", _gemini, "mcpServers"),
             "Restart Gemini CLI to load it; `/mcp` shows it.",
+            (".gemini/settings.json",),
             limits={"timeout": _CALL * 1000},
         ),
         App(
             *("copilot", "GitHub Copilot CLI", _copilot, "mcpServers"),
             "Restart Copilot CLI to load it; `/mcp show` shows it.",
+            (".github/mcp.json",),
             fixed={"type": "local", "tools": ["*"]},
             limits={"timeout": _CALL * 1000},
         ),
         App(
             *("opencode", "opencode", _opencode, "mcp"),
             "Restart opencode to load it; `opencode mcp list` shows it.",
+            ("opencode.json", "opencode.jsonc"),
             fixed={"type": "local", "enabled": True},
             limits={"timeout": _CALL * 1000},
             command=_command_list,

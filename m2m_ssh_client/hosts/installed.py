@@ -68,13 +68,18 @@ def installed(
     machine: Machine,
     failed: Callable[[App, AppConfigError], None] = lambda _app, _exc: None,
     name: str | None = None,
+    project: Path | None = None,
 ) -> Iterator[Server]:
     """Yield the servers of all applications, or those of that name.
 
-    `failed` is called for each file that cannot be read.
+    They are those of the user, or of the project in that folder. `failed` is called for each file
+    that cannot be read.
     """
+    read_before: set[Path] = set()  # two applications may share the file of a project
     for app in APPS.values():
-        for file in app.files(machine):
+        files = app.files(machine) if project is None else app.project_files(project)
+        for file in set(files) - read_before if project else files:
+            read_before.add(file)
             try:
                 yield from servers(app, file, name)
             except AppConfigError as exc:

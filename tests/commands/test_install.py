@@ -16,10 +16,12 @@ from support.app_configs import OF_APP, SECRET
 from support.at_home import LAB, Run, Shown, arguments_of, entry_of, everything_in, file_of, put
 from support.host import PACKAGE_PARENT, Host
 
+from m2m_ssh_client import cli
 from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.hosts.apps import APPS, Machine
 from m2m_ssh_client.hosts.entries import argv_of, client
+from m2m_ssh_client.hosts.named import understood
 from m2m_ssh_client.text import printable_lines, quoted
 
 list_command = import_module("m2m_ssh_client.commands.list")
@@ -209,6 +211,104 @@ def test_both_builds_of_claude_desktop_get_the_entry(
     assert not any("ada@lab" in file.read_text() for file in files)
 
 
+# All applications, and the files of projects
+
+
+def put_projects(home: Path) -> Path:
+    """Applications that are found here: Codex, Cursor, and Windsurf, which reads no project."""
+    for app in ("cursor", "codex", "windsurf"):
+        put(app, OF_APP[app])
+    return home
+
+
+def test_with_all_every_application_that_is_here_gets_the_entry(run: Run, home: Path) -> None:
+    put("cursor", OF_APP["cursor"])
+    put("codex", OF_APP["codex"])
+    put("windsurf", "{")
+    before = everything_in(home)
+    assert run("install", "--all", "lab", *LAB, typed="no\nno\n").status == 1
+    assert everything_in(home) == before
+
+    done = run("install", "--all", "lab", "--yes", *LAB)
+    assert done.status == 1
+    assert "windsurf/mcp_config.json: line 1" in done.err
+    assert [app for app in APPS if file_of(app).exists() and app != "windsurf"] == [
+        "cursor",
+        "codex",
+    ]
+    assert arguments_of("cursor") == arguments_of("codex") == LAB
+
+    put("windsurf", "{}")
+    done = run("install", "all", "lab", "--yes", *LAB)
+    assert done.status == 0
+    assert done.out.splitlines()[-1] == f"To test the entry: {PROGRAM} tools lab"
+    assert run("uninstall", "--all", "lab", "--yes").status == 0
+    assert file_of("codex").read_text() == OF_APP["codex"]
+    done = run("uninstall", "--all", "lab", "--yes")
+    assert (done.status, "There is no server 'lab'" in done.err) == (1, True)
+
+
+def test_where_no_application_is_found_all_says_so(run: Run, home: Path) -> None:
+    done = run("install", "--all", "lab", "--yes", *LAB)
+    assert done.status == 2
+    assert "No application was found here. Name it: claude-desktop, " in done.err
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("scope", [["--scope", "project"], ["--scope=project"]])
+def test_an_entry_of_a_project_is_in_its_folder_only(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch, scope: list[str]
+) -> None:
+    put("codex", OF_APP["codex"])
+    project = home / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    done = run("install", "codex", "lab", "--yes", *scope, *LAB)
+    assert done.status == 0, done.err
+    assert file_of("codex").read_text() == OF_APP["codex"]
+    assert "[mcp_servers.lab]" in (project / ".codex/config.toml").read_text()
+    assert done.out.splitlines()[-1].endswith(f"{PROGRAM} list --check --scope project")
+
+    assert run("list").out == "No host has an entry for this program.\n"
+    (listed,) = json.loads(run("list", "--json", *scope).out)
+    assert (listed["app"], listed["command"]) == ("codex", [*client(), *LAB])
+    assert run("uninstall", "codex", "lab", "--yes").status == 1
+    assert run("uninstall", "codex", "lab", "--yes", *scope).status == 0
+    assert (project / ".codex/config.toml").read_text() == ""
+
+
+def test_no_command_takes_the_name_of_an_entry_from_a_project(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that was downloaded could start programs then (`-o ProxyCommand=…`)."""
+    (home / "project").mkdir()
+    monkeypatch.chdir(home / "project")
+    assert run("install", "cursor", "lab", "--yes", "--scope", "project", *LAB).status == 0
+    assert not file_of("cursor").exists()
+    assert "no entry for this program is called 'lab'" in run("logs", "lab").err
+    args, _ = understood(cli.command("doctor").parser("doctor"), ["lab"])
+    assert args.host == "lab"
+
+
+def test_of_all_applications_those_that_read_a_project_get_its_entry(run: Run, home: Path) -> None:
+    put_projects(home / "x")
+    assert run("install", "--all", "lab", "--yes", "--scope", "project", *LAB).status == 0
+    assert not entry_of("windsurf")
+
+
+@pytest.mark.parametrize("app", ["claude-desktop", "windsurf"])
+def test_an_application_that_reads_no_project_is_refused_for_one(run: Run, app: str) -> None:
+    done = run("install", app, "lab", "--yes", "--scope", "project", *LAB)
+    assert done.status == 2
+    assert f"{APPS[app].title}: no servers of a project. Leave --scope out." in done.err
+
+
+def test_vscode_and_its_insiders_share_the_entry_of_a_project(run: Run) -> None:
+    for app in ("vscode", "vscode-insiders"):
+        assert run("install", app, "lab", "--yes", "--scope", "project", *LAB).status == 0
+    assert run("list", "--scope", "project").out.count("  lab\n") == 1
+
+
 # What can be given
 
 
@@ -352,7 +452,8 @@ def test_with_all_every_server_is_listed_and_no_secret(run: Run) -> None:
     assert names == [
         *(["claude-desktop", "filesystem"], ["claude-desktop", "github"]),
         *(["claude-code", "sentry"], ["cursor", "linear"], ["cursor", "db"], ["cursor", "lab"]),
-        *(["vscode", "Perplexity"], ["zed", "lab-git"], ["codex", "docs"], ["codex", "figma"]),
+        *(["vscode", "Perplexity"], ["vscode-insiders", "Perplexity"], ["zed", "lab-git"]),
+        *(["codex", "docs"], ["codex", "figma"]),
         *(["gemini", "db"], ["copilot", "context7"], ["opencode", "search"]),
     ]
     assert "https://mcp.sentry.dev/mcp" in done.out
@@ -370,7 +471,21 @@ def test_programs_get_the_list_as_json(run: Run) -> None:
         "problem": None,
     }
     assert zed["command"][-3:] == ["env", "TOKEN=…", "x"]
-    assert len(json.loads(run("list", "--json", "--all").out)) == 13
+    assert len(json.loads(run("list", "--json", "--all").out)) == 14
+
+
+def test_many_entries_are_read_at_once_without_confusion(run: Run) -> None:
+    """With a parser in several threads, this failed now and then."""
+    entry = {"command": client()[0], "args": LAB}
+    put("cursor", json.dumps({"mcpServers": {f"lab-{n}": entry for n in range(200)}}))
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        done = run("list", "--json")
+    finally:
+        sys.setswitchinterval(switching)
+    assert (done.status, done.err) == (0, "")
+    assert len(json.loads(done.out)) == 200
 
 
 def test_where_there_is_no_entry_it_says_so(run: Run) -> None:

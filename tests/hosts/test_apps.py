@@ -38,6 +38,12 @@ def only_file(app: str, machine: Machine) -> str:
             "Library/Application Support/Code/User/mcp.json",
             "AppData/Roaming/Code/User/mcp.json",
         ),
+        (
+            "vscode-insiders",
+            ".config/Code - Insiders/User/mcp.json",
+            "Library/Application Support/Code - Insiders/User/mcp.json",
+            "AppData/Roaming/Code - Insiders/User/mcp.json",
+        ),
         ("windsurf", *[".codeium/windsurf/mcp_config.json"] * 3),
         (
             "zed",
@@ -117,6 +123,47 @@ class TestTheStoreBuild:
         assert only_file("claude-desktop", machine) == f"roaming/Claude/{DESKTOP}"
 
 
+@pytest.mark.parametrize(
+    ("app", "files"),
+    [
+        ("claude-desktop", []),
+        ("claude-code", [".mcp.json"]),
+        ("cursor", [".cursor/mcp.json"]),
+        ("vscode", [".vscode/mcp.json"]),
+        ("vscode-insiders", [".vscode/mcp.json"]),
+        ("windsurf", []),
+        ("zed", [".zed/settings.json"]),
+        ("codex", [".codex/config.toml"]),
+        ("gemini", [".gemini/settings.json"]),
+        ("copilot", [".github/mcp.json"]),
+        ("opencode", ["opencode.json"]),
+    ],
+)
+def test_a_project_has_a_file_for_most_applications(
+    tmp_path: Path, app: str, files: list[str]
+) -> None:
+    assert APPS[app].project_files(tmp_path) == [tmp_path / file for file in files]
+
+
+def test_of_two_names_the_file_of_a_project_has_the_one_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "opencode.jsonc").touch()
+    assert APPS["opencode"].project_files(tmp_path) == [tmp_path / "opencode.jsonc"]
+
+
+@pytest.mark.parametrize(
+    ("app", "folder"), [("vscode", "Code"), ("vscode-insiders", "Code - Insiders")]
+)
+def test_profiles_of_vscode_with_servers_of_their_own_are_served(
+    home: Path, app: str, folder: str
+) -> None:
+    user = home / ".config" / folder / "User"
+    for profile in ("2ab", "1cd"):
+        (user / "profiles" / profile).mkdir(parents=True)
+    (user / "profiles/2ab/mcp.json").touch()
+    files = [user / "mcp.json", user / "profiles/2ab/mcp.json"]
+    assert APPS[app].files(Machine("linux", home, {})) == files
+
+
 def test_opencode_keeps_the_file_that_is_there(home: Path) -> None:
     machine = Machine("linux", home, {})
     file = home / ".config/opencode/opencode.json"
@@ -131,6 +178,7 @@ def test_entries_have_what_their_application_asks_for() -> None:
     stdio = {"type": "stdio", **plain}
     expected = dict.fromkeys(APPS, plain) | {
         "vscode": stdio,
+        "vscode-insiders": stdio,
         "claude-code": stdio,
         "codex": {**plain, "startup_timeout_sec": 60, "tool_timeout_sec": 600},
         "gemini": {**plain, "timeout": 600_000},
@@ -141,6 +189,7 @@ def test_entries_have_what_their_application_asks_for() -> None:
     keys = {name: app.key for name, app in APPS.items()}
     assert keys == dict.fromkeys(APPS, "mcpServers") | {
         "vscode": "servers",
+        "vscode-insiders": "servers",
         "zed": "context_servers",
         "codex": "mcp_servers",
         "opencode": "mcp",
@@ -152,9 +201,11 @@ def test_the_page_about_hosts_has_a_row_for_each_application(home: Path) -> None
     rows = [line for line in page.splitlines() if line.startswith("| ")]
     for app in APPS.values():
         (row,) = [row for row in rows if row.startswith(f"| {app.title} |")]
-        _, _, looked_at, file, form, key, *_, sets = [cell.strip() for cell in row.split("|")[:-1]]
+        cells = [cell.strip().strip("`") for cell in row.split("|")[:-1]]
+        _, _, looked_at, file, project, form, key, *_, sets = cells
         assert looked_at
-        place = file.strip("`").removeprefix("~/")
+        place = file.removeprefix("~/")
         assert only_file(app.name, Machine("linux", home, {})).endswith(place)
-        assert (form, key) == (app.format.name, f"`{app.key}`")
+        assert project == next(iter(app.project), "")
+        assert (form, key) == (app.format.name, app.key)
         assert [name for name in (*app.fixed, *app.limits) if name not in sets] == []

@@ -205,6 +205,7 @@ OF_APP = {
     "cursor": CURSOR,
     "vscode": VSCODE,
     "windsurf": WINDSURF,
+    "vscode-insiders": VSCODE,
     "zed": ZED,
     "codex": CODEX,
     "gemini": GEMINI,
