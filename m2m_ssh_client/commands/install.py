@@ -68,13 +68,14 @@ def main(name: str, arguments: list[str]) -> int:
     if args.print:
         for app, _ in found:
             title = f"{app.title}:\n" if len(found) > 1 else ""
-            say(title + _printed(app, args.name, app.entry(argv)))
+            say(title + _printed(app, args.name, app.entry(args.name, argv)))
         return 0
     if entries.is_in_cache(Path(sys.prefix)):
         say(f"Warning: {printable(argv[0])} is in a cache, which may be emptied. {_TO_STAY}")
     test = ("tools", args.name) if args.scope == "user" else _CHECK_PROJECT
     status = each_place(
-        found, lambda app, files: run(app, args.name, app.entry(argv), files, yes=args.yes)
+        found,
+        lambda app, files: run(app, args.name, app.entry(args.name, argv), files, yes=args.yes),
     )
     if status == 0:
         say(f"To test the entry: {pasteable(*test)}")
@@ -120,7 +121,13 @@ def run(app: App, name: str, entry: dict[str, Any], files: Sequence[Path], *, ye
     path = (app.key, name)
     try:
         edits = [
-            planned(file, lambda text: app.format.with_member(text, path, entry)) for file in files
+            planned(
+                file,
+                lambda text: app.format.with_member(
+                    text if text.strip() else app.beginning, path, entry
+                ),
+            )
+            for file in files
         ]
         wanted = [edit for edit in edits if edit.changes]
         if not wanted:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from m2m_ssh_client.hosts.formats import JSON, JSONC, TOML, Format
+from m2m_ssh_client.hosts.formats import JSON, JSONC, TOML, YAML, YAML_LIST, Format
 
 
 class Machine(NamedTuple):
@@ -37,12 +37,24 @@ class Machine(NamedTuple):
         return given if given.is_absolute() else self.home / default
 
 
-def _command_and_args(argv: Sequence[str]) -> dict[str, Any]:
+_STDIO = {"type": "stdio"}
+
+
+def _command_and_args(_name: str, argv: Sequence[str]) -> dict[str, Any]:
     return {"command": argv[0], "args": list(argv[1:])}
 
 
-def _command_list(argv: Sequence[str]) -> dict[str, Any]:
+def _command_list(_name: str, argv: Sequence[str]) -> dict[str, Any]:
     return {"command": list(argv)}
+
+
+def _cmd_and_args(name: str, argv: Sequence[str]) -> dict[str, Any]:
+    program = {"cmd": argv[0], "args": list(argv[1:]), "envs": {}}
+    return {"name": name, "description": "", **program}
+
+
+def _transport(name: str, argv: Sequence[str]) -> dict[str, Any]:
+    return {"transport": {**_STDIO, **_command_and_args(name, argv)}}
 
 
 class App(NamedTuple):
@@ -51,7 +63,7 @@ class App(NamedTuple):
     `files` are the configuration files to edit; they may be missing. `project` are the names that
     such a file may have in the folder of a project. The servers are under `key`. Every entry
     contains `fixed`, and `limits`: how long a server may take to start and to answer. `next_step`
-    tells the user how to load a change.
+    tells the user how to load a change. A new file begins with `beginning`.
     """
 
     name: str
@@ -63,10 +75,11 @@ class App(NamedTuple):
     format: Format = JSONC
     fixed: Mapping[str, Any] = {}
     limits: Mapping[str, int] = {}
-    command: Callable[[Sequence[str]], dict[str, Any]] = _command_and_args
+    command: Callable[[str, Sequence[str]], dict[str, Any]] = _command_and_args
+    beginning: str = ""
 
-    def entry(self, argv: Sequence[str]) -> dict[str, Any]:
-        return {**self.fixed, **self.command(argv), **self.limits}
+    def entry(self, name: str, argv: Sequence[str]) -> dict[str, Any]:
+        return {**self.fixed, **self.command(name, argv), **self.limits}
 
     def is_here(self, machine: Machine) -> bool:
         """Return True if the application has left a file or a folder of its own in the home."""
@@ -143,11 +156,41 @@ def _opencode(machine: Machine) -> Sequence[Path]:
     return [plain if plain.exists() else commented]
 
 
+def _goose(machine: Machine) -> Sequence[Path]:
+    if machine.platform == "win32":
+        return [machine.app_data / "Block/goose/config/config.yaml"]
+    return [machine.folder("XDG_CONFIG_HOME", ".config") / "goose/config.yaml"]
+
+
+def _continue(machine: Machine) -> Sequence[Path]:
+    return [machine.folder("CONTINUE_GLOBAL_DIR", ".continue") / "config.yaml"]
+
+
+def _cline(machine: Machine) -> Sequence[Path]:
+    return [machine.folder("CLINE_DIR", ".cline") / "data/settings/cline_mcp_settings.json"]
+
+
+def _roo(machine: Machine) -> Sequence[Path]:
+    storage = machine.app_data / "Code/User/globalStorage/rooveterinaryinc.roo-cline"
+    return [storage / "settings/mcp_settings.json"]
+
+
+def _lm_studio(machine: Machine) -> Sequence[Path]:
+    return [machine.home / ".lmstudio/mcp.json"]
+
+
+def _kiro(machine: Machine) -> Sequence[Path]:
+    return [machine.home / ".kiro/settings/mcp.json"]
+
+
+def _amazon_q(machine: Machine) -> Sequence[Path]:
+    return [machine.home / ".aws/amazonq/mcp.json"]
+
+
 # A first login may wait for a key to be touched, or a remote program for its packages; a call takes
 # as long as it takes. See docs/hosts.md for what the applications allow without these.
 _START = 60  # seconds
 _CALL = 600
-_STDIO = {"type": "stdio"}
 
 APPS = {
     app.name: app
@@ -217,6 +260,51 @@ APPS = {
             fixed={"type": "local", "enabled": True},
             limits={"timeout": _CALL * 1000},
             command=_command_list,
+        ),
+        App(
+            *("goose", "Goose", _goose, "extensions"),
+            "Start a new session of Goose to load it.",
+            format=YAML,
+            fixed={"enabled": True, "type": "stdio"},
+            limits={"timeout": _CALL},
+            command=_cmd_and_args,
+        ),
+        App(
+            *("continue", "Continue", _continue, "mcpServers"),
+            "Continue loads it in agent mode.",
+            format=YAML_LIST,
+            fixed=_STDIO,
+            limits={"connectionTimeout": _START * 1000},
+            beginning="name: Local Config\nversion: 1.0.0\nschema: v1\n",
+        ),
+        App(
+            *("cline", "Cline", _cline, "mcpServers"),
+            "Cline starts it as soon as the file is saved.",
+            limits={"timeout": _CALL},
+            command=_transport,
+        ),
+        App(
+            *("roo", "Roo Code", _roo, "mcpServers"),
+            "Roo Code starts it as soon as the file is saved.",
+            (".roo/mcp.json",),
+            limits={"timeout": _CALL},
+        ),
+        App(
+            *("lm-studio", "LM Studio", _lm_studio, "mcpServers"),
+            "LM Studio starts it as soon as the file is saved.",
+        ),
+        App(
+            *("kiro", "Kiro", _kiro, "mcpServers"),
+            "Kiro starts it as soon as the file is saved.",
+            (".kiro/settings/mcp.json",),
+            JSON,
+        ),
+        App(
+            *("amazon-q", "Amazon Q", _amazon_q, "mcpServers"),
+            "Restart Amazon Q to load it.",
+            (".amazonq/mcp.json",),
+            JSON,
+            limits={"timeout": _CALL * 1000},
         ),
     )
 }

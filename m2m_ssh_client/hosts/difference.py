@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 
 from m2m_ssh_client.hosts.editing import Edit
-from m2m_ssh_client.hosts.entries import COMMANDS, argv_of, is_ours
+from m2m_ssh_client.hosts.entries import COMMANDS, TRANSPORT, argv_of, is_ours
 from m2m_ssh_client.hosts.nodes import Node, find
 from m2m_ssh_client.masking import HIDDEN, masked_argv
 from m2m_ssh_client.text import printable, shortened
@@ -58,9 +58,11 @@ def _hidden(node: Node, entry: Node | None, hide: bool = True) -> Iterator[tuple
 
 def _secret_arguments(entry: Node) -> Iterator[tuple[int, int]]:
     """Yield the positions of the arguments to hide; `command` may be a list of them, too."""
-    command = [member.node for member in entry.members if member.key in COMMANDS]
+    inner = [member.node for member in entry.members if member.key == TRANSPORT]
+    entries = [entry, *inner]
+    command = [each.node for node in entries for each in node.members if each.key in COMMANDS]
     items = [item for node in command for item in node.items]
-    members = [member for node in (entry, *command) for member in node.members]
+    members = [member for node in (*entries, *command) for member in node.members]
     items += [item for member in members if member.key == "args" for item in member.node.items]
     argv = argv_of(entry.value)
     shown = masked_argv(argv, ours=is_ours(argv))

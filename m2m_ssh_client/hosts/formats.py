@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from m2m_ssh_client.hosts import jsonc, members, tables
+from m2m_ssh_client.hosts import blocks, jsonc, members, tables
 from m2m_ssh_client.hosts.nodes import Node
 
 
@@ -38,3 +38,9 @@ JSONC = Format(
     "JSONC", jsonc.parse, members.with_member, members.without_member, members.rendered, '"'
 )
 TOML = Format("TOML", tables.parse, tables.with_member, tables.without_member, tables.rendered)
+YAML = Format("YAML", blocks.parse, blocks.with_member, blocks.without_member, blocks.rendered)
+YAML_LIST = YAML._replace(
+    name="YAML, a list",
+    with_member=partial(blocks.with_member, items=True),
+    rendered=partial(blocks.rendered, items=True),
+)

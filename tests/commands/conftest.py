@@ -14,7 +14,10 @@ from support.host import PROGRAM
 
 from m2m_ssh_client import cli
 
-FOLDERS_OF_APPS = ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "COPILOT_HOME", "GEMINI_CLI_HOME")
+FOLDERS_OF_APPS = (
+    *("CLAUDE_CONFIG_DIR", "CLINE_DIR", "CODEX_HOME", "CONTINUE_GLOBAL_DIR", "COPILOT_HOME"),
+    "GEMINI_CLI_HOME",
+)
 
 
 @pytest.fixture(scope="session")

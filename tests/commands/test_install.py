@@ -38,7 +38,8 @@ def test_an_entry_gets_into_the_file_of_each_application_and_out_again(run: Run,
     done = run("install", app, "lab", "--yes", *LAB)
     assert done.status == 0, done.err
     argv = [*client(), *LAB]
-    assert entry_of(app) == APPS[app].entry(argv)
+    named = {"name": "lab"} if app == "continue" else {}
+    assert entry_of(app) == named | APPS[app].entry("lab", argv)
     assert argv_of(entry_of(app)) == argv
     assert Path(argv[0]).is_absolute()
     assert "ada@lab" in done.out
@@ -60,7 +61,11 @@ def test_where_the_application_was_never_started_its_file_is_made(run: Run, app:
     assert run("install", app, "lab", "--yes", *LAB).status == 0
     node = APPS[app].format.parse(file_of(app).read_text())
     assert node
-    assert node.value == {APPS[app].key: {"lab": entry_of(app)}}
+    beginning = APPS[app].format.parse(APPS[app].beginning)
+    assert node.value == {
+        **(beginning.value if beginning else {}),
+        APPS[app].key: {"lab": entry_of(app)},
+    }
     assert arguments_of(app) == LAB
 
 
@@ -455,6 +460,10 @@ def test_with_all_every_server_is_listed_and_no_secret(run: Run) -> None:
         *(["vscode", "Perplexity"], ["vscode-insiders", "Perplexity"], ["zed", "lab-git"]),
         *(["codex", "docs"], ["codex", "figma"]),
         *(["gemini", "db"], ["copilot", "context7"], ["opencode", "search"]),
+        *(["goose", "developer"], ["goose", "github"], ["continue", "sqlite"], ["cline", "files"]),
+        *(["lm-studio", "linear"], ["lm-studio", "db"]),
+        *(["kiro", "filesystem"], ["kiro", "github"]),
+        *(["amazon-q", "filesystem"], ["amazon-q", "github"]),
     ]
     assert "https://mcp.sentry.dev/mcp" in done.out
     assert SECRET not in done.out
@@ -471,7 +480,7 @@ def test_programs_get_the_list_as_json(run: Run) -> None:
         "problem": None,
     }
     assert zed["command"][-3:] == ["env", "TOKEN=…", "x"]
-    assert len(json.loads(run("list", "--json", "--all").out)) == 14
+    assert len(json.loads(run("list", "--json", "--all").out)) == 24
 
 
 def test_many_entries_are_read_at_once_without_confusion(run: Run) -> None:

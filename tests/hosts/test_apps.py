@@ -9,6 +9,7 @@ import pytest
 from m2m_ssh_client.hosts.apps import APPS, Machine
 
 DESKTOP = "claude_desktop_config.json"
+ROO = "Code/User/globalStorage/rooveterinaryinc.roo-cline/settings/mcp_settings.json"
 
 
 @pytest.fixture
@@ -55,6 +56,22 @@ def only_file(app: str, machine: Machine) -> str:
         ("gemini", *[".gemini/settings.json"] * 3),
         ("copilot", *[".copilot/mcp-config.json"] * 3),
         ("opencode", *[".config/opencode/opencode.jsonc"] * 3),
+        (
+            "goose",
+            *[".config/goose/config.yaml"] * 2,
+            "AppData/Roaming/Block/goose/config/config.yaml",
+        ),
+        ("continue", *[".continue/config.yaml"] * 3),
+        ("cline", *[".cline/data/settings/cline_mcp_settings.json"] * 3),
+        (
+            "roo",
+            f".config/{ROO}",
+            f"Library/Application Support/{ROO}",
+            f"AppData/Roaming/{ROO}",
+        ),
+        ("lm-studio", *[".lmstudio/mcp.json"] * 3),
+        ("kiro", *[".kiro/settings/mcp.json"] * 3),
+        ("amazon-q", *[".aws/amazonq/mcp.json"] * 3),
     ],
 )
 def test_each_application_has_its_file_on_each_platform(
@@ -69,7 +86,9 @@ def test_variables_move_the_folders_of_their_platform_only(home: Path) -> None:
         "XDG_CONFIG_HOME": str(home / "xdg"),
         "APPDATA": str(home / "roaming"),
         "CLAUDE_CONFIG_DIR": str(home / "claude"),
+        "CLINE_DIR": str(home / "cline"),
         "CODEX_HOME": str(home / "codex"),
+        "CONTINUE_GLOBAL_DIR": str(home / "continue"),
         "GEMINI_CLI_HOME": str(home / "gemini"),
         "COPILOT_HOME": str(home / "copilot"),
     }
@@ -86,6 +105,10 @@ def test_variables_move_the_folders_of_their_platform_only(home: Path) -> None:
         ("gemini", "darwin", "gemini/.gemini/settings.json"),
         ("copilot", "linux", "copilot/mcp-config.json"),
         ("opencode", "darwin", "xdg/opencode/opencode.jsonc"),
+        ("goose", "darwin", "xdg/goose/config.yaml"),
+        ("goose", "win32", "roaming/Block/goose/config/config.yaml"),
+        ("continue", "linux", "continue/config.yaml"),
+        ("cline", "linux", "cline/data/settings/cline_mcp_settings.json"),
     ):
         assert only_file(app, Machine(platform, home, moved)) == expected
 
@@ -137,6 +160,13 @@ class TestTheStoreBuild:
         ("gemini", [".gemini/settings.json"]),
         ("copilot", [".github/mcp.json"]),
         ("opencode", ["opencode.json"]),
+        ("goose", []),
+        ("continue", []),
+        ("cline", []),
+        ("roo", [".roo/mcp.json"]),
+        ("lm-studio", []),
+        ("kiro", [".kiro/settings/mcp.json"]),
+        ("amazon-q", [".amazonq/mcp.json"]),
     ],
 )
 def test_a_project_has_a_file_for_most_applications(
@@ -184,8 +214,22 @@ def test_entries_have_what_their_application_asks_for() -> None:
         "gemini": {**plain, "timeout": 600_000},
         "copilot": {"type": "local", "tools": ["*"], **plain, "timeout": 600_000},
         "opencode": {"type": "local", "enabled": True, "command": argv, "timeout": 600_000},
+        "goose": {
+            "enabled": True,
+            "type": "stdio",
+            "name": "lab",
+            "description": "",
+            "cmd": "/bin/client",
+            "args": ["--host", "h"],
+            "envs": {},
+            "timeout": 600,
+        },
+        "continue": {**stdio, "connectionTimeout": 60_000},
+        "cline": {"transport": stdio, "timeout": 600},
+        "roo": {**plain, "timeout": 600},
+        "amazon-q": {**plain, "timeout": 600_000},
     }
-    assert {name: app.entry(argv) for name, app in APPS.items()} == expected
+    assert {name: app.entry("lab", argv) for name, app in APPS.items()} == expected
     keys = {name: app.key for name, app in APPS.items()}
     assert keys == dict.fromkeys(APPS, "mcpServers") | {
         "vscode": "servers",
@@ -193,6 +237,7 @@ def test_entries_have_what_their_application_asks_for() -> None:
         "zed": "context_servers",
         "codex": "mcp_servers",
         "opencode": "mcp",
+        "goose": "extensions",
     }
 
 

@@ -199,6 +199,77 @@ OPENCODE = """\
 }
 """
 
+GOOSE = """\
+GOOSE_PROVIDER: anthropic   # or openai
+GOOSE_MODEL: 'claude-opus-5'
+extensions:
+  developer:
+    enabled: true
+    type: builtin
+    name: developer
+    timeout: 300
+    bundled: true
+  # found in a shop
+  github:
+    enabled: false
+    type: stdio
+    name: github
+    cmd: npx
+    args: [-y, "@modelcontextprotocol/server-github", --token=sk-do-not-show-me]
+    envs:
+      GITHUB_TOKEN: sk-do-not-show-me
+    description: >-
+      sk-do-not-show-me
+      over two lines
+    available_tools: []
+  # off: { type: stdio }
+
+# What it may do
+GOOSE_MODE: smart_approve
+"""
+
+CONTINUE = """\
+name: Local Config
+version: 1.0.0
+schema: v1
+models:
+- &small
+  name: small
+  provider: ollama
+  apiKey: sk-do-not-show-me
+- <<: *small
+  name: "large"
+mcpServers:
+# for questions about the database
+- name: sqlite
+  command: uvx
+  args:
+  - mcp-server-sqlite
+  - --api-key
+  - sk-do-not-show-me # changes in May
+  env: {TOKEN: "sk-do-not-show-me"}
+rules: |
+  Answer in German.
+
+  # not a comment
+"""
+
+CLINE = """\
+{
+  "mcpServers": {
+    "files": {
+      "transport": {
+        "type": "stdio",
+        "command": "npx",
+        "args": ["files", "--token", "sk-do-not-show-me"],
+        "env": {"TOKEN": "sk-do-not-show-me"}
+      },
+      "disabled": true
+    }
+  }
+}
+"""
+
 OF_APP = {
     "claude-desktop": CLAUDE_DESKTOP,
     "claude-code": CLAUDE_CODE,
@@ -211,4 +282,11 @@ OF_APP = {
     "gemini": GEMINI,
     "copilot": COPILOT,
     "opencode": OPENCODE,
+    "goose": GOOSE,
+    "continue": CONTINUE,
+    "cline": CLINE,
+    "roo": WINDSURF,
+    "lm-studio": CURSOR,
+    "kiro": CLAUDE_DESKTOP,
+    "amazon-q": CLAUDE_DESKTOP,
 }
