@@ -19,7 +19,7 @@ _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u20
 _UNITS = re.compile(r"`[^`]*`\S*|m2m-mcp-server-ssh-client .*|\S+")
 
 # Characters that JSON may hold unescaped and a terminal acts on; line separators too.
-_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_UNSAFE_IN_QUOTES = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def printable(data: bytes | str) -> str:
@@ -59,8 +59,12 @@ def colours_are_wanted() -> bool:
 
 def readable_json(value: Any) -> str:
     """Return an indented document, safe for a terminal; only such characters are escaped."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
-    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+    return safe_in_quotes(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def safe_in_quotes(document: str) -> str:
+    """Return a document of quoted strings (JSON, TOML, YAML), safe for a terminal."""
+    return _UNSAFE_IN_QUOTES.sub(lambda match: f"\\u{ord(match.group()):04x}", document)
 
 
 def shortened(text: str, most: int = 200) -> str:

@@ -20,7 +20,7 @@ import m2m_ssh_client
 PACKAGE = Path(m2m_ssh_client.__file__).parent
 HEAVY = {
     *("ada_url", "anyio", "asyncio", "mcp", "mcp_types", "msgspec", "paramiko", "pydantic"),
-    *("requests", "rich", "shtab"),
+    *("requests", "rich", "ruamel", "shtab", "tomlkit"),
 }
 USING = ("call", "prompt", "prompts", "read", "resources", "tools")
 

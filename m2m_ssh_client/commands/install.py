@@ -10,17 +10,24 @@ from typing import Any
 
 from m2m_ssh_client import options
 from m2m_ssh_client._version import PROGRAM
-from m2m_ssh_client.commands.applying import applied, entry_parser
+from m2m_ssh_client.commands.applying import (
+    applied,
+    each_place,
+    entry_parser,
+    places,
+    with_all_as_app,
+)
 from m2m_ssh_client.errors import AppConfigError, UsageError
 from m2m_ssh_client.hosts import entries
-from m2m_ssh_client.hosts.apps import APPS, App, Machine
+from m2m_ssh_client.hosts.apps import App, Machine
 from m2m_ssh_client.hosts.editing import planned
-from m2m_ssh_client.hosts.members import with_member
 from m2m_ssh_client.terminal.asking import say
-from m2m_ssh_client.text import printable, readable_json
+from m2m_ssh_client.text import printable
 from m2m_ssh_client.usage import Parser, pasteable
 
 _FLAGS = ("--yes", "--print")
+_SCOPE = "--scope"
+_CHECK_PROJECT = ("list", "--check", _SCOPE, "project")
 # Hosts build tool names from it; Claude Code allows no dot and no blank.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -34,13 +41,13 @@ _REACHING = ("host", "port", "ssh_options", "subsystem", "use_key_server", "key_
 _EXAMPLES = (
     "claude-desktop lab-git --host lab -- uvx mcp-server-git --repository /srv/repo",
     "cursor lab --host lab.example --use-key-server",
-    "vscode lab --print --host lab --subsystem mcp",
+    "all lab --scope project --host lab --subsystem mcp",
 )
 
 
 def main(name: str, arguments: list[str]) -> int:
     """Write or print the entry; return the exit status. Raises an SSHClientError."""
-    given, command = options.split_command(arguments)
+    given, command = options.split_command(with_all_as_app(arguments))
     parser_ = parser(name)
     args = parser_.understood(given)
     options.take_destination(parser_, args)
@@ -57,13 +64,22 @@ def main(name: str, arguments: list[str]) -> int:
             "The entry would reach nothing: it names no machine",
             f"Put the machine after the name: {pasteable('install', args.app, args.name)} HOST …",
         )
-    app = APPS[args.app]
+    found = places(args.app, args.scope, Machine.this())
     if args.print:
-        say(_printed(app, args.name, app.entry(argv)))
+        for app, _ in found:
+            title = f"{app.title}:\n" if len(found) > 1 else ""
+            say(title + _printed(app, args.name, app.entry(args.name, argv)))
         return 0
     if entries.is_in_cache(Path(sys.prefix)):
         say(f"Warning: {printable(argv[0])} is in a cache, which may be emptied. {_TO_STAY}")
-    return run(app, args.name, app.entry(argv), app.files(Machine.this()), yes=args.yes)
+    test = ("tools", args.name) if args.scope == "user" else _CHECK_PROJECT
+    status = each_place(
+        found,
+        lambda app, files: run(app, args.name, app.entry(args.name, argv), files, yes=args.yes),
+    )
+    if status == 0:
+        say(f"To test the entry: {pasteable(*test)}")
+    return status
 
 
 def parser(name: str) -> Parser:
@@ -84,7 +100,11 @@ def _connection_options(given: Sequence[str], app: str, name: str) -> list[str]:
 
     The words have been parsed, so no value looks like an option.
     """
-    rest = [token for token in given if token not in _FLAGS]
+    rest = [
+        token
+        for before, token in zip(["", *given], given, strict=False)
+        if token not in _FLAGS and token.partition("=")[0] != _SCOPE and before != _SCOPE
+    ]
     if rest[:2] != [app, name]:
         raise UsageError(
             "APP and NAME must come first", "Put the options of the connection after them."
@@ -101,22 +121,26 @@ def run(app: App, name: str, entry: dict[str, Any], files: Sequence[Path], *, ye
     path = (app.key, name)
     try:
         edits = [
-            planned(file, lambda text: with_member(text, path, entry, comments=app.comments))
+            planned(
+                file,
+                lambda text: app.format.with_member(
+                    text if text.strip() else app.beginning, path, entry
+                ),
+            )
             for file in files
         ]
         wanted = [edit for edit in edits if edit.changes]
         if not wanted:
             say(f"{name} is already up to date.")
             return 0
-        if not applied(wanted, path, yes=yes):
+        if not applied(app, wanted, path, yes=yes):
             return 1
     except AppConfigError:
         say(f"The entry for {app.title}:\n{_printed(app, name, entry)}")
         raise
     say(app.next_step)
-    say(f"To test the entry: {pasteable('tools', name)}")
     return 0
 
 
 def _printed(app: App, name: str, entry: dict[str, Any]) -> str:
-    return readable_json({app.key: {name: entry}})
+    return app.format.rendered((app.key, name), entry).rstrip()

@@ -8,9 +8,11 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 from m2m_ssh_client._version import __version__
+from m2m_ssh_client.commands.applying import add_scope
 from m2m_ssh_client.errors import AppConfigError
 from m2m_ssh_client.hosts.apps import App, Machine
 from m2m_ssh_client.hosts.installed import Server, installed
@@ -68,6 +70,7 @@ def parser(name: str) -> Parser:
         ("", "--check", "--all --json"),
     )
     parser.add_argument("--all", action="store_true", help="list the entries of all servers")
+    add_scope(parser)
     parser.add_argument(
         "--check",
         action="store_true",
@@ -85,7 +88,10 @@ def run(machine: Machine, args: argparse.Namespace) -> int:
         status = 1
         sys.stderr.write(f"{app.name}: {exc}\n")
 
-    found = [each for each in installed(machine, failed) if args.all or each.is_ours]
+    project = Path.cwd() if args.scope == "project" else None
+    found = [
+        each for each in installed(machine, failed, project=project) if args.all or each.is_ours
+    ]
     findings = []
     for finding in _examined(found, check=args.check):
         findings.append(finding)
@@ -101,16 +107,19 @@ def run(machine: Machine, args: argparse.Namespace) -> int:
 
 
 def _examined(found: list[Server], *, check: bool) -> Iterator[Finding]:
+    # In one thread, because argparse's intermixed parsing changes the parser while it runs.
+    findings = [Finding(each, (each.is_ours and each.problem()) or None) for each in found]
+    if not check:
+        yield from findings
+        return
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        yield from pool.map(lambda server: _finding(server, check=check), found)
+        yield from pool.map(_checked, findings)
 
 
-def _finding(server: Server, *, check: bool) -> Finding:
-    if not server.is_ours:
-        return Finding(server)
-    problem = server.problem()
-    if problem or not check:
-        return Finding(server, problem or None)
+def _checked(finding: Finding) -> Finding:
+    server = finding.server
+    if finding.problem or not server.is_ours:
+        return finding
     from m2m_ssh_client.demo.host import Host, StepFailedError
 
     client = {"name": "list", "version": __version__}

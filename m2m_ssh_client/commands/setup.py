@@ -161,19 +161,12 @@ def _use(
 def _app() -> App | None:
     """Ask for one of the applications; those that are found here come first."""
     machine = Machine.this()
-    found = [app for app in APPS.values() if _is_here(app, machine)]
+    found = [app for app in APPS.values() if app.is_here(machine)]
     apps = [*found, *(app for app in APPS.values() if app not in found)]
     say("\nWhich application is to use the server?")
     titles = [app.title + (" (found here)" if app in found else "") for app in apps]
     number = chosen("Number (empty for none): ", titles)
     return None if number is None else apps[number]
-
-
-def _is_here(app: App, machine: Machine) -> bool:
-    return any(
-        file.is_file() or (file.parent != machine.home and file.parent.is_dir())
-        for file in app.files(machine)
-    )
 
 
 def _name(params: Parameters) -> str:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from m2m_ssh_client.commands.applying import applied, entry_parser
+from m2m_ssh_client.commands.applying import (
+    applied,
+    each_place,
+    entry_parser,
+    places,
+    with_all_as_app,
+)
 from m2m_ssh_client.errors import AppConfigError
-from m2m_ssh_client.hosts.apps import APPS, App, Machine
+from m2m_ssh_client.hosts.apps import App, Machine
 from m2m_ssh_client.hosts.editing import Edit, planned
 from m2m_ssh_client.hosts.entries import argv_of, is_ours
-from m2m_ssh_client.hosts.jsonc import find, parse
-from m2m_ssh_client.hosts.members import without_member
+from m2m_ssh_client.hosts.installed import servers
+from m2m_ssh_client.hosts.nodes import find
 from m2m_ssh_client.text import printable
 from m2m_ssh_client.usage import Parser
 
@@ -24,9 +30,11 @@ _EXAMPLES = (
 
 def main(name: str, arguments: list[str]) -> int:
     """Remove the entry; return the exit status. Raises an SSHClientError."""
-    args = parser(name).understood(arguments)
-    app = APPS[args.app]
-    return run(app, args.name, app.files(Machine.this()), yes=args.yes)
+    args = parser(name).understood(with_all_as_app(arguments))
+    found = places(args.app, args.scope, Machine.this())
+    if len(found) > 1:
+        found = [place for place in found if _has(*place, args.name)] or found[:1]
+    return each_place(found, lambda app, files: run(app, args.name, files, yes=args.yes))
 
 
 def parser(name: str) -> Parser:
@@ -38,6 +46,14 @@ def parser(name: str) -> Parser:
     )
 
 
+def _has(app: App, files: Sequence[Path], name: str) -> bool:
+    """Return True if a file has the entry, or cannot be read: then `run` says why."""
+    try:
+        return any(each.is_ours for file in files for each in servers(app, file, name))
+    except AppConfigError:
+        return True
+
+
 def run(app: App, name: str, files: Sequence[Path], *, yes: bool) -> int:
     """Show the changes, ask unless `yes`, write; return 0 if no file has the entry, else 1.
 
@@ -45,10 +61,7 @@ def run(app: App, name: str, files: Sequence[Path], *, yes: bool) -> int:
     for this program, or a file cannot be edited.
     """
     path = (app.key, name)
-    edits = [
-        planned(file, lambda text: without_member(text, path, comments=app.comments))
-        for file in files
-    ]
+    edits = [planned(file, lambda text: app.format.without_member(text, path)) for file in files]
     wanted = [edit for edit in edits if edit.changes]
     if not wanted:
         places = " or ".join(printable(str(file)) for file in files)
@@ -56,12 +69,12 @@ def run(app: App, name: str, files: Sequence[Path], *, yes: bool) -> int:
             f"There is no server {printable(name)!r} in {places}", "`list --all` shows all servers."
         )
     for edit in wanted:
-        _check_ours(edit, path)
-    return 0 if applied(wanted, path, yes=yes) else 1
+        _check_ours(app, edit, path)
+    return 0 if applied(app, wanted, path, yes=yes) else 1
 
 
-def _check_ours(edit: Edit, path: Sequence[str]) -> None:
-    entry = find(parse(edit.before), path)
+def _check_ours(app: App, edit: Edit, path: Sequence[str]) -> None:
+    entry = find(app.format.parse(edit.before), path)
     if entry and not is_ours(argv_of(entry.value)):
         raise AppConfigError(
             f"{printable(path[-1])!r} in {printable(str(edit.file))} "

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from m2m_ssh_client.hosts.formats import JSON, JSONC, TOML, YAML, YAML_LIST, Format
+
 
 class Machine(NamedTuple):
     """The facts that locate configuration files; `platform` is sys.platform."""
@@ -35,12 +37,33 @@ class Machine(NamedTuple):
         return given if given.is_absolute() else self.home / default
 
 
+_STDIO = {"type": "stdio"}
+
+
+def _command_and_args(_name: str, argv: Sequence[str]) -> dict[str, Any]:
+    return {"command": argv[0], "args": list(argv[1:])}
+
+
+def _command_list(_name: str, argv: Sequence[str]) -> dict[str, Any]:
+    return {"command": list(argv)}
+
+
+def _cmd_and_args(name: str, argv: Sequence[str]) -> dict[str, Any]:
+    program = {"cmd": argv[0], "args": list(argv[1:]), "envs": {}}
+    return {"name": name, "description": "", **program}
+
+
+def _transport(name: str, argv: Sequence[str]) -> dict[str, Any]:
+    return {"transport": {**_STDIO, **_command_and_args(name, argv)}}
+
+
 class App(NamedTuple):
     """One application.
 
-    `files` are the configuration files to edit; they may be missing. The servers are under `key`;
-    every entry contains `fixed`. `comments` is True if the application reads JSON with comments.
-    `next_step` tells the user how to load a change.
+    `files` are the configuration files to edit; they may be missing. `project` are the names that
+    such a file may have in the folder of a project. The servers are under `key`. Every entry
+    contains `fixed`, and `limits`: how long a server may take to start and to answer. `next_step`
+    tells the user how to load a change. A new file begins with `beginning`.
     """
 
     name: str
@@ -48,11 +71,27 @@ class App(NamedTuple):
     files: Callable[[Machine], Sequence[Path]]
     key: str
     next_step: str
+    project: Sequence[str] = ()
+    format: Format = JSONC
     fixed: Mapping[str, Any] = {}
-    comments: bool = True
+    limits: Mapping[str, int] = {}
+    command: Callable[[str, Sequence[str]], dict[str, Any]] = _command_and_args
+    beginning: str = ""
 
-    def entry(self, argv: Sequence[str]) -> dict[str, Any]:
-        return {**self.fixed, "command": argv[0], "args": list(argv[1:])}
+    def entry(self, name: str, argv: Sequence[str]) -> dict[str, Any]:
+        return {**self.fixed, **self.command(name, argv), **self.limits}
+
+    def is_here(self, machine: Machine) -> bool:
+        """Return True if the application has left a file or a folder of its own in the home."""
+        return any(
+            file.is_file() or (file.parent != machine.home and file.parent.is_dir())
+            for file in self.files(machine)
+        )
+
+    def project_files(self, folder: Path) -> Sequence[Path]:
+        """Return the file in the folder of a project; none if the application reads none there."""
+        files = [folder / name for name in self.project]
+        return [file for file in files if file.exists()][:1] or files[:1]
 
 
 def _claude_desktop(machine: Machine) -> Sequence[Path]:
@@ -74,7 +113,16 @@ def _cursor(machine: Machine) -> Sequence[Path]:
 
 
 def _vscode(machine: Machine) -> Sequence[Path]:
-    return [machine.app_data / "Code/User/mcp.json"]
+    return _vscode_profiles(machine.app_data / "Code/User")
+
+
+def _vscode_insiders(machine: Machine) -> Sequence[Path]:
+    return _vscode_profiles(machine.app_data / "Code - Insiders/User")
+
+
+def _vscode_profiles(folder: Path) -> Sequence[Path]:
+    """Return the file of the default profile, and those of other profiles with servers."""
+    return [folder / "mcp.json", *sorted(folder.glob("profiles/*/mcp.json"))]
 
 
 def _windsurf(machine: Machine) -> Sequence[Path]:
@@ -89,7 +137,60 @@ def _zed(machine: Machine) -> Sequence[Path]:
     return [machine.app_data / "zed/settings.json"]
 
 
-_STDIO = {"type": "stdio"}
+def _codex(machine: Machine) -> Sequence[Path]:
+    return [machine.folder("CODEX_HOME", ".codex") / "config.toml"]
+
+
+def _gemini(machine: Machine) -> Sequence[Path]:
+    return [machine.folder("GEMINI_CLI_HOME", ".") / ".gemini/settings.json"]
+
+
+def _copilot(machine: Machine) -> Sequence[Path]:
+    return [machine.folder("COPILOT_HOME", ".copilot") / "mcp-config.json"]
+
+
+def _opencode(machine: Machine) -> Sequence[Path]:
+    """Return the file that is there; opencode makes the second one if none is."""
+    folder = machine.folder("XDG_CONFIG_HOME", ".config") / "opencode"
+    plain, commented = folder / "opencode.json", folder / "opencode.jsonc"
+    return [plain if plain.exists() else commented]
+
+
+def _goose(machine: Machine) -> Sequence[Path]:
+    if machine.platform == "win32":
+        return [machine.app_data / "Block/goose/config/config.yaml"]
+    return [machine.folder("XDG_CONFIG_HOME", ".config") / "goose/config.yaml"]
+
+
+def _continue(machine: Machine) -> Sequence[Path]:
+    return [machine.folder("CONTINUE_GLOBAL_DIR", ".continue") / "config.yaml"]
+
+
+def _cline(machine: Machine) -> Sequence[Path]:
+    return [machine.folder("CLINE_DIR", ".cline") / "data/settings/cline_mcp_settings.json"]
+
+
+def _roo(machine: Machine) -> Sequence[Path]:
+    storage = machine.app_data / "Code/User/globalStorage/rooveterinaryinc.roo-cline"
+    return [storage / "settings/mcp_settings.json"]
+
+
+def _lm_studio(machine: Machine) -> Sequence[Path]:
+    return [machine.home / ".lmstudio/mcp.json"]
+
+
+def _kiro(machine: Machine) -> Sequence[Path]:
+    return [machine.home / ".kiro/settings/mcp.json"]
+
+
+def _amazon_q(machine: Machine) -> Sequence[Path]:
+    return [machine.home / ".aws/amazonq/mcp.json"]
+
+
+# A first login may wait for a key to be touched, or a remote program for its packages; a call takes
+# as long as it takes. See docs/hosts.md for what the applications allow without these.
+_START = 60  # seconds
+_CALL = 600
 
 APPS = {
     app.name: app
@@ -97,22 +198,31 @@ APPS = {
         App(
             *("claude-desktop", "Claude Desktop", _claude_desktop, "mcpServers"),
             "Quit Claude Desktop, also in the tray, and restart it.",
-            comments=False,
+            format=JSON,
         ),
         App(
             *("claude-code", "Claude Code", _claude_code, "mcpServers"),
             "Restart Claude Code to load it.",
+            (".mcp.json",),
+            JSON,
             _STDIO,
-            comments=False,
         ),
         App(
             *("cursor", "Cursor", _cursor, "mcpServers"),
             "If needed, enable the server in Cursor's settings, under MCP.",
+            (".cursor/mcp.json",),
         ),
         App(
             *("vscode", "VS Code", _vscode, "servers"),
             "In VS Code, `MCP: List Servers` starts it.",
-            _STDIO,
+            (".vscode/mcp.json",),
+            fixed=_STDIO,
+        ),
+        App(
+            *("vscode-insiders", "VS Code Insiders", _vscode_insiders, "servers"),
+            "In VS Code Insiders, `MCP: List Servers` starts it.",
+            (".vscode/mcp.json",),
+            fixed=_STDIO,
         ),
         App(
             *("windsurf", "Windsurf", _windsurf, "mcpServers"),
@@ -121,6 +231,80 @@ APPS = {
         App(
             *("zed", "Zed", _zed, "context_servers"),
             "Zed starts it as soon as the file is saved.",
+            (".zed/settings.json",),
+        ),
+        App(
+            *("codex", "Codex", _codex, "mcp_servers"),
+            "Restart Codex to load it; `/mcp` shows it.",
+            (".codex/config.toml",),
+            TOML,
+            limits={"startup_timeout_sec": _START, "tool_timeout_sec": _CALL},
+        ),
+        App(
+            *("gemini", "Gemini CLI", _gemini, "mcpServers"),
+            "Restart Gemini CLI to load it; `/mcp` shows it.",
+            (".gemini/settings.json",),
+            limits={"timeout": _CALL * 1000},
+        ),
+        App(
+            *("copilot", "GitHub Copilot CLI", _copilot, "mcpServers"),
+            "Restart Copilot CLI to load it; `/mcp show` shows it.",
+            (".github/mcp.json",),
+            fixed={"type": "local", "tools": ["*"]},
+            limits={"timeout": _CALL * 1000},
+        ),
+        App(
+            *("opencode", "opencode", _opencode, "mcp"),
+            "Restart opencode to load it; `opencode mcp list` shows it.",
+            ("opencode.json", "opencode.jsonc"),
+            fixed={"type": "local", "enabled": True},
+            limits={"timeout": _CALL * 1000},
+            command=_command_list,
+        ),
+        App(
+            *("goose", "Goose", _goose, "extensions"),
+            "Start a new session of Goose to load it.",
+            format=YAML,
+            fixed={"enabled": True, "type": "stdio"},
+            limits={"timeout": _CALL},
+            command=_cmd_and_args,
+        ),
+        App(
+            *("continue", "Continue", _continue, "mcpServers"),
+            "Continue loads it in agent mode.",
+            format=YAML_LIST,
+            fixed=_STDIO,
+            limits={"connectionTimeout": _START * 1000},
+            beginning="name: Local Config\nversion: 1.0.0\nschema: v1\n",
+        ),
+        App(
+            *("cline", "Cline", _cline, "mcpServers"),
+            "Cline starts it as soon as the file is saved.",
+            limits={"timeout": _CALL},
+            command=_transport,
+        ),
+        App(
+            *("roo", "Roo Code", _roo, "mcpServers"),
+            "Roo Code starts it as soon as the file is saved.",
+            (".roo/mcp.json",),
+            limits={"timeout": _CALL},
+        ),
+        App(
+            *("lm-studio", "LM Studio", _lm_studio, "mcpServers"),
+            "LM Studio starts it as soon as the file is saved.",
+        ),
+        App(
+            *("kiro", "Kiro", _kiro, "mcpServers"),
+            "Kiro starts it as soon as the file is saved.",
+            (".kiro/settings/mcp.json",),
+            JSON,
+        ),
+        App(
+            *("amazon-q", "Amazon Q", _amazon_q, "mcpServers"),
+            "Restart Amazon Q to load it.",
+            (".amazonq/mcp.json",),
+            JSON,
+            limits={"timeout": _CALL * 1000},
         ),
     )
 }

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from m2m_ssh_client import user_only_files
 from m2m_ssh_client.errors import AppConfigError
-from m2m_ssh_client.hosts.jsonc import JSONCError
+from m2m_ssh_client.hosts.nodes import FormatError
 from m2m_ssh_client.text import printable
 
 _BY_HAND = "The file is unchanged. Fix it and try again, or edit it by hand."
@@ -56,7 +56,7 @@ def planned(file: Path, change: Callable[[str], str]) -> Edit:
     """Apply `change` to the text of a file, "" if it is missing; write nothing yet.
 
     Raises AppConfigError if the file is unreadable or read-only, behind a link of another user, or
-    if `change` raises JSONCError.
+    if `change` raises FormatError.
     """
     try:
         user_only_files.refuse_links_of_others(file)
@@ -65,7 +65,7 @@ def planned(file: Path, change: Callable[[str], str]) -> Edit:
     content, text = read(file)
     try:
         after = change(text)
-    except JSONCError as exc:
+    except FormatError as exc:
         raise AppConfigError(f"{printable(str(file))}: {printable(str(exc))}", _BY_HAND) from exc
     # Replacing a file only needs permission for its folder, but a read-only file is meant to stay.
     if content is not None and after != text and not _is_writable(file):

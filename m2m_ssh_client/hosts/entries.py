@@ -29,6 +29,11 @@ _FILE_KEYWORDS = (
 )
 _NO_FILES = ("none", "SSH_AUTH_SOCK")
 _SSH_OPTION = re.compile(r"\s*(\w+)(?:\s*=\s*|\s+)(.*)", re.DOTALL)
+# The keys of the program, of its variables, and of a remote server's URL, in all applications.
+COMMANDS = ("command", "cmd")
+TRANSPORT = "transport"
+_ENVIRONMENTS = ("env", "environment", "envs")
+_URLS = ("url", "httpUrl", "serverUrl", "uri")
 _OURS = re.compile(r"(?:.*[\\/])?m2m-(?:mcp-server-)?ssh-client(?:\.exe)?(?:[@=<>~!\[].*)?")
 
 
@@ -86,10 +91,13 @@ def argv_of(entry: Any) -> list[str]:
     """Return the argv of any server's entry; for a remote server its URL; [] if it has neither."""
     if not isinstance(entry, dict):
         return []
-    command: Any = entry.get("command", entry.get("url"))
+    entry = _program_of(entry)
+    command: Any = next((entry[key] for key in (*COMMANDS, *_URLS) if key in entry), None)
     args: Any = entry.get("args")
     if isinstance(command, dict):  # Zed before 2025
         command, args = command.get("path"), command.get("args")
+    elif isinstance(command, list):  # opencode
+        command, args = (command or [None])[0], command[1:]
     if not isinstance(command, str):
         return []
     return [command, *(map(str, args) if isinstance(args, list) else ())]
@@ -99,13 +107,22 @@ def env_of(entry: Any) -> dict[str, str]:
     """Return the variables in an entry, without those that only its host can fill in: ${…}."""
     if not isinstance(entry, dict):
         return {}
+    entry = _program_of(entry)
     command = entry.get("command")
-    env = entry.get("env", command.get("env") if isinstance(command, dict) else None)
+    env: Any = command.get("env") if isinstance(command, dict) else None
+    for key in _ENVIRONMENTS:
+        env = entry.get(key, env)
     return {
         name: value
         for name, value in (env.items() if isinstance(env, dict) else ())
         if isinstance(value, str) and "${" not in value
     }
+
+
+def _program_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the object in an entry that names the program: for Cline it is not the entry."""
+    inner = entry.get(TRANSPORT)
+    return inner if isinstance(inner, dict) else entry
 
 
 def is_ours(argv: Sequence[str]) -> bool:

@@ -16,7 +16,7 @@ from m2m_ssh_client.errors import AppConfigError, UsageError
 from m2m_ssh_client.hosts.apps import APPS, App, Machine
 from m2m_ssh_client.hosts.editing import read
 from m2m_ssh_client.hosts.entries import arguments_of, argv_of, env_of, is_ours
-from m2m_ssh_client.hosts.jsonc import JSONCError, find, parse
+from m2m_ssh_client.hosts.nodes import FormatError, find
 from m2m_ssh_client.text import printable
 from m2m_ssh_client.usage import Parser
 
@@ -68,13 +68,18 @@ def installed(
     machine: Machine,
     failed: Callable[[App, AppConfigError], None] = lambda _app, _exc: None,
     name: str | None = None,
+    project: Path | None = None,
 ) -> Iterator[Server]:
     """Yield the servers of all applications, or those of that name.
 
-    `failed` is called for each file that cannot be read.
+    They are those of the user, or of the project in that folder. `failed` is called for each file
+    that cannot be read.
     """
+    read_before: set[Path] = set()  # two applications may share the file of a project
     for app in APPS.values():
-        for file in app.files(machine):
+        files = app.files(machine) if project is None else app.project_files(project)
+        for file in set(files) - read_before if project else files:
+            read_before.add(file)
             try:
                 yield from servers(app, file, name)
             except AppConfigError as exc:
@@ -87,11 +92,14 @@ def servers(app: App, file: Path, name: str | None = None) -> Iterator[Server]:
     A file without the name is not parsed: some applications keep megabytes in it.
     """
     _, text = read(file)
-    if name is not None and json.dumps(name) not in text and f'"{name}"' not in text:
+    quote = app.format.quote
+    if name is not None and all(
+        f"{quote}{each}{quote}" not in text for each in (name, json.dumps(name)[1:-1])
+    ):
         return
     try:
-        found = find(parse(text, comments=app.comments), [app.key])
-    except JSONCError as exc:
+        found = find(app.format.parse(text), [app.key])
+    except FormatError as exc:
         raise AppConfigError(f"{printable(str(file))}: {printable(str(exc))}") from exc
     for each in found.members if found else ():
         if name in (None, each.key):

@@ -7,47 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import NoReturn
+
+from m2m_ssh_client.hosts.nodes import FormatError, Member, Node
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _COMMENT = re.compile(r"//[^\r\n]*|/\*.*?\*/", re.DOTALL)
 _BEGINS_SCALAR = re.compile(r'["0-9tfn-]')
 
 
-class JSONCError(ValueError):
-    """The text is not valid, or a member is ambiguous; the message has the position."""
-
-
-class Node(NamedTuple):
-    """A value at `text[start:end]`; `solid` is the end of an object's last member or comment."""
-
-    value: Any
-    start: int
-    end: int
-    members: tuple[Member, ...] = ()
-    items: tuple[Node, ...] = ()
-    solid: int = 0
-
-    def scalars(self) -> Iterator[Node]:
-        """Yield the strings, numbers and literals in it, in text order; not the keys."""
-        if not isinstance(self.value, (dict, list)):
-            yield self
-        for node in (*(member.node for member in self.members), *self.items):
-            yield from node.scalars()
-
-
-class Member(NamedTuple):
-    """A key, its start, its value, and the position of the comma after it, if any."""
-
-    key: str
-    start: int
-    node: Node
-    comma: int | None
-
-
 def parse(text: str, *, comments: bool = True) -> Node | None:
-    """Return the document; None without a value. `comments` selects JSONC. Raises JSONCError."""
+    """Return the document; None without a value. `comments` selects JSONC. Raises FormatError."""
     reader = _Reader(text, comments)
     reader.skip()
     if reader.at == len(text):
@@ -55,34 +25,11 @@ def parse(text: str, *, comments: bool = True) -> Node | None:
     try:
         root = reader.value()
     except RecursionError:
-        raise JSONCError("it is nested too deeply") from None
+        raise FormatError("it is nested too deeply") from None
     reader.skip()
     if reader.at < len(text):
         reader.fail("text follows the end")
     return root
-
-
-def find(root: Node | None, path: Sequence[str]) -> Node | None:
-    """Return the value under these keys, or None. Raises JSONCError as `member` does."""
-    node = root
-    for at, key in enumerate(path):
-        found = member(node, key, path[:at]) if node else None
-        node = found.node if found else None
-    return node
-
-
-def member(node: Node, key: str, place: Sequence[str]) -> Member | None:
-    """Return the member of the node at `place`, or None.
-
-    Raises JSONCError if the node is not an object, or has the key more than once.
-    """
-    where = ".".join(place) or "the document"
-    if not isinstance(node.value, dict):
-        raise JSONCError(f"{where} is not an object")
-    found = [member for member in node.members if member.key == key]
-    if len(found) > 1:
-        raise JSONCError(f"{where} has {key!r} more than once")
-    return found[0] if found else None
 
 
 class _Reader:
@@ -115,7 +62,7 @@ class _Reader:
         start = self.at
         try:
             value, self.at = self._decode(self._text, start)
-        except JSONCError:
+        except FormatError:
             raise
         except json.JSONDecodeError as exc:
             self.at = exc.pos
@@ -184,4 +131,4 @@ class _Reader:
             problem = "comments are not allowed in this file"
         line = self._text.count("\n", 0, self.at) + 1
         column = self.at - self._text.rfind("\n", 0, self.at)
-        raise JSONCError(f"line {line}, column {column}: {problem}")
+        raise FormatError(f"line {line}, column {column}: {problem}")

@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from m2m_ssh_client.hosts.jsonc import Member, Node, find, member, parse
+from m2m_ssh_client.hosts.jsonc import parse
+from m2m_ssh_client.hosts.nodes import Member, Node, find, line_end, member
+from m2m_ssh_client.text import readable_json
 
 
 def with_member(text: str, path: Sequence[str], value: Any, *, comments: bool = True) -> str:
     """Return the text with `value` at `path`: in place of an old value, or as the last member.
 
-    Raises JSONCError.
+    Raises FormatError.
     """
     root = parse(text, comments=comments)
     style = _Style(text, root)
@@ -43,7 +45,7 @@ def with_member(text: str, path: Sequence[str], value: Any, *, comments: bool = 
 
 
 def without_member(text: str, path: Sequence[str], *, comments: bool = True) -> str:
-    """Return the text without the member at `path`, if there is one. Raises JSONCError."""
+    """Return the text without the member at `path`, if there is one. Raises FormatError."""
     node = find(parse(text, comments=comments), path[:-1])
     found = member(node, path[-1], path[:-1]) if node else None
     if node is None or found is None:
@@ -52,6 +54,11 @@ def without_member(text: str, path: Sequence[str], *, comments: bool = True) -> 
     if len(node.members) == 1 and not _without(text, cuts, node.start + 1, node.end - 1).strip():
         cuts = [(node.start + 1, node.end - 1)]
     return _without(text, cuts, 0, len(text))
+
+
+def rendered(path: Sequence[str], value: Any) -> str:
+    """Return a document that has only this value."""
+    return readable_json(_nested(path, value)) + "\n"
 
 
 def _nested(path: Sequence[str], value: Any) -> Any:
@@ -121,8 +128,7 @@ class _Style:
 
     def __init__(self, text: str, root: Node | None) -> None:
         self._text = text
-        at = text.find("\n")
-        self.newline = "\r\n" if text[max(0, at - 1) : at] == "\r" else "\n"
+        self.newline = line_end(text)
         self._unit = next(self._steps(root), "  ") if root else "  "
 
     def is_one_line(self, node: Node) -> bool:

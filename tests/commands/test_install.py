@@ -8,92 +8,25 @@ import json
 import re
 import socket
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.app_configs import OF_APP, SECRET
+from support.at_home import LAB, Run, Shown, arguments_of, entry_of, everything_in, file_of, put
 from support.host import PACKAGE_PARENT, Host
 
 from m2m_ssh_client import cli
 from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.demo.servers import servers
 from m2m_ssh_client.hosts.apps import APPS, Machine
-from m2m_ssh_client.hosts.entries import client
-from m2m_ssh_client.hosts.jsonc import parse
+from m2m_ssh_client.hosts.entries import argv_of, client
+from m2m_ssh_client.hosts.named import understood
 from m2m_ssh_client.text import printable_lines, quoted
 
 list_command = import_module("m2m_ssh_client.commands.list")
 
-LAB = ["--host", "ada@lab", "--port", "22", "--", "uvx", "serve", "--repo", "/srv/my repo"]
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes and links as POSIX has them")
-
-
-class Terminal(io.StringIO):
-    """A terminal with typed answers."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-class Shown:
-    """A command's output and exit status."""
-
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status, self.out, self.err = status, out, err
-
-
-Run = Callable[..., Shown]
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(tmp_path))
-    for name in ("APPDATA", "LOCALAPPDATA", "CLAUDE_CONFIG_DIR", "XDG_CONFIG_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
-
-
-@pytest.fixture
-def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the program; `typed` is the answer of a person, None means no terminal."""
-    monkeypatch.chdir(home)
-    monkeypatch.setattr(sys, "prefix", str(home / "here-to-stay"))
-
-    def run(*arguments: str, typed: str | None = None) -> Shown:
-        monkeypatch.setattr(sys, "stdin", io.StringIO() if typed is None else Terminal(typed))
-        try:
-            status = cli.main(arguments)
-        except SystemExit as exc:
-            status = exc.code if isinstance(exc.code, int) else 1
-        return Shown(status, *capsys.readouterr())
-
-    return run
-
-
-def file_of(app: str) -> Path:
-    (file,) = APPS[app].files(Machine.this())
-    return file
-
-
-def put(app: str, content: str | bytes) -> Path:
-    file = file_of(app)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return file
-
-
-def entry_of(app: str, name: str = "lab") -> Any:
-    node = parse(file_of(app).read_bytes().decode("utf-8-sig"), comments=APPS[app].comments)
-    assert node
-    return node.value[APPS[app].key].get(name)
-
-
-def everything_in(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 # install
@@ -105,8 +38,9 @@ def test_an_entry_gets_into_the_file_of_each_application_and_out_again(run: Run,
     done = run("install", app, "lab", "--yes", *LAB)
     assert done.status == 0, done.err
     argv = [*client(), *LAB]
-    typed = {"type": "stdio"} if app in ("vscode", "claude-code") else {}
-    assert entry_of(app) == {**typed, "command": argv[0], "args": argv[1:]}
+    named = {"name": "lab"} if app == "continue" else {}
+    assert entry_of(app) == named | APPS[app].entry("lab", argv)
+    assert argv_of(entry_of(app)) == argv
     assert Path(argv[0]).is_absolute()
     assert "ada@lab" in done.out
     assert done.out.splitlines()[-2:] == [
@@ -125,8 +59,14 @@ def test_an_entry_gets_into_the_file_of_each_application_and_out_again(run: Run,
 @pytest.mark.parametrize("app", APPS)
 def test_where_the_application_was_never_started_its_file_is_made(run: Run, app: str) -> None:
     assert run("install", app, "lab", "--yes", *LAB).status == 0
-    assert json.loads(file_of(app).read_text()) == {APPS[app].key: {"lab": entry_of(app)}}
-    assert entry_of(app)["args"][-len(LAB) :] == LAB
+    node = APPS[app].format.parse(file_of(app).read_text())
+    assert node
+    beginning = APPS[app].format.parse(APPS[app].beginning)
+    assert node.value == {
+        **(beginning.value if beginning else {}),
+        APPS[app].key: {"lab": entry_of(app)},
+    }
+    assert arguments_of(app) == LAB
 
 
 @pytest.mark.parametrize(
@@ -276,6 +216,104 @@ def test_both_builds_of_claude_desktop_get_the_entry(
     assert not any("ada@lab" in file.read_text() for file in files)
 
 
+# All applications, and the files of projects
+
+
+def put_projects(home: Path) -> Path:
+    """Applications that are found here: Codex, Cursor, and Windsurf, which reads no project."""
+    for app in ("cursor", "codex", "windsurf"):
+        put(app, OF_APP[app])
+    return home
+
+
+def test_with_all_every_application_that_is_here_gets_the_entry(run: Run, home: Path) -> None:
+    put("cursor", OF_APP["cursor"])
+    put("codex", OF_APP["codex"])
+    put("windsurf", "{")
+    before = everything_in(home)
+    assert run("install", "--all", "lab", *LAB, typed="no\nno\n").status == 1
+    assert everything_in(home) == before
+
+    done = run("install", "--all", "lab", "--yes", *LAB)
+    assert done.status == 1
+    assert "windsurf/mcp_config.json: line 1" in done.err
+    assert [app for app in APPS if file_of(app).exists() and app != "windsurf"] == [
+        "cursor",
+        "codex",
+    ]
+    assert arguments_of("cursor") == arguments_of("codex") == LAB
+
+    put("windsurf", "{}")
+    done = run("install", "all", "lab", "--yes", *LAB)
+    assert done.status == 0
+    assert done.out.splitlines()[-1] == f"To test the entry: {PROGRAM} tools lab"
+    assert run("uninstall", "--all", "lab", "--yes").status == 0
+    assert file_of("codex").read_text() == OF_APP["codex"]
+    done = run("uninstall", "--all", "lab", "--yes")
+    assert (done.status, "There is no server 'lab'" in done.err) == (1, True)
+
+
+def test_where_no_application_is_found_all_says_so(run: Run, home: Path) -> None:
+    done = run("install", "--all", "lab", "--yes", *LAB)
+    assert done.status == 2
+    assert "No application was found here. Name it: claude-desktop, " in done.err
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("scope", [["--scope", "project"], ["--scope=project"]])
+def test_an_entry_of_a_project_is_in_its_folder_only(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch, scope: list[str]
+) -> None:
+    put("codex", OF_APP["codex"])
+    project = home / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    done = run("install", "codex", "lab", "--yes", *scope, *LAB)
+    assert done.status == 0, done.err
+    assert file_of("codex").read_text() == OF_APP["codex"]
+    assert "[mcp_servers.lab]" in (project / ".codex/config.toml").read_text()
+    assert done.out.splitlines()[-1].endswith(f"{PROGRAM} list --check --scope project")
+
+    assert run("list").out == "No host has an entry for this program.\n"
+    (listed,) = json.loads(run("list", "--json", *scope).out)
+    assert (listed["app"], listed["command"]) == ("codex", [*client(), *LAB])
+    assert run("uninstall", "codex", "lab", "--yes").status == 1
+    assert run("uninstall", "codex", "lab", "--yes", *scope).status == 0
+    assert (project / ".codex/config.toml").read_text() == ""
+
+
+def test_no_command_takes_the_name_of_an_entry_from_a_project(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that was downloaded could start programs then (`-o ProxyCommand=…`)."""
+    (home / "project").mkdir()
+    monkeypatch.chdir(home / "project")
+    assert run("install", "cursor", "lab", "--yes", "--scope", "project", *LAB).status == 0
+    assert not file_of("cursor").exists()
+    assert "no entry for this program is called 'lab'" in run("logs", "lab").err
+    args, _ = understood(cli.command("doctor").parser("doctor"), ["lab"])
+    assert args.host == "lab"
+
+
+def test_of_all_applications_those_that_read_a_project_get_its_entry(run: Run, home: Path) -> None:
+    put_projects(home / "x")
+    assert run("install", "--all", "lab", "--yes", "--scope", "project", *LAB).status == 0
+    assert not entry_of("windsurf")
+
+
+@pytest.mark.parametrize("app", ["claude-desktop", "windsurf"])
+def test_an_application_that_reads_no_project_is_refused_for_one(run: Run, app: str) -> None:
+    done = run("install", app, "lab", "--yes", "--scope", "project", *LAB)
+    assert done.status == 2
+    assert f"{APPS[app].title}: no servers of a project. Leave --scope out." in done.err
+
+
+def test_vscode_and_its_insiders_share_the_entry_of_a_project(run: Run) -> None:
+    for app in ("vscode", "vscode-insiders"):
+        assert run("install", app, "lab", "--yes", "--scope", "project", *LAB).status == 0
+    assert run("list", "--scope", "project").out.count("  lab\n") == 1
+
+
 # What can be given
 
 
@@ -419,7 +457,13 @@ def test_with_all_every_server_is_listed_and_no_secret(run: Run) -> None:
     assert names == [
         *(["claude-desktop", "filesystem"], ["claude-desktop", "github"]),
         *(["claude-code", "sentry"], ["cursor", "linear"], ["cursor", "db"], ["cursor", "lab"]),
-        *(["vscode", "Perplexity"], ["zed", "lab-git"]),
+        *(["vscode", "Perplexity"], ["vscode-insiders", "Perplexity"], ["zed", "lab-git"]),
+        *(["codex", "docs"], ["codex", "figma"]),
+        *(["gemini", "db"], ["copilot", "context7"], ["opencode", "search"]),
+        *(["goose", "developer"], ["goose", "github"], ["continue", "sqlite"], ["cline", "files"]),
+        *(["lm-studio", "linear"], ["lm-studio", "db"]),
+        *(["kiro", "filesystem"], ["kiro", "github"]),
+        *(["amazon-q", "filesystem"], ["amazon-q", "github"]),
     ]
     assert "https://mcp.sentry.dev/mcp" in done.out
     assert SECRET not in done.out
@@ -436,7 +480,21 @@ def test_programs_get_the_list_as_json(run: Run) -> None:
         "problem": None,
     }
     assert zed["command"][-3:] == ["env", "TOKEN=…", "x"]
-    assert len(json.loads(run("list", "--json", "--all").out)) == 8
+    assert len(json.loads(run("list", "--json", "--all").out)) == 24
+
+
+def test_many_entries_are_read_at_once_without_confusion(run: Run) -> None:
+    """With a parser in several threads, this failed now and then."""
+    entry = {"command": client()[0], "args": LAB}
+    put("cursor", json.dumps({"mcpServers": {f"lab-{n}": entry for n in range(200)}}))
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        done = run("list", "--json")
+    finally:
+        sys.setswitchinterval(switching)
+    assert (done.status, done.err) == (0, "")
+    assert len(json.loads(done.out)) == 200
 
 
 def test_where_there_is_no_entry_it_says_so(run: Run) -> None:

@@ -14,8 +14,9 @@ from m2m_ssh_client.errors import AppConfigError
 from m2m_ssh_client.hosts.difference import difference
 from m2m_ssh_client.hosts.editing import Edit, planned
 from m2m_ssh_client.hosts.entries import argv_of, is_ours
-from m2m_ssh_client.hosts.jsonc import JSONCError, Node, find, parse
+from m2m_ssh_client.hosts.jsonc import parse
 from m2m_ssh_client.hosts.members import with_member, without_member
+from m2m_ssh_client.hosts.nodes import FormatError, Node, find
 from m2m_ssh_client.masking import masked_argv
 
 _PATH = ("mcpServers", "lab")
@@ -56,7 +57,7 @@ def check_edit(content: bytes) -> None:
             _is_refused_with_reason(content, comments)
         else:
             _is_set(edit, comments)
-            for line in difference(edit, _PATH):
+            for line in difference(edit, _PATH, parse):
                 is_showable(line)
                 assert _SECRET not in line or not _is_hidden(edit.before)
             if edit.changes:
@@ -92,7 +93,7 @@ def _is_removed(content: bytes, comments: bool) -> None:
     try:
         before = content.removeprefix(codecs.BOM_UTF8).decode()
         after = without_member(before, _PATH, comments=comments)
-    except (UnicodeDecodeError, JSONCError):
+    except (UnicodeDecodeError, FormatError):
         return
     root = parse(before, comments=comments)
     if find(root, _PATH) is None:
@@ -159,7 +160,7 @@ def _is_hashable(root: Node) -> bool:
 def _parsed(text: str, *, comments: bool) -> Node | None:
     try:
         return parse(text, comments=comments)
-    except JSONCError:
+    except FormatError:
         return None
 
 

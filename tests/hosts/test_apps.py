@@ -9,6 +9,7 @@ import pytest
 from m2m_ssh_client.hosts.apps import APPS, Machine
 
 DESKTOP = "claude_desktop_config.json"
+ROO = "Code/User/globalStorage/rooveterinaryinc.roo-cline/settings/mcp_settings.json"
 
 
 @pytest.fixture
@@ -38,6 +39,12 @@ def only_file(app: str, machine: Machine) -> str:
             "Library/Application Support/Code/User/mcp.json",
             "AppData/Roaming/Code/User/mcp.json",
         ),
+        (
+            "vscode-insiders",
+            ".config/Code - Insiders/User/mcp.json",
+            "Library/Application Support/Code - Insiders/User/mcp.json",
+            "AppData/Roaming/Code - Insiders/User/mcp.json",
+        ),
         ("windsurf", *[".codeium/windsurf/mcp_config.json"] * 3),
         (
             "zed",
@@ -45,6 +52,26 @@ def only_file(app: str, machine: Machine) -> str:
             ".config/zed/settings.json",
             "AppData/Roaming/Zed/settings.json",
         ),
+        ("codex", *[".codex/config.toml"] * 3),
+        ("gemini", *[".gemini/settings.json"] * 3),
+        ("copilot", *[".copilot/mcp-config.json"] * 3),
+        ("opencode", *[".config/opencode/opencode.jsonc"] * 3),
+        (
+            "goose",
+            *[".config/goose/config.yaml"] * 2,
+            "AppData/Roaming/Block/goose/config/config.yaml",
+        ),
+        ("continue", *[".continue/config.yaml"] * 3),
+        ("cline", *[".cline/data/settings/cline_mcp_settings.json"] * 3),
+        (
+            "roo",
+            f".config/{ROO}",
+            f"Library/Application Support/{ROO}",
+            f"AppData/Roaming/{ROO}",
+        ),
+        ("lm-studio", *[".lmstudio/mcp.json"] * 3),
+        ("kiro", *[".kiro/settings/mcp.json"] * 3),
+        ("amazon-q", *[".aws/amazonq/mcp.json"] * 3),
     ],
 )
 def test_each_application_has_its_file_on_each_platform(
@@ -59,6 +86,11 @@ def test_variables_move_the_folders_of_their_platform_only(home: Path) -> None:
         "XDG_CONFIG_HOME": str(home / "xdg"),
         "APPDATA": str(home / "roaming"),
         "CLAUDE_CONFIG_DIR": str(home / "claude"),
+        "CLINE_DIR": str(home / "cline"),
+        "CODEX_HOME": str(home / "codex"),
+        "CONTINUE_GLOBAL_DIR": str(home / "continue"),
+        "GEMINI_CLI_HOME": str(home / "gemini"),
+        "COPILOT_HOME": str(home / "copilot"),
     }
     for app, platform, expected in (
         ("vscode", "linux", "xdg/Code/User/mcp.json"),
@@ -69,6 +101,14 @@ def test_variables_move_the_folders_of_their_platform_only(home: Path) -> None:
         ("vscode", "win32", "roaming/Code/User/mcp.json"),
         ("zed", "win32", "roaming/Zed/settings.json"),
         ("claude-code", "linux", "claude/.claude.json"),
+        ("codex", "win32", "codex/config.toml"),
+        ("gemini", "darwin", "gemini/.gemini/settings.json"),
+        ("copilot", "linux", "copilot/mcp-config.json"),
+        ("opencode", "darwin", "xdg/opencode/opencode.jsonc"),
+        ("goose", "darwin", "xdg/goose/config.yaml"),
+        ("goose", "win32", "roaming/Block/goose/config/config.yaml"),
+        ("continue", "linux", "continue/config.yaml"),
+        ("cline", "linux", "cline/data/settings/cline_mcp_settings.json"),
     ):
         assert only_file(app, Machine(platform, home, moved)) == expected
 
@@ -106,14 +146,111 @@ class TestTheStoreBuild:
         assert only_file("claude-desktop", machine) == f"roaming/Claude/{DESKTOP}"
 
 
+@pytest.mark.parametrize(
+    ("app", "files"),
+    [
+        ("claude-desktop", []),
+        ("claude-code", [".mcp.json"]),
+        ("cursor", [".cursor/mcp.json"]),
+        ("vscode", [".vscode/mcp.json"]),
+        ("vscode-insiders", [".vscode/mcp.json"]),
+        ("windsurf", []),
+        ("zed", [".zed/settings.json"]),
+        ("codex", [".codex/config.toml"]),
+        ("gemini", [".gemini/settings.json"]),
+        ("copilot", [".github/mcp.json"]),
+        ("opencode", ["opencode.json"]),
+        ("goose", []),
+        ("continue", []),
+        ("cline", []),
+        ("roo", [".roo/mcp.json"]),
+        ("lm-studio", []),
+        ("kiro", [".kiro/settings/mcp.json"]),
+        ("amazon-q", [".amazonq/mcp.json"]),
+    ],
+)
+def test_a_project_has_a_file_for_most_applications(
+    tmp_path: Path, app: str, files: list[str]
+) -> None:
+    assert APPS[app].project_files(tmp_path) == [tmp_path / file for file in files]
+
+
+def test_of_two_names_the_file_of_a_project_has_the_one_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "opencode.jsonc").touch()
+    assert APPS["opencode"].project_files(tmp_path) == [tmp_path / "opencode.jsonc"]
+
+
+@pytest.mark.parametrize(
+    ("app", "folder"), [("vscode", "Code"), ("vscode-insiders", "Code - Insiders")]
+)
+def test_profiles_of_vscode_with_servers_of_their_own_are_served(
+    home: Path, app: str, folder: str
+) -> None:
+    user = home / ".config" / folder / "User"
+    for profile in ("2ab", "1cd"):
+        (user / "profiles" / profile).mkdir(parents=True)
+    (user / "profiles/2ab/mcp.json").touch()
+    files = [user / "mcp.json", user / "profiles/2ab/mcp.json"]
+    assert APPS[app].files(Machine("linux", home, {})) == files
+
+
+def test_opencode_keeps_the_file_that_is_there(home: Path) -> None:
+    machine = Machine("linux", home, {})
+    file = home / ".config/opencode/opencode.json"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert APPS["opencode"].files(machine) == [file]
+
+
 def test_entries_have_what_their_application_asks_for() -> None:
     argv = ["/bin/client", "--host", "h"]
     plain = {"command": "/bin/client", "args": ["--host", "h"]}
-    typed = {"type": "stdio", **plain}
-    expected = dict.fromkeys(APPS, plain) | {"vscode": typed, "claude-code": typed}
-    assert {name: app.entry(argv) for name, app in APPS.items()} == expected
+    stdio = {"type": "stdio", **plain}
+    expected = dict.fromkeys(APPS, plain) | {
+        "vscode": stdio,
+        "vscode-insiders": stdio,
+        "claude-code": stdio,
+        "codex": {**plain, "startup_timeout_sec": 60, "tool_timeout_sec": 600},
+        "gemini": {**plain, "timeout": 600_000},
+        "copilot": {"type": "local", "tools": ["*"], **plain, "timeout": 600_000},
+        "opencode": {"type": "local", "enabled": True, "command": argv, "timeout": 600_000},
+        "goose": {
+            "enabled": True,
+            "type": "stdio",
+            "name": "lab",
+            "description": "",
+            "cmd": "/bin/client",
+            "args": ["--host", "h"],
+            "envs": {},
+            "timeout": 600,
+        },
+        "continue": {**stdio, "connectionTimeout": 60_000},
+        "cline": {"transport": stdio, "timeout": 600},
+        "roo": {**plain, "timeout": 600},
+        "amazon-q": {**plain, "timeout": 600_000},
+    }
+    assert {name: app.entry("lab", argv) for name, app in APPS.items()} == expected
     keys = {name: app.key for name, app in APPS.items()}
     assert keys == dict.fromkeys(APPS, "mcpServers") | {
         "vscode": "servers",
+        "vscode-insiders": "servers",
         "zed": "context_servers",
+        "codex": "mcp_servers",
+        "opencode": "mcp",
+        "goose": "extensions",
     }
+
+
+def test_the_page_about_hosts_has_a_row_for_each_application(home: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/hosts.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    for app in APPS.values():
+        (row,) = [row for row in rows if row.startswith(f"| {app.title} |")]
+        cells = [cell.strip().strip("`") for cell in row.split("|")[:-1]]
+        _, _, looked_at, file, project, form, key, *_, sets = cells
+        assert looked_at
+        place = file.removeprefix("~/")
+        assert only_file(app.name, Machine("linux", home, {})).endswith(place)
+        assert project == next(iter(app.project), "")
+        assert (form, key) == (app.format.name, app.key)
+        assert [name for name in (*app.fixed, *app.limits) if name not in sets] == []

@@ -17,15 +17,17 @@ from m2m_ssh_client.hosts.members import with_member, without_member
 ENTRY = {"command": "/opt/client", "args": ["--host", "ada@lab"]}
 
 
-def shown(before: str | None, after: str, key: str = "mcpServers", name: str = "lab") -> list[str]:
+def shown(before: str | None, after: str, app: str = "cursor") -> list[str]:
     content = None if before is None else before.encode()
-    return difference(Edit(Path("mcp.json"), content, before or "", after), (key, name))
+    path = (APPS[app].key, "lab")
+    edit = Edit(Path("mcp.json"), content, before or "", after)
+    return difference(edit, path, APPS[app].format.parse)
 
 
 @pytest.mark.parametrize("app", APPS)
 def test_a_new_entry_is_shown_and_none_of_the_secrets_beside_it(app: str) -> None:
-    before, key = OF_APP[app], APPS[app].key
-    lines = shown(before, with_member(before, (key, "lab"), ENTRY), key)
+    before, path = OF_APP[app], (APPS[app].key, "lab")
+    lines = shown(before, APPS[app].format.with_member(before, path, ENTRY), app)
     assert lines[:2] == ["--- mcp.json", "+++ mcp.json"]
     text = "\n".join(lines)
     assert "ada@lab" in text

@@ -10,7 +10,7 @@ import pytest
 
 from m2m_ssh_client.errors import AppConfigError
 from m2m_ssh_client.hosts.editing import planned
-from m2m_ssh_client.hosts.jsonc import JSONCError
+from m2m_ssh_client.hosts.nodes import FormatError
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes as POSIX has them")
 
@@ -150,7 +150,7 @@ def test_a_folder_in_the_files_place_is_an_error(tmp_path: Path) -> None:
 
 def test_why_a_text_cannot_be_edited_is_told_with_the_file(file: Path) -> None:
     def refuse(_: str) -> str:
-        raise JSONCError("line 1: \x1b[2J")
+        raise FormatError("line 1: \x1b[2J")
 
     with pytest.raises(
         AppConfigError, match=r"mcp\.json: line 1: \\x1b\[2J.* The file is unchanged"

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from m2m_ssh_client.hosts.jsonc import JSONCError, parse
+from m2m_ssh_client.hosts.jsonc import parse
+from m2m_ssh_client.hosts.nodes import FormatError
 
 many = settings(max_examples=300)
 json_values = st.recursive(
@@ -36,7 +37,7 @@ def test_no_text_is_taken_for_json_that_is_none(text: str) -> None:
         expected = json.loads(text)
     except ValueError:
         if text.strip():
-            with pytest.raises(JSONCError):
+            with pytest.raises(FormatError):
                 parse(text, comments=False)
     else:
         node = parse(text, comments=False)
@@ -87,7 +88,7 @@ def test_a_text_without_a_value_is_no_error(text: str) -> None:
     ],
 )
 def test_what_is_no_json_is_told_with_its_place(text: str, problem: str) -> None:
-    with pytest.raises(JSONCError, match=problem):
+    with pytest.raises(FormatError, match=problem):
         parse(text)
 
 
@@ -101,5 +102,5 @@ def test_what_is_no_json_is_told_with_its_place(text: str, problem: str) -> None
     ],
 )
 def test_where_comments_are_not_allowed_the_message_says_so(text: str, problem: str) -> None:
-    with pytest.raises(JSONCError, match=problem):
+    with pytest.raises(FormatError, match=problem):
         parse(text, comments=False)

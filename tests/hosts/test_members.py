@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from m2m_ssh_client.hosts.jsonc import JSONCError, find, parse
+from m2m_ssh_client.hosts.jsonc import parse
 from m2m_ssh_client.hosts.members import with_member, without_member
+from m2m_ssh_client.hosts.nodes import FormatError, find
 
 ENTRY = {"command": "/bin/x", "args": ["--host", "h"]}
 PATH = ("mcpServers", "lab")
@@ -222,7 +223,7 @@ def test_setting_the_same_again_changes_nothing(text: str) -> None:
     ],
 )
 def test_where_the_member_has_no_clear_place_nothing_is_edited(text: str, problem: str) -> None:
-    with pytest.raises(JSONCError, match=problem):
+    with pytest.raises(FormatError, match=problem):
         with_member(text, PATH, ENTRY)
-    with pytest.raises(JSONCError, match=problem):
+    with pytest.raises(FormatError, match=problem):
         without_member(text, PATH)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from m2m_ssh_client import cli, options
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.hosts.apps import APPS, Machine
+from m2m_ssh_client.hosts.formats import JSONC
 from m2m_ssh_client.hosts.installed import servers
 from m2m_ssh_client.hosts.named import understood
 from m2m_ssh_client.parameters import Parameters
@@ -31,7 +31,10 @@ def _files_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
 def put(app: str, **entries: Any) -> Path:
     (file,) = APPS[app].files(Machine.this())
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({APPS[app].key: entries}))
+    text = ""
+    for name, each in entries.items():
+        text = APPS[app].format.with_member(text, (APPS[app].key, name), each)
+    file.write_text(text)
     return file
 
 
@@ -144,11 +147,11 @@ def test_an_invalid_entry_is_named_in_the_error() -> None:
         read("far")
 
 
-def test_a_file_without_the_name_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_the_name_is_not_parsed() -> None:
     file = put("cursor", **{"grüß-lab": entry("lab")})
     app = APPS["cursor"]
     assert [each.name for each in servers(app, file, "grüß-lab")] == ["grüß-lab"]
-    monkeypatch.setattr("m2m_ssh_client.hosts.installed.parse", None)
+    app = app._replace(format=JSONC._replace(parse=pytest.fail))
     assert list(servers(app, file, "far")) == []
 
 

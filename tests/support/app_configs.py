@@ -116,11 +116,177 @@ ZED = """\
 }
 """
 
+CODEX = (
+    """\
+# Codex, as of 2026
+model = "gpt-5.5"   # the usual one
+notify = ["notify-send", "Codex", "sk-do-not-show-me"]
+
+[projects."/home/ada/src"]
+trust_level = "trusted"
+
+[mcp_servers.docs]
+command = "npx"
+args = [
+    "-y",
+    "docs-mcp", # the [newest]
+    "--api-key=sk-do-not-show-me",
+]
+env = { TOKEN = "sk-do-not-show-me" }
+# startup_timeout_sec = 30
+
+[mcp_servers.figma]
+url = 'https://mcp.figma.com/mcp'
+http_headers = { Authorization = '''Bearer "sk-do-not-show-me"''' }
+
+[mcp_servers.figma.env_http_headers]
+X-Region = "FIGMA_REGION"
+
+# How it looks
+[tui]
+theme = """
+    '"""'
+    """
+sk-do-not-show-me
+[mcp_servers.lab]
+"""
+    '"""'
+    """
+"""
+)
+
+GEMINI = """\
+{
+  // chosen with /theme
+  "ui": { "theme": "GitHub" },
+  "security": { "auth": { "selectedType": "oauth-personal" } },
+  "mcpServers": {
+    "db": { "command": "uvx", "args": ["db", "--token", "sk-do-not-show-me"], "timeout": 30000 }
+  }
+}
+"""
+
+COPILOT = """\
+{
+  "mcpServers": {
+    "context7": {
+      "tools": [
+        "*"
+      ],
+      "type": "local",
+      "command": "npx",
+      "args": ["-y", "@upstash/context7-mcp"],
+      "env": {
+        "CONTEXT7_API_KEY": "sk-do-not-show-me"
+      }
+    }
+  }
+}"""
+
+OPENCODE = """\
+{
+  "$schema": "https://opencode.ai/config.json",
+  "theme": "opencode", // the default
+  "mcp": {
+    "search": {
+      "type": "local",
+      "command": ["bunx", "search-mcp", "--key", "sk-do-not-show-me"],
+      "environment": {
+        "TOKEN": "sk-do-not-show-me",
+      },
+    },
+  },
+}
+"""
+
+GOOSE = """\
+GOOSE_PROVIDER: anthropic   # or openai
+GOOSE_MODEL: 'claude-opus-5'
+extensions:
+  developer:
+    enabled: true
+    type: builtin
+    name: developer
+    timeout: 300
+    bundled: true
+  # found in a shop
+  github:
+    enabled: false
+    type: stdio
+    name: github
+    cmd: npx
+    args: [-y, "@modelcontextprotocol/server-github", --token=sk-do-not-show-me]
+    envs:
+      GITHUB_TOKEN: sk-do-not-show-me
+    description: >-
+      sk-do-not-show-me
+      over two lines
+    available_tools: []
+  # off: { type: stdio }
+
+# What it may do
+GOOSE_MODE: smart_approve
+"""
+
+CONTINUE = """\
+name: Local Config
+version: 1.0.0
+schema: v1
+models:
+- &small
+  name: small
+  provider: ollama
+  apiKey: sk-do-not-show-me
+- <<: *small
+  name: "large"
+mcpServers:
+# for questions about the database
+- name: sqlite
+  command: uvx
+  args:
+  - mcp-server-sqlite
+  - --api-key
+  - sk-do-not-show-me # changes in May
+  env: {TOKEN: "sk-do-not-show-me"}
+rules: |
+  Answer in German.
+
+  # not a comment
+"""
+
+CLINE = """\
+{
+  "mcpServers": {
+    "files": {
+      "transport": {
+        "type": "stdio",
+        "command": "npx",
+        "args": ["files", "--token", "sk-do-not-show-me"],
+        "env": {"TOKEN": "sk-do-not-show-me"}
+      },
+      "disabled": true
+    }
+  }
+}
+"""
+
 OF_APP = {
     "claude-desktop": CLAUDE_DESKTOP,
     "claude-code": CLAUDE_CODE,
     "cursor": CURSOR,
     "vscode": VSCODE,
     "windsurf": WINDSURF,
+    "vscode-insiders": VSCODE,
     "zed": ZED,
+    "codex": CODEX,
+    "gemini": GEMINI,
+    "copilot": COPILOT,
+    "opencode": OPENCODE,
+    "goose": GOOSE,
+    "continue": CONTINUE,
+    "cline": CLINE,
+    "roo": WINDSURF,
+    "lm-studio": CURSOR,
+    "kiro": CLAUDE_DESKTOP,
+    "amazon-q": CLAUDE_DESKTOP,
 }
