@@ -59,7 +59,11 @@ def colours_are_wanted() -> bool:
 
 def readable_json(value: Any) -> str:
     """Return an indented document, safe for a terminal; only such characters are escaped."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return safe_json(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def safe_json(text: str) -> str:
+    """Return JSON text with escapes for the characters that it may hold and a terminal acts on."""
     return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 

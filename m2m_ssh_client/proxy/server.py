@@ -54,7 +54,7 @@ Raises SSHClientError, and may be cancelled while it connects.
 # Seconds. All is to be gone two seconds after the host's end, also on a slow machine, so half a
 # second is kept in reserve. The remote server gets the shutdown time; then both sides are closed,
 # and a host that has not read everything gets what is left of the leave time.
-_SHUTDOWN_TIME = 1.1
+SHUTDOWN_TIME = 1.1
 _LEAVE_TIME = 1.3
 _LATE_CONNECT_TIME = 0.7  # the part of the shutdown time for a connection that is still being made
 # A remote that reads nothing for this time after the host's end, though more is queued for it, will
@@ -167,7 +167,7 @@ class Proxy:
         try:
             return await self._run_in_any_case()
         finally:
-            host.leave_by = self._stop_deadline + _LEAVE_TIME - _SHUTDOWN_TIME
+            host.leave_by = self._stop_deadline + _LEAVE_TIME - SHUTDOWN_TIME
 
     async def _run_in_any_case(self) -> SSHClientError | None:
         try:
@@ -195,7 +195,7 @@ class Proxy:
             tasks.cancel_scope.cancel()
         return failure
 
-    def stop(self, time_left: float = _SHUTDOWN_TIME) -> None:
+    def stop(self, time_left: float = SHUTDOWN_TIME) -> None:
         """Begin an orderly end: the remote server gets end of file and a moment to finish."""
         if not self._stopping.is_set():
             self._stop_deadline = anyio.current_time() + time_left
@@ -281,7 +281,7 @@ class Proxy:
     async def _give_up_connecting(self, connecting: anyio.CancelScope, deadline: float) -> None:
         with anyio.CancelScope(deadline=deadline):
             await self._stopping.wait()
-            await anyio.sleep_until(self._stop_deadline - _SHUTDOWN_TIME + _LATE_CONNECT_TIME)
+            await anyio.sleep_until(self._stop_deadline - SHUTDOWN_TIME + _LATE_CONNECT_TIME)
         if self._locked.remote is None:
             connecting.cancel()
 
@@ -308,7 +308,7 @@ class Proxy:
             tasks.start_soon(judge)
             await _first_of(ended, judged, self._stopping)
             if not ended.is_set():
-                deadline = min(self._stop_deadline, anyio.current_time() + _SHUTDOWN_TIME)
+                deadline = min(self._stop_deadline, anyio.current_time() + SHUTDOWN_TIME)
                 await bridge.shut_down(ended, deadline)
             tasks.cancel_scope.cancel()
         if self._stopping.is_set():

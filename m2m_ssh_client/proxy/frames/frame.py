@@ -151,7 +151,7 @@ def _parse_slowly(line: bytes) -> Frame:
     line = line.removeprefix(_BYTE_ORDER_MARK)
     if len(line) > LONGEST_OBJECTS:
         return Frame(line, _loosely(line))
-    value = _load(line)
+    value = load(line)
     items = value if isinstance(value, list) else [value]
     if not items or not all(isinstance(item, dict) for item in items):
         raise NotJSONRPCError("not an object")
@@ -223,7 +223,7 @@ def fields(text: JSONText) -> dict[str, Any]:
     if len(memoryview(text)) > LONGEST_OBJECTS:
         return {}
     try:
-        value = _load(bytes(text))
+        value = load(bytes(text))
     except NotJSONError:
         return {}
     return value if isinstance(value, dict) else {}
@@ -275,7 +275,7 @@ def _members_of(line: bytes) -> Members | list[Members]:
         return members
     if len(line) > LONGEST_OBJECTS:
         raise NotJSONError("too long to be read slowly")
-    value = _load(line)
+    value = load(line)
     items = value if isinstance(value, list) else [value]
     if not all(isinstance(item, dict) for item in items):
         raise NotJSONRPCError("not an object")
@@ -335,11 +335,12 @@ def _items(batch: Frame) -> list[msgspec.Raw]:
     try:
         items: list[msgspec.Raw] = _decode_items(batch.line)
     except (ValueError, RecursionError):  # JSON's rarer forms
-        return [raw_json(item) for item in _load(batch.line)]
+        return [raw_json(item) for item in load(batch.line)]
     return items
 
 
-def _load(line: bytes) -> Any:
+def load(line: bytes) -> Any:
+    """Return the value of any JSON text. Raises NotJSONError."""
     try:
         return _decode_anything(line.decode())
     except (ValueError, RecursionError) as exc:
