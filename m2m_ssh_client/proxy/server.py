@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -84,6 +84,8 @@ class Settings:
     reconnect_timeout: float = float("inf")
     hold_timeout: float = 20.0
     retry_tool_calls: bool = False
+    tools: Sequence[str] = ()
+    ignore_tools: Sequence[str] = ()
     max_message_size: int = 256 * 1024 * 1024
     log_file: Path | None = None
 
@@ -118,12 +120,7 @@ class Proxy:
         self._dial = dial
         self._another_way = another_way
         self._settings = settings
-        self._session = Session(
-            f"m2m-{secrets.token_hex(4)}-",
-            may_be_shell=settings.may_be_shell,
-            hold_time=settings.hold_timeout,
-            retry_tool_calls=settings.retry_tool_calls,
-        )
+        self._session = _session(settings)
         self._locked = LockedSession(self._session, settings.max_message_size, watch)
         self._stopping = anyio.Event()
         self._stop_deadline = float("inf")
@@ -450,6 +447,20 @@ class Proxy:
         if bridge.stderr_tail:
             message += "; its stderr: " + " | ".join(map(shortened, bridge.stderr_tail))
         return RemoteExitError(message, reason.hint, reason.status)
+
+
+def _session(settings: Settings) -> Session:
+    make: Callable[..., Session] = Session
+    if settings.tools or settings.ignore_tools:
+        from m2m_ssh_client.proxy.memory.filtered_session import FilteredSession
+
+        make = partial(FilteredSession, tools=settings.tools, ignore_tools=settings.ignore_tools)
+    return make(
+        f"m2m-{secrets.token_hex(4)}-",
+        may_be_shell=settings.may_be_shell,
+        hold_time=settings.hold_timeout,
+        retry_tool_calls=settings.retry_tool_calls,
+    )
 
 
 async def _first_of(*events: anyio.Event) -> None:
