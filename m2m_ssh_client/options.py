@@ -79,7 +79,7 @@ def parameters(
         raise UsageError("--known-hosts is not allowed with --key-server-url")
     if "passphrase" not in given and os.environ.get(PASSPHRASE_VARIABLE):
         given["passphrase"] = os.environ[PASSPHRASE_VARIABLE]
-    for name in ("ssh_options", "env"):
+    for name in ("ssh_options", "env", "tool", "ignore_tool"):
         given[name] = tuple(given.get(name, ()))
     try:
         return Parameters(**given, command=command or (), passphrase_prompt=passphrase_prompt)
@@ -124,6 +124,7 @@ def add_all(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     add_login(parser.add_argument_group("login"))
     add_trust(parser.add_argument_group("trust"))
     add_survival(parser.add_argument_group("when the network fails"))
+    add_tools(parser.add_argument_group("a part of the server"))
     other = parser.add_argument_group("other")
     other.add_argument(
         "--max-message-size",
@@ -285,6 +286,21 @@ def add_environment(group: argparse._ArgumentGroup) -> None:
         action="store_const",
         const=False,
         help="never run it in the login shell",
+    )
+
+
+def add_tools(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--tool",
+        action="append",
+        metavar="PATTERN",
+        help="offer only the tools whose names match, such as `git_*` (may be repeated; default: all)",
+    )
+    group.add_argument(
+        "--ignore-tool",
+        action="append",
+        metavar="PATTERN",
+        help="leave out the tools whose names match, and refuse calls of them (may be repeated)",
     )
 
 

@@ -66,6 +66,7 @@ class Parameters:
     shell prints first is dropped; None means that it does if the program is not found otherwise.
     `connect_timeout` covers everything up to the open channel, in
     seconds (default: 25). `max_message_size` limits a JSON-RPC line in either direction, in bytes.
+    `tool` and `ignore_tool` are shell patterns for the names of tools to offer and to leave out.
 
     A keepalive is sent after `keepalive` idle seconds (default: 15; 0 disables). After
     `keepalive_count` unanswered ones in a row (default: 3) the connection counts as lost, as in ssh
@@ -106,6 +107,8 @@ class Parameters:
     reconnect_timeout: float | None = None
     hold_timeout: float = 20.0
     retry_tool_calls: bool = False
+    tool: tuple[str, ...] = ()
+    ignore_tool: tuple[str, ...] = ()
     max_message_size: int = 256 * 1024 * 1024
 
     def __post_init__(self) -> None:
@@ -244,6 +247,10 @@ def _variables(texts: tuple[str, ...]) -> str:
     return ""
 
 
+def _patterns(texts: tuple[str, ...]) -> str:
+    return "" if all(texts) else "must not be empty"
+
+
 _MOST = 1e300  # excludes infinity and NaN
 _PORT = _between(1, 65535)
 _RULES: dict[str, Callable[[Any], str]] = {
@@ -263,5 +270,7 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "keepalive_count": _between(1, 1000),
     "reconnect_timeout": _between(0, _MOST, above=True),
     "hold_timeout": _between(0, _MOST, above=True),
+    "tool": _patterns,
+    "ignore_tool": _patterns,
     "max_message_size": _between(1024, _MOST),
 }

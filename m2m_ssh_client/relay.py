@@ -126,6 +126,8 @@ def _settings(params: Parameters, destination: Destination | None) -> Settings:
         reconnect_timeout=params.reconnect_timeout or float("inf"),
         hold_timeout=params.hold_timeout,
         retry_tool_calls=params.retry_tool_calls,
+        tools=params.tool,
+        ignore_tools=params.ignore_tool,
         max_message_size=params.max_message_size,
         log_file=logs.file(),
     )

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from m2m_ssh_client.proxy.frames.frame import (
     INVALID_REQUEST,
     PROXY_ERROR,
+    Id,
     Members,
     Message,
     NotJSONError,
@@ -115,9 +116,22 @@ def _spell_id(message: Members) -> None:
             message["id"] = raw_json(id_)
 
 
+def error_with(id_: Id, data: msgspec.Raw) -> SessionMessage:
+    """Return an error for the program's request, whose data are this text, unread."""
+    message = SessionMessage(_from_json(error_line(id_, PROXY_ERROR, "")))
+    inner: Any = getattr(message.message, "root", message.message)
+    inner.error.data = data
+    return message
+
+
 def whole_characters(line: bytes) -> bytes:
     """Return the same JSON with U+FFFD for each lone surrogate, as most hosts read it."""
-    return _ESCAPE.sub(lambda match: rb"\ufffd" if match.group(1) else match.group(), line)
+    changed: bytearray | None = None
+    for match in _ESCAPE.finditer(line):
+        if match.group(1):
+            changed = bytearray(line) if changed is None else changed
+            changed[match.start() : match.end()] = rb"\ufffd"
+    return line if changed is None else bytes(changed)
 
 
 def _messages(line: bytes) -> Sequence[bytes]:

@@ -19,7 +19,7 @@ from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.flow.hand_over import FromThread
 from m2m_ssh_client.flow.host_stdio import HostStreams
 from m2m_ssh_client.parameters import Parameters
-from m2m_ssh_client.proxy.server import Proxy
+from m2m_ssh_client.proxy.server import SHUTDOWN_TIME, Proxy
 from m2m_ssh_client.relay import proxy_for
 from m2m_ssh_client.sdk_lines import Received, from_line, to_line
 from m2m_ssh_client.ssh.opener import Opener
@@ -31,6 +31,8 @@ Streams = tuple[MemoryObjectReceiveStream[Received], MemoryObjectSendStream[Sess
 
 
 OnFailure = Callable[[SSHClientError], object]
+Read = Callable[[bytes], tuple[list[Received], list[bytes]]]
+"""Converts a line of the remote, as `from_line`."""
 
 
 def ssh_client(
@@ -47,8 +49,16 @@ def ssh_client(
 
 
 @asynccontextmanager
-async def relayed(remote: Opener, on_failure: OnFailure | None = None) -> AsyncIterator[Streams]:
-    """Yield the streams to this remote server."""
+async def relayed(
+    remote: Opener,
+    on_failure: OnFailure | None = None,
+    read: Read = from_line,
+    time_to_end: Callable[[], float] = lambda: SHUTDOWN_TIME,
+) -> AsyncIterator[Streams]:
+    """Yield the streams to this remote server.
+
+    `read` converts its lines. `time_to_end` says on exit how many seconds the server has to end.
+    """
     to_program, read_stream = anyio.create_memory_object_stream[Received](0)
     write_stream, from_program = anyio.create_memory_object_stream[SessionMessage](0)
     ended = anyio.Event()
@@ -64,7 +74,7 @@ async def relayed(remote: Opener, on_failure: OnFailure | None = None) -> AsyncI
         with to_program, suppress(anyio.BrokenResourceError):
             async for lines in from_proxy:
                 for line in lines:
-                    received, refused = from_line(line)
+                    received, refused = read(line)
                     if refused:
                         to_proxy.put(refused)
                     for each in received:
@@ -94,7 +104,7 @@ async def relayed(remote: Opener, on_failure: OnFailure | None = None) -> AsyncI
         finally:
             read_stream.close()
             write_stream.close()
-            proxy.stop()
+            proxy.stop(time_to_end())
             with anyio.CancelScope(shield=True):
                 await ended.wait()  # bounded by the proxy's own shutdown
             from_proxy.close()

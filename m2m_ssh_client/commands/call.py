@@ -14,7 +14,10 @@ from m2m_ssh_client.terminal.command import parser_for, understood
 from m2m_ssh_client.text import printable, shortened
 
 if TYPE_CHECKING:
+    from m2m_ssh_client.proxy.frames.frame import JSONText
     from m2m_ssh_client.terminal.client import Session
+    from m2m_ssh_client.terminal.limit import Limit
+    from m2m_ssh_client.terminal.list_pages import Pages
     from m2m_ssh_client.terminal.reports import Reports
     from m2m_ssh_client.usage import Parser
 
@@ -33,6 +36,8 @@ the exit status is 1."""
 
 _AT_ONCE = re.compile(r"\{|@|-$")
 
+_MOST_NAMES = 50  # of tools, of which some are told
+
 _EXAMPLES = (
     "git_log repo_path=/srv/repo max_count=3 --host lab -- uvx mcp-server-git",
     "git_commit repo_path=/srv/repo message=@note.txt --host lab -- uvx mcp-server-git",
@@ -50,22 +55,23 @@ def main(name: str, arguments: list[str]) -> int:
     at_once = None if args.arguments is None else given.read_object(args.arguments)
     words = given.read_words(args.words)
 
-    async def use(session: Session, reports: Reports) -> dict[str, Any]:
+    async def use(session: Session, reports: Reports) -> JSONText:
         schema = await _schema(session, args.name) if any(w.text is not None for w in words) else {}
         values = given.values(words, schema) if at_once is None else at_once
         params = {"name": args.name, "arguments": values}
         return await session.request("tools/call", params, reports.on_progress)
 
-    def show(result: dict[str, Any]) -> int:
+    def show(result: JSONText, limit: Limit) -> int:
         from m2m_ssh_client.terminal import output
         from m2m_ssh_client.terminal.content import Shown
+        from m2m_ssh_client.terminal.json_text import member, value
 
-        failed = result.get("isError") is True
+        failed = value(member(result, "isError")) is True
         if command.wants_json:
-            output.write_json(result)
+            output.write_json_text(result, limit)
         else:
             stream = sys.stderr if failed else sys.stdout
-            Shown(args.name, args.save_to, stream).tool_result(result)
+            Shown(args.name, args.save_to, stream, limit).tool_result(result)
         return 1 if failed else 0
 
     return command.run(args.name, use, show)
@@ -97,12 +103,25 @@ def _check_json(words: Sequence[str]) -> None:
 
 async def _schema(session: Session, name: str) -> dict[str, Any]:
     """Return the input schema of the tool. Raises an SSHClientError if there is no such tool."""
-    tools = await session.everything("tools/list", "tools")
-    for tool in tools:
-        if tool.get("name") == name:
-            schema = tool.get("inputSchema")
+    from m2m_ssh_client.flow.hand_over import run_in_thread
+
+    pages = await session.pages("tools/list", "tools")
+    # A long list holds up neither the time limit nor Ctrl-C.
+    return await run_in_thread("schema", lambda: _schema_in(pages, name))
+
+
+def _schema_in(pages: Pages, name: str) -> dict[str, Any]:
+    from m2m_ssh_client.terminal.json_text import member, value
+
+    names: list[str] = []
+    for tool in pages.entries():
+        found = value(member(tool, "name"))
+        if found == name:
+            schema = value(member(tool, "inputSchema"))
             return schema if isinstance(schema, dict) else {}
-    names = ", ".join(printable(str(tool.get("name"))) for tool in tools) or "none"
+        if len(names) < _MOST_NAMES:
+            names.append(shortened(printable(str(found)), 100))
     raise SSHClientError(
-        f"The server has no tool {printable(name)!r}", f"It has: {shortened(names, 500)}."
+        f"The server has no tool {printable(name)!r}",
+        f"It has: {shortened(', '.join(names) or 'none', 500)}.",
     )

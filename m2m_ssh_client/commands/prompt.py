@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from m2m_ssh_client.terminal import arguments as given
 from m2m_ssh_client.terminal.command import parser_for, understood
 
 if TYPE_CHECKING:
+    from m2m_ssh_client.proxy.frames.frame import JSONText
     from m2m_ssh_client.terminal.client import Session
+    from m2m_ssh_client.terminal.limit import Limit
     from m2m_ssh_client.terminal.reports import Reports
     from m2m_ssh_client.usage import Parser
 
@@ -26,18 +28,18 @@ def main(name: str, arguments: list[str]) -> int:
     args = command.args
     filled = given.values(given.read_words(args.words), given.TEXT_ONLY)
 
-    async def use(session: Session, reports: Reports) -> dict[str, Any]:
+    async def use(session: Session, reports: Reports) -> JSONText:
         params = {"name": args.name, "arguments": filled}
         return await session.request("prompts/get", params, reports.on_progress)
 
-    def show(result: dict[str, Any]) -> int:
+    def show(result: JSONText, limit: Limit) -> int:
         from m2m_ssh_client.terminal import output
         from m2m_ssh_client.terminal.content import Shown
 
         if command.wants_json:
-            output.write_json(result)
+            output.write_json_text(result, limit)
         else:
-            Shown(args.name, args.save_to, sys.stdout).prompt(result)
+            Shown(args.name, args.save_to, sys.stdout, limit).prompt(result)
         return 0
 
     return command.run(args.name, use, show)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from m2m_ssh_client.terminal.command import parser_for, understood
 
 if TYPE_CHECKING:
+    from m2m_ssh_client.proxy.frames.frame import JSONText
     from m2m_ssh_client.terminal.client import Session
+    from m2m_ssh_client.terminal.limit import Limit
     from m2m_ssh_client.terminal.reports import Reports
     from m2m_ssh_client.usage import Parser
 
@@ -24,17 +26,17 @@ def main(name: str, arguments: list[str]) -> int:
     command = understood(parser(name), arguments)
     uri = command.args.uri
 
-    async def use(session: Session, reports: Reports) -> dict[str, Any]:
+    async def use(session: Session, reports: Reports) -> JSONText:
         return await session.request("resources/read", {"uri": uri}, reports.on_progress)
 
-    def show(result: dict[str, Any]) -> int:
+    def show(result: JSONText, limit: Limit) -> int:
         from m2m_ssh_client.terminal import output
         from m2m_ssh_client.terminal.content import Shown
 
         if command.wants_json:
-            output.write_json(result)
+            output.write_json_text(result, limit)
         else:
-            Shown(uri, command.args.save_to, sys.stdout).resource(result)
+            Shown(uri, command.args.save_to, sys.stdout, limit).resource(result)
         return 0
 
     return command.run(uri, use, show)

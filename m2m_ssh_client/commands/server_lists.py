@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from m2m_ssh_client.terminal.command import parser_for, understood
 
 if TYPE_CHECKING:
     from m2m_ssh_client.terminal.client import Session
+    from m2m_ssh_client.terminal.limit import Limit
+    from m2m_ssh_client.terminal.list_pages import Pages
     from m2m_ssh_client.terminal.reports import Reports
     from m2m_ssh_client.usage import Parser
-
-Lists = dict[str, list[dict[str, Any]]]
 
 
 class _Kind(NamedTuple):
@@ -53,19 +53,20 @@ def main(name: str, arguments: list[str]) -> int:
     """Print what the command `name` lists; return 0. Raises an SSHClientError."""
     command = understood(parser(name), arguments)
 
-    async def use(session: Session, _reports: Reports) -> Lists:
+    async def use(session: Session, _reports: Reports) -> dict[str, Pages]:
         methods = _KINDS[name].methods
-        return {
-            member: await session.everything(method, member) for member, method in methods.items()
-        }
+        return {member: await session.pages(method, member) for member, method in methods.items()}
 
-    def show(lists: Lists) -> int:
-        from m2m_ssh_client.terminal import listing, output
+    def show(pages: dict[str, Pages], limit: Limit) -> int:
+        from m2m_ssh_client.terminal import output
+        from m2m_ssh_client.terminal.listing import Rows
 
+        lists = {member: each.entries(limit.check) for member, each in pages.items()}
         if command.wants_json:
-            output.write_json(lists if len(lists) > 1 else lists[name])
+            output.write_json_lists(lists, limit)
         elif any(lists.values()):
-            output.write_table(*listing.table(name, lists))
+            rows = Rows(name, lists, limit.check)
+            output.write_table(rows.columns, rows, limit)
         else:
             output.write_text(f"The server has no {name}.")
         return 0

@@ -104,7 +104,7 @@ def _add(parser: Parser, args: argparse.Namespace, name: str, value: Any) -> Non
     typed = getattr(args, name)
     if name == "ssh_options" and typed and value:  # the first of two counts, as in ssh
         setattr(args, name, typed + value)
-    elif name == "env" and typed and value:  # the last of two counts
+    elif name in ("env", "ignore_tool") and typed and value:  # of variables, the last counts
         setattr(args, name, value + typed)
     elif not _is_typed(parser, args, name):
         setattr(args, name, value)

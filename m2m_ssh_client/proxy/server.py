@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -54,7 +54,7 @@ Raises SSHClientError, and may be cancelled while it connects.
 # Seconds. All is to be gone two seconds after the host's end, also on a slow machine, so half a
 # second is kept in reserve. The remote server gets the shutdown time; then both sides are closed,
 # and a host that has not read everything gets what is left of the leave time.
-_SHUTDOWN_TIME = 1.1
+SHUTDOWN_TIME = 1.1
 _LEAVE_TIME = 1.3
 _LATE_CONNECT_TIME = 0.7  # the part of the shutdown time for a connection that is still being made
 # A remote that reads nothing for this time after the host's end, though more is queued for it, will
@@ -83,6 +83,8 @@ class Settings:
     reconnect_timeout: float = float("inf")
     hold_timeout: float = 20.0
     retry_tool_calls: bool = False
+    tools: Sequence[str] = ()
+    ignore_tools: Sequence[str] = ()
     max_message_size: int = 256 * 1024 * 1024
     log_file: Path | None = None
 
@@ -117,12 +119,7 @@ class Proxy:
         self._dial = dial
         self._another_way = another_way
         self._settings = settings
-        self._session = Session(
-            f"m2m-{secrets.token_hex(4)}-",
-            may_be_shell=settings.may_be_shell,
-            hold_time=settings.hold_timeout,
-            retry_tool_calls=settings.retry_tool_calls,
-        )
+        self._session = _session(settings)
         self._locked = LockedSession(self._session, settings.max_message_size, watch)
         self._stopping = anyio.Event()
         self._stop_deadline = float("inf")
@@ -166,7 +163,7 @@ class Proxy:
         try:
             return await self._run_in_any_case()
         finally:
-            host.leave_by = self._stop_deadline + _LEAVE_TIME - _SHUTDOWN_TIME
+            host.leave_by = self._stop_deadline + _LEAVE_TIME - SHUTDOWN_TIME
 
     async def _run_in_any_case(self) -> SSHClientError | None:
         try:
@@ -194,7 +191,7 @@ class Proxy:
             tasks.cancel_scope.cancel()
         return failure
 
-    def stop(self, time_left: float = _SHUTDOWN_TIME) -> None:
+    def stop(self, time_left: float = SHUTDOWN_TIME) -> None:
         """Begin an orderly end: the remote server gets end of file and a moment to finish."""
         if not self._stopping.is_set():
             self._stop_deadline = anyio.current_time() + time_left
@@ -282,7 +279,7 @@ class Proxy:
     async def _give_up_connecting(self, connecting: anyio.CancelScope, deadline: float) -> None:
         with anyio.CancelScope(deadline=deadline):
             await self._stopping.wait()
-            await anyio.sleep_until(self._stop_deadline - _SHUTDOWN_TIME + _LATE_CONNECT_TIME)
+            await anyio.sleep_until(self._stop_deadline - SHUTDOWN_TIME + _LATE_CONNECT_TIME)
         if self._locked.remote is None:
             connecting.cancel()
 
@@ -309,7 +306,7 @@ class Proxy:
             tasks.start_soon(judge)
             await _first_of(ended, judged, self._stopping)
             if not ended.is_set():
-                deadline = min(self._stop_deadline, anyio.current_time() + _SHUTDOWN_TIME)
+                deadline = min(self._stop_deadline, anyio.current_time() + SHUTDOWN_TIME)
                 await bridge.shut_down(ended, deadline)
             tasks.cancel_scope.cancel()
         if self._stopping.is_set():
@@ -451,6 +448,20 @@ class Proxy:
         if bridge.stderr_tail:
             message += "; its stderr: " + " | ".join(map(shortened, bridge.stderr_tail))
         return RemoteExitError(message, reason.hint, reason.status)
+
+
+def _session(settings: Settings) -> Session:
+    make: Callable[..., Session] = Session
+    if settings.tools or settings.ignore_tools:
+        from m2m_ssh_client.proxy.memory.filtered_session import FilteredSession
+
+        make = partial(FilteredSession, tools=settings.tools, ignore_tools=settings.ignore_tools)
+    return make(
+        f"m2m-{secrets.token_hex(4)}-",
+        may_be_shell=settings.may_be_shell,
+        hold_time=settings.hold_timeout,
+        retry_tool_calls=settings.retry_tool_calls,
+    )
 
 
 async def _first_of(*events: anyio.Event) -> None:

@@ -1,8 +1,8 @@
 """A session with the remote server, through the installed MCP SDK.
 
-Results are plain data as the server sent them: the SDK's models differ between 1.x and 2.x, and
-drop unknown fields. A request that is given up, at a signal or the time limit, is cancelled at the
-server before the connection ends.
+Results are the text that the server sent (`answers.py`): the SDK's models need many times the
+memory, differ between 1.x and 2.x, and drop unknown fields. A request that is given up, at a signal
+or the time limit, is cancelled at the server before the connection ends.
 """
 
 from __future__ import annotations
@@ -16,30 +16,38 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 import anyio
+import msgspec
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp.shared.message import SessionMessage
-from mcp.types import ElicitResult, Implementation, Notification, Request
-from pydantic import RootModel, ValidationError
+from mcp.types import ElicitResult, EmptyResult, Implementation, Notification, Request
+from pydantic import ValidationError
 
 from m2m_ssh_client._version import PROGRAM, __version__
 from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.flow.remote_stdio import Carrier
 from m2m_ssh_client.parameters import Parameters
+from m2m_ssh_client.proxy.frames.frame import fields
+from m2m_ssh_client.proxy.server import SHUTDOWN_TIME
 from m2m_ssh_client.relay import ending_signals
 from m2m_ssh_client.sdk_lines import Received
 from m2m_ssh_client.ssh.opener import Opener
+from m2m_ssh_client.terminal.answers import Answers, result_in
+from m2m_ssh_client.terminal.json_text import member, value
+from m2m_ssh_client.terminal.limit import Limit
+from m2m_ssh_client.terminal.list_pages import Pages
 from m2m_ssh_client.terminal.questions import Questions
 from m2m_ssh_client.terminal.reports import Reports
 from m2m_ssh_client.text import printable, shortened
 from m2m_ssh_client.transport import relayed
 
-Result = dict[str, Any]
 OnProgress = Callable[[float, "float | None", "str | None"], Awaitable[None]]
 """Called with the progress, the total (None: unknown), and a message."""
 
 _MOST_PAGES = 1000
 _MOST_ROUNDS = 100  # of questions before an answer
-_CANCEL_TIME = 1.0  # seconds to send the cancellation
+# Seconds. A command that is given up is gone a second later, whatever the server does.
+_CANCEL_TIME = 0.2  # to send the cancellation
+_HURRIED_END_TIME = 0.4  # until the server has got SIGKILL
 _LOG_LEVEL = "info"  # for 2026-07-28 servers, which log nothing unless asked
 _METHOD_NOT_FOUND = -32601
 _URL_WANTED = -32042  # MCP 2025-11-25, elicitation: the person must open pages first
@@ -64,73 +72,72 @@ class _RequestError(SSHClientError):
         self.data = data
 
 
-class _Anything(RootModel[dict[str, Any]]):
-    """Any result; nothing is dropped."""
-
-
 class Session:
     """A session for `use`; made by `run`."""
 
-    def __init__(self, sdk: Any, questions: Questions, outgoing: _Outgoing | None = None) -> None:
+    def __init__(
+        self, sdk: Any, questions: Questions, most: int, outgoing: _Outgoing | None = None
+    ) -> None:
+        """`most` is the number of bytes that all pages of a list may have."""
         self._sdk = sdk
         self._questions = questions
+        self._most = most
         self._outgoing = outgoing
 
     async def request(
         self, method: str, params: dict[str, Any], on_progress: OnProgress | None = None
-    ) -> Result:
+    ) -> msgspec.Raw:
         """Return the result of a request.
 
         Questions that the server asks first are answered (MCP 2026-07-28: input_required). Raises
         an SSHClientError with the server's or the proxy's text if the answer is an error.
         """
-        more: Result = {}
+        more: dict[str, Any] = {}
         for _ in range(_MOST_ROUNDS):
             result = await self._round(method, {**params, **more}, on_progress)
-            if result.get("resultType") != "input_required":
+            if value(member(result, "resultType")) != "input_required":
                 return result
-            more = await self._questions.input_for(result)
+            more = await self._questions.input_for(fields(result))
         raise SSHClientError(f"The server keeps asking and never answers {method}")
 
     async def _round(
         self, method: str, params: dict[str, Any], on_progress: OnProgress | None
-    ) -> Result:
+    ) -> msgspec.Raw:
         request = Request[Any, str](method=method, params=params)
         try:
-            answer = await self._sdk.send_request(request, _Anything, progress_callback=on_progress)
+            await self._sdk.send_request(request, EmptyResult, progress_callback=on_progress)
         except anyio.get_cancelled_exc_class():
             await self._cancel()
             raise
         except Exception as exc:
+            result = result_in(exc)
+            if result is not None:
+                return result
             explained = _explained(exc)
             if isinstance(explained, _RequestError) and explained.code == _URL_WANTED:
                 explained.hint = self._questions.pages(explained.data)
             raise explained from exc
-        result: Result = answer.root
-        return result
+        raise AssertionError("the SDK has got a result")
 
-    async def everything(self, method: str, member: str) -> list[dict[str, Any]]:
-        """Return the entries under `member` on all pages; none if the method is unknown."""
-        found: list[dict[str, Any]] = []
+    async def pages(self, method: str, name: str) -> Pages:
+        """Return all pages of a list, which is the member `name`; none if the method is unknown."""
+        found = Pages(method, self._most)
         params: dict[str, Any] = {}
         for _ in range(_MOST_PAGES):
             try:
                 page = await self.request(method, params)
             except _RequestError as exc:
                 if exc.code == _METHOD_NOT_FOUND and not params:
-                    return []
+                    return found
                 raise
-            entries = page.get(member)
-            if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-                raise SSHClientError(f"The server's answer to {method} is not MCP: no {member}")
-            found += entries
-            cursor = page.get("nextCursor")
+            found.add(member(page, name))
+            cursor = value(member(page, "nextCursor"))
             if not cursor:  # some servers end with an empty one
                 return found
             if cursor == params.get("cursor"):
                 break
             params = {"cursor": cursor}
-        raise SSHClientError(f"The server's {method} never ends")
+        raise SSHClientError(f"The server's {method} never ends: more than {_MOST_PAGES} pages")
 
     async def _cancel(self) -> None:
         """Cancel the last request with SDK 1.x; 2.x has done so already."""
@@ -176,10 +183,11 @@ class _Incoming(ObjectReceiveStream[Received]):
 
 
 class _Outgoing(ObjectSendStream[SessionMessage]):
-    """The outgoing messages of SDK 1.x; keeps the id of the last request, which the SDK hides."""
+    """The outgoing messages; keeps the id of the last request, which SDK 1.x hides."""
 
-    def __init__(self, stream: ObjectSendStream[SessionMessage]) -> None:
+    def __init__(self, stream: ObjectSendStream[SessionMessage], answers: Answers) -> None:
         self._stream = stream
+        self._answers = answers
         self.last_id: str | int | None = None
 
     async def send(self, item: SessionMessage) -> None:
@@ -187,6 +195,7 @@ class _Outgoing(ObjectSendStream[SessionMessage]):
         message = getattr(message, "root", message)
         if hasattr(message, "method") and hasattr(message, "id"):
             self.last_id = message.id
+            self._answers.note(message.id, message.method)
         await self._stream.send(item)
 
     async def aclose(self) -> None:
@@ -194,57 +203,71 @@ class _Outgoing(ObjectSendStream[SessionMessage]):
 
 
 def run(
-    params: Parameters, most_time: float, use: Callable[[Session], Awaitable[T]], reports: Reports
+    params: Parameters, limit: Limit, use: Callable[[Session], Awaitable[T]], reports: Reports
 ) -> T:
     """Connect, and return the result of `use`. Main thread only.
 
-    `most_time` limits everything, in seconds, except the time that a person takes to answer.
-    Raises an SSHClientError or Interrupted.
+    `limit` holds for everything except the time that a person takes to answer. Raises an
+    SSHClientError or Interrupted.
     """
-    return anyio.run(partial(_run, params, most_time, use, reports))
+    return anyio.run(partial(_run, params, limit, use, reports))
 
 
 async def _run(
-    params: Parameters, most_time: float, use: Callable[[Session], Awaitable[T]], reports: Reports
+    params: Parameters, limit: Limit, use: Callable[[Session], Awaitable[T]], reports: Reports
 ) -> T:
     received: list[int] = []
     results: list[T] = []
     failures: list[SSHClientError] = []
     # The inner scope ends first, while the connection can still carry a cancellation.
-    connecting = anyio.CancelScope(deadline=anyio.current_time() + most_time)
+    connecting = anyio.CancelScope(deadline=anyio.current_time() + limit.left)
     using = anyio.CancelScope(deadline=connecting.deadline)
     scopes = [connecting]
+    answers = Answers()
+
+    def time_to_end() -> float:
+        given_up = any(scope.cancel_called for scope in scopes)
+        return _HURRIED_END_TIME if given_up else SHUTDOWN_TIME
+
+    relaying = relayed(_Remote(params, reports), failures.append, answers.read, time_to_end)
     with _said_once(), ending_signals(lambda: scopes[-1].cancel(), received):
         try:
             with connecting:
                 async with (
-                    relayed(_Remote(params, reports), failures.append) as streams,
-                    _opened(streams, reports, Questions(reports, using)) as session,
+                    relaying as streams,
+                    _opened(
+                        streams,
+                        reports,
+                        Questions(reports, using),
+                        answers,
+                        params.max_message_size,
+                    ) as session,
                 ):
                     reports.opened()
                     connecting.deadline = float("inf")
                     scopes.append(using)
                     with using:
                         results.append(await use(session))
+                    limit.left = using.deadline - anyio.current_time()
         except Exception as exc:
             raise _in_two_parts(_explained(exc), failures) from exc
     if received:
         raise Interrupted(received[0])
     if not results:
-        raise SSHClientError(f"No answer within {most_time:g} s (raise the limit with --timeout)")
+        raise limit.error("No answer within")
     return results[0]
 
 
 @asynccontextmanager
 async def _opened(
-    streams: tuple[Any, Any], reports: Reports, questions: Questions
+    streams: tuple[Any, Any], reports: Reports, questions: Questions, answers: Answers, most: int
 ) -> AsyncIterator[Session]:
     async def elicited(_context: Any, params: Any) -> Any:
         answer = await questions.answer(params.model_dump(by_alias=True, mode="json"))
         return ElicitResult.model_validate(answer)
 
     mcp: Any = import_module("mcp")  # not `from mcp import`: mypy knows only one of its versions
-    reading, writing = _Incoming(streams[0], questions), streams[1]
+    reading, writing = _Incoming(streams[0], questions), _Outgoing(streams[1], answers)
     options: dict[str, Any] = {
         "client_info": Implementation(name=PROGRAM, version=__version__),
         "elicitation_callback": elicited,
@@ -254,12 +277,11 @@ async def _opened(
         async with mcp.Client(
             nullcontext((reading, writing)), log_level=_LOG_LEVEL, **options
         ) as client:
-            yield Session(client.session, questions)
+            yield Session(client.session, questions, most)
     else:
-        outgoing = _Outgoing(writing)
-        async with mcp.ClientSession(reading, outgoing, **options) as sdk:
+        async with mcp.ClientSession(reading, writing, **options) as sdk:
             await sdk.initialize()
-            yield Session(sdk, questions, outgoing)
+            yield Session(sdk, questions, most, writing)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from m2m_ssh_client import logs, options
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.hosts import named
 from m2m_ssh_client.terminal.asking import passphrase_prompt
+from m2m_ssh_client.terminal.limit import Limit
 from m2m_ssh_client.usage import Parser, command_parser
 
 if TYPE_CHECKING:
@@ -46,15 +47,18 @@ class Command:
         self,
         what: str,
         use: Callable[[Session, Reports], Awaitable[T]],
-        show: Callable[[T], int],
+        show: Callable[[T, Limit], int],
     ) -> int:
         """Connect, `use` the session, end it, `show` the result; return the exit status.
 
         `what` labels the progress bar. Raises an SSHClientError.
         """
+        args = self.args
+        if not 0 < args.timeout < float("inf"):
+            raise UsageError("--timeout must be above 0")
+        limit = Limit(args.timeout)
         from m2m_ssh_client.terminal.reports import Reports
 
-        args = self.args
         with (
             Reports(what) as reports,
             logs.configured(
@@ -63,16 +67,14 @@ class Command:
         ):
             params = options.parameters(args, self.remote_command, _prompt(reports))
             options.warn(args)
-            if not 0 < args.timeout < float("inf"):
-                raise UsageError("--timeout must be above 0")
             reports.waiting(f"connecting to {params.host}")
             from m2m_ssh_client.terminal.client import Interrupted, run
 
             try:
-                found = run(params, args.timeout, lambda session: use(session, reports), reports)
+                found = run(params, limit, lambda session: use(session, reports), reports)
             except Interrupted as exc:
                 return exc.status
-        return _shown(show, found)
+        return _shown(show, found, limit)
 
 
 def parser_for(
@@ -156,9 +158,9 @@ def _prompt(reports: Reports) -> Callable[[str], str | None] | None:
     return prompt if ask else None
 
 
-def _shown(show: Callable[[T], int], found: T) -> int:
+def _shown(show: Callable[[T, Limit], int], found: T, limit: Limit) -> int:
     try:
-        status = show(found)
+        status = show(found, limit)
         sys.stdout.flush()
     except OSError as exc:
         if exc.errno not in _NO_READER:

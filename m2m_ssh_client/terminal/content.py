@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from m2m_ssh_client.errors import SSHClientError
-from m2m_ssh_client.terminal.output import write_text
+from m2m_ssh_client.proxy.frames.frame import JSONText
+from m2m_ssh_client.terminal.json_text import items, member, value
+from m2m_ssh_client.terminal.limit import Limit
+from m2m_ssh_client.terminal.output import NO_LIMIT, write_json_as_text, write_text
 from m2m_ssh_client.terminal.saving import save
 
 Block = dict[str, Any]
@@ -19,36 +22,40 @@ Block = dict[str, Any]
 
 @dataclass
 class Shown:
-    """Sends text to `stream`, files to `folder` (None: the current one).
+    """Sends text to `stream`, files to `folder` (None: the current one), within the time limit.
 
-    Files without a URI are named after `source`.
+    Files without a URI are named after `source`. Contents come as JSON text.
     """
 
     source: str
     folder: Path | None
     stream: TextIO
+    limit: Limit = NO_LIMIT
 
-    def tool_result(self, result: dict[str, Any]) -> None:
-        blocks = _blocks(result.get("content"))
-        for block in blocks:
-            self.block(block)
-        structured = result.get("structuredContent")
-        if structured is not None and not any(block.get("type") == "text" for block in blocks):
+    def tool_result(self, result: JSONText) -> None:
+        has_text = False
+        for text in self._blocks(member(result, "content")):
+            has_text |= self.block(text) == "text"
+        structured = member(result, "structuredContent")
+        if not has_text and structured and bytes(memoryview(structured)[:5]) != b"null":
             self._json(structured)
 
-    def prompt(self, result: dict[str, Any]) -> None:
-        if result.get("description"):
-            self._text(f"# {result['description']}")
-        for message in _blocks(result.get("messages")):
-            self._text(f"[{message.get('role')}]")
-            for block in _blocks(message.get("content")):
+    def prompt(self, result: JSONText) -> None:
+        description = value(member(result, "description"))
+        if description:
+            self._text(f"# {description}")
+        for text in self._blocks(member(result, "messages")):
+            self._text(f"[{value(member(text, 'role'))}]")
+            for block in self._blocks(member(text, "content")):
                 self.block(block)
 
-    def resource(self, result: dict[str, Any]) -> None:
-        for contents in _blocks(result.get("contents")):
-            self._contents(contents)
+    def resource(self, result: JSONText) -> None:
+        for text in self._blocks(member(result, "contents")):
+            self._contents(_object(text))
 
-    def block(self, block: Block) -> None:
+    def block(self, text: JSONText) -> object:
+        """Show a block; return its type."""
+        block = _object(text)
         kind = block.get("type")
         if kind == "text":
             self._text(str(block.get("text", "")))
@@ -61,7 +68,8 @@ class Shown:
             words = [f"link: {block.get('uri')}", *(str(word) for word in about if word)]
             self._text(" - ".join(words))
         else:
-            self._json(block)
+            self._json(text)
+        return kind
 
     def _contents(self, contents: Block) -> None:
         if "blob" in contents:
@@ -82,13 +90,19 @@ class Shown:
         write_text(f"{path} ({mime_type or 'unknown type'}, {len(data)} bytes)", sys.stdout)
 
     def _text(self, text: str) -> None:
-        write_text(text, self.stream)
+        write_text(text, self.stream, self.limit)
 
-    def _json(self, value: Any) -> None:
-        self._text(json.dumps(value, ensure_ascii=False, indent=2))
+    def _json(self, text: JSONText) -> None:
+        write_json_as_text(text, self.stream, self.limit)
+
+    def _blocks(self, text: JSONText) -> Iterator[JSONText]:
+        """Yield the objects of a list; a single one, as in prompts, is a list of itself."""
+        start = bytes(memoryview(text)[:1])
+        for item in [text] if start == b"{" else items(text, self.limit.check):
+            if bytes(memoryview(item)[:1]) == b"{":
+                yield item
 
 
-def _blocks(value: Any) -> list[Block]:
-    """Return a list of the objects; a single one, as in prompts, becomes a list."""
-    found = value if isinstance(value, list) else [value]
-    return [block for block in found if isinstance(block, dict)]
+def _object(text: JSONText) -> Block:
+    found = value(text)
+    return found if isinstance(found, dict) else {}

@@ -1,17 +1,18 @@
 """Tables of tools, resources and prompts, from the results of MCP's `…/list` methods.
 
-SDK 1.x does not validate these results, so nothing about their form is assumed.
+Nothing validates these results, so nothing about their form is assumed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from m2m_ssh_client.terminal.arguments import types_of
+from m2m_ssh_client.terminal.json_text import value
 
 Entry = dict[str, Any]
-Rows = list[list[str]]
 
 TOOL_COLUMNS = ("tool", "title", "arguments (* required)", "annotations", "description")
 RESOURCE_COLUMNS = ("resource", "name", "title", "type", "bytes", "description")
@@ -27,59 +28,64 @@ _ANNOTATIONS = {
 }
 
 
-def table(kind: str, lists: Mapping[str, Iterable[Entry]]) -> tuple[tuple[str, ...], Rows]:
-    """Return columns and rows for the lists of `tools`, `resources` or `prompts`."""
-    columns, rows = _TABLES[kind]
-    return columns, [row for entries in lists.values() for row in rows(entries)]
+class Rows:
+    """The rows of a table, made of entries each time that they are iterated over.
+
+    `check` is called now and then, and may raise.
+    """
+
+    def __init__(
+        self, kind: str, lists: Mapping[str, Sequence[bytes]], check: Callable[[], None]
+    ) -> None:
+        """`kind` is `tools`, `resources` or `prompts`; `lists` are its entries, as text."""
+        self.columns, self._row = _TABLES[kind]
+        self._lists = lists
+        self._check = check
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for text in chain.from_iterable(self._lists.values()):
+            self._check()
+            yield self._row(_object(value(text)))
 
 
-def tool_rows(tools: Iterable[Entry]) -> Rows:
+def tool_row(tool: Entry) -> list[str]:
     return [
-        [
-            _text(tool.get("name")),
-            _text(tool.get("title") or _object(tool.get("annotations")).get("title")),
-            "\n".join(_inputs(_object(tool.get("inputSchema")))),
-            "\n".join(_annotations(_object(tool.get("annotations")))),
-            _first_line(tool.get("description")),
-        ]
-        for tool in tools
+        _text(tool.get("name")),
+        _text(tool.get("title") or _object(tool.get("annotations")).get("title")),
+        "\n".join(_inputs(_object(tool.get("inputSchema")))),
+        "\n".join(_annotations(_object(tool.get("annotations")))),
+        _first_line(tool.get("description")),
     ]
 
 
-def resource_rows(resources: Iterable[Entry]) -> Rows:
-    """Return rows for resources or resource templates."""
+def resource_row(entry: Entry) -> list[str]:
+    """Return the row for a resource or a resource template."""
     return [
-        [
-            _text(entry.get("uri") or entry.get("uriTemplate")),
-            _text(entry.get("name")),
-            _text(entry.get("title")),
-            _text(entry.get("mimeType")),
-            _text(entry.get("size")),
-            _first_line(entry.get("description")),
-        ]
-        for entry in resources
+        _text(entry.get("uri") or entry.get("uriTemplate")),
+        _text(entry.get("name")),
+        _text(entry.get("title")),
+        _text(entry.get("mimeType")),
+        _text(entry.get("size")),
+        _first_line(entry.get("description")),
     ]
 
 
-def prompt_rows(prompts: Iterable[Entry]) -> Rows:
+def prompt_row(prompt: Entry) -> list[str]:
     return [
-        [
-            _text(prompt.get("name")),
-            _text(prompt.get("title")),
-            "\n".join(
-                _text(argument.get("name")) + ("*" if argument.get("required") else "")
-                for argument in map(_object, _list(prompt.get("arguments")))
-            ),
-            _first_line(prompt.get("description")),
-        ]
-        for prompt in prompts
+        _text(prompt.get("name")),
+        _text(prompt.get("title")),
+        "\n".join(
+            _text(argument.get("name")) + ("*" if argument.get("required") else "")
+            for argument in map(_object, _list(prompt.get("arguments")))
+        ),
+        _first_line(prompt.get("description")),
     ]
 
 
-_TABLES: dict[str, tuple[tuple[str, ...], Callable[[Iterable[Entry]], Rows]]] = {
-    "tools": (TOOL_COLUMNS, tool_rows),
-    "resources": (RESOURCE_COLUMNS, resource_rows),
-    "prompts": (PROMPT_COLUMNS, prompt_rows),
+_TABLES: dict[str, tuple[tuple[str, ...], Callable[[Entry], list[str]]]] = {
+    "tools": (TOOL_COLUMNS, tool_row),
+    "resources": (RESOURCE_COLUMNS, resource_row),
+    "prompts": (PROMPT_COLUMNS, prompt_row),
 }
 
 

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
-from collections.abc import Sequence
-from typing import Any, TextIO
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any, Final, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from m2m_ssh_client.proxy.frames.frame import LONGEST_OBJECTS, JSONText, load
+from m2m_ssh_client.terminal.json_text import size_of
+from m2m_ssh_client.terminal.limit import Limit
 from m2m_ssh_client.text import (
     colours_are_wanted,
     encodable,
     filled,
     printable_lines,
     readable_json,
+    safe_in_quotes,
 )
+
+NO_LIMIT: Final = Limit()
 
 _WRAPPED = "description"  # the only column that may be narrower than its text
 _LEAST = 24  # columns for it
 _GAP = 2  # columns
 _NAME_STYLE = "cyan"
+_TAB = 8  # columns
+_AT_ONCE = 100  # rows that become rich's objects
+_PIECE = 64 * 1024  # characters or bytes
 _UNBOUNDED = 1_000_000  # columns, without a terminal
 
 
@@ -40,56 +51,176 @@ def console(stream: TextIO) -> Console:
     )
 
 
-def write_text(text: str, stream: TextIO | None = None) -> None:
+def write_text(text: str, stream: TextIO | None = None, limit: Limit = NO_LIMIT) -> None:
     """Write the server's text, cleaned; the terminal wraps it, so long lines can be copied."""
     stream = stream or sys.stdout
-    stream.write(encodable(printable_lines(text).removesuffix("\n") + "\n", stream.encoding))
+    for piece in _pieces(text):
+        _write(encodable(printable_lines(piece), stream.encoding), stream, limit)
+    if not text.endswith("\n"):
+        _write("\n", stream, limit)
+
+
+def write_json_as_text(text: JSONText, stream: TextIO, limit: Limit) -> None:
+    """Write a document between others, in the encoding of the console."""
+    for piece in _json_pieces(text):
+        _write(encodable(piece, stream.encoding), stream, limit)
+    _write("\n", stream, limit)
 
 
 def write_json(value: Any) -> None:
     """Write one document, in UTF-8 whatever the console's encoding, safe for a terminal."""
+    _write_utf8([readable_json(value), "\n"], NO_LIMIT)
+
+
+def write_json_text(text: JSONText, limit: Limit) -> None:
+    """Write one document, as `write_json`; a long one on one line."""
+    _write_utf8(chain(_json_pieces(text), "\n"), limit)
+
+
+def write_json_lists(lists: Mapping[str, Sequence[bytes]], limit: Limit) -> None:
+    """Write a list of documents, or an object of several lists, as `write_json`."""
+    _write_utf8(chain(_json_lists(lists), "\n"), limit)
+
+
+def _json_lists(lists: Mapping[str, Sequence[bytes]]) -> Iterator[str]:
+    if len(lists) == 1:
+        (texts,) = lists.values()
+        yield from _json_list(texts, "\n")
+        return
+    before = "{"
+    for name, texts in lists.items():
+        yield f"{before}\n  {readable_json(name)}: "
+        yield from _json_list(texts, "\n  ")
+        before = ","
+    yield "\n}"
+
+
+def _json_list(texts: Sequence[bytes], end: str) -> Iterator[str]:
+    """Yield a list whose last line begins with `end`."""
+    before = f"[{end}  "
+    for text in texts:
+        yield before
+        for piece in _json_pieces(text):
+            yield piece.replace("\n", f"{end}  ")
+        before = f",{end}  "
+    yield f"{end}]" if texts else "[]"
+
+
+def _json_pieces(text: JSONText) -> Iterator[str]:
+    """Yield a document in pieces, safe for a terminal: indented, or a long one as it is."""
+    if size_of(text) <= LONGEST_OBJECTS:
+        yield readable_json(load(bytes(text)))
+        return
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    data = memoryview(text)
+    for at in range(0, len(data), _PIECE):
+        yield safe_in_quotes(decode(data[at : at + _PIECE]))
+
+
+def _write_utf8(pieces: Iterable[str], limit: Limit) -> None:
     sys.stdout.flush()
-    sys.stdout.buffer.write(readable_json(value).encode("utf-8", "surrogatepass") + b"\n")
+    for piece in pieces:
+        limit.check()
+        with limit.stopped():
+            sys.stdout.buffer.write(piece.encode("utf-8", "surrogatepass"))
 
 
-def write_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _write(text: str, stream: TextIO, limit: Limit) -> None:
+    limit.check()
+    with limit.stopped():  # the reader may be a person with a pager
+        stream.write(text)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut a text, but not between a carriage return and a line feed."""
+    at = 0
+    while at < len(text):
+        end = at + _PIECE
+        end += text[end - 1 : end + 1] == "\r\n"
+        yield text[at:end]
+        at = end
+
+
+def write_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], limit: Limit = NO_LIMIT
+) -> None:
     """Write a table of the server's text, cleaned. Empty columns are omitted.
 
-    Only descriptions are wrapped. Where a terminal is too narrow for the other columns, the cells
-    of a row are below each other instead.
+    The rows are iterated over twice, and never kept. Only descriptions are wrapped. Where a
+    terminal is too narrow for the other columns, the cells of a row are below each other instead.
     """
     out = console(sys.stdout)
-    kept = [n for n in range(len(columns)) if any(row[n] for row in rows)]
-    names = [columns[n] for n in kept]
-    cells = [[printable_lines(row[n]) for n in kept] for row in rows]
-    if not out.is_terminal:
-        with out.capture() as captured:
-            out.print(_table(names, [list(map(_joined, row)) for row in cells]))
-        for line in captured.get().split("\n")[:-1]:
-            sys.stdout.write(line.rstrip() + "\n")
-        return
-    widths = [max(map(_width, column)) for column in zip(names, *cells, strict=True)]
-    if names and names[-1] == _WRAPPED:
-        widths[-1] = min(widths[-1], _LEAST)
-    if sum(widths) + _GAP * (len(widths) - 1) <= out.width:
-        out.print(_table(names, cells))
-    else:
-        _write_list(out, names, cells)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    for n, column in enumerate(columns):
-        style = None if n else _NAME_STYLE
-        table.add_column(column, style=style, overflow="fold", no_wrap=column != _WRAPPED)
+    show = _cell if out.is_terminal else _joined_cell
+    found = [0] * len(columns)
+    used: set[int] = set()
     for row in rows:
-        table.add_row(*map(_text, row))
-    return table
+        used.update(n for n, cell in enumerate(row) if cell)
+        found = [max(n, _width(show(cell))) for n, cell in zip(found, row, strict=True)]
+    kept = sorted(used)
+    names = [columns[n] for n in kept]
+    widths = [max(found[n], _width(columns[n])) for n in kept]
+    shown = ([show(row[n]) for n in kept] for row in rows)
+    for text in (_on_terminal if out.is_terminal else _plain)(out, names, widths, shown):
+        _write(text, sys.stdout, limit)
 
 
-def _write_list(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _plain(
+    _out: Console, names: Sequence[str], widths: Sequence[int], rows: Iterable[Sequence[str]]
+) -> Iterator[str]:
+    for row in chain([names], rows):
+        padded = (cell + " " * (n - cell_len(cell)) for cell, n in zip(row, widths, strict=True))
+        yield (" " * _GAP).join(padded).rstrip() + "\n"
+
+
+def _on_terminal(
+    out: Console, names: Sequence[str], widths: Sequence[int], rows: Iterable[Sequence[str]]
+) -> Iterator[str]:
+    """Yield what shows the rows, a part of them at a time."""
+    if not names:
+        yield "\n"
+        return
+    *others, last = widths
+    left = out.width - sum(others) - _GAP * len(others)
+    wrapped = names[-1:] == [_WRAPPED]
+    fits = left >= (min(last, _LEAST) if wrapped else last)
+    write = _write_rows if fits else _write_list
+    head = True
+    while (part := list(islice(rows, _AT_ONCE))) or head:
+        with out.capture() as captured:
+            write(out, names, [*others, min(last, left)], part, head)
+        yield captured.get()
+        head = False
+
+
+def _write_rows(
+    out: Console,
+    columns: Sequence[str],
+    widths: Sequence[int],
+    rows: Sequence[Sequence[str]],
+    head: bool,
+) -> None:
+    table = Table(
+        box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", show_header=head
+    )
+    for n, (column, width) in enumerate(zip(columns, widths, strict=True)):
+        style = None if n else _NAME_STYLE
+        is_wrapped = column == _WRAPPED
+        table.add_column(column, style=style, overflow="fold", no_wrap=not is_wrapped, width=width)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    out.print(table)
+
+
+def _write_list(
+    out: Console,
+    columns: Sequence[str],
+    _widths: Sequence[int],
+    rows: Sequence[Sequence[str]],
+    head: bool,
+) -> None:
     """Write each row as its name and, indented, its other cells; only blanks become line ends."""
-    _write_wrapped(out, ", ".join(columns), "bold")
+    if head:
+        _write_wrapped(out, ", ".join(columns), "bold")
     for name, *others in rows:
         _write_wrapped(out, name, _NAME_STYLE)
         for cell in filter(None, others):
@@ -97,17 +228,24 @@ def _write_list(out: Console, columns: Sequence[str], rows: Sequence[Sequence[st
 
 
 def _write_wrapped(out: Console, text: str, style: str, indent: str = "") -> None:
-    shown = indent + filled(_text(text).plain, out.width - len(indent), indent)
+    shown = indent + filled(Text(text).plain, out.width - len(indent), indent)
     out.print(Text(shown, style), soft_wrap=True)
 
 
 def _width(cell: str) -> int:
-    return max(map(cell_len, _text(cell).plain.split("\n")))
+    return max(map(cell_len, cell.split("\n")))
+
+
+def _cell(text: str) -> str:
+    """Return a cell as it is shown, with blanks for tabs."""
+    if text.isascii() and text.isprintable():  # quicker, for long lists
+        return text
+    return encodable(printable_lines(text), sys.stdout.encoding).expandtabs(_TAB)
+
+
+def _joined_cell(text: str) -> str:
+    return _joined(_cell(text))
 
 
 def _joined(cell: str) -> str:
     return ", ".join(cell.split("\n"))
-
-
-def _text(text: str) -> Text:
-    return Text(encodable(text, sys.stdout.encoding))

@@ -78,6 +78,20 @@ def test_a_table_of_tools_without_a_terminal_is_plain_and_not_cut(far: Far) -> N
     assert "[bold]no markup[/bold] :smile:" in done.stdout
 
 
+def test_tools_that_are_left_out_are_neither_listed_nor_called(
+    far: Far, server: tuple[str, ...]
+) -> None:
+    chosen = ("--tool", "[te]*", "--tool", "hang", "--ignore-tool", "escape")
+    listed = json.loads(far("tools", "--json", *chosen, server=server).stdout)
+    assert listed == [
+        tool for tool in LISTS["tools"] if tool["name"] in ("typed", "erase", "hang", "talk")
+    ]
+    done = far("call", "escape", *chosen, server=server)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Unknown tool: escape" in done.stderr
+    assert far("call", "typed", "text=a", "count=1", *chosen, server=server).returncode == 0
+
+
 def test_a_server_without_tools_has_none(far: Far) -> None:
     without = ("showcase", "--without", "tools/list")
     done = far("tools", "--output", "json", server=without)

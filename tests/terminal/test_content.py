@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ class Stream(io.StringIO):
 @pytest.mark.parametrize("data", ["not base64!", None, 5, {"a": 1}])
 def test_bytes_that_are_none_are_an_error(tmp_path: Path, data: object) -> None:
     with pytest.raises(SSHClientError, match="base64"):
-        Shown("tool", tmp_path, Stream()).block({"type": "image", "data": data})
+        Shown("tool", tmp_path, Stream()).block(
+            json.dumps({"type": "image", "data": data}).encode()
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -35,14 +38,14 @@ def test_bytes_that_are_none_are_an_error(tmp_path: Path, data: object) -> None:
 )
 def test_contents_of_any_shape_are_shown_somehow(tmp_path: Path, result: dict[str, Any]) -> None:
     stream = Stream()
-    Shown("tool", tmp_path, stream).tool_result(result)
+    Shown("tool", tmp_path, stream).tool_result(json.dumps(result).encode())
     assert "seen" in stream.getvalue()
 
 
 def test_structure_beside_text_is_not_shown_twice(tmp_path: Path) -> None:
     stream = Stream()
     result = {"content": [{"type": "text", "text": "42"}], "structuredContent": {"result": 42}}
-    Shown("tool", tmp_path, stream).tool_result(result)
+    Shown("tool", tmp_path, stream).tool_result(json.dumps(result).encode())
     assert stream.getvalue() == "42\n"
 
 
@@ -51,6 +54,8 @@ def test_a_file_is_told_on_stdout_even_where_the_text_goes_elsewhere(
 ) -> None:
     stream = Stream()
     block = {"type": "image", "data": "AAEC", "mimeType": "image/png"}
-    Shown("tool", tmp_path, stream).tool_result({"content": [block], "isError": True})
+    Shown("tool", tmp_path, stream).tool_result(
+        json.dumps({"content": [block], "isError": True}).encode()
+    )
     assert stream.getvalue() == ""
     assert capsys.readouterr().out == f"{tmp_path / 'tool.png'} (image/png, 3 bytes)\n"

@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 
-from m2m_ssh_client.terminal.listing import prompt_rows, resource_rows, tool_rows
+from m2m_ssh_client.terminal.listing import prompt_row, resource_row, tool_row
 
 
 def tool(**members: Any) -> list[str]:
-    (row,) = tool_rows([{"name": "t", **members}])
-    return row
+    return tool_row({"name": "t", **members})
 
 
 def test_an_argument_has_its_types_and_a_mark_if_it_is_required() -> None:
@@ -48,8 +47,7 @@ def test_only_the_first_line_of_a_description_is_told() -> None:
 def test_what_is_not_as_mcp_has_it_is_no_reason_to_fail(odd: Any) -> None:
     members = ("name", "title", "description", "inputSchema", "annotations", "arguments", "uri")
     for member in members:
-        for rows in (tool_rows, resource_rows, prompt_rows):
-            (row,) = rows([{member: odd}])
-            assert all(isinstance(cell, str) for cell in row)
+        for row in (tool_row, resource_row, prompt_row):
+            assert all(isinstance(cell, str) for cell in row({member: odd}))
     for member in ("properties", "required", "$defs"):
         assert len(tool(inputSchema={"properties": {"a": {"$ref": "#/$defs/a"}}, member: odd})) == 5

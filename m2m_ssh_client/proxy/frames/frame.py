@@ -151,7 +151,7 @@ def _parse_slowly(line: bytes) -> Frame:
     line = line.removeprefix(_BYTE_ORDER_MARK)
     if len(line) > LONGEST_OBJECTS:
         return Frame(line, _loosely(line))
-    value = _load(line)
+    value = load(line)
     items = value if isinstance(value, list) else [value]
     if not items or not all(isinstance(item, dict) for item in items):
         raise NotJSONRPCError("not an object")
@@ -223,7 +223,7 @@ def fields(text: JSONText) -> dict[str, Any]:
     if len(memoryview(text)) > LONGEST_OBJECTS:
         return {}
     try:
-        value = _load(bytes(text))
+        value = load(bytes(text))
     except NotJSONError:
         return {}
     return value if isinstance(value, dict) else {}
@@ -261,13 +261,13 @@ def rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
 
 
 def _rewritten(line: bytes, change: Callable[[Members], None]) -> bytes:
-    messages = _members_of(line)
+    messages = members_of(line)
     if isinstance(messages, dict):
         return _changed(messages, change)
     return b"[" + b",".join(_changed(message, change) for message in messages) + b"]"
 
 
-def _members_of(line: bytes) -> Members | list[Members]:
+def members_of(line: bytes) -> Members | list[Members]:
     """Return the members of each message; raise NotJSONError, NotJSONRPCError or RecursionError."""
     members: Members | list[Members]
     with suppress(ValueError):  # JSON's rarer forms
@@ -275,7 +275,7 @@ def _members_of(line: bytes) -> Members | list[Members]:
         return members
     if len(line) > LONGEST_OBJECTS:
         raise NotJSONError("too long to be read slowly")
-    value = _load(line)
+    value = load(line)
     items = value if isinstance(value, list) else [value]
     if not all(isinstance(item, dict) for item in items):
         raise NotJSONRPCError("not an object")
@@ -292,7 +292,7 @@ def unusable_ids(frame: Frame) -> list[bool]:
     if not any(without_id) or b'"id"' not in frame.line:
         return [False] * len(without_id)
     try:
-        found = _members_of(frame.line)
+        found = members_of(frame.line)
     except (NotJSONError, RecursionError):
         return [False] * len(without_id)
     items = found if isinstance(found, list) else [found]
@@ -312,7 +312,7 @@ def only(frame: Frame, wanted: Sequence[bool]) -> Frame | None:
         return frame
     if not any(wanted):
         return None
-    line = b"[" + b",".join(map(bytes, compress(_items(frame), wanted))) + b"]"
+    line = b"[" + b",".join(map(bytes, compress(items_of(frame.line), wanted))) + b"]"
     return Frame(line, tuple(compress(frame.messages, wanted)))
 
 
@@ -324,22 +324,24 @@ def parts(frame: Frame) -> list[Frame]:
     if not frame.line.lstrip().startswith(b"["):
         return [frame]
     try:
-        items = _items(frame)
+        items = items_of(frame.line)
     except (NotJSONError, RecursionError):
         return [frame]
     both = zip(items, frame.messages, strict=True)
     return [Frame(bytes(item), (message,)) for item, message in both]
 
 
-def _items(batch: Frame) -> list[msgspec.Raw]:
+def items_of(text: bytes) -> list[msgspec.Raw]:
+    """Return the elements of a list. Raises NotJSONError, TypeError or RecursionError."""
     try:
-        items: list[msgspec.Raw] = _decode_items(batch.line)
+        items: list[msgspec.Raw] = _decode_items(text)
     except (ValueError, RecursionError):  # JSON's rarer forms
-        return [raw_json(item) for item in _load(batch.line)]
+        return [raw_json(item) for item in load(text)]
     return items
 
 
-def _load(line: bytes) -> Any:
+def load(line: bytes) -> Any:
+    """Return the value of any JSON text. Raises NotJSONError."""
     try:
         return _decode_anything(line.decode())
     except (ValueError, RecursionError) as exc:

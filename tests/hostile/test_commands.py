@@ -1,0 +1,173 @@
+"""What a malicious server can do to the commands that list, call and read."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hostile import crowd
+from support.far import environment
+from support.host import client_argv
+from support.odd_ssh import Keys, public
+from support.waiting import wait_until
+
+from m2m_ssh_client.demo.ssh_server import SSHServer
+from m2m_ssh_client.ssh.trust.known_hosts import entry
+
+if sys.platform == "win32":
+    pytest.skip("what is watched is in Linux's /proc", allow_module_level=True)
+
+MiB = 1 << 20
+# docs/security.md: what a command has in use for short answers, and what a long one adds.
+MOST_MEMORY = 110 * MiB + 6 * crowd.SIZE
+LIMIT = 3.0  # --timeout
+# Until a command is gone. It is a second, and as much for a busy machine to start Python and to end
+# it. What was given up used to take four seconds more, and what was shown had no limit.
+GONE = LIMIT + 4.0
+ENOUGH = 60.0
+
+
+class Ended(NamedTuple):
+    status: int
+    stdout: bytes
+    stderr: str
+    seconds: float
+    peak: int
+    """The most memory that it had in use, in bytes."""
+
+
+class Start:
+    """Starts a command for the server that does this."""
+
+    def __init__(self, machine: SSHServer, keys: Keys, folder: Path) -> None:
+        self._folder = folder
+        known_hosts = folder / "known_hosts"
+        known_hosts.write_text(entry("127.0.0.1", machine.port, public(keys["ed25519 host"])))
+        files = ("--client-key", str(keys.path(keys["ed25519"])), "--known-hosts", str(known_hosts))
+        self._way = ("-F", "none", "--host", "127.0.0.1", "--port", str(machine.port), *files)
+
+    def process(self, words: str, attack: str, *options: str) -> subprocess.Popen[bytes]:
+        argv = client_argv(*words.split(), *self._way, *options, "--", shlex.quote(attack))
+        with (self._folder / "out").open("wb") as out, (self._folder / "err").open("wb") as err:
+            return subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environment(),
+                cwd=self._folder,
+            )
+
+    def __call__(self, words: str, attack: str, timeout: float = ENOUGH) -> Ended:
+        started = time.monotonic()
+        peak = 0
+        with self.process(words, attack, "--timeout", str(timeout)) as process:
+            try:
+                while process.poll() is None:
+                    peak = max(peak, _peak(process.pid))
+                    assert time.monotonic() - started < timeout + ENOUGH
+                    time.sleep(0.01)
+            finally:
+                process.kill()
+        took = time.monotonic() - started
+        written = ((self._folder / name).read_bytes() for name in ("out", "err"))
+        out, err = written
+        return Ended(process.returncode, out, err.decode(), took, peak)
+
+
+def _peak(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 if found else 0
+
+
+@pytest.fixture(scope="module")
+def machine(keys: Keys) -> Iterator[SSHServer]:
+    def command_for(_kind: str, text: str | None) -> Sequence[str]:
+        return crowd.command(*shlex.split(text or ""))
+
+    with SSHServer(keys["ed25519 host"], lambda *_: True, command_for) as server:
+        yield server
+
+
+@pytest.fixture
+def start(machine: SSHServer, keys: Keys, tmp_path: Path) -> Start:
+    return Start(machine, keys, tmp_path)
+
+
+@pytest.mark.parametrize("attack", crowd.LONG)
+@pytest.mark.parametrize("words", ["tools", "tools --json", "call t", "read x:y --json"])
+def test_memory_stays_in_its_bounds_with(words: str, attack: str, start: Start) -> None:
+    """Whatever becomes of it: it is shown, or the reason why not is told."""
+    ended = start(words, attack)
+    assert 0 < ended.peak < MOST_MEMORY
+    assert ended.status in (0, 1)
+    assert bool(ended.stdout) or "error: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_long_list_is_shown_whole(start: Start) -> None:
+    lines = start("tools", "large entries").stdout.splitlines()
+    assert len(lines) == 1 + crowd.LARGE
+    document = json.loads(start("tools --json", "large entries").stdout)
+    assert [tool["name"] for tool in document] == [f"t{number}" for number in range(crowd.LARGE)]
+
+
+def test_a_long_text_is_shown_whole(start: Start) -> None:
+    assert start("call t", "one large entry").stdout == b"x" * (crowd.SIZE // 3) + b"\n"
+    document = json.loads(start("call t --json", "one large entry").stdout)
+    assert len(document["content"][0]["text"]) == crowd.SIZE // 3
+
+
+def test_more_entries_than_there_may_be_are_told(start: Start) -> None:
+    ended = start("tools", "entries of nothing")
+    assert (ended.status, ended.stdout) == (1, b"")
+    assert "has more than 200000 entries" in ended.stderr
+
+
+@pytest.mark.parametrize("words", ["tools", "resources", "prompts", "call t a=1"])
+def test_pages_without_end_are_told(words: str, start: Start) -> None:
+    ended = start(words, "pages")
+    assert ended.status == 1
+    assert "never ends" in ended.stderr
+
+
+@pytest.mark.parametrize("attack", crowd.ENDLESS)
+@pytest.mark.parametrize("words", ["tools", "call t"])
+def test_the_time_limit_is_kept_with(words: str, attack: str, start: Start) -> None:
+    ended = start(words, attack, LIMIT)
+    assert ended.status == 1
+    assert f"within {LIMIT:g} s (raise the limit with --timeout)" in ended.stderr
+    assert ended.seconds < GONE
+
+
+def test_the_time_limit_is_kept_while_the_answer_is_shown(start: Start) -> None:
+    ended = start("tools", "small entries", LIMIT)
+    assert ended.seconds < GONE
+    assert "raise the limit with --timeout" in ended.stderr
+
+
+@pytest.mark.parametrize("attack", ["log messages", "small entries"])
+def test_ctrl_c_ends_a_command_at_once(attack: str, start: Start, tmp_path: Path) -> None:
+    with start.process("tools", attack, "--log-file", str(tmp_path / "log")) as process:
+        try:
+            log = tmp_path / "log"
+            wait_until(lambda: log.exists() and "connected" in log.read_text(), ENOUGH)
+            process.send_signal(signal.SIGINT)
+            started = time.monotonic()
+            assert process.wait(ENOUGH) == 128 + signal.SIGINT
+            assert time.monotonic() - started < GONE - LIMIT
+        finally:
+            process.kill()
