@@ -19,6 +19,7 @@ from functools import partial
 import anyio
 
 from m2m_ssh_client import descriptors, threads
+from m2m_ssh_client.errors import reason
 from m2m_ssh_client.flow.hand_over import (
     READ_SIZE,
     FromThread,
@@ -107,7 +108,7 @@ async def _flush(host: HostStreams, to_host: ToThread) -> None:
             logger.warning("the host did not read the end of what was sent to it")
             host.cut_off = True
     if to_host.failure is not None and to_host.failure.errno in _NO_SPACE:
-        logger.error("stdout cannot be written: %s", to_host.failure.strerror)
+        logger.error("stdout cannot be written: %s", reason(to_host.failure))
         host.cut_off = True
 
 
@@ -122,7 +123,7 @@ def _read(
         if splitter.pending:  # a last line may come without a line feed
             _put(splitter.feed(b"\n"), stdin, from_host, closed)
     except OSError as exc:
-        logger.warning("stdin cannot be read: %s", exc)
+        logger.warning("stdin cannot be read: %s", reason(exc))
     closed()
     from_host.end()
 

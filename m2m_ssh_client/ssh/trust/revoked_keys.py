@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from m2m_ssh_client.errors import KnownHostsError
+from m2m_ssh_client.errors import KnownHostsError, reason
 from m2m_ssh_client.ssh.public_key import PublicKey, decode_on_file
 from m2m_ssh_client.text import quoted
 
@@ -21,7 +21,7 @@ def revoked_keys(path: Path) -> set[PublicKey]:
     try:
         content = path.expanduser().read_bytes()
     except (OSError, RuntimeError, ValueError) as exc:
-        raise _unusable(path, f"cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
+        raise _unusable(path, f"cannot be read: {reason(exc)}") from exc
     if content.startswith(_KRL_MAGIC):
         raise KnownHostsError(
             f"RevokedHostKeys {quoted(path)} is a key revocation list (KRL), which is not "
