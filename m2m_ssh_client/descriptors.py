@@ -46,7 +46,7 @@ def _wait(descriptor: int, *, to_write: bool) -> None:
 if sys.platform == "win32":
 
     def has_no_reader(_descriptor: int) -> bool:
-        """Return False: a pipe cannot be asked, the next write fails instead."""
+        """Return False: asking would wait for a write, so `windows/host_watch.py` has a thread."""
         return False
 
     def has_no_writer(_descriptor: int) -> bool:

@@ -11,6 +11,30 @@ from __future__ import annotations
 COMMAND_NOT_FOUND = 127
 """Exit status of a shell that does not find a command (POSIX, Shell Command Language)."""
 
+# The numbers of Windows for sockets and names, and what Linux says there. Windows has a sentence in
+# the user's language, and `os.strerror` nothing. (Microsoft, "Windows Sockets Error Codes".)
+_OF_WINSOCK = {
+    10013: "Permission denied",
+    10048: "Address already in use",
+    10049: "Cannot assign requested address",
+    10050: "Network is down",
+    10051: "Network is unreachable",
+    10052: "Network dropped connection on reset",
+    10053: "Software caused connection abort",
+    10054: "Connection reset by peer",
+    10055: "No buffer space available",
+    10057: "Transport endpoint is not connected",
+    10058: "Cannot send after transport endpoint shutdown",
+    10060: "Connection timed out",
+    10061: "Connection refused",
+    10064: "Host is down",
+    10065: "No route to host",
+    11001: "Name or service not known",
+    11002: "Temporary failure in name resolution",
+    11003: "Non-recoverable failure in name resolution",
+    11004: "No address associated with hostname",
+}
+
 _MOST_SAID = 300  # characters of an unexpected exception
 
 
@@ -133,6 +157,13 @@ class MessageTooLongError(SSHClientError):
             f"A message is longer than {limit} bytes",
             "If that is intended, raise the limit with --max-message-size.",
         )
+
+
+def reason(exc: BaseException) -> str:
+    """Return why it happened, without a number: "Connection refused" on every platform."""
+    number = getattr(exc, "winerror", None) or getattr(exc, "errno", None) or 0
+    said = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+    return _OF_WINSOCK.get(number, said)
 
 
 def unexpected(exc: BaseException) -> SSHClientError:

@@ -5,31 +5,27 @@ The lock is `flock`; on Windows, a locked byte far behind the end, so that reade
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import suppress
 
 if sys.platform == "win32":
-    import msvcrt
+    _FAR = 1 << 30  # behind the end of any such file
 
-    _FAR = 1 << 30  # behind the end of any such file, and as far as locking() can count
-
-    def try_lock(descriptor: int, *, shared: bool = False) -> bool:  # noqa: ARG001 - unknown here
+    def try_lock(descriptor: int, *, shared: bool = False) -> bool:
         """Lock the file, and return False if somebody else has locked it.
 
-        `shared` locks do not exclude each other, except on Windows. Raises OSError.
+        `shared` locks do not exclude each other. Raises OSError if the file cannot be locked.
         """
-        os.lseek(descriptor, _FAR, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
+        from m2m_ssh_client.windows import calls
+
+        return calls.lock(descriptor, _FAR, shared=shared)
 
     def unlock(descriptor: int) -> None:
         """Release the lock."""
-        os.lseek(descriptor, _FAR, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+        from m2m_ssh_client.windows import calls
+
+        with suppress(OSError):
+            calls.unlock(descriptor, _FAR)
 
 else:
     import fcntl
@@ -37,7 +33,7 @@ else:
     def try_lock(descriptor: int, *, shared: bool = False) -> bool:
         """Lock the file, and return False if somebody else has locked it.
 
-        `shared` locks do not exclude each other, except on Windows. Raises OSError.
+        `shared` locks do not exclude each other. Raises OSError if the file cannot be locked.
         """
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:

@@ -18,7 +18,7 @@ from typing import TextIO
 
 from m2m_ssh_client import descriptors, entry_tag
 from m2m_ssh_client._version import PROGRAM
-from m2m_ssh_client.errors import UsageError
+from m2m_ssh_client.errors import UsageError, reason
 from m2m_ssh_client.log_file import (
     REMOTE_STDERR,
     AppendedFile,
@@ -137,15 +137,14 @@ def _file_handlers(
 
 def _named_file(path: Path, stderr: logging.Handler) -> AppendedFile:
     def tell(why: OSError) -> None:
-        text = f"The log file {path} can no longer be written: {why.strerror}"
+        text = f"The log file {path} can no longer be written: {reason(why)}"
         stderr.emit(logging.makeLogRecord({"levelno": 30, "levelname": "WARNING", "msg": text}))
 
     try:
         file = AppendedFile(path.expanduser(), tell)
         file.open()
     except (OSError, RuntimeError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else exc
-        raise UsageError(f"The log file {path} cannot be written: {why}") from exc
+        raise UsageError(f"The log file {path} cannot be written: {reason(exc)}") from exc
     return file
 
 

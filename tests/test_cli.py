@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import socket
@@ -348,16 +347,14 @@ def test_a_refused_connection_answers_a_host_of_both_eras_twice_and_ends_with_on
         answers = [host.request("server/discover", {"_meta": modern_meta()}), host.initialize()]
         for answer in answers:
             assert answer["error"]["code"] == -32000
-            assert f"[Errno {errno.ECONNREFUSED}]" in answer["error"]["message"]
+            assert answer["error"]["message"].startswith("Connection refused (tried ")
             assert f"127.0.0.1 port {port}" in answer["error"]["message"]
         assert answers[0]["error"] == answers[1]["error"]
         assert host.request("tools/list")["error"] == answers[0]["error"]
         host.close_stdin()
         assert host.wait(GONE + 1) == 1
     (line,) = host.stderr.splitlines()
-    assert line.startswith(f"{PROGRAM}: error: [Errno {errno.ECONNREFUSED}] ")
-    if sys.platform != "win32":
-        assert "Connection refused" in line
+    assert line.startswith(f"{PROGRAM}: error: Connection refused (tried ")
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,6 @@ def test_a_lock_excludes_others_until_its_process_is_killed(
     assert file_lock.try_lock(descriptor)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="locks no byte for several processes")
 def test_shared_locks_exclude_only_the_others(tmp_path: Path, descriptor: int) -> None:
     with held(tmp_path / "file", "shared"):
         assert file_lock.try_lock(descriptor, shared=True)

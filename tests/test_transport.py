@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import errno
 import importlib.metadata
 import os
 import re
@@ -301,7 +300,7 @@ async def test_nobody_listening_is_told_to_the_first_request(far: Far) -> None:
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
         text = await failure(replace(far.params, port=port))
-    assert f"[Errno {errno.ECONNREFUSED}]" in text
+    assert "Connection refused (tried " in text
     assert f"127.0.0.1 port {port}" in text
 
 
@@ -389,7 +388,7 @@ if SDK >= 2 and sys.version_info >= (3, 11):  # for `except*`
         )
         assert (done.returncode, done.stderr) == (0, "")
         (line,) = done.stdout.splitlines()
-        assert line.startswith(f"lab: [Errno {errno.ECONNREFUSED}] ")
+        assert line.startswith("lab: Connection refused (tried ")
         assert "Nothing listens there" in line
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from m2m_ssh_client import logs
 from m2m_ssh_client.commands.entry_names import arguments_of_entry
 from m2m_ssh_client.entry_tag import tag
-from m2m_ssh_client.errors import UsageError
+from m2m_ssh_client.errors import UsageError, reason
 from m2m_ssh_client.hosts.apps import Machine
 from m2m_ssh_client.status.log_reading import Line, LogReader
 from m2m_ssh_client.terminal.asking import say
@@ -49,7 +49,7 @@ def main(name: str, arguments: list[str]) -> int:
     except KeyboardInterrupt:  # the way to end --follow
         pass
     except OSError as exc:
-        raise UsageError(f"the log {_shown(path)} cannot be read: {exc.strerror or exc}") from exc
+        raise UsageError(f"the log {_shown(path)} cannot be read: {reason(exc)}") from exc
     return 0
 
 

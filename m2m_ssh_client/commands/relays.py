@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from m2m_ssh_client.commands.entry_names import names_by_tag
-from m2m_ssh_client.errors import SSHClientError, UsageError
+from m2m_ssh_client.errors import SSHClientError, UsageError, reason
 from m2m_ssh_client.hosts.apps import Machine
 from m2m_ssh_client.status import report_file
 from m2m_ssh_client.status.report import Report, decoded
@@ -56,7 +56,7 @@ def _found(machine: Machine) -> list[tuple[list[str], Report]]:
     try:
         reports = [report for each in report_file.contents() if (report := decoded(each))]
     except (OSError, RuntimeError) as exc:
-        raise SSHClientError(f"The reports of relays cannot be read: {exc}") from exc
+        raise SSHClientError(f"The reports of relays cannot be read: {reason(exc)}") from exc
     names = names_by_tag(machine) if reports else {}
     reports.sort(key=lambda report: report.started)
     return [(names.get(report.tag, []), report) for report in reports]

@@ -11,7 +11,7 @@ import paramiko
 
 from m2m_ssh_client.demo.sample_key_server import KeyServer
 from m2m_ssh_client.demo.ssh_server import SSHServer
-from m2m_ssh_client.errors import SSHClientError
+from m2m_ssh_client.errors import SSHClientError, reason
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key, load_client_key
 from m2m_ssh_client.ssh.public_key import PublicKey
 
@@ -78,6 +78,6 @@ def _needing(port: int) -> Iterator[None]:
         yield
     except OSError as exc:
         raise SSHClientError(
-            f"The demo cannot listen on 127.0.0.1 port {port}: {exc.strerror}",
+            f"The demo cannot listen on 127.0.0.1 port {port}: {reason(exc)}",
             "Another demo or server may be running there: stop it and try again.",
         ) from exc

@@ -28,6 +28,7 @@ from paramiko.common import (
     OPEN_SUCCEEDED,
 )
 
+from m2m_ssh_client.errors import reason
 from m2m_ssh_client.ssh.library.packets import Packets
 
 logger = logging.getLogger(__name__)
@@ -187,7 +188,7 @@ class _Connection(paramiko.ServerInterface):
         try:
             child = _start(argv, self._server.env)
         except OSError as exc:
-            self._server.events(f"refused: {wish}: {argv[0]}: {exc.strerror}")
+            self._server.events(f"refused: {wish}: {argv[0]}: {reason(exc)}")
             return False
         self._in_use.add(channel.get_id())
         self._server.events(f"granted: {wish}, runs process {child.pid}")

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from m2m_ssh_client.doctor.steps import Status, Step, failed
-from m2m_ssh_client.errors import UnreachableError
+from m2m_ssh_client.errors import UnreachableError, reason
 from m2m_ssh_client.ssh.settings import Address
 from m2m_ssh_client.ssh.way import sockets
 from m2m_ssh_client.text import printable
@@ -34,7 +34,7 @@ class _Attempt(NamedTuple):
         if self.error is None:
             return ""
         cause = self.error.__cause__
-        return printable(str(getattr(cause, "strerror", None) or self.error.message))
+        return printable(reason(cause) if isinstance(cause, OSError) else self.error.message)
 
 
 def resolution(address: Address) -> tuple[Step, list[sockets.Target]]:

@@ -12,13 +12,14 @@ import os
 import select
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
 
 from m2m_ssh_client import descriptors, threads
+from m2m_ssh_client.errors import reason
 from m2m_ssh_client.flow.hand_over import (
     READ_SIZE,
     FromThread,
@@ -88,7 +89,8 @@ async def stdio(intake: Intake, stdin: int = 0, stdout: int = 1) -> AsyncIterato
         threads.start("host-reader", lambda: _read(stdin, intake.splitter, from_host, closed))
         tasks.start_soon(_watch, stdout, to_host.failed, host.gone)
         try:
-            yield host
+            with _watched_elsewhere(stdout, partial(loop_caller(), host.gone.set)):
+                yield host
         finally:
             await _flush(host, to_host)
             from_host.close()
@@ -107,7 +109,7 @@ async def _flush(host: HostStreams, to_host: ToThread) -> None:
             logger.warning("the host did not read the end of what was sent to it")
             host.cut_off = True
     if to_host.failure is not None and to_host.failure.errno in _NO_SPACE:
-        logger.error("stdout cannot be written: %s", to_host.failure.strerror)
+        logger.error("stdout cannot be written: %s", reason(to_host.failure))
         host.cut_off = True
 
 
@@ -122,7 +124,7 @@ def _read(
         if splitter.pending:  # a last line may come without a line feed
             _put(splitter.feed(b"\n"), stdin, from_host, closed)
     except OSError as exc:
-        logger.warning("stdin cannot be read: %s", exc)
+        logger.warning("stdin cannot be read: %s", reason(exc))
     closed()
     from_host.end()
 
@@ -149,6 +151,7 @@ async def _watch(stdout: int, failed: anyio.Event, gone: anyio.Event) -> None:
     A stdout pipe whose reading end is closed means the end. A changed parent process does not: a
     launcher may have started us and left, while the host holds both pipes. A host that died while
     a sibling process holds copies of both pipes looks the same, so we end when that sibling ends.
+    (On Windows, `windows/host_watch.py` knows better.)
     """
     while not failed.is_set() and not descriptors.has_no_reader(stdout):
         with anyio.move_on_after(_WATCH_INTERVAL):
@@ -159,10 +162,18 @@ async def _watch(stdout: int, failed: anyio.Event, gone: anyio.Event) -> None:
 
 if sys.platform == "win32":
 
+    def _watched_elsewhere(stdout: int, gone: Callable[[], None]) -> AbstractContextManager[None]:
+        from m2m_ssh_client.windows.host_watch import watching
+
+        return watching(stdout, gone)
+
     def _write_now(_stdout: int, _data: bytes) -> bool:
         return False
 
 else:
+
+    def _watched_elsewhere(_stdout: int, _gone: Callable[[], None]) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def _write_now(stdout: int, data: bytes) -> bool:
         """Write all of it if a pipe takes it at once; return whether it did.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from m2m_ssh_client import user_only_files
-from m2m_ssh_client.errors import AppConfigError
+from m2m_ssh_client.errors import AppConfigError, reason
 from m2m_ssh_client.hosts.nodes import FormatError
 from m2m_ssh_client.text import printable
 
@@ -92,8 +92,7 @@ def _content(file: Path) -> bytes | None:
 
 
 def _problem(file: Path, done: str, exc: Exception) -> AppConfigError:
-    reason = getattr(exc, "strerror", None) or exc
-    return AppConfigError(f"{printable(str(file))} cannot be {done}: {reason}", _BY_HAND)
+    return AppConfigError(f"{printable(str(file))} cannot be {done}: {reason(exc)}", _BY_HAND)
 
 
 def _is_writable(file: Path) -> bool:

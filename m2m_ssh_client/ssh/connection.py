@@ -25,6 +25,7 @@ from m2m_ssh_client.errors import (
     SilentConnectionError,
     SSHClientError,
     UnreachableError,
+    reason,
 )
 from m2m_ssh_client.ssh import algorithms
 from m2m_ssh_client.ssh.library.environment import asked_for
@@ -359,7 +360,7 @@ class Connection:
 
     def _explained(self, exc: Exception) -> SSHClientError:
         """Translate a failure of paramiko or the operating system while opening."""
-        text = shortened(printable(str(exc) or type(exc).__name__))
+        text = shortened(printable(reason(exc)))
         if said := self._said_by_proxy_command():
             return UnreachableError(
                 f"No connection to {self._place}: {said}",

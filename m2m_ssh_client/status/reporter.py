@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from m2m_ssh_client import threads
+from m2m_ssh_client.errors import reason
 
 if TYPE_CHECKING:
     from m2m_ssh_client.status.report import Report
@@ -69,7 +70,7 @@ class Reporter:
                         file.write(encoded(report))
                         before = report
                     except (OSError, RuntimeError) as exc:  # a full disk may have room again later
-                        logger.debug("the status cannot be written: %s", exc)
+                        logger.debug("the status cannot be written: %s", reason(exc))
                 self._changed.wait(_BEAT)
                 if self._stopped.wait(_PAUSE):
                     return

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from m2m_ssh_client.errors import UsageError
+from m2m_ssh_client.errors import UsageError, reason
 from m2m_ssh_client.text import printable, shortened
 
 Schema = dict[str, Any]
@@ -187,7 +187,7 @@ def _read(name: str) -> str:
     except UnicodeDecodeError:
         raise UsageError(f"{printable(name)} is not UTF-8 text") from None
     except OSError as exc:
-        raise UsageError(f"{printable(name)} cannot be read: {exc.strerror}") from exc
+        raise UsageError(f"{printable(name)} cannot be read: {reason(exc)}") from exc
 
 
 def _check(text: str) -> str:

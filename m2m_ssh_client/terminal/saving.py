@@ -8,7 +8,7 @@ from mimetypes import MimeTypes
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from m2m_ssh_client.errors import SSHClientError
+from m2m_ssh_client.errors import SSHClientError, reason
 from m2m_ssh_client.text import printable
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
@@ -63,7 +63,7 @@ def save(data: bytes, folder: Path | None, source: str, mime_type: str | None) -
             return path
     except OSError as exc:
         raise SSHClientError(
-            f"Cannot save to {printable(str(folder))}: {exc.strerror}",
+            f"Cannot save to {printable(str(folder))}: {reason(exc)}",
             "Name another folder with --save-to.",
         ) from exc
     raise AssertionError("unreachable: the numbers never end")

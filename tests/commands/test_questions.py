@@ -323,6 +323,6 @@ if sys.platform != "win32":
         status, shown = terminal.run(argv, env=environment(), cwd=far.here)
         assert status == 1
         lines = shown.rpartition("\x1b[2K")[2].splitlines()  # behind the spinner, if there was one
-        assert lines[0].startswith("error: [Errno ")
+        assert lines[0].startswith("error: Connection refused (tried ")
         assert any(line.startswith("→ Nothing listens there") for line in lines)
         assert "Log: " not in lines[0]

@@ -88,9 +88,6 @@ async def test_what_was_sent_is_written_before_the_end(pipes: Pipes) -> None:
     assert data == (b"x" * 1000 + b"\n") * 50
 
 
-@pytest.mark.skipif(
-    sys.platform == "win32", reason="a pipe cannot be asked there; the next write tells"
-)
 async def test_a_host_that_closes_our_stdout_is_noticed_without_a_write(pipes: Pipes) -> None:
     async with stdio(intake(), pipes.stdin, pipes.stdout) as host:
         pipes.close(pipes.host_reads)

@@ -326,7 +326,7 @@ def test_a_closed_port_answers_both_first_requests_of_a_host_of_two_eras(sshd: S
             for method in ("server/discover", "initialize", "tools/list"):
                 message = host.request(method, {})["error"]["message"]
                 assert "Connection refused" in message
-            host.wait_for_stderr("m2m-mcp-server-ssh-client: error: [Errno")
+            host.wait_for_stderr("m2m-mcp-server-ssh-client: error: Connection refused")
             host.close_stdin()
             assert host.wait() == 1
     assert "Traceback" not in host.stderr

@@ -140,7 +140,7 @@ HANG = {"name": "hang", "arguments": {}}
 LINGERING = " ".join([*SERVER, "; sleep 2"])
 
 PROVOKED: dict[str, Callable[[Scene], str]] = {
-    "[Errno …] Connection refused (tried … port …)": lambda _: first_error(
+    "Connection refused (tried … port …)": lambda _: first_error(
         "--host", "127.0.0.1", "--port", str(free_port())
     ),
     "The host name … cannot be resolved": lambda _: first_error("--host", "a..b"),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from m2m_ssh_client.errors import ConfigError
+from m2m_ssh_client.errors import ConfigError, reason
 from m2m_ssh_client.ssh.config.lines import shown as shown_text
 from m2m_ssh_client.ssh.config.tokens import expand_home
 from m2m_ssh_client.text import printable
@@ -91,8 +91,7 @@ def shown(path: Path) -> str:
 
 
 def _unreadable(path: Path, exc: Exception) -> ConfigError:
-    reason = exc.strerror if isinstance(exc, OSError) else exc
-    return ConfigError(f"The SSH configuration {shown(path)} cannot be read: {reason}")
+    return ConfigError(f"The SSH configuration {shown(path)} cannot be read: {reason(exc)}")
 
 
 def _system_folder() -> Path:

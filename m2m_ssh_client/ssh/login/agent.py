@@ -20,6 +20,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
+from m2m_ssh_client.errors import reason
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.wire import Reader, strings
 from m2m_ssh_client.text import printable, shortened
@@ -163,8 +164,7 @@ class Agent:
             answer = exchange.result()
         except (OSError, ValueError) as exc:
             self.close()
-            reason = getattr(exc, "strerror", None) or str(exc)
-            raise AgentError(printable(reason)) from exc
+            raise AgentError(printable(reason(exc))) from exc
         return answer[0], answer[1:]
 
     def _exchange(self, message: bytes) -> bytes:

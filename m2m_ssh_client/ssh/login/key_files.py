@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from m2m_ssh_client import user_only_files
-from m2m_ssh_client.errors import KeyFileError
+from m2m_ssh_client.errors import KeyFileError, reason
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.wire import Reader
 from m2m_ssh_client.text import printable, quoted
@@ -174,7 +174,7 @@ def ensure_client_key(path: Path) -> bool:
             return _create(path, public)
     except (OSError, ValueError) as exc:  # ValueError: a NUL in the path, or no file name
         raise KeyFileError(
-            f"The client key {quoted(path)} cannot be created: {_reason(exc)}",
+            f"The client key {quoted(path)} cannot be created: {reason(exc)}",
             f"{_OTHER_KEY}, or run: ssh-keygen -t ed25519 -f {quoted(path)}",
         ) from exc
     raise KeyFileError(
@@ -217,7 +217,7 @@ def _read(path: Path) -> tuple[bytes, os.stat_result]:
         ) from exc
     except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
         raise KeyFileError(
-            f"The client key {quoted(path)} cannot be read: {_reason(exc)}", _OTHER_KEY
+            f"The client key {quoted(path)} cannot be read: {reason(exc)}", _OTHER_KEY
         ) from exc
     fault = ""
     if not stat.S_ISREG(mode):
@@ -327,7 +327,3 @@ def _publish(path: Path, content: bytes, mode: int) -> bool:
 
 def _openssh_format(key: Ed25519PrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-
-
-def _reason(exc: Exception) -> str:
-    return getattr(exc, "strerror", None) or str(exc)

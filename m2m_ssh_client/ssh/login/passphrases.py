@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from m2m_ssh_client import user_only_files
-from m2m_ssh_client.errors import KeyFileError
+from m2m_ssh_client.errors import KeyFileError, reason
 from m2m_ssh_client.text import printable, quoted, shortened
 
 if TYPE_CHECKING:
@@ -76,9 +76,8 @@ def _from_file(path: Path) -> str:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(_LONGEST + 1)
     except (OSError, RuntimeError, ValueError) as exc:  # no home folder; a NUL in the path
-        reason = getattr(exc, "strerror", None) or str(exc)
         raise KeyFileError(
-            f"The passphrase file {quoted(path)} cannot be read: {reason}",
+            f"The passphrase file {quoted(path)} cannot be read: {reason(exc)}",
             "Check --passphrase-file.",
         ) from exc
     if sys.platform != "win32" and mode & 0o077:
@@ -119,7 +118,7 @@ def _ask(program: str, prompt: str, cancelled: Callable[[], bool]) -> str | None
             start_new_session=True,  # no terminal, and one group to kill
         )
     except (OSError, ValueError) as exc:
-        logger.warning("SSH_ASKPASS (%s) does not start: %s", printable(program), exc)
+        logger.warning("SSH_ASKPASS (%s) does not start: %s", printable(program), reason(exc))
         return None
     try:
         return _answer(process, cancelled)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from m2m_ssh_client.errors import KeyServerError
+from m2m_ssh_client.errors import KeyServerError, reason
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.trust.closable_session import ClosableSession
 from m2m_ssh_client.text import printable, shortened
@@ -291,7 +291,7 @@ def _in_words(exc: BaseException) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"the certificate is not trusted: {_clean(cause.verify_message)}"
         if isinstance(cause, OSError) and cause.errno and cause.strerror:
-            return f"{where}[Errno {cause.errno}] {_clean(cause.strerror)}"
+            return where + _clean(reason(cause))
     return where + _clean(exc)
 
 

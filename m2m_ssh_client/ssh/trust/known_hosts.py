@@ -23,7 +23,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from m2m_ssh_client.errors import KnownHostsError
+from m2m_ssh_client.errors import KnownHostsError, reason
 from m2m_ssh_client.ssh.public_key import PublicKey, decode_on_file
 from m2m_ssh_client.text import quoted
 
@@ -133,8 +133,7 @@ def read_file(path: Path) -> tuple[Path, bytes]:
     except FileNotFoundError:
         return path, b""
     except (OSError, RuntimeError, ValueError) as exc:  # no home folder; a NUL in the path
-        reason = getattr(exc, "strerror", None) or str(exc)
-        raise _unreadable(path, f"cannot be read: {reason}") from exc
+        raise _unreadable(path, f"cannot be read: {reason(exc)}") from exc
     raise _unreadable(path, "is a directory")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from m2m_ssh_client.errors import KnownHostsError
+from m2m_ssh_client.errors import KnownHostsError, reason
 from m2m_ssh_client.ssh.public_key import PublicKey, decode_on_file
 from m2m_ssh_client.ssh.trust.host_certificate import HostCertificate
 from m2m_ssh_client.ssh.trust.krl import KRL, MAGIC
@@ -22,8 +22,7 @@ class RevokedKeys:
         try:
             content = path.expanduser().read_bytes()
         except (OSError, RuntimeError, ValueError) as exc:
-            reason = getattr(exc, "strerror", None) or exc
-            raise _unusable(path, f"cannot be read: {reason}") from exc
+            raise _unusable(path, f"cannot be read: {reason(exc)}") from exc
         is_krl = content.startswith(MAGIC)
         self._krl = _krl(path, content) if is_krl else None
         self._keys = set() if is_krl else _keys(path, content)
@@ -63,8 +62,8 @@ def _keys(path: Path, content: bytes) -> set[PublicKey]:
             # A certificate stands for its key.
             keys.add(HostCertificate.parse(key.blob).key if key.is_certificate else key)
         except ValueError as exc:
-            reason = f"has something other than a public key in line {number}"
-            raise _unusable(path, reason) from exc
+            why = f"has something other than a public key in line {number}"
+            raise _unusable(path, why) from exc
     return keys
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from m2m_ssh_client.errors import HostKeyError, KnownHostsError
+from m2m_ssh_client.errors import HostKeyError, KnownHostsError, reason
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Trust
 from m2m_ssh_client.ssh.trust.known_hosts import entry, on_file
@@ -37,7 +37,7 @@ def temporary_known_hosts(host: str, port: int, key: PublicKey) -> Iterator[Path
         folder = tempfile.TemporaryDirectory(prefix="m2m-ssh-", ignore_cleanup_errors=True)
     except OSError as exc:
         raise KnownHostsError(
-            f"No temporary folder for the host key: {exc}", "Check TMPDIR and the disk."
+            f"No temporary folder for the host key: {reason(exc)}", "Check TMPDIR and the disk."
         ) from exc
     with folder as name:  # mkdtemp's mode: 0700
         path = Path(name) / "known_hosts"
@@ -121,7 +121,7 @@ def _remember_instead(name: str, line: str, memory: Path) -> None:
         rewrite(memory, replaced)
     except OSError as exc:
         raise KnownHostsError(
-            f"The host key cannot be written to {quoted(memory)}: {exc.strerror}",
+            f"The host key cannot be written to {quoted(memory)}: {reason(exc)}",
             "Make that file and its folder writable for you",
         ) from exc
     logger.warning("The host key of %s has changed, as verified HTTPS says", printable(name))

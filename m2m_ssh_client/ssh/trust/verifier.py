@@ -27,7 +27,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from m2m_ssh_client.errors import HostKeyError, KnownHostsError
+from m2m_ssh_client.errors import HostKeyError, KnownHostsError, reason
 from m2m_ssh_client.ssh.public_key import CERTIFICATE_SUFFIX, PublicKey
 from m2m_ssh_client.ssh.settings import Trust
 from m2m_ssh_client.ssh.trust.host_certificate import HostCertificate, is_certificate
@@ -182,7 +182,7 @@ class HostVerifier:
                 append(line)
         except OSError as exc:
             raise KnownHostsError(
-                f"The host key cannot be written to {quoted(path)}: {exc.strerror}",
+                f"The host key cannot be written to {quoted(path)}: {reason(exc)}",
                 "Make that file and its folder writable for you",
             ) from exc
         logger.info("added the %s key %s to %s", key.key_type, key.fingerprint, path)

@@ -29,7 +29,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from m2m_ssh_client import threads, user_only_files
-from m2m_ssh_client.errors import UnreachableError
+from m2m_ssh_client.errors import UnreachableError, reason
 from m2m_ssh_client.ssh.way.sockets import LiveSocket
 from m2m_ssh_client.text import printable, shortened
 
@@ -59,7 +59,7 @@ def start(command: str) -> ProxySocket:
         ours.close()
         theirs.close()
         raise UnreachableError(
-            f"The ProxyCommand cannot be started: {exc.strerror}",
+            f"The ProxyCommand cannot be started: {reason(exc)}",
             "It is run by the shell that $SHELL names." if os.name == "posix" else "",
         ) from exc
     name = _named(command)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any
 
-from m2m_ssh_client.errors import UnreachableError
+from m2m_ssh_client.errors import UnreachableError, reason
 from m2m_ssh_client.ssh import settings
 
 # Seconds that one attempt has for itself before the next address is tried beside it (RFC 8305
@@ -172,7 +172,7 @@ def _resolve(host: str, port: int, family: settings.AddressFamily) -> list[Targe
 
 
 def _reason(exc: socket.gaierror | UnicodeError) -> str:
-    return str(exc.strerror) if isinstance(exc, socket.gaierror) else "not a host name"
+    return reason(exc) if isinstance(exc, socket.gaierror) else "not a host name"
 
 
 def _paused(deadline: float, cancelled: Callable[[], bool]) -> bool:
@@ -213,7 +213,7 @@ def _race(
             for key in list(selector.get_map().values()):
                 _socket(key).close()
     if bind is not None and isinstance(failure, _CannotBindError):
-        raise _cannot_bind(bind.name, failure.strerror) from failure
+        raise _cannot_bind(bind.name, reason(failure)) from failure
     raise _unreachable(failure, addresses) from failure
 
 
@@ -263,15 +263,15 @@ def _unreachable(failure: OSError, addresses: list[Target]) -> UnreachableError:
         errno.ENETUNREACH: "Is this machine on the network or VPN that leads there?",
     }.get(failure.errno or 0, "Is the machine up, and do its firewall and --port let you in?")
     return UnreachableError(
-        f"[Errno {failure.errno}] {failure.strerror} (tried {tried})",
+        f"{reason(failure)} (tried {tried})",
         hint,
         network_down=failure.errno in _NETWORK_DOWN,
     )
 
 
-def _cannot_bind(name: str, reason: str | None) -> UnreachableError:
+def _cannot_bind(name: str, why: str) -> UnreachableError:
     return UnreachableError(
-        f"The local address {name!r} cannot be used: {reason}",
+        f"The local address {name!r} cannot be used: {why}",
         "Check BindAddress, and whether the network or VPN that has this address is up.",
         network_down=True,
     )

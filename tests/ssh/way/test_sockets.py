@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import _socket
-import errno
 import socket
 import sys
 import threading
@@ -147,18 +146,15 @@ def test_localhost_is_reached() -> None:
 
 
 @both_families
-def test_a_refusal_is_told_at_once_with_its_number_and_the_address(
+def test_a_refusal_is_told_at_once_with_the_address(
     family: tuple[int, str],
 ) -> None:
     port = closed_port(family)
     started = time.monotonic()
     text = failure(family[1], port)
     assert time.monotonic() - started < ENOUGH / 2
-    assert text.startswith(f"[Errno {errno.ECONNREFUSED}] ")
-    assert f"{family[1]} port {port}" in text
-    if sys.platform != "win32":
-        assert "Connection refused" in text
-        assert "Nothing listens there" in text
+    assert text.startswith(f"Connection refused (tried {family[1]} port {port})")
+    assert "Nothing listens there" in text
 
 
 def failure_of_a_default(other_port: int) -> str:
@@ -277,7 +273,7 @@ def test_the_deadline_ends_the_attempt(silent_port: int) -> None:
     started = time.monotonic()
     text = failure("127.0.0.1", silent_port, 0.4)
     assert 0.35 < time.monotonic() - started < ENOUGH / 2
-    assert text.startswith(f"[Errno {errno.ETIMEDOUT}] ")
+    assert text.startswith("Connection timed out (tried ")
     assert "firewall" in text
 
 

@@ -1,0 +1,1 @@
+"""Counterparts of POSIX, imported on Windows alone, and only when they are needed."""
