@@ -7,6 +7,7 @@ failure, 2 for a usage error, 128 + N for signal N.
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import signal
@@ -47,6 +48,8 @@ examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if sys.platform == "win32":
+        _write_utf_8()
     try:
         if arguments and arguments[0] in COMMANDS:
             status: int = command(arguments[0]).main(arguments[0], arguments[1:])
@@ -57,6 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exc.exit_status
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+
+
+def _write_utf_8() -> None:
+    """Let stdout and stderr be UTF-8 where they are files or pipes; a console is Unicode anyway.
+
+    By default, they have the code page of the machine, which lacks most characters.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.reconfigure(encoding="utf-8")
 
 
 def command(name: str) -> ModuleType:

@@ -31,8 +31,11 @@ def test_numbers_of_windows_for_sockets_are_said_in_the_words_of_linux(
 
 def test_the_number_of_windows_counts_where_python_translated_it() -> None:
     """For these, Python sets `errno` to the number of C: 13 for 10013."""
-    exc = PermissionError(13, "An attempt was made to access a socket in a way forbidden")
-    vars(exc)["winerror"] = 10013
+
+    class TranslatedError(PermissionError):
+        winerror = 10013
+
+    exc = TranslatedError(13, "An attempt was made to access a socket in a way forbidden")
     assert reason(exc) == "Permission denied"
 
 

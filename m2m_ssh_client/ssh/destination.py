@@ -241,13 +241,22 @@ def _trust(found: config.HostConfig, port: int, user_files: Sequence[Path] | Non
     return Trust(
         found.host_key_alias or found.hostname,
         None if found.host_key_alias else port,
-        tuple(user_files),
-        global_files,
+        _real(user_files),
+        _real(global_files),
         "yes" if strict is None or strict == "ask" else strict,  # nobody can be asked here
         bool(found.hash_known_hosts),
         revoked_files=found.revoked_host_keys or (),
         rsa_bits=found.required_rsa_size or LEAST_RSA_BITS,
     )
+
+
+def _real(files: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the files without the null device, which is neither read nor locked.
+
+    OpenSSH for Windows takes both spellings for it.
+    """
+    nowhere = {Path(os.devnull), Path("/dev/null")}
+    return tuple(path for path in files if path not in nowhere)
 
 
 def _identities(found: config.HostConfig) -> tuple[Path, ...]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from itertools import count
 from mimetypes import MimeTypes
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from m2m_ssh_client.errors import SSHClientError, reason
@@ -56,7 +59,7 @@ def save(data: bytes, folder: Path | None, source: str, mime_type: str | None) -
         for number in count(1):
             path = folder / f"{stem}{f'-{number}' if number > 1 else ''}{suffix}"
             try:
-                with path.open("xb") as file:
+                with _new(path) as file:
                     file.write(data)
             except FileExistsError:
                 continue
@@ -67,6 +70,19 @@ def save(data: bytes, folder: Path | None, source: str, mime_type: str | None) -
             "Name another folder with --save-to.",
         ) from exc
     raise AssertionError("unreachable: the numbers never end")
+
+
+if sys.platform == "win32":
+
+    def _new(path: Path) -> BinaryIO:
+        from m2m_ssh_client.windows import calls
+
+        return os.fdopen(calls.create_new(path), "wb")
+
+else:
+
+    def _new(path: Path) -> BinaryIO:
+        return path.open("xb")
 
 
 def _name(source: str, mime_type: str | None) -> tuple[str, str]:

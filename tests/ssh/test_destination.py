@@ -352,3 +352,10 @@ def test_a_configuration_that_makes_no_sense_is_an_error_with_its_place(tmp_path
     path.chmod(0o600)
     with pytest.raises(ConfigError, match=r"config(:| line )2"):
         destination(path, "lab")
+
+
+@pytest.mark.parametrize("name", ["/dev/null", os.devnull, "none"])
+def test_known_hosts_nowhere_are_neither_read_nor_written(name: str) -> None:
+    options = [f"UserKnownHostsFile={name}", f"GlobalKnownHostsFile={name}"]
+    trust = settings("none", "lab", ssh_options=options).trust
+    assert (trust.user_files, trust.global_files) == ((), ())

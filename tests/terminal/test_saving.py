@@ -87,6 +87,8 @@ def test_a_dangling_link_is_not_followed(tmp_path: Path) -> None:
         (tmp_path / "folder" / "shot.png").symlink_to(tmp_path / "elsewhere")
     except OSError:
         pytest.skip("links need a privilege here")
+    if not (tmp_path / "folder" / "shot.png").is_symlink():
+        pytest.skip("Wine 8 reports success and makes no link")
     assert save(b"", tmp_path / "folder", "shot", "image/png").name == "shot-2.png"
     assert not (tmp_path / "elsewhere").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import sys
@@ -58,6 +59,11 @@ def lines(file: File) -> list[str]:
         return []
     except (OSError, ValueError) as exc:
         raise _unreadable(file.path, exc) from exc
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ConfigError(
+            f"The SSH configuration {shown(file.path)} is UTF-16, which ssh does not read either",
+            "Save it as UTF-8; in PowerShell: `(Get-Content FILE) | Set-Content -Encoding utf8 FILE`",
+        )
     text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     return text.split("\n")
 
@@ -66,10 +72,9 @@ def included(pattern: str, by: File) -> list[File]:
     """Return the files of an Include, in lexical order; ValueError if a `~` cannot be expanded."""
     from glob import glob
 
-    if pattern.startswith("~"):
-        if by.system:
-            raise ValueError(f"Include {shown_text(pattern)}: no ~ in a system-wide file")
-        pattern = expand_home(pattern)
+    if pattern.startswith("~") and by.system:
+        raise ValueError(f"Include {shown_text(pattern)}: no ~ in a system-wide file")
+    pattern = expand_home(pattern)
     folder = _system_folder() if by.system else Path.home() / ".ssh"
     # The folder is not part of the pattern: the name of a home may contain a bracket.
     found = glob(pattern, root_dir=folder)  # noqa: PTH207 - Path.glob takes no absolute pattern

@@ -19,6 +19,9 @@ _TOKEN = re.compile(r"%(?P<token>.?)", re.DOTALL)
 _TOKEN_OR_VARIABLE = re.compile(r"%(?P<token>.?)|\$\{(?P<name>[^}]*)(?P<end>\}?)", re.DOTALL)
 
 
+_PROGRAM_DATA = "__PROGRAMDATA__"
+
+
 class Tokens:
     """The values of tokens on one connection; the machine's names are looked up on first use."""
 
@@ -82,7 +85,13 @@ def expand_hostname(text: str, host: str) -> str:
 
 
 def expand_home(text: str) -> str:
-    """Expand `~/…` and `~user/…`; ValueError for an unknown user."""
+    """Expand `~/…` and `~user/…`; ValueError for an unknown user.
+
+    On Windows also a leading `__PROGRAMDATA__`, in any case, as OpenSSH does there.
+    """
+    if sys.platform == "win32" and text.upper().startswith(_PROGRAM_DATA):
+        folder = os.environ.get("PROGRAMDATA", r"C:\ProgramData")
+        return folder + text[len(_PROGRAM_DATA) :]
     if not text.startswith("~"):
         return text
     # expanduser leaves alone what it does not know.

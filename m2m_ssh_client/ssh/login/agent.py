@@ -12,6 +12,7 @@ or an AgentError as soon as the connection that the request is for has ended.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -196,11 +197,29 @@ def _receive(stream: _Stream, size: int) -> bytes:
 if sys.platform == "win32":
     from m2m_ssh_client import threads
 
+    def _open(path: str) -> int:
+        """Open the pipe; while another client has its only free place, wait for the next one.
+
+        The C library reports a busy pipe as an invalid argument.
+        """
+        deadline = time.monotonic() + _PROMPT
+        while True:
+            try:
+                return os.open(path, os.O_RDWR | os.O_BINARY)
+            except OSError as exc:
+                left = deadline - time.monotonic()
+                if exc.errno != errno.EINVAL or left <= 0:
+                    raise
+                from m2m_ssh_client.windows import calls
+
+                if not calls.wait_for_pipe(path, left):
+                    raise TimeoutError(errno.ETIMEDOUT, "it is busy with other programs") from exc
+
     class _Pipe:
         """A named pipe as a stream."""
 
         def __init__(self, path: str) -> None:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_BINARY)
+            self._descriptor = _open(path)
 
         def send(self, data: bytes, /) -> None:
             while data:

@@ -179,6 +179,13 @@ def test_a_mark_of_utf_8_is_passed_over(folder: Folder) -> None:
     assert folder.resolve(b"\xef\xbb\xbfPort 2222\n").port == 2222
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_file_in_utf_16_is_called_so(folder: Folder, encoding: str) -> None:
+    with pytest.raises(ConfigError, match="is UTF-16") as caught:
+        folder.resolve("\ufeffPort 2222\n".encode(encoding))
+    assert "Save it as UTF-8" in caught.value.hint
+
+
 @posix_only
 def test_a_pipe_is_read_once_for_both_passes() -> None:
     reader, writer = os.pipe()
