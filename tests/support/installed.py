@@ -36,6 +36,20 @@ def node_argv(package: tuple[str, str, str]) -> list[str]:
     return [str(node), str(folder / "node_modules" / name / script)]
 
 
+def host_app_argv(package: str, version: str, program: str) -> list[str]:
+    """The argv that runs a program of an npm package; installs the package the first time.
+
+    `program` is a pattern for its file below node_modules. Some are in a package for the platform,
+    from where a script would bring them that npm does not run here.
+    """
+    name = package.replace("/", "-").lstrip("@")
+    folder = _once(f"npm-{name}-{version}", _npm_install(f"{package}@{version}"))
+    found = sorted((folder / "node_modules").glob(program))
+    if not found:
+        programs.unavailable(f"{package} {version} has no {program}")
+    return [str(found[-1])]
+
+
 def uv() -> Path:
     """The uv that a host would bring."""
 
