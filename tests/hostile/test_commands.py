@@ -102,11 +102,11 @@ def machine(keys: Keys) -> Iterator[SSHServer]:
 
 @pytest.fixture
 def second() -> float:
-    """A second, and what this machine may add to it now: half as much again as it takes to load."""
+    """A second, and what this machine may add to it now: as much as it takes to load."""
     started = time.monotonic()
     load = [sys.executable, "-c", "import m2m_ssh_client.terminal.client"]
     subprocess.run(load, check=True, env=environment(), timeout=ENOUGH)
-    return 1 + 1.5 * (time.monotonic() - started)
+    return 1 + (time.monotonic() - started)
 
 
 @pytest.fixture
