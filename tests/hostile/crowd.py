@@ -75,7 +75,7 @@ def entries(count: int, size: int) -> Callable[[dict[str, Any]], None]:
 
 def small(asked: dict[str, Any]) -> None:
     """The least that an entry may be: 200,000 of them are 12 MB."""
-    named = b'{"name":"t%06d","uri":"x:%06d","inputSchema":{"a":"xxxxxx"}}'
+    named = b'{"name":"t%06d","uri":"x:%06d","inputSchema":{"type":"object"}}'
     answer(asked, b",".join(named % (number, number) for number in range(MANY)))
 
 
