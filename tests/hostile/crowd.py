@@ -16,7 +16,7 @@ from typing import Any
 
 MANY = 200_000
 LARGE = 4_000
-SIZE = 12_000_000  # bytes
+SIZE = 4_000_000  # bytes
 
 _MEMBERS = {
     "tools/list": "tools",

@@ -26,12 +26,15 @@ from m2m_ssh_client.ssh.trust.known_hosts import entry
 if sys.platform == "win32":
     pytest.skip("what is watched is in Linux's /proc", allow_module_level=True)
 
+# They take long, and what they watch does not depend on the Python.
+pytestmark = pytest.mark.interop
+
 MiB = 1 << 20
 # docs/security.md: what a command has in use for short answers, and what a long one adds.
 MOST_MEMORY = 110 * MiB + 6 * crowd.SIZE
 LIMIT = 3.0  # --timeout
 ENOUGH = 40.0
-LONG_ENOUGH = 20.0  # to have all that is needed in memory; what is not shown by then need not be
+LONG_ENOUGH = 8.0  # to have all that is needed in memory; what is not shown by then need not be
 
 
 class Ended(NamedTuple):
