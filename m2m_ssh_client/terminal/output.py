@@ -200,7 +200,7 @@ def _write_rows(
     head: bool,
 ) -> None:
     table = Table(
-        box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", show_header=head
+        box=None, pad_edge=False, padding=(0, 0, 0, _GAP), header_style="bold", show_header=head
     )
     for n, (column, width) in enumerate(zip(columns, widths, strict=True)):
         style = None if n else _NAME_STYLE
