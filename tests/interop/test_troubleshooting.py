@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +75,28 @@ def no_answer(_: Scene) -> str:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = str(silent.getsockname()[1])
         return first_error("--host", "127.0.0.1", "--port", port, "--connect-timeout", "1")
+
+
+def turned_away(_: Scene) -> str:
+    """By a server that lasts for as long as its one connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with server.accept()[0] as connection:
+                connection.sendall(b"Not allowed at this time\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = str(server.getsockname()[1])
+        seen = first_error("--host", "127.0.0.1", "--port", port, "--connect-timeout", "5")
+        thread.join(5)
+        return seen
+
+
+def too_busy(scene: Scene) -> str:
+    sshd = scene.start_sshd("MaxStartups 1:100:1", "LoginGraceTime 60")
+    with sshd.login_in_progress():
+        return first_error(*sshd.client_options(), "--connect-timeout", "2", "--", *SERVER)
 
 
 def bad_configuration(scene: Scene) -> str:
@@ -145,6 +168,8 @@ PROVOKED: dict[str, Callable[[Scene], str]] = {
     ),
     "The host name … cannot be resolved": lambda _: first_error("--host", "a..b"),
     "Timed out after … s while …": no_answer,
+    "… has locked this machine out for a time": turned_away,
+    "… has too many logins in progress": too_busy,
     "…: bad configuration option …": bad_configuration,
     "Host key verification failed: … and no key is on file for this machine": lambda s: first_error(
         *s.options(known_hosts=s.known_hosts("")), "--", *SERVER
