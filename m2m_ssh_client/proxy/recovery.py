@@ -61,7 +61,7 @@ class Recovery:
         self._working = False  # the current connection has carried an answer
         self._worked = False  # any connection has carried an answer
         self._restarts: deque[float] = deque(maxlen=_RESTARTS)
-        self._attempts = 0  # since the last answer
+        self._hurry = _FIRST_HURRY
         self.hurried = 0.0
         """The current delay if a request waits for the attempt."""
 
@@ -76,7 +76,7 @@ class Recovery:
             return False
         self._working = self._worked = True
         self._delays = delays(self._rng)
-        self._attempts = 0
+        self._hurry = _FIRST_HURRY
         self._early_ends_until = None
         return True
 
@@ -98,8 +98,8 @@ class Recovery:
                 self._early_ends_until = now + _EARLY_END_TIME
             give_up = min(give_up, self._early_ends_until)
         delay = next(self._delays)
-        self.hurried = min(delay, _FIRST_HURRY * 1.5**self._attempts, _LONGEST_HURRY)
-        self._attempts += 1
+        self.hurried = min(delay, self._hurry)
+        self._hurry = min(self._hurry * 1.5, _LONGEST_HURRY)
         if isinstance(reason, UnreachableError) and reason.reached:
             least = max(reason.wait, _LEAST_DELAY_WHEN_REACHED) * (1 + self._rng() / 4)
             self.hurried = delay = max(delay, least)

@@ -219,17 +219,7 @@ class Proxy:
             if delay is None:
                 return failure
             self._trouble = f"The connection to the remote server is being made again ({failure.message.rstrip('.')})"
-            if isinstance(failure, UnreachableError) and failure.wait:
-                logger.warning("%s. %s", failure.message, failure.hint)
-            logger.log(
-                logging.WARNING if self._session.process_answered else logging.INFO,
-                "%s: trying again in %.1f s%s",
-                failure.message,
-                delay,
-                f", or {recovery.hurried:.1f} s while a request waits"
-                if recovery.hurried < delay
-                else "",
-            )
+            self._log_retry(failure, delay, recovery.hurried)
             if self._session.state is not State.CONNECTING:
                 ended = isinstance(failure, (RemoteExitError, SilentConnectionError))
                 self._locked.lost(failure.message, bridge, ended=ended)
@@ -237,6 +227,19 @@ class Proxy:
             await self._pause(delay, recovery.hurried)
             if self._stopping.is_set():
                 return None
+
+    def _log_retry(self, failure: SSHClientError, delay: float, hurried: float) -> None:
+        """Log that there will be another attempt, and why."""
+        turned_away = isinstance(failure, UnreachableError) and failure.wait > 0
+        shown = turned_away or self._session.process_answered
+        logger.log(
+            logging.WARNING if shown else logging.INFO,
+            "%s: trying again in %.1f s%s%s",
+            failure.message,
+            delay,
+            f", or {hurried:.1f} s while a request waits" if hurried < delay else "",
+            f". {failure.hint}" if turned_away else "",
+        )
 
     async def _pause(self, delay: float, hurried: float) -> None:
         """Wait for the next attempt: `delay`, or `hurried` while a request waits for it."""
