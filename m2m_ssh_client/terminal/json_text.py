@@ -25,38 +25,35 @@ _OUTSIDE = re.compile(rb'"[^"\\]*"?|[\[\]{},]')
 _INSIDE = re.compile(rb'["\\]')
 
 
-class _Known(msgspec.Struct):
-    """The members of results, and of entries in them, that the commands know."""
-
-    annotations: msgspec.Raw = msgspec.Raw()
-    arguments: msgspec.Raw = msgspec.Raw()
-    blob: msgspec.Raw = msgspec.Raw()
-    content: msgspec.Raw = msgspec.Raw()
-    contents: msgspec.Raw = msgspec.Raw()
-    data: msgspec.Raw = msgspec.Raw()
-    description: msgspec.Raw = msgspec.Raw()
-    inputSchema: msgspec.Raw = msgspec.Raw()  # noqa: N815
-    isError: msgspec.Raw = msgspec.Raw()  # noqa: N815
-    messages: msgspec.Raw = msgspec.Raw()
-    mimeType: msgspec.Raw = msgspec.Raw()  # noqa: N815
-    name: msgspec.Raw = msgspec.Raw()
-    nextCursor: msgspec.Raw = msgspec.Raw()  # noqa: N815
-    prompts: msgspec.Raw = msgspec.Raw()
-    resource: msgspec.Raw = msgspec.Raw()
-    resources: msgspec.Raw = msgspec.Raw()
-    resourceTemplates: msgspec.Raw = msgspec.Raw()  # noqa: N815
-    resultType: msgspec.Raw = msgspec.Raw()  # noqa: N815
-    role: msgspec.Raw = msgspec.Raw()
-    size: msgspec.Raw = msgspec.Raw()
-    structuredContent: msgspec.Raw = msgspec.Raw()  # noqa: N815
-    text: msgspec.Raw = msgspec.Raw()
-    title: msgspec.Raw = msgspec.Raw()
-    tools: msgspec.Raw = msgspec.Raw()
-    type: msgspec.Raw = msgspec.Raw()
-    uri: msgspec.Raw = msgspec.Raw()
-    uriTemplate: msgspec.Raw = msgspec.Raw()  # noqa: N815
-
-
+# The members of results, and of entries in them, that the commands know.
+_NAMES = (
+    *[
+        "annotations",
+        "arguments",
+        "blob",
+        "content",
+        "contents",
+        "data",
+        "description",
+        "inputSchema",
+        "isError",
+        "messages",
+    ],
+    *[
+        "mimeType",
+        "name",
+        "nextCursor",
+        "prompts",
+        "resource",
+        "resources",
+        "resourceTemplates",
+        "resultType",
+        "role",
+        "size",
+    ],
+    *["structuredContent", "text", "title", "tools", "type", "uri", "uriTemplate"],
+)
+_Known = msgspec.defstruct("_Known", [(name, msgspec.Raw, msgspec.Raw()) for name in _NAMES])
 _decode_known = msgspec.json.Decoder(_Known).decode
 _decode_string = msgspec.json.Decoder(str).decode
 
