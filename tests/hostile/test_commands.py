@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import pytest
 from hostile import crowd
+from hostile.victim import way_to
 from support.far import environment
 from support.host import client_argv
-from support.odd_ssh import Keys, public
+from support.odd_ssh import Keys
 from support.waiting import wait_until
 
 from m2m_ssh_client.demo.ssh_server import SSHServer
-from m2m_ssh_client.ssh.trust.known_hosts import entry
 
 if sys.platform == "win32":
     pytest.skip("what is watched is in Linux's /proc", allow_module_level=True)
@@ -51,10 +51,7 @@ class Start:
 
     def __init__(self, machine: SSHServer, keys: Keys, folder: Path) -> None:
         self._folder = folder
-        known_hosts = folder / "known_hosts"
-        known_hosts.write_text(entry("127.0.0.1", machine.port, public(keys["ed25519 host"])))
-        files = ("--client-key", str(keys.path(keys["ed25519"])), "--known-hosts", str(known_hosts))
-        self._way = ("-F", "none", "--host", "127.0.0.1", "--port", str(machine.port), *files)
+        self._way = ("-F", "none", *way_to(machine, keys, folder))
 
     def process(self, words: str, attack: str, *options: str) -> subprocess.Popen[bytes]:
         argv = client_argv(*words.split(), *self._way, *options, "--", shlex.quote(attack))

@@ -12,15 +12,14 @@ from pathlib import Path
 
 import pytest
 from hostile import remote
-from hostile.victim import MOST_MEMORY, STEERING, Victim, attacked
+from hostile.victim import MOST_MEMORY, STEERING, Victim, attacked, way_to
 from support import terminal
 from support.far import environment
 from support.host import client_argv
-from support.odd_ssh import Keys, public
+from support.odd_ssh import Keys
 
 from m2m_ssh_client.demo.ssh_server import SSHServer
 from m2m_ssh_client.parameters import Parameters
-from m2m_ssh_client.ssh.trust.known_hosts import entry
 
 if sys.platform == "win32":
     pytest.skip("what is watched is in Linux's /proc", allow_module_level=True)
@@ -46,10 +45,7 @@ class Start:
 
     def __init__(self, machine: SSHServer, keys: Keys, folder: Path) -> None:
         self._folder = folder
-        known_hosts = folder / "known_hosts"
-        known_hosts.write_text(entry("127.0.0.1", machine.port, public(keys["ed25519 host"])))
-        files = ("--client-key", str(keys.path(keys["ed25519"])), "--known-hosts", str(known_hosts))
-        self.way = ("--host", "127.0.0.1", "--port", str(machine.port), *files)
+        self.way = way_to(machine, keys, folder)
 
     def options(self, *attack: str, limit: int | None = LIMIT) -> list[str]:
         limits = [] if limit is None else ["--max-message-size", str(limit)]

@@ -18,6 +18,7 @@ from hostile.mallory import Mallory, mallory
 from support.host import DEFAULT_TIMEOUT, Message, client_argv
 from support.odd_ssh import Keys, public
 
+from m2m_ssh_client.demo.ssh_server import SSHServer
 from m2m_ssh_client.ssh.trust.known_hosts import entry
 
 # All that could steer a terminal or turn its writing direction, the line feed aside.
@@ -164,6 +165,14 @@ def victim_of(
             yield victim
         assert known_hosts.read_bytes() == before
         assert sorted(path.name for path in folder.iterdir()) == ["known_hosts", "temporary"]
+
+
+def way_to(machine: SSHServer, keys: Keys, folder: Path) -> tuple[str, ...]:
+    """The options with which the client gets into this server, whose key it knows."""
+    known_hosts = folder / "known_hosts"
+    known_hosts.write_text(entry("127.0.0.1", machine.port, public(keys["ed25519 host"])))
+    files = ("--client-key", str(keys.path(keys["ed25519"])), "--known-hosts", str(known_hosts))
+    return ("--host", "127.0.0.1", "--port", str(machine.port), *files)
 
 
 def _reasons(answers: Sequence[Message]) -> str:
