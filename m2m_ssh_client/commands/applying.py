@@ -45,8 +45,9 @@ def add_scope(parser: Parser) -> None:
 
 
 def with_all_as_app(arguments: Sequence[str]) -> list[str]:
-    """Return the words with `--all` as the APP that it stands for."""
-    return [_ALL if word == f"--{_ALL}" else word for word in arguments]
+    """Return the words with `--all`, if it is the first, as the APP that it stands for."""
+    is_all = arguments[:1] == [f"--{_ALL}"]
+    return [_ALL, *arguments[1:]] if is_all else list(arguments)
 
 
 def places(app: str, scope: str, machine: Machine) -> list[tuple[App, Sequence[Path]]]:

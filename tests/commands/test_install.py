@@ -645,6 +645,13 @@ def test_the_help_has_three_examples(run: Run, command: str) -> None:
     assert examples.count(f"  m2m-mcp-server-ssh-client {command}") == 3
 
 
+@pytest.mark.parametrize("app", ["codex", "all", "--all"])
+def test_all_in_the_remote_command_is_its_own(app: str, run: Run) -> None:
+    put("codex", OF_APP["codex"])
+    printed = run("install", app, "lab", "--print", "lab.example", "--", "serve", "--all").out
+    assert 'args = ["lab.example", "--", "serve", "--all"]' in printed
+
+
 def test_the_written_entry_starts_a_server_that_answers(
     run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
