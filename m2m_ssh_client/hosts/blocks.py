@@ -8,6 +8,7 @@ ruamel.yaml reads from it what it should.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -17,6 +18,8 @@ from m2m_ssh_client.text import safe_in_quotes
 YAMLNode: TypeAlias = Any  # the types of ruamel.yaml lack what the kinds of nodes differ in
 
 _STEP = "  "
+# In YAML 1.1 or 1.2, of the names that an entry can have.
+_NO_PLAIN_KEY = re.compile(r"[\d_-].*|y|n|yes|no|on|off|true|false|null", re.IGNORECASE)
 _OTHER_STYLE = "the servers are not written in block style, one below the other"
 
 
@@ -111,7 +114,7 @@ def rendered(path: Sequence[str], value: Any, *, items: bool = False) -> str:
 def _server(name: str, value: Any, *, items: bool, indent: str) -> str:
     """Return the lines of a server. Strings are quoted, so that each reader takes them as such."""
     if not items:
-        return "".join(_lines({name: value}, indent))
+        return "".join(_lines({_key(name): value}, indent))
     first, *rest = _lines({"name": name, **value}, indent + _STEP)
     return "".join([f"{indent}- {first.lstrip()}", *rest])
 
@@ -125,6 +128,11 @@ def _lines(value: Any, indent: str) -> Iterator[str]:
             yield from _lines(inner, indent + _STEP)
         else:
             yield f"{start} {_scalar(inner)}\n"
+
+
+def _key(key: str) -> str:
+    """Return a key, in quotes if a reader could take it for a number, a boolean or null."""
+    return _scalar(key) if _NO_PLAIN_KEY.fullmatch(key) else key
 
 
 def _scalar(value: Any) -> str:

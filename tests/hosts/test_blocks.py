@@ -183,3 +183,18 @@ def test_whatever_the_text_only_the_server_changes(text: str) -> None:
     assert values_of(gone) == wanted
     if before.get("s"):
         assert gone == text
+
+
+@pytest.mark.parametrize(
+    "name", ["123", "1e5", "0x1f", "on", "No", "TRUE", "null", "y", "-", "1_000"]
+)
+def test_a_name_that_a_reader_could_take_for_something_else_is_quoted(name: str) -> None:
+    text = with_member("s:\n  b: 1\n", ("s", name), ENTRY)
+    assert f'  "{name}":\n' in text
+    read = values_of(text)
+    assert list(read["s"]) == ["b", name]
+    assert without_member(text, ("s", name)) == "s:\n  b: 1\n"
+
+
+def test_an_ordinary_name_is_not_quoted() -> None:
+    assert "  lab-2:\n" in with_member("s:\n  b: 1\n", ("s", "lab-2"), ENTRY)
