@@ -125,6 +125,7 @@ def add_all(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     add_trust(parser.add_argument_group("trust"))
     add_survival(parser.add_argument_group("when the network fails"))
     add_tools(parser.add_argument_group("a part of the server"))
+    add_eras(parser.add_argument_group("a host and a server of different protocol versions"))
     other = parser.add_argument_group("other")
     other.add_argument(
         "--max-message-size",
@@ -301,6 +302,15 @@ def add_tools(group: argparse._ArgumentGroup) -> None:
         action="append",
         metavar="PATTERN",
         help="leave out the tools whose names match, and refuse calls of them (may be repeated)",
+    )
+
+
+def add_eras(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--bridge",
+        choices=["auto", "off", "modern"],
+        help="translate between MCP before and from 2026-07-28 where host and server share no "
+        "version: auto, off, or modern for a host that speaks the newer one only (default: auto)",
     )
 
 

@@ -67,6 +67,7 @@ class Parameters:
     `connect_timeout` covers everything up to the open channel, in
     seconds (default: 25). `max_message_size` limits a JSON-RPC line in either direction, in bytes.
     `tool` and `ignore_tool` are shell patterns for the names of tools to offer and to leave out.
+    `bridge` says when to translate between the eras of the protocol: `auto`, `off` or `modern`.
 
     A keepalive is sent after `keepalive` idle seconds (default: 15; 0 disables). After
     `keepalive_count` unanswered ones in a row (default: 3) the connection counts as lost, as in ssh
@@ -109,6 +110,7 @@ class Parameters:
     retry_tool_calls: bool = False
     tool: tuple[str, ...] = ()
     ignore_tool: tuple[str, ...] = ()
+    bridge: str = "auto"
     max_message_size: int = 256 * 1024 * 1024
 
     def __post_init__(self) -> None:
@@ -251,6 +253,10 @@ def _patterns(texts: tuple[str, ...]) -> str:
     return "" if all(texts) else "must not be empty"
 
 
+def _one_of(*words: str) -> Callable[[str], str]:
+    return lambda value: "" if value in words else f"must be one of {', '.join(words)}"
+
+
 _MOST = 1e300  # excludes infinity and NaN
 _PORT = _between(1, 65535)
 _RULES: dict[str, Callable[[Any], str]] = {
@@ -272,5 +278,6 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "hold_timeout": _between(0, _MOST, above=True),
     "tool": _patterns,
     "ignore_tool": _patterns,
+    "bridge": _one_of("auto", "off", "modern"),
     "max_message_size": _between(1024, _MOST),
 }

@@ -128,6 +128,7 @@ def _settings(params: Parameters, destination: Destination | None) -> Settings:
         retry_tool_calls=params.retry_tool_calls,
         tools=params.tool,
         ignore_tools=params.ignore_tool,
+        bridge=params.bridge,
         max_message_size=params.max_message_size,
         log_file=logs.file(),
     )

@@ -22,6 +22,8 @@ from m2m_ssh_client.proxy.early_forwarding.early_line import EarlyLine
 from m2m_ssh_client.proxy.early_forwarding.forwarding import EarlyForwarding
 from m2m_ssh_client.proxy.early_forwarding.line_prefix import LinePrefix
 from m2m_ssh_client.proxy.early_forwarding.splitter import EarlyExit, LongLineSplitter
+from m2m_ssh_client.proxy.eras.crossing import Crossing
+from m2m_ssh_client.proxy.eras.watch import Between
 from m2m_ssh_client.proxy.memory.session import Output, Session, State
 
 _STEP_TIME = 0.01  # seconds; many times what a step takes
@@ -36,9 +38,19 @@ class LockedSession:
     Any thread may call its methods, once `attach_host` was called in the loop.
     """
 
-    def __init__(self, session: Session, max_line: int, watch: Watch | None = None) -> None:
-        """With a `watch`, lines are forwarded whole, so that it sees all of them."""
+    def __init__(
+        self,
+        session: Session,
+        max_line: int,
+        watch: Watch | None = None,
+        between: Between | None = None,
+    ) -> None:
+        """With a `watch`, lines are forwarded whole, so that it sees all of them.
+
+        `between` stands between the host and the session, if they may speak different eras.
+        """
         self._session = session
+        self._crossing = Crossing(between, self._to_session)
         self._forwarding = EarlyForwarding(session)
         self._max_line = max_line
         self._watch = watch
@@ -97,17 +109,32 @@ class LockedSession:
         with self._lock:
             return self._session.pending
 
+    @property
+    def next_expiry(self) -> float:
+        """The time at which `expire` must be called; infinite if there is none."""
+        return min(self._session.next_expiry, self._crossing.next_expiry)
+
+    @property
+    def is_direct(self) -> bool:
+        """Return whether nothing stands between the host and the session."""
+        return self._crossing.between is None
+
     # Steps.
 
     def step(self, step: Callable[[], Output]) -> Output:
         """Let the session take a step, and hand on its output."""
         with self._lock:
             output = step()
+            if not self.is_direct:
+                output = self._crossing.from_session(output, self.now())
             self._hand_on(output)
         return output
 
     def from_host(self, lines: Lines) -> Output:
-        return self.step(lambda: self._from_host(lines))
+        with self._lock:
+            output = self._crossing.from_host(lines, self.now())
+            self._hand_on(output)
+        return output
 
     def from_remote(self, lines: Lines) -> Output:
         return self.step(lambda: self._forwarding.from_remote(lines))
@@ -122,10 +149,14 @@ class LockedSession:
 
     def failed(self, reason: str) -> None:
         """Note that no connection will come."""
+        with self._lock:
+            self._hand_on(self._crossing.failed(reason, self.now()))
         self.step(lambda: self._forwarding.failed(reason))
 
     def expire(self, reason: str) -> None:
         """Answer the requests that were held for too long."""
+        with self._lock:
+            self._hand_on(self._crossing.expire(self.now()))
         self.step(lambda: self._session.expire(self.now(), reason))
 
     def ended_on_discover(self, bridge: Bridge | None) -> bool:
@@ -135,7 +166,7 @@ class LockedSession:
             if output is None:
                 return False
             self._take_unsent(bridge)
-            self._hand_on(output)
+            self._hand_on(self._crossing.from_session(output, self.now()))
         return True
 
     def never_ran(self, bridge: Bridge) -> bool:
@@ -150,7 +181,7 @@ class LockedSession:
         """The loop's time, in any thread."""
         return time.monotonic() + self._clock_offset
 
-    def _from_host(self, lines: Lines) -> Output:
+    def _to_session(self, lines: Lines) -> Output:
         return self._forwarding.from_host(lines, self.now(), self.remote)
 
     def _take_unsent(self, bridge: Bridge | None) -> Lines:
@@ -177,9 +208,9 @@ class LockedSession:
             remote = self.remote
             if remote is None or not remote.has_room or not self.host.outbound.has_room:
                 return False
-            if self._session.state is not State.OPEN:
+            if self._session.state is not State.OPEN or not self.is_direct:
                 return False
-            self._hand_on(self._from_host(lines))
+            self._hand_on(self._to_session(lines))
         return True
 
     def _shortcut_from_remote(self, connection: object, lines: Lines) -> bool:
@@ -194,6 +225,8 @@ class LockedSession:
             if self._connection is not connection or not self.host.outbound.has_room:
                 return False
             if self._session.state is not State.OPEN or not self._session.process_answered:
+                return False
+            if not self.is_direct:
                 return False
             self._hand_on(self._forwarding.from_remote(lines))
         finally:
@@ -218,7 +251,9 @@ class LockedSession:
     def _begin_request(self, prefix: LinePrefix) -> EarlyLine | None:
         with self._lock:
             remote = self.remote
-            return None if remote is None else self._forwarding.begin_request(prefix, remote)
+            if remote is None or not self.is_direct:
+                return None
+            return self._forwarding.begin_request(prefix, remote)
 
     def _begin_answer(self, connection: object, prefix: LinePrefix) -> EarlyLine | None:
         """Begin an answer. Does not wait long for the lock, as above."""
@@ -226,7 +261,7 @@ class LockedSession:
         if early is None or not self._lock.acquire(timeout=_STEP_TIME):
             return None
         try:
-            is_present = self._connection is connection
+            is_present = self._connection is connection and self.is_direct
             return self._forwarding.begin_answer(prefix, early) if is_present else None
         finally:
             self._lock.release()

@@ -36,6 +36,7 @@ from m2m_ssh_client.flow.hand_over import ToThread
 from m2m_ssh_client.flow.host_stdio import HostStreams
 from m2m_ssh_client.flow.splitting import Intake
 from m2m_ssh_client.proxy.early_end import may_be_about_discover
+from m2m_ssh_client.proxy.eras.watch import Between, EraWatch
 from m2m_ssh_client.proxy.first_answer import FirstAnswer
 from m2m_ssh_client.proxy.history import History
 from m2m_ssh_client.proxy.locked_session import LockedSession, Watch
@@ -85,6 +86,7 @@ class Settings:
     retry_tool_calls: bool = False
     tools: Sequence[str] = ()
     ignore_tools: Sequence[str] = ()
+    bridge: str = "auto"
     max_message_size: int = 256 * 1024 * 1024
     log_file: Path | None = None
 
@@ -120,7 +122,9 @@ class Proxy:
         self._another_way = another_way
         self._settings = settings
         self._session = _session(settings)
-        self._locked = LockedSession(self._session, settings.max_message_size, watch)
+        self._locked = LockedSession(
+            self._session, settings.max_message_size, watch, _between(settings)
+        )
         self._stopping = anyio.Event()
         self._stop_deadline = float("inf")
         # Set, and replaced, whenever what is held may have changed.
@@ -332,6 +336,8 @@ class Proxy:
             if self._session.state is not State.OPEN:
                 self._asked.set()
                 self._changed()
+            elif not self._locked.is_direct:
+                self._changed()
             while self._session.full:
                 await self._state_changed.wait()
         self.stop()
@@ -347,7 +353,7 @@ class Proxy:
             del lines, output  # as above
             if self._session.process_answered and recovery.answered():
                 self.history.change()
-            if self._session.state is not state:
+            if self._session.state is not state or not self._locked.is_direct:
                 self._changed()
         self._locked.step(partial(self._session.last_words, bridge.begun_line()))
         ended.set()
@@ -365,7 +371,7 @@ class Proxy:
         """Answer the requests that were held for too long."""
         while True:
             changed = self._state_changed
-            with anyio.CancelScope(deadline=self._session.next_expiry):
+            with anyio.CancelScope(deadline=self._locked.next_expiry):
                 await changed.wait()
                 continue
             self._locked.expire(self._trouble)
@@ -465,6 +471,12 @@ def _session(settings: Settings) -> Session:
         hold_time=settings.hold_timeout,
         retry_tool_calls=settings.retry_tool_calls,
     )
+
+
+def _between(settings: Settings) -> Between | None:
+    if settings.bridge == "off":
+        return None
+    return EraWatch(f"m2m-{secrets.token_hex(4)}-", settings.bridge)
 
 
 async def _first_of(*events: anyio.Event) -> None:

@@ -1,0 +1,185 @@
+"""What both directions of the era bridge share: lines in, lines out, each message to its method.
+
+A bridge stands between the host and the session, and speaks the host's era to the one and the
+server's era to the other. So the session remembers, repeats and restores what it would for any host
+of the server's era. Sans-I/O; times are in seconds on any steady clock.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from m2m_ssh_client.proxy.eras.terms import INVALID_PARAMS
+from m2m_ssh_client.proxy.frames.frame import (
+    PROXY_ERROR,
+    Frame,
+    Message,
+    NotJSONError,
+    NotJSONRPCError,
+    error_line,
+    parse,
+    parts,
+    unusable_ids,
+)
+from m2m_ssh_client.proxy.frames.too_long import Reply
+from m2m_ssh_client.proxy.memory.session import HOLD_LIMIT, Output
+
+if TYPE_CHECKING:
+    from m2m_ssh_client.proxy.eras.watch import Between
+
+FOR_EVER = float("inf")
+
+
+class EraBridge(ABC):
+    """Translates between a host and the session.
+
+    In each `Output`, `to_host` is for the host and `to_remote` for the session.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        """`prefix` begins all ids that the bridge makes; neither side may use it."""
+        self.next: Between | None = self
+        self._prefix = prefix
+        self._count = 0
+        self._now = 0.0
+        self._ready = False  # the two sides have met
+        self._held: list[Frame] = []  # of the host, until then
+        self._held_size = 0
+
+    @property
+    @abstractmethod
+    def next_expiry(self) -> float:
+        """The time at which `expire` must be called; infinite if there is none."""
+
+    def from_host(self, lines: Iterable[bytes], now: float) -> Output:
+        """Take lines of the host."""
+        self._now = now
+        output = Output()
+        for line in lines:
+            if isinstance(line, Reply):
+                output.to_host.append(line)
+                continue
+            try:
+                frame = parse(line)
+            except (NotJSONError, NotJSONRPCError):
+                output.to_remote.append(line)  # the session refuses it
+                continue
+            for part in parts(frame):
+                self._from_host(part, output)
+        return output
+
+    def from_session(self, lines: Iterable[bytes], now: float) -> Output:
+        """Take lines that the session has for the host."""
+        self._now = now
+        output = Output()
+        for line in lines:
+            for part in parts(parse(line)):
+                message = part.messages[0]
+                if len(part.messages) > 1:  # nested so deeply that it cannot be taken apart
+                    self._unreadable(part, output)
+                elif message.method is None:
+                    self._answer(message, part, output)
+                elif message.id is not None:
+                    self._server_request(message, output)
+                else:
+                    self._server_notification(message, part, output)
+        return output
+
+    def sent(self, now: float) -> None:
+        """Note that the server was sent something."""
+        self._now = now
+
+    @abstractmethod
+    def expire(self, now: float) -> Output:
+        """Do what is due."""
+
+    def failed(self, reason: str) -> Output:
+        """Answer whatever waits for the host here: there will be no server."""
+        output = Output()
+        held, self._held = self._held, []
+        for frame in held:
+            message = frame.messages[0]
+            if message.is_request and message.id is not None:
+                output.to_host.append(error_line(message.id, PROXY_ERROR, reason))
+        return output
+
+    def _from_host(self, frame: Frame, output: Output) -> None:
+        message = frame.messages[0]
+        if len(frame.messages) > 1:
+            for each in frame.messages:
+                if each.is_request and each.id is not None:
+                    text = "Invalid params: nested too deeply"
+                    output.to_host.append(error_line(each.id, INVALID_PARAMS, text))
+        elif message.method is not None and message.id is None and any(unusable_ids(frame)):
+            output.to_remote.append(frame.line)  # as above
+        elif not self._ready:
+            self._hold(frame, output)
+        elif message.method is None:
+            self._host_answer(message, output)
+        elif message.id is not None:
+            try:
+                self._request(message, output)
+            except NotJSONRPCError as exc:
+                text = f"Invalid params: {exc}"
+                output.to_host.append(error_line(message.id, INVALID_PARAMS, text))
+        else:
+            self._notification(message, frame, output)
+
+    def _hold(self, frame: Frame, output: Output) -> None:
+        message = frame.messages[0]
+        self._held_size += len(frame.line)
+        if self._held_size <= HOLD_LIMIT:
+            self._held.append(frame)
+        elif message.is_request and message.id is not None:
+            text = "Too much was sent before the server had answered for the first time"
+            output.to_host.append(error_line(message.id, PROXY_ERROR, text))
+
+    def _release(self, output: Output) -> None:
+        """Take the frames that were held, now that the two sides have met."""
+        self._ready = True
+        held, self._held = self._held, []
+        for frame in held:
+            self._from_host(frame, output)
+
+    def _give_up(self, output: Output) -> None:
+        """Pass on what was held, as it is: the two sides cannot be bridged, or need not be."""
+        self.next = None
+        held, self._held = self._held, []
+        output.to_remote += [frame.line for frame in held]
+
+    def _own_id(self) -> str:
+        self._count += 1
+        return f"{self._prefix}{self._count}"
+
+    def _unreadable(self, frame: Frame, output: Output) -> None:
+        text = "The remote server's answer is nested too deeply"
+        for message in frame.messages:
+            if message.method is None and message.id is not None:
+                error = parse(error_line(message.id, PROXY_ERROR, text))
+                self._answer(error.messages[0], error, output)
+
+    @abstractmethod
+    def _request(self, message: Message, output: Output) -> None:
+        """Take a request of the host. May raise NotJSONRPCError for its params."""
+
+    @abstractmethod
+    def _notification(self, message: Message, frame: Frame, output: Output) -> None:
+        """Take a notification of the host."""
+
+    @abstractmethod
+    def _host_answer(self, message: Message, output: Output) -> None:
+        """Take an answer of the host."""
+
+    @abstractmethod
+    def _answer(self, message: Message, frame: Frame, output: Output) -> None:
+        """Take an answer of the server, or of the session in its place."""
+
+    @abstractmethod
+    def _server_request(self, message: Message, output: Output) -> None:
+        """Take a request of the server."""
+
+    @abstractmethod
+    def _server_notification(self, message: Message, frame: Frame, output: Output) -> None:
+        """Take a notification of the server, or of the session."""

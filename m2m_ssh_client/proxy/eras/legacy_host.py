@@ -1,0 +1,339 @@
+"""A host of the legacy era with a server that speaks 2026-07-28 only. Sans-I/O.
+
+To the session this is a modern host: it discovers the server, describes itself in each request, and
+listens to what the real host subscribes to. What a modern server asks in a result becomes a request
+to the host; its answer goes back with the same call (`rounds.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+
+from m2m_ssh_client.proxy.eras.bridge import EraBridge
+from m2m_ssh_client.proxy.eras.listening import Listening
+from m2m_ssh_client.proxy.eras.rounds import Call, Rounds
+from m2m_ssh_client.proxy.eras.terms import (
+    ASKING,
+    CLIENT_CAPABILITIES,
+    CLIENT_INFO,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    LEGACY_VERSIONS,
+    LEVELS,
+    LOG_LEVEL,
+    MODERN_ONLY,
+    MODERN_VERSION,
+    SERVER_INFO,
+    SUBSCRIPTION_ID,
+    UNSUPPORTED_VERSION,
+    VERSION,
+    error_answer,
+    members,
+    notification_line,
+    object_text,
+    request_line,
+    result_line,
+    value_in,
+)
+from m2m_ssh_client.proxy.frames.frame import (
+    INVALID_REQUEST,
+    LONGEST_OBJECTS,
+    METHOD_NOT_FOUND,
+    PROXY_ERROR,
+    Frame,
+    Id,
+    Members,
+    Message,
+    NotJSONRPCError,
+    as_id,
+    error_line,
+    fields,
+    items_of,
+    member,
+    message_line,
+    raw_json,
+)
+from m2m_ssh_client.proxy.memory.open_requests import answerable_under
+from m2m_ssh_client.proxy.memory.session import Output
+
+logger = logging.getLogger(__name__)
+
+
+class LegacyHost(EraBridge):
+    """The bridge for a host whose `initialize` a modern server has refused."""
+
+    def __init__(self, prefix: str, initialize: Message, refusal: bytes) -> None:
+        """`refusal` is the server's answer to `initialize`, which the host has not seen."""
+        super().__init__(prefix)
+        params = fields(initialize.params)
+        self._refusal = refusal
+        self._initialize_id = initialize.id
+        self._version = params.get("protocolVersion")
+        self._capabilities = _modern_capabilities(params.get("capabilities"))
+        self._envelope: Members = {
+            VERSION: raw_json(MODERN_VERSION),
+            CLIENT_CAPABILITIES: raw_json(self._capabilities),
+        }
+        if isinstance(params.get("clientInfo"), dict):
+            self._envelope[CLIENT_INFO] = raw_json(params["clientInfo"])
+        self._discover_id: Id | None = None
+        self._listening: Listening | None = None
+        self._rounds = Rounds(self._own_id, self._capabilities, self._send)
+        self._calls: dict[Id, Call] = {}  # at the server, by the id that it knows
+
+    def begin(self) -> Output:
+        """Ask the server whether it is a modern one."""
+        self._discover_id = self._own_id()
+        return Output(to_remote=[self._enveloped(self._discover_id, "server/discover", {})])
+
+    @property
+    def next_expiry(self) -> float:
+        return self._rounds.next_expiry
+
+    def expire(self, now: float) -> Output:
+        output = Output()
+        self._rounds.expire(now, output)
+        return output
+
+    def failed(self, reason: str) -> Output:
+        output = Output()
+        if self._discover_id is not None and self._initialize_id is not None:
+            output.to_host.append(error_line(self._initialize_id, PROXY_ERROR, reason))
+            self._discover_id = None
+        output += super().failed(reason)
+        self._ready = True
+        self._rounds.failed(reason, output)
+        if self._listening is not None:
+            self._listening.failed(reason, output)
+        return output
+
+    # From the host.
+
+    def _request(self, message: Message, output: Output) -> None:
+        id_, method = message.id, message.method
+        if id_ is None or method is None:
+            return
+        if method == "ping":
+            output.to_host.append(message_line(id=id_, result={}))
+        elif method == "logging/setLevel":
+            output.to_host.append(self._set_level(id_, fields(message.params).get("level")))
+        elif method in ("resources/subscribe", "resources/unsubscribe"):
+            self._subscribe(id_, method, fields(message.params).get("uri"), output)
+        elif method == "initialize":
+            text = "Invalid Request: already initialized"
+            output.to_host.append(error_line(id_, INVALID_REQUEST, text))
+        elif method in MODERN_ONLY or method.startswith("tasks/"):
+            text = f"Method not found: {method} (the server speaks {MODERN_VERSION} only)"
+            output.to_host.append(error_line(id_, METHOD_NOT_FOUND, text))
+        else:
+            params = members(message.params)
+            params.pop("task", None)
+            self._send(Call(id_, method, params, id_), output)
+
+    def _send(self, call: Call, output: Output, **more: msgspec.Raw) -> None:
+        """Send a call to the server, or the next round of it with what the host answered."""
+        self._calls[call.at_server] = call
+        line = self._enveloped(call.at_server, call.method, {**call.params, **more})
+        output.to_remote.append(line)
+
+    def _enveloped(self, id_: Id, method: str, params: Members) -> bytes:
+        """Return a request that describes the host."""
+        meta = self._envelope
+        if "_meta" in params:
+            meta = {**members(params["_meta"]), **meta}
+        return request_line(id_, method, {**params, "_meta": msgspec.Raw(object_text(meta))})
+
+    def _set_level(self, id_: Id, level: Any) -> bytes:
+        if level not in LEVELS:
+            return error_line(id_, INVALID_PARAMS, "Invalid params: not a log level")
+        self._envelope = {**self._envelope, LOG_LEVEL: raw_json(level)}
+        return message_line(id=id_, result={})
+
+    def _subscribe(self, id_: Id, method: str, uri: Any, output: Output) -> None:
+        if not isinstance(uri, str):
+            raise NotJSONRPCError("a uri is needed")
+        if self._listening is None:
+            text = "The server does not let resources be subscribed to"
+            output.to_host.append(error_line(id_, INTERNAL_ERROR, text))
+        elif method == "resources/subscribe":
+            self._listening.subscribe(id_, uri, output)
+        else:
+            self._listening.unsubscribe(id_, uri, output)
+
+    def _notification(self, message: Message, frame: Frame, output: Output) -> None:
+        if message.method == "notifications/initialized":
+            if self._listening is not None:
+                self._listening.open(output)
+        elif message.method == "notifications/cancelled":
+            self._cancel(as_id(fields(message.params).get("requestId")), output)
+        elif message.method not in ("notifications/progress", "notifications/roots/list_changed"):
+            output.to_remote.append(frame.line)  # an extension's
+
+    def _cancel(self, id_: Id | None, output: Output) -> None:
+        if id_ is None or (self._listening is not None and self._listening.cancel(id_)):
+            return
+        self._rounds.cancel(id_, output)
+        for at_server, call in list(self._calls.items()):
+            if call.id == id_:
+                del self._calls[at_server]
+                params = {"requestId": at_server}
+                line = message_line(method="notifications/cancelled", params=params)
+                output.to_remote.append(line)
+
+    def _host_answer(self, message: Message, output: Output) -> None:
+        self._rounds.answered(message, output)
+
+    # From the server.
+
+    def _answer(self, message: Message, frame: Frame, output: Output) -> None:
+        id_ = message.id
+        if id_ is not None and id_ == self._discover_id:
+            self._discovered(message, output)
+            return
+        if self._listening is not None and self._listening.answered(message, output):
+            return
+        call = self._call_of(id_)
+        if call is None:
+            if not str(id_).startswith(self._prefix):
+                output.to_host.append(frame.line)  # the session's, about an invalid line
+        elif message.error:
+            self._rounds.ended(call)
+            output.to_host.append(error_answer(call.id, _legacy_error(message.error)))
+        else:
+            try:
+                self._result(call, members(message.result), output)
+            except NotJSONRPCError as exc:
+                text = f"The remote server's result cannot be read: {exc}"
+                output.to_host.append(error_line(call.id, INTERNAL_ERROR, text))
+
+    def _call_of(self, id_: Id | None) -> Call | None:
+        ids = answerable_under(id_) if id_ is not None else ()
+        return next((self._calls.pop(each) for each in ids if each in self._calls), None)
+
+    def _discovered(self, message: Message, output: Output) -> None:
+        """Give the host an answer to its `initialize`, or the server's refusal."""
+        found = fields(message.result)
+        self._discover_id = None
+        versions = found.get("supportedVersions")
+        if not isinstance(versions, list) or MODERN_VERSION not in versions:
+            output.to_host.append(self._refusal)
+            self._give_up(output)
+            return
+        logger.info("bridging: the host speaks %s, the server %s", self._version, MODERN_VERSION)
+        capabilities = found.get("capabilities")
+        offered = dict(capabilities) if isinstance(capabilities, dict) else {}
+        offered.pop("extensions", None)
+        info = member(found, "_meta", SERVER_INFO)
+        result: dict[str, Any] = {
+            "protocolVersion": self._version
+            if self._version in LEGACY_VERSIONS
+            else LEGACY_VERSIONS[-1],
+            "capabilities": offered,
+            "serverInfo": info if isinstance(info, dict) else {"name": "remote", "version": ""},
+        }
+        if isinstance(found.get("instructions"), str):
+            result["instructions"] = found["instructions"]
+        output.to_host.append(message_line(id=self._initialize_id, result=result))
+        self._listening = Listening(self._own_id, self._enveloped, offered)
+        self._release(output)
+
+    def _result(self, call: Call, result: Members, output: Output) -> None:
+        kind = str(value_in(result, "resultType") or "complete")
+        if kind == "input_required" and call.method in ASKING:
+            self._rounds.ask(call, result, self._now, output)
+        elif kind != "complete":
+            text = f"The server gave a result of type {kind[:40]!r}, which this host cannot use"
+            output.to_host.append(error_line(call.id, INTERNAL_ERROR, text))
+        else:
+            self._rounds.ended(call)
+            output.to_host.append(result_line(call.id, _legacy_result(call.method, result)))
+
+    def _server_request(self, message: Message, output: Output) -> None:
+        if message.id is not None:  # the modern era has none
+            text = f"Method not found: {message.method}"
+            output.to_remote.append(error_line(message.id, METHOD_NOT_FOUND, text))
+
+    def _server_notification(self, message: Message, frame: Frame, output: Output) -> None:
+        listening = self._listening
+        if message.method == "notifications/subscriptions/acknowledged":
+            if listening is not None:
+                listening.acknowledged(message, output)
+        elif message.method == "notifications/cancelled":
+            id_ = as_id(fields(message.params).get("requestId"))
+            if listening is not None and id_ is not None:
+                listening.ended(id_, output)
+        elif message.method == "notifications/progress":
+            if self._rounds.rises(message):
+                output.to_host.append(frame.line)
+        elif SUBSCRIPTION_ID.encode() not in bytes(message.params):
+            output.to_host.append(frame.line)
+        elif listening is not None and listening.wants(message):
+            output.to_host.append(_without_subscription(message))
+
+
+def _modern_capabilities(declared: Any) -> dict[str, Any]:
+    """Return a legacy host's capabilities without what the modern era does not have."""
+    capabilities = dict(declared) if isinstance(declared, dict) else {}
+    capabilities.pop("tasks", None)
+    if isinstance(capabilities.get("roots"), dict):
+        capabilities["roots"] = {}
+    return capabilities
+
+
+def _legacy_error(error: msgspec.Raw) -> bytes:
+    found = fields(error)
+    if found.get("code") != UNSUPPORTED_VERSION:
+        return bytes(error)
+    text = str(found.get("message") or "The server does not support this protocol version")
+    return bytes(raw_json({"code": INTERNAL_ERROR, "message": text}))
+
+
+def _legacy_result(method: str, result: Members) -> bytes:
+    """Return a result without what only the modern era has, and without what legacy SDKs refuse.
+
+    The 1.x SDKs for Python and TypeScript refuse a whole answer for an output schema or structured
+    content that is not an object; by the specification the content says the same as text.
+    """
+    for name in ("resultType", "ttlMs", "cacheScope"):
+        result.pop(name, None)
+    if "_meta" in result:
+        meta = members(result["_meta"])
+        if meta.pop(SERVER_INFO, None) is not None:
+            del result["_meta"]
+            if meta:
+                result["_meta"] = msgspec.Raw(object_text(meta))
+    if method == "tools/call" and not _is_object(result.get("structuredContent")):
+        result.pop("structuredContent", None)
+    elif method == "tools/list" and "tools" in result:
+        tools = items_of(bytes(result["tools"]))
+        result["tools"] = msgspec.Raw(b"[" + b",".join(map(_legacy_tool, tools)) + b"]")
+    return object_text(result)
+
+
+def _legacy_tool(tool: msgspec.Raw) -> bytes:
+    if b'"outputSchema"' not in bytes(tool):
+        return bytes(tool)
+    found = members(tool)
+    schema = found.get("outputSchema")
+    if schema is None or len(memoryview(schema)) > LONGEST_OBJECTS:
+        return bytes(tool)
+    if fields(schema).get("type") == "object":
+        return bytes(tool)
+    del found["outputSchema"]
+    return object_text(found)
+
+
+def _is_object(text: msgspec.Raw | None) -> bool:
+    return text is not None and bytes(memoryview(text)[:1]) == b"{"
+
+
+def _without_subscription(message: Message) -> bytes:
+    params = members(message.params)
+    meta = members(params.pop("_meta", msgspec.Raw()))
+    meta.pop(SUBSCRIPTION_ID, None)
+    if meta:
+        params["_meta"] = msgspec.Raw(object_text(meta))
+    return notification_line(str(message.method), params)

@@ -1,0 +1,496 @@
+"""A host that speaks 2026-07-28 with a server of the legacy era. Sans-I/O.
+
+To the session this is a legacy host: it opens a session with `initialize`, subscribes to resources
+and sets the log level of the connection. What a legacy server asks becomes the result of the call
+in which it asks (`parked.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from m2m_ssh_client.proxy.eras.bridge import EraBridge
+from m2m_ssh_client.proxy.eras.listens import Listens
+from m2m_ssh_client.proxy.eras.parked import KEY, LegacyCall, Parked, Question, digest
+from m2m_ssh_client.proxy.eras.questions import QUESTIONS, missing_capability
+from m2m_ssh_client.proxy.eras.terms import (
+    ASKING,
+    CACHEABLE,
+    CAPABILITY_NEEDED,
+    CLIENT_CAPABILITIES,
+    CLIENT_INFO,
+    ENVELOPE,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    LEGACY_ONLY,
+    LEGACY_VERSIONS,
+    LEVELS,
+    LIST_CHANGED,
+    LOG_LEVEL,
+    MODERN_VERSION,
+    NOT_FOUND,
+    SERVER_INFO,
+    UNSUPPORTED_VERSION,
+    URL_NEEDED,
+    VERSION,
+    error_answer,
+    members,
+    meta_of,
+    notification_line,
+    object_text,
+    request_line,
+    result_line,
+    says_not_understood,
+    value_in,
+)
+from m2m_ssh_client.proxy.frames.frame import (
+    METHOD_NOT_FOUND,
+    PROXY_ERROR,
+    Frame,
+    Id,
+    Members,
+    Message,
+    NotJSONRPCError,
+    as_id,
+    error_line,
+    fields,
+    is_id,
+    member,
+    message_line,
+    raw_json,
+)
+from m2m_ssh_client.proxy.memory.open_requests import answerable_under
+from m2m_ssh_client.proxy.memory.session import Output
+
+logger = logging.getLogger(__name__)
+
+_CACHE = {"ttlMs": raw_json(0), "cacheScope": raw_json("private")}
+_COMPLETE = {"resultType": raw_json("complete")}
+_CANCELLED = "notifications/cancelled"
+_SWALLOWED = frozenset(
+    {
+        "notifications/elicitation/complete",
+        "notifications/initialized",
+        "notifications/progress",
+        "notifications/roots/list_changed",
+        "notifications/tasks/status",
+    }
+)
+
+
+class ModernHost(EraBridge):
+    """The bridge for a host whose first request a legacy server has not understood."""
+
+    def __init__(self, prefix: str, first: Message) -> None:
+        """`first` is the host's first request, which says who the host is."""
+        super().__init__(prefix)
+        meta = meta_of(first)
+        self._client = {
+            "protocolVersion": LEGACY_VERSIONS[-1],
+            "capabilities": _legacy_capabilities(meta.get(CLIENT_CAPABILITIES)),
+            "clientInfo": meta.get(CLIENT_INFO) or {"name": "host", "version": ""},
+        }
+        self._initialize_id: Id | None = None
+        self._again: Sequence[tuple[Frame, bytes]] = ()
+        self._server: dict[str, Any] = {}
+        self._listens: Listens | None = None
+        self._level = ""  # of the connection
+        self._parked = Parked()
+        self._tokens: dict[Id, LegacyCall] = {}
+        self._calls: dict[Id, LegacyCall] = {}  # by the id that the server knows
+
+    def begin(self, sent: Iterable[Frame], again: Sequence[tuple[Frame, bytes]] = ()) -> Output:
+        """Open a session.
+
+        `sent` are the host's requests that the server has, and has not answered. `again` are those
+        that it did not understand, with its answers, or on which it was silent.
+        """
+        output = Output()
+        for frame in sent:
+            self._note_sent(frame)
+        self._again = again
+        for frame, answer in again:
+            if not answer:  # one that still comes would be a second one
+                params = {"requestId": frame.messages[0].id}
+                output.to_remote.append(message_line(method=_CANCELLED, params=params))
+        self._initialize_id = self._own_id()
+        line = message_line(id=self._initialize_id, method="initialize", params=self._client)
+        output.to_remote.append(line)
+        return output
+
+    @property
+    def next_expiry(self) -> float:
+        return self._parked.next_expiry
+
+    def expire(self, now: float) -> Output:
+        output = Output()
+        for call in self._parked.expired(now):
+            self._abandon(call, "The host has not answered in time", output)
+        return output
+
+    def failed(self, reason: str) -> Output:
+        output = Output()
+        if self._initialize_id is not None:
+            self._held[:0] = [frame for frame, _ in self._again]
+            self._initialize_id = None
+        output += super().failed(reason)
+        self._ready = True
+        return output
+
+    # From the host.
+
+    def _request(self, message: Message, output: Output) -> None:
+        id_, method = message.id, message.method
+        if id_ is None or method is None:
+            return
+        params = members(message.params)
+        meta = fields(params.get("_meta", b""))
+        refusal = self._refused(id_, method, meta)
+        if refusal:
+            output.to_host.append(refusal)
+        elif method == "server/discover":
+            output.to_host.append(result_line(id_, self._discovered()))
+        elif method == "subscriptions/listen":
+            if self._listens is not None:
+                self._listens.open(id_, value_in(params, "notifications"), output)
+        elif "requestState" in params or "inputResponses" in params:
+            self._retry(message, params, meta, output)
+        else:
+            call = LegacyCall(id_, method, b"", {}, id_, [])
+            self._set_round(call, id_, meta)
+            self._send(call, params, output)
+
+    def _refused(self, id_: Id, method: str, meta: dict[str, Any]) -> bytes:
+        """Return the error for a request that cannot be translated; empty for all others."""
+        version = meta.get(VERSION)
+        if method == "initialize" or version not in (None, MODERN_VERSION):
+            error = {
+                "code": UNSUPPORTED_VERSION,
+                "message": "Unsupported protocol version",
+                "data": {"supported": [MODERN_VERSION], "requested": version},
+            }
+            return message_line(id=id_, error=error)
+        if method in LEGACY_ONLY or method.startswith("tasks/"):
+            return error_line(id_, METHOD_NOT_FOUND, f"Method not found: {method}")
+        for name in (VERSION, CLIENT_CAPABILITIES):
+            if name not in meta:
+                return error_line(id_, INVALID_PARAMS, f"Invalid params: _meta lacks {name}")
+        return b""
+
+    def _send(self, call: LegacyCall, params: Members, output: Output) -> None:
+        """Send a call to the server, after the log level that its host wants."""
+        if call.method in ASKING:
+            call.digest = digest(params)
+        rank = _rank(call.level)
+        if (
+            rank < _rank(self._level)
+            and member(self._server, "capabilities", "logging") is not None
+        ):
+            self._level = call.level
+            params_ = {"level": call.level}
+            line = message_line(id=self._own_id(), method="logging/setLevel", params=params_)
+            output.to_remote.append(line)
+        self._note(call)
+        line = request_line(call.at_server, call.method, _without_envelope(params))
+        output.to_remote.append(line)
+
+    def _set_round(self, call: LegacyCall, id_: Id, meta: dict[str, Any]) -> None:
+        call.at_host = id_
+        call.ids.append(id_)
+        call.capabilities = meta.get(CLIENT_CAPABILITIES)
+        level, token = meta.get(LOG_LEVEL), meta.get("progressToken")
+        call.level = level if level in LEVELS else ""
+        call.host_token = token if is_id(token) else None
+
+    def _note(self, call: LegacyCall) -> None:
+        self._calls[call.at_server] = call
+        call.server_token = call.host_token
+        if call.server_token is not None:
+            self._tokens[call.server_token] = call
+
+    def _note_sent(self, frame: Frame) -> None:
+        """Note a request that was sent before it was known that the server is a legacy one."""
+        message = frame.messages[0]
+        if message.id is not None and message.method is not None:
+            call = LegacyCall(message.id, message.method, b"", {}, message.id, [])
+            call.doubtful = frame
+            call.digest = digest(members(message.params))
+            self._set_round(call, message.id, meta_of(message))
+            self._note(call)
+
+    def _retry(
+        self, message: Message, params: Members, meta: dict[str, Any], output: Output
+    ) -> None:
+        """Answer the server's question with what the host says in the next round of its call."""
+        id_, method = message.id, message.method
+        if id_ is None or method is None:
+            return
+        call = self._parked.take(value_in(params, "requestState"), method, digest(params))
+        if call is None:
+            text = "Invalid params: this requestState is unknown, was used, or has expired"
+            output.to_host.append(error_line(id_, INVALID_PARAMS, text))
+            return
+        self._set_round(call, id_, meta)
+        responses = members(params.get("inputResponses", b""))
+        if call.again:
+            for name in ("requestState", "inputResponses"):
+                params.pop(name, None)
+            call.at_server, call.again = id_, False
+            self._send(call, params, output)
+        elif call.ending is not None:
+            self._end(call, call.ending, output)
+        elif self._settles(call, responses, output):
+            if call.questions:
+                self._ask(call, output)
+        else:
+            self._ask(call, output)  # the answer is missing
+
+    def _settles(self, call: LegacyCall, responses: Members, output: Output) -> bool:
+        """Give the host's answer to the server; return False if it is missing."""
+        question = call.questions[0]
+        if question.id is not None:
+            answer = responses.get(KEY)
+            if answer is None:
+                return False
+            output.to_remote.append(result_line(question.id, bytes(answer)))
+        del call.questions[0]
+        return True
+
+    def _notification(self, message: Message, frame: Frame, output: Output) -> None:
+        if message.method == _CANCELLED:
+            id_ = as_id(fields(message.params).get("requestId"))
+            if id_ is not None:
+                self._cancel(id_, output)
+        elif message.method not in _SWALLOWED:
+            output.to_remote.append(frame.line)  # an extension's
+
+    def _cancel(self, id_: Id, output: Output) -> None:
+        if self._listens is not None and self._listens.close(id_, output):
+            return
+        call = self._parked.cancel(id_)
+        if call is None:
+            call = next((each for each in self._calls.values() if each.at_host == id_), None)
+        if call is not None:
+            self._abandon(call, "The host has cancelled the request", output)
+
+    def _abandon(self, call: LegacyCall, reason: str, output: Output) -> None:
+        """Cancel a call at the server, and its questions."""
+        if self._calls.get(call.at_server) is call:
+            params = {"requestId": call.at_server, "reason": reason}
+            output.to_remote.append(message_line(method=_CANCELLED, params=params))
+        self._forget(call)
+        for question in call.questions:
+            if question.id is not None:
+                output.to_remote.append(error_line(question.id, PROXY_ERROR, reason))
+
+    def _forget(self, call: LegacyCall) -> None:
+        if self._calls.get(call.at_server) is call:
+            del self._calls[call.at_server]
+        if call.server_token is not None and self._tokens.get(call.server_token) is call:
+            del self._tokens[call.server_token]
+
+    def _host_answer(self, message: Message, output: Output) -> None:
+        """Drop it: the host is asked nothing."""
+
+    # From the server.
+
+    def _answer(self, message: Message, frame: Frame, output: Output) -> None:
+        id_ = message.id
+        if id_ is not None and id_ == self._initialize_id:
+            self._initialized(message, output)
+            return
+        ids = answerable_under(id_) if id_ is not None else ()
+        call = next((self._calls[each] for each in ids if each in self._calls), None)
+        if call is None:
+            if not str(id_).startswith(self._prefix):
+                output.to_host.append(frame.line)  # the session's, about an invalid line
+            return
+        if call.doubtful is not None and self._is_late(call, message, output):
+            return
+        self._forget(call)
+        if call.at_host is None:
+            call.ending = message
+        else:
+            self._end(call, message, output)
+
+    def _is_late(self, call: LegacyCall, message: Message, output: Output) -> bool:
+        """Judge the answer to a request that was sent before the server's era was known.
+
+        Return True if it is taken care of.
+        """
+        sent, call.doubtful = call.doubtful, None
+        if sent is None or not message.error:
+            return False
+        if call.method == "server/discover" or says_not_understood(message.error, call.method):
+            self._forget(call)
+            self._from_host(sent, output)
+            return True
+        return False
+
+    def _initialized(self, message: Message, output: Output) -> None:
+        """Take the server's answer to `initialize`, and the host's requests after that."""
+        self._initialize_id = None
+        if message.error:  # perhaps a slow modern server
+            for frame, answer in self._again:
+                if answer:
+                    output.to_host.append(answer)
+                else:
+                    output.to_remote.append(frame.line)
+            self._give_up(output)
+            return
+        self._server = fields(message.result)
+        version = self._server.get("protocolVersion")
+        logger.info("bridging: the host speaks %s, the server %s", MODERN_VERSION, version)
+        output.to_remote.append(message_line(method="notifications/initialized"))
+        self._listens = Listens(self._own_id, self._server.get("capabilities"))
+        self._held[:0] = [frame for frame, _ in self._again]
+        self._release(output)
+
+    def _discovered(self) -> bytes:
+        capabilities = self._server.get("capabilities")
+        offered = dict(capabilities) if isinstance(capabilities, dict) else {}
+        offered.pop("tasks", None)
+        result: dict[str, Any] = {"supportedVersions": [MODERN_VERSION], "capabilities": offered}
+        if isinstance(self._server.get("instructions"), str):
+            result["instructions"] = self._server["instructions"]
+        if isinstance(self._server.get("serverInfo"), dict):
+            result["_meta"] = {SERVER_INFO: self._server["serverInfo"]}
+        return object_text({**members(raw_json(result)), **_COMPLETE, **_CACHE})
+
+    def _end(self, call: LegacyCall, message: Message, output: Output) -> None:
+        """Give the host the server's answer to a call."""
+        if call.at_host is None:
+            return
+        if message.error:
+            output.to_host.append(self._error(call, message.error))
+            return
+        try:
+            result = members(message.result)
+        except NotJSONRPCError as exc:
+            text = f"The remote server's result cannot be read: {exc}"
+            output.to_host.append(error_line(call.at_host, INTERNAL_ERROR, text))
+            return
+        cache = _CACHE if call.method in CACHEABLE else {}
+        output.to_host.append(
+            result_line(call.at_host, object_text({**result, **_COMPLETE, **cache}))
+        )
+
+    def _error(self, call: LegacyCall, error: msgspec.Raw) -> bytes:
+        id_ = call.at_host
+        found = fields(error)
+        if id_ is None:
+            return b""
+        pages = member(found, "data", "elicitations")
+        if found.get("code") == URL_NEEDED and isinstance(pages, list) and call.method in ASKING:
+            if member(call.capabilities, "elicitation", "url") is None:
+                needed: dict[str, Any] = {"requiredCapabilities": {"elicitation": {"url": {}}}}
+                text = str(found.get("message"))
+                error_ = {"code": CAPABILITY_NEEDED, "message": text, "data": needed}
+                return message_line(id=id_, error=error_)
+            call.again = True
+            questions = {
+                f"{KEY}-{number}": Question(
+                    None, "elicitation/create", members(raw_json({"mode": "url", **page}))
+                ).text()
+                for number, page in enumerate(pages)
+                if isinstance(page, dict)
+            }
+            return result_line(id_, self._parked.park_with(call, questions, self._now))
+        if found.get("code") == NOT_FOUND:
+            error = raw_json({**found, "code": INVALID_PARAMS})
+        return error_answer(id_, bytes(error))
+
+    def _server_request(self, message: Message, output: Output) -> None:
+        id_, method = message.id, str(message.method)
+        if id_ is None:
+            return
+        if method == "ping":
+            output.to_remote.append(message_line(id=id_, result={}))
+            return
+        call = self._asking() if method in QUESTIONS else None
+        try:
+            params = members(message.params)
+        except NotJSONRPCError as exc:
+            output.to_remote.append(error_line(id_, INVALID_PARAMS, f"Invalid params: {exc}"))
+            return
+        if call is None or missing_capability(call.capabilities, method, params):
+            text = f"The host does not offer {method}, or has no call in which to be asked"
+            output.to_remote.append(error_line(id_, METHOD_NOT_FOUND, text))
+            return
+        call.questions.append(Question(id_, method, params))
+        if call.at_host is not None:
+            self._ask(call, output)
+
+    def _asking(self) -> LegacyCall | None:
+        """Return the call in which the server asks something, as far as that can be known.
+
+        Its request does not name it: it is the oldest call without a question.
+        """
+        calls = [call for call in self._calls.values() if call.method in ASKING]
+        return next((call for call in calls if not call.questions), next(iter(calls), None))
+
+    def _ask(self, call: LegacyCall, output: Output) -> None:
+        if call.at_host is not None:
+            id_ = call.at_host
+            output.to_host.append(result_line(id_, self._parked.park(call, self._now)))
+
+    def _server_notification(self, message: Message, frame: Frame, output: Output) -> None:
+        method = str(message.method)
+        if method == "notifications/progress":
+            self._progress(message, output)
+        elif method == "notifications/message":
+            if self._logs(message):
+                output.to_host.append(frame.line)
+        elif method == _CANCELLED:
+            self._question_cancelled(as_id(fields(message.params).get("requestId")))
+        elif method in LIST_CHANGED or method == "notifications/resources/updated":
+            if self._listens is not None:
+                self._listens.pass_on(message, output)
+        elif method not in _SWALLOWED:
+            output.to_host.append(frame.line)
+
+    def _progress(self, message: Message, output: Output) -> None:
+        """Pass progress on under the token of the present round; a parked call has none."""
+        params = members(message.params)
+        token = as_id(value_in(params, "progressToken"))
+        call = self._tokens.get(token) if token is not None else None
+        if call is not None and call.at_host is not None and call.host_token is not None:
+            params["progressToken"] = raw_json(call.host_token)
+            output.to_host.append(notification_line("notifications/progress", params))
+
+    def _logs(self, message: Message) -> bool:
+        """Return whether an open request has asked for a log message of this level."""
+        level = fields(message.params).get("level")
+        rank = _rank(level if isinstance(level, str) else "")
+        return any(
+            call.at_host is not None and _rank(call.level) <= rank < len(LEVELS)
+            for call in self._calls.values()
+        )
+
+    def _question_cancelled(self, id_: Id | None) -> None:
+        for call in self._calls.values():
+            for question in call.questions:
+                if question.id == id_:
+                    question.id = None
+
+
+def _legacy_capabilities(declared: Any) -> dict[str, Any]:
+    return dict(declared) if isinstance(declared, dict) else {}
+
+
+def _without_envelope(params: Members) -> Members:
+    if "_meta" not in params:
+        return params
+    meta = members(params["_meta"])
+    kept = {name: meta[name] for name in meta if name not in ENVELOPE}
+    rest = {name: params[name] for name in params if name != "_meta"}
+    return {**rest, "_meta": msgspec.Raw(object_text(kept))} if kept else rest
+
+
+def _rank(level: str) -> int:
+    """Return how severe a log level is; more than all of them for none."""
+    return LEVELS.index(level) if level in LEVELS else len(LEVELS)

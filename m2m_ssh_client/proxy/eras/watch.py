@@ -1,0 +1,183 @@
+"""The first words of host and server, which show whether they speak the same protocol era.
+
+In most sessions they do; then the watch ends with the first answer, and nothing was changed. A
+bridge takes its place if a server refuses the host's `initialize`, or does not understand the first
+request of a modern host (modelcontextprotocol.io, "Versioning"). Sans-I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from m2m_ssh_client.proxy.eras.terms import (
+    is_enveloped,
+    is_modern_answer,
+    says_not_understood,
+)
+from m2m_ssh_client.proxy.frames.frame import (
+    PROXY_ERROR,
+    Frame,
+    Id,
+    Message,
+    NotJSONError,
+    NotJSONRPCError,
+    fields,
+    parse,
+)
+from m2m_ssh_client.proxy.memory.session import Output
+
+_SILENCE = 5.0  # seconds until a server that does not answer a discover counts as a legacy one
+_MOST_WORDS = 32  # of a host that never opens a session
+_DISCOVER = "server/discover"
+
+
+class Between(Protocol):
+    """What stands between the host and the session; see `EraBridge`."""
+
+    next: Between | None
+    """Itself, or what takes its place after this step."""
+
+    @property
+    def next_expiry(self) -> float: ...
+    def from_host(self, lines: Iterable[bytes], now: float, /) -> Output: ...
+    def from_session(self, lines: Iterable[bytes], now: float, /) -> Output: ...
+    def sent(self, now: float, /) -> None: ...
+    def expire(self, now: float, /) -> Output: ...
+    def failed(self, reason: str, /) -> Output: ...
+
+
+class EraWatch:
+    """Watches until the era of both sides is known. Lines pass unchanged."""
+
+    def __init__(self, prefix: str, mode: str) -> None:
+        """`prefix` begins the ids that a bridge makes. `mode` is `auto` or `modern`.
+
+        With `auto`, an error that answers a host's `server/discover` is given to the host, because
+        a host of both eras then speaks the older one. With `modern` it is bridged.
+        """
+        self.next: Between | None = self
+        self._prefix = prefix
+        self._mode = mode
+        self._words = 0
+        self._initialize: Message | None = None
+        self._modern: dict[Id, Frame] = {}  # unanswered requests with an envelope
+        self._first_modern: Message | None = None
+        self.next_expiry = float("inf")
+
+    def from_host(self, lines: Iterable[bytes], _now: float) -> Output:
+        output = Output(to_remote=list(lines))
+        for line in output.to_remote:
+            if self.next is self:
+                self._hear_host(line)
+        return output
+
+    def from_session(self, lines: Iterable[bytes], now: float) -> Output:
+        output = Output()
+        for line in lines:
+            successor = self.next
+            if successor is self:
+                output += self._hear_server(line, now)
+            elif successor is None:
+                output.to_host.append(line)
+            else:
+                output += successor.from_session([line], now)
+        return output
+
+    def sent(self, now: float) -> None:
+        waits = self._mode == "modern" and self._initialize is None
+        if waits and self.next_expiry == float("inf") and self._discover() is not None:
+            self.next_expiry = now + _SILENCE
+
+    def expire(self, _now: float) -> Output:
+        """Bridge, because the server does not answer the host's discover."""
+        self.next_expiry = float("inf")
+        id_ = self._discover()
+        if id_ is None or self.next is not self:
+            return Output()
+        return self._bridge_modern(self._modern.pop(id_), b"")
+
+    def failed(self, _reason: str) -> Output:
+        self.next = None
+        return Output()
+
+    def _hear_host(self, line: bytes) -> None:
+        self._words += 1
+        if self._words > _MOST_WORDS:
+            self.next = None
+        try:
+            frame = parse(line)
+        except (NotJSONError, NotJSONRPCError):
+            return
+        message = frame.messages[0]
+        if message.id is None or message.method is None or self._initialize is not None:
+            return
+        if message.method == "initialize":
+            self._initialize = message
+        elif is_enveloped(message):
+            if message.method == _DISCOVER and self._mode == "auto" and not self._modern:
+                self.next = None
+            self._first_modern = self._first_modern or message
+            self._modern[message.id] = frame
+
+    def _hear_server(self, line: bytes, now: float) -> Output:
+        message = parse(line).messages[0]
+        unchanged = Output(to_host=[line])
+        if message.method is not None or message.id is None:
+            return unchanged
+        if self._initialize is not None:
+            return self._judge_initialize(self._initialize, message, line)
+        asked = self._modern.pop(message.id, None)
+        if asked is None:
+            return unchanged
+        if is_modern_answer(message) or _is_own_error(message):
+            self.next = None
+            return unchanged
+        if not message.error:
+            if asked.messages[0].method == _DISCOVER:
+                self.next = None
+                return unchanged
+            return self._bridge_answered(asked, line, now)
+        if says_not_understood(message.error, asked.messages[0].method):
+            return self._bridge_modern(asked, line)
+        return self._bridge_answered(asked, line, now)
+
+    def _judge_initialize(self, asked: Message, answer: Message, line: bytes) -> Output:
+        if answer.id != asked.id:
+            return Output(to_host=[line])
+        if not answer.error or _is_own_error(answer):
+            self.next = None
+            return Output(to_host=[line])
+        from m2m_ssh_client.proxy.eras.legacy_host import LegacyHost
+
+        bridge = LegacyHost(self._prefix, asked, line)
+        self.next = bridge
+        return bridge.begin()
+
+    def _bridge_modern(self, asked: Frame, answer: bytes) -> Output:
+        """Begin to bridge; the server gets this request again, or is asked nothing for it."""
+        from m2m_ssh_client.proxy.eras.modern_host import ModernHost
+
+        bridge = ModernHost(self._prefix, self._first_modern or asked.messages[0])
+        self.next = bridge
+        return bridge.begin(self._modern.values(), [(asked, answer)])
+
+    def _bridge_answered(self, asked: Frame, line: bytes, now: float) -> Output:
+        """Begin to bridge; a legacy server has run this request, although it was not initialized."""
+        from m2m_ssh_client.proxy.eras.modern_host import ModernHost
+
+        bridge = ModernHost(self._prefix, self._first_modern or asked.messages[0])
+        self.next = bridge
+        output = bridge.begin([asked, *self._modern.values()])
+        return output + bridge.from_session([line], now)
+
+    def _discover(self) -> Id | None:
+        found = (
+            id_ for id_, frame in self._modern.items() if frame.messages[0].method == _DISCOVER
+        )
+        return next(found, None)
+
+
+def _is_own_error(message: Message) -> bool:
+    """Return whether the session, rather than the server, may have given this error."""
+    return bool(message.error) and fields(message.error).get("code") == PROXY_ERROR
