@@ -103,3 +103,82 @@ STORIES = st.builds(
 @given(STORIES)
 def test_whatever_both_sides_say_each_request_gets_one_answer(story: str) -> None:
     check(story.encode())
+
+
+META = "io.modelcontextprotocol/"
+ENVELOPE = {f"{META}protocolVersion": "2026-07-28", f"{META}clientCapabilities": {"roots": {}}}
+ERA_IDS = st.integers(1, 6).map(lambda number: f"m2m-era-{number}")
+ASKING = st.sampled_from(
+    ["roots/list", "elicitation/create", "sampling/createMessage", "ping", "x"]
+)
+MODERN_RESULTS = st.fixed_dictionaries(
+    {"resultType": st.sampled_from(["complete", "complete", "input_required", "task", 1])},
+    optional={
+        "inputRequests": st.dictionaries(
+            st.sampled_from("ab"), st.fixed_dictionaries({"method": ASKING}), max_size=2
+        )
+        | st.just([]),
+        "requestState": st.just("s") | st.just(1),
+        "tools": st.just([{"name": "t", "outputSchema": {"type": "array"}}]) | st.just({}),
+        "supportedVersions": st.just(["2026-07-28"]),
+    },
+)
+ERA_PARAMS = st.builds(
+    lambda params, meta: {**params, "_meta": {**params.get("_meta", {}), **meta}},
+    PARAMS,
+    st.sampled_from(
+        [ENVELOPE, ENVELOPE, {}, {**ENVELOPE, f"{META}logLevel": "info", "progressToken": 1}]
+    ),
+)
+ERA_MESSAGES = (
+    message(id=IDS, method=METHODS, params=ERA_PARAMS)
+    | message(id=IDS | ERA_IDS, method=ASKING, params=PARAMS)
+    | message(method=NOTIFICATIONS, params=PARAMS)
+    | message(id=IDS | ERA_IDS, result=MODERN_RESULTS | RESULTS)
+    | message(
+        id=IDS | ERA_IDS, error=st.sampled_from([{"code": -32601}, {"code": -32022}, {"code": 1}])
+    )
+)
+ERA_LINES = ERA_MESSAGES.map(json.dumps)
+ERA_SCENES = st.lists(
+    ERA_LINES.map(lambda line: f">{line}") | ERA_LINES.map(lambda line: f"<{line}"),
+    min_size=1,
+    max_size=3,
+)
+
+
+def line(side: str, id_: Any, **members: Any) -> str:
+    return side + json.dumps({"jsonrpc": "2.0", "id": id_, **members})
+
+
+CAPABILITIES: dict[str, Any] = {"roots": {}, "elicitation": {"form": {}, "url": {}}, "sampling": {}}
+OFFERED: dict[str, Any] = {"tools": {"listChanged": True}, "resources": {"subscribe": True}, "logging": {}}
+LEGACY_HOST = [
+    "b",
+    line(">", "i", method="initialize", params={"capabilities": CAPABILITIES}),
+    line("<", "i", error={"code": -32022, "message": "x"}),
+    line(
+        "<",
+        "m2m-era-1",
+        result={"supportedVersions": ["2026-07-28"], "capabilities": OFFERED},
+    ),
+    '>{"jsonrpc":"2.0","method":"notifications/initialized"}',
+]
+MODERN_HOST = [
+    "b",
+    line(">", "i", method="tools/list", params={"_meta": ENVELOPE}),
+    line("<", "i", error={"code": -32601, "message": "x"}),
+    line("<", "m2m-era-1", result={"protocolVersion": "x", "capabilities": OFFERED}),
+]
+UNKNOWN = ["m"]
+BRIDGED_STORIES = st.builds(
+    lambda beginning, scenes: "\n".join([beginning[0], "+", *beginning[1:], *chain(*scenes)]),
+    st.sampled_from([LEGACY_HOST, MODERN_HOST, UNKNOWN]),
+    st.lists(ERA_SCENES | SCENES, max_size=12),
+)
+
+
+@settings(max_examples=300)
+@given(BRIDGED_STORIES)
+def test_whatever_two_eras_say_each_request_gets_one_answer(story: str) -> None:
+    check(story.encode())

@@ -197,7 +197,7 @@ class LegacyHost(EraBridge):
             return
         call = self._call_of(id_)
         if call is None:
-            if not str(id_).startswith(self._prefix):
+            if message.error and not str(id_).startswith(self._prefix):
                 output.to_host.append(frame.line)  # the session's, about an invalid line
         elif message.error:
             self._rounds.ended(call)

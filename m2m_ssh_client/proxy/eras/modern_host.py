@@ -306,7 +306,7 @@ class ModernHost(EraBridge):
         ids = answerable_under(id_) if id_ is not None else ()
         call = next((self._calls[each] for each in ids if each in self._calls), None)
         if call is None:
-            if not str(id_).startswith(self._prefix):
+            if message.error and not str(id_).startswith(self._prefix):
                 output.to_host.append(frame.line)  # the session's, about an invalid line
             return
         if call.doubtful is not None and self._is_late(call, message, output):

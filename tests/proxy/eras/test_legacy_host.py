@@ -10,7 +10,7 @@ from support.bridged import META, MODERN, Bridged, Json, error, note, request, r
 INFO = {"name": "host", "version": "1"}
 SERVER = {"name": "server", "version": "2"}
 FORM = {"message": "?", "requestedSchema": {"type": "object", "properties": {}}}
-ALL = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {"listChanged": True}}
+ALL: Json = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {"listChanged": True}}
 OFFERED = {
     "tools": {"listChanged": True},
     "resources": {"subscribe": True},
@@ -333,7 +333,7 @@ def test_the_hosts_error_for_a_question_is_the_answer_to_the_call() -> None:
 def test_a_state_without_a_question_is_tried_again_after_growing_pauses() -> None:
     pair = met()
     id_ = ask(pair, 1, None, "s")
-    pauses = []
+    pauses: list[float] = []
     while not pair.heard_by_host() and len(pauses) < 20:
         pause = pair.crossing.next_expiry - pair.now
         pauses.append(pause)

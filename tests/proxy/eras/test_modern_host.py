@@ -8,7 +8,7 @@ import pytest
 from support.bridged import META, MODERN, Bridged, Json, envelope, error, note, request, result
 
 FORM = {"message": "?", "requestedSchema": {"type": "object", "properties": {}}}
-ALL = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
+ALL: Json = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
 OFFERED = {
     "tools": {"listChanged": True},
     "resources": {"subscribe": True},
@@ -119,7 +119,7 @@ def test_a_discover_is_answered_from_what_the_server_said() -> None:
         (request(1, "tasks/list", _meta=envelope()), -32601),
         (request(1, "initialize", protocolVersion="2025-06-18"), -32022),
         (
-            request(1, "tools/list", _meta=envelope(**{f"{META}protocolVersion": "2030-01-01"})),
+            request(1, "tools/list", _meta={**envelope(), f"{META}protocolVersion": "2030-01-01"}),
             -32022,
         ),
         (request(1, "tools/list", _meta={f"{META}protocolVersion": MODERN}), -32602),
