@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from m2m_ssh_client._version import PROGRAM, __version__
 from m2m_ssh_client.conversation import (
     Conversation,
     EndedError,
     RefusedError,
     read_all,
 )
+from m2m_ssh_client.doctor import eras
 from m2m_ssh_client.doctor.configuration import described
 from m2m_ssh_client.doctor.steps import Status, Step, failed
 from m2m_ssh_client.errors import (
@@ -30,10 +30,6 @@ from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.settings import Request
 from m2m_ssh_client.text import printable, shortened
 
-_LEGACY_VERSION = "2025-11-25"
-_MODERN_VERSION = "2026-07-28"
-_META = "io.modelcontextprotocol"
-_CLIENT = {"name": f"{PROGRAM} doctor", "version": __version__}
 _LISTS = ("tools", "prompts", "resources")
 _MOST_PAGES = 100
 _SAMPLES = 20
@@ -49,11 +45,13 @@ def steps(
     longest: int,
     *,
     may_use_login_shell: bool,
+    bridge: str,
 ) -> Iterator[Step]:
     """Yield the steps over an open connection, which stays open.
 
     `patience` is in seconds for each answer, `longest` in bytes for each line. With
-    `may_use_login_shell`, the command is tried there if its program is not found.
+    `may_use_login_shell`, the command is tried there if its program is not found. `bridge` is the
+    option of that name.
     """
     found: dict[str, object] = {
         "request": described(request),
@@ -76,6 +74,10 @@ def steps(
         yield from server.steps(failure, in_second_way=second is not None)
     finally:
         server.end()
+    if failure is None:
+        yield eras.step(
+            connection, second or request, longest, is_legacy=server.is_legacy, bridge=bridge
+        )
 
 
 class _Server:
@@ -97,6 +99,11 @@ class _Server:
 
     def end(self) -> None:
         self._conversation.end()
+
+    @property
+    def is_legacy(self) -> bool:
+        """Return whether the server has accepted `initialize`."""
+        return not self._meta
 
     def meet(self) -> SSHClientError | None:
         """Introduce ourselves; return the failure if it does not answer like an MCP server."""
@@ -146,24 +153,24 @@ class _Server:
         try:
             result = self._conversation.ask(
                 "initialize",
-                {"protocolVersion": _LEGACY_VERSION, "capabilities": {}, "clientInfo": _CLIENT},
+                {
+                    "protocolVersion": eras.LEGACY_VERSION,
+                    "capabilities": {},
+                    "clientInfo": eras.CLIENT,
+                },
             )
         except RefusedError as refusal:
-            self._meta = {
-                "_meta": {
-                    f"{_META}/protocolVersion": _MODERN_VERSION,
-                    f"{_META}/clientCapabilities": {},
-                    f"{_META}/clientInfo": _CLIENT,
-                }
-            }
+            self._meta = eras.ENVELOPE
             try:
                 result = self._conversation.ask("server/discover", self._meta)
             except RefusedError:
                 raise refusal from None
             versions = result.get("supportedVersions")
             supported = versions if isinstance(versions, list) else []
-            version = _MODERN_VERSION if _MODERN_VERSION in supported else (supported or [""])[0]
-            info = member(result, "_meta", f"{_META}/serverInfo")
+            version = (
+                eras.MODERN_VERSION if eras.MODERN_VERSION in supported else (supported or [""])[0]
+            )
+            info = member(result, "_meta", f"{eras.META}/serverInfo")
             return _introduction("modern", version, info, result)
         self._conversation.tell("notifications/initialized")
         info, version = result.get("serverInfo"), result.get("protocolVersion")

@@ -21,6 +21,7 @@ TITLES = {
     "noise": "noise",
     "mcp": "MCP",
     "round_trip": "round trip",
+    "eras": "protocol eras",
 }
 """Every step with its title."""
 

@@ -20,7 +20,7 @@ from m2m_ssh_client.ssh.way.sockets import LiveSocket
 logger = logging.getLogger(__name__)
 
 _ON_THE_WAY = ("banner", "key_exchange", "host_key", "authentication")
-_BEHIND_IT = ("request", "noise", "mcp", "round_trip")
+_BEHIND_IT = ("request", "noise", "mcp", "round_trip", "eras")
 
 _NOT_REGISTERED = (
     "A connection first registers this key with the key server, and creates it if it is missing. "
@@ -139,6 +139,7 @@ class _Walk:
                 destination.connect_timeout,
                 self._params.max_message_size,
                 may_use_login_shell=self._params.login_shell is None,
+                bridge=self._params.bridge,
             )
 
     def _about(self, step: Step, jump_host: str) -> Step:

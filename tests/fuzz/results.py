@@ -70,7 +70,11 @@ def check_doctor(data: bytes) -> None:
     stdout = b"\n".join(line for line in lines if not line.startswith(b"!"))
     for request in (Request(command="server"), Request()):
         connection = cast(Connection, _Far(stdout, stderr))
-        steps = list(mcp_server.steps(connection, request, 1.0, 4096, may_use_login_shell=True))
+        steps = list(
+            mcp_server.steps(
+                connection, request, 1.0, 4096, may_use_login_shell=True, bridge="auto"
+            )
+        )
         assert [step.name for step in steps[:3]] == ["request", "noise", "mcp"]
         screen = io.StringIO()
         page = Page(screen)

@@ -152,7 +152,11 @@ def line(side: str, id_: Any, **members: Any) -> str:
 
 
 CAPABILITIES: dict[str, Any] = {"roots": {}, "elicitation": {"form": {}, "url": {}}, "sampling": {}}
-OFFERED: dict[str, Any] = {"tools": {"listChanged": True}, "resources": {"subscribe": True}, "logging": {}}
+OFFERED: dict[str, Any] = {
+    "tools": {"listChanged": True},
+    "resources": {"subscribe": True},
+    "logging": {},
+}
 LEGACY_HOST = [
     "b",
     line(">", "i", method="initialize", params={"capabilities": CAPABILITIES}),

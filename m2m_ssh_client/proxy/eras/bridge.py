@@ -83,7 +83,7 @@ class EraBridge(ABC):
                     self._answer(message, part, output)
                 elif message.id is not None:
                     self._server_request(message, output)
-                else:
+                elif not any(unusable_ids(part)):
                     self._server_notification(message, part, output)
         return output
 

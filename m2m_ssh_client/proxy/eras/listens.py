@@ -16,7 +16,16 @@ from m2m_ssh_client.proxy.eras.terms import (
     notification_line,
     object_text,
 )
-from m2m_ssh_client.proxy.frames.frame import Id, Message, fields, member, message_line, raw_json
+from m2m_ssh_client.proxy.frames.frame import (
+    PROXY_ERROR,
+    Id,
+    Message,
+    error_line,
+    fields,
+    member,
+    message_line,
+    raw_json,
+)
 from m2m_ssh_client.proxy.memory.session import Output
 
 _UPDATED = "notifications/resources/updated"
@@ -73,6 +82,11 @@ class Listens:
             if _wants(granted, message):
                 params["_meta"] = msgspec.Raw(object_text({**meta, SUBSCRIPTION_ID: raw_json(id_)}))
                 output.to_host.append(notification_line(str(message.method), params))
+
+    def failed(self, reason: str, output: Output) -> None:
+        """Answer all listens: there will be no server."""
+        output.to_host += [error_line(id_, PROXY_ERROR, reason) for id_ in self._granted]
+        self._granted.clear()
 
     def _request(self, method: str, uri: str) -> bytes:
         return message_line(id=self._own_id(), method=method, params={"uri": uri})

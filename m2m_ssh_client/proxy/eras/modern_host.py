@@ -139,6 +139,8 @@ class ModernHost(EraBridge):
             self._initialize_id = None
         output += super().failed(reason)
         self._ready = True
+        if self._listens is not None:
+            self._listens.failed(reason, output)
         return output
 
     # From the host.

@@ -396,6 +396,22 @@ def test_levels_and_subscriptions_live_on_with_a_fresh_server() -> None:
     assert restored == ["notifications/initialized", "logging/setLevel", "resources/subscribe"]
 
 
+def test_the_end_answers_what_is_open() -> None:
+    pair = met()
+    wanted = {"toolsListChanged": True}
+    pair.host(request(1, "subscriptions/listen", notifications=wanted, _meta=envelope()), call(2))
+    pair.heard_by_host()
+    pair.fail("It is over")
+    assert sorted(said["id"] for said in pair.heard_by_host() if "error" in said) == [1, 2]
+
+
+@pytest.mark.parametrize("id_", [None, 1.5])
+def test_a_request_of_the_server_with_an_invalid_id_does_not_reach_the_host(id_: Any) -> None:
+    pair = met()
+    pair.server(request(id_, "x/y"))
+    assert pair.heard_by_host() == []
+
+
 def test_the_end_in_the_middle_of_the_handshake_answers_what_waits() -> None:
     pair, _ = begun()
     pair.host(call(1))
