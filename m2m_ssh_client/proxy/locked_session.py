@@ -22,8 +22,7 @@ from m2m_ssh_client.proxy.early_forwarding.early_line import EarlyLine
 from m2m_ssh_client.proxy.early_forwarding.forwarding import EarlyForwarding
 from m2m_ssh_client.proxy.early_forwarding.line_prefix import LinePrefix
 from m2m_ssh_client.proxy.early_forwarding.splitter import EarlyExit, LongLineSplitter
-from m2m_ssh_client.proxy.eras.crossing import Crossing
-from m2m_ssh_client.proxy.eras.watch import Between
+from m2m_ssh_client.proxy.eras.crossing import Between, Crossing
 from m2m_ssh_client.proxy.memory.session import Output, Session, State
 
 _STEP_TIME = 0.01  # seconds; many times what a step takes

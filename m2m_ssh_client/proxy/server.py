@@ -36,7 +36,8 @@ from m2m_ssh_client.flow.hand_over import ToThread
 from m2m_ssh_client.flow.host_stdio import HostStreams
 from m2m_ssh_client.flow.splitting import Intake
 from m2m_ssh_client.proxy.early_end import may_be_about_discover
-from m2m_ssh_client.proxy.eras.watch import Between, EraWatch
+from m2m_ssh_client.proxy.eras.crossing import Between
+from m2m_ssh_client.proxy.eras.watch import EraWatch
 from m2m_ssh_client.proxy.first_answer import FirstAnswer
 from m2m_ssh_client.proxy.history import History
 from m2m_ssh_client.proxy.locked_session import LockedSession, Watch

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
-from m2m_ssh_client.proxy.eras.watch import Between
 from m2m_ssh_client.proxy.memory.session import Output
 
 _NOTHING = float("inf")
+
+
+class Between(Protocol):
+    """A translator between the host and the session, or a watch; see `EraBridge`."""
+
+    next: Between | None
+    """Itself, or what takes its place after this step."""
+
+    @property
+    def next_expiry(self) -> float: ...
+    def from_host(self, lines: Iterable[bytes], now: float, /) -> Output: ...
+    def from_session(self, lines: Iterable[bytes], now: float, /) -> Output: ...
+    def sent(self, now: float, /) -> None: ...
+    def expire(self, now: float, /) -> Output: ...
+    def failed(self, reason: str, /) -> Output: ...
 
 
 class Crossing:

@@ -12,8 +12,15 @@ from typing import Any
 
 import msgspec
 
-from m2m_ssh_client.proxy.eras.bridge import EraBridge
-from m2m_ssh_client.proxy.eras.listening import Listening
+from m2m_ssh_client.proxy.eras.era_bridge import EraBridge
+from m2m_ssh_client.proxy.eras.for_legacy_host import (
+    initialize_result,
+    legacy_error,
+    legacy_result,
+    modern_capabilities,
+    without_subscription,
+)
+from m2m_ssh_client.proxy.eras.legacy_subscriptions import LegacySubscriptions
 from m2m_ssh_client.proxy.eras.rounds import Call, Rounds
 from m2m_ssh_client.proxy.eras.terms import (
     ASKING,
@@ -21,18 +28,14 @@ from m2m_ssh_client.proxy.eras.terms import (
     CLIENT_INFO,
     INTERNAL_ERROR,
     INVALID_PARAMS,
-    LEGACY_VERSIONS,
     LEVELS,
     LOG_LEVEL,
     MODERN_ONLY,
     MODERN_VERSION,
-    SERVER_INFO,
     SUBSCRIPTION_ID,
-    UNSUPPORTED_VERSION,
     VERSION,
     error_answer,
     members,
-    notification_line,
     object_text,
     request_line,
     result_line,
@@ -40,7 +43,6 @@ from m2m_ssh_client.proxy.eras.terms import (
 )
 from m2m_ssh_client.proxy.frames.frame import (
     INVALID_REQUEST,
-    LONGEST_OBJECTS,
     METHOD_NOT_FOUND,
     PROXY_ERROR,
     Frame,
@@ -51,8 +53,6 @@ from m2m_ssh_client.proxy.frames.frame import (
     as_id,
     error_line,
     fields,
-    items_of,
-    member,
     message_line,
     raw_json,
 )
@@ -72,7 +72,7 @@ class LegacyHost(EraBridge):
         self._refusal = refusal
         self._initialize_id = initialize.id
         self._version = params.get("protocolVersion")
-        self._capabilities = _modern_capabilities(params.get("capabilities"))
+        self._capabilities = modern_capabilities(params.get("capabilities"))
         self._envelope: Members = {
             VERSION: raw_json(MODERN_VERSION),
             CLIENT_CAPABILITIES: raw_json(self._capabilities),
@@ -80,7 +80,7 @@ class LegacyHost(EraBridge):
         if isinstance(params.get("clientInfo"), dict):
             self._envelope[CLIENT_INFO] = raw_json(params["clientInfo"])
         self._discover_id: Id | None = None
-        self._listening: Listening | None = None
+        self._subscriptions: LegacySubscriptions | None = None
         self._rounds = Rounds(self._own_id, self._capabilities, self._send)
         self._calls: dict[Id, Call] = {}  # at the server, by the id that it knows
 
@@ -106,8 +106,8 @@ class LegacyHost(EraBridge):
         output += super().failed(reason)
         self._ready = True
         self._rounds.failed(reason, output)
-        if self._listening is not None:
-            self._listening.failed(reason, output)
+        if self._subscriptions is not None:
+            self._subscriptions.failed(reason, output)
         return output
 
     # From the host.
@@ -155,25 +155,25 @@ class LegacyHost(EraBridge):
     def _subscribe(self, id_: Id, method: str, uri: Any, output: Output) -> None:
         if not isinstance(uri, str):
             raise NotJSONRPCError("a uri is needed")
-        if self._listening is None:
+        if self._subscriptions is None:
             text = "The server does not let resources be subscribed to"
             output.to_host.append(error_line(id_, INTERNAL_ERROR, text))
         elif method == "resources/subscribe":
-            self._listening.subscribe(id_, uri, output)
+            self._subscriptions.subscribe(id_, uri, output)
         else:
-            self._listening.unsubscribe(id_, uri, output)
+            self._subscriptions.unsubscribe(id_, uri, output)
 
     def _notification(self, message: Message, frame: Frame, output: Output) -> None:
         if message.method == "notifications/initialized":
-            if self._listening is not None:
-                self._listening.open(output)
+            if self._subscriptions is not None:
+                self._subscriptions.open(output)
         elif message.method == "notifications/cancelled":
             self._cancel(as_id(fields(message.params).get("requestId")), output)
         elif message.method not in ("notifications/progress", "notifications/roots/list_changed"):
             output.to_remote.append(frame.line)  # an extension's
 
     def _cancel(self, id_: Id | None, output: Output) -> None:
-        if id_ is None or (self._listening is not None and self._listening.cancel(id_)):
+        if id_ is None or (self._subscriptions is not None and self._subscriptions.cancel(id_)):
             return
         self._rounds.cancel(id_, output)
         for at_server, call in list(self._calls.items()):
@@ -193,7 +193,7 @@ class LegacyHost(EraBridge):
         if id_ is not None and id_ == self._discover_id:
             self._discovered(message, output)
             return
-        if self._listening is not None and self._listening.answered(message, output):
+        if self._subscriptions is not None and self._subscriptions.answered(message, output):
             return
         call = self._call_of(id_)
         if call is None:
@@ -201,7 +201,7 @@ class LegacyHost(EraBridge):
                 output.to_host.append(frame.line)  # the session's, about an invalid line
         elif message.error:
             self._rounds.ended(call)
-            output.to_host.append(error_answer(call.id, _legacy_error(message.error)))
+            output.to_host.append(error_answer(call.id, legacy_error(message.error)))
         else:
             try:
                 self._result(call, members(message.result), output)
@@ -223,21 +223,11 @@ class LegacyHost(EraBridge):
             self._give_up(output)
             return
         logger.info("bridging: the host speaks %s, the server %s", self._version, MODERN_VERSION)
-        capabilities = found.get("capabilities")
-        offered = dict(capabilities) if isinstance(capabilities, dict) else {}
-        offered.pop("extensions", None)
-        info = member(found, "_meta", SERVER_INFO)
-        result: dict[str, Any] = {
-            "protocolVersion": self._version
-            if self._version in LEGACY_VERSIONS
-            else LEGACY_VERSIONS[-1],
-            "capabilities": offered,
-            "serverInfo": info if isinstance(info, dict) else {"name": "remote", "version": ""},
-        }
-        if isinstance(found.get("instructions"), str):
-            result["instructions"] = found["instructions"]
+        result = initialize_result(found, self._version)
         output.to_host.append(message_line(id=self._initialize_id, result=result))
-        self._listening = Listening(self._own_id, self._enveloped, offered)
+        self._subscriptions = LegacySubscriptions(
+            self._own_id, self._enveloped, result["capabilities"]
+        )
         self._release(output)
 
     def _result(self, call: Call, result: Members, output: Output) -> None:
@@ -249,7 +239,7 @@ class LegacyHost(EraBridge):
             output.to_host.append(error_line(call.id, INTERNAL_ERROR, text))
         else:
             self._rounds.ended(call)
-            output.to_host.append(result_line(call.id, _legacy_result(call.method, result)))
+            output.to_host.append(result_line(call.id, legacy_result(call.method, result)))
 
     def _server_request(self, message: Message, output: Output) -> None:
         if message.id is not None:  # the modern era has none
@@ -257,83 +247,18 @@ class LegacyHost(EraBridge):
             output.to_remote.append(error_line(message.id, METHOD_NOT_FOUND, text))
 
     def _server_notification(self, message: Message, frame: Frame, output: Output) -> None:
-        listening = self._listening
+        subscriptions = self._subscriptions
         if message.method == "notifications/subscriptions/acknowledged":
-            if listening is not None:
-                listening.acknowledged(message, output)
+            if subscriptions is not None:
+                subscriptions.acknowledged(message, output)
         elif message.method == "notifications/cancelled":
             id_ = as_id(fields(message.params).get("requestId"))
-            if listening is not None and id_ is not None:
-                listening.ended(id_, output)
+            if subscriptions is not None and id_ is not None:
+                subscriptions.ended(id_, output)
         elif message.method == "notifications/progress":
             if self._rounds.rises(message):
                 output.to_host.append(frame.line)
         elif SUBSCRIPTION_ID.encode() not in bytes(message.params):
             output.to_host.append(frame.line)
-        elif listening is not None and listening.wants(message):
-            output.to_host.append(_without_subscription(message))
-
-
-def _modern_capabilities(declared: Any) -> dict[str, Any]:
-    """Return a legacy host's capabilities without what the modern era does not have."""
-    capabilities = dict(declared) if isinstance(declared, dict) else {}
-    capabilities.pop("tasks", None)
-    if isinstance(capabilities.get("roots"), dict):
-        capabilities["roots"] = {}
-    return capabilities
-
-
-def _legacy_error(error: msgspec.Raw) -> bytes:
-    found = fields(error)
-    if found.get("code") != UNSUPPORTED_VERSION:
-        return bytes(error)
-    text = str(found.get("message") or "The server does not support this protocol version")
-    return bytes(raw_json({"code": INTERNAL_ERROR, "message": text}))
-
-
-def _legacy_result(method: str, result: Members) -> bytes:
-    """Return a result without what only the modern era has, and without what legacy SDKs refuse.
-
-    The 1.x SDKs for Python and TypeScript refuse a whole answer for an output schema or structured
-    content that is not an object; by the specification the content says the same as text.
-    """
-    for name in ("resultType", "ttlMs", "cacheScope"):
-        result.pop(name, None)
-    if "_meta" in result:
-        meta = members(result["_meta"])
-        if meta.pop(SERVER_INFO, None) is not None:
-            del result["_meta"]
-            if meta:
-                result["_meta"] = msgspec.Raw(object_text(meta))
-    if method == "tools/call" and not _is_object(result.get("structuredContent")):
-        result.pop("structuredContent", None)
-    elif method == "tools/list" and "tools" in result:
-        tools = items_of(bytes(result["tools"]))
-        result["tools"] = msgspec.Raw(b"[" + b",".join(map(_legacy_tool, tools)) + b"]")
-    return object_text(result)
-
-
-def _legacy_tool(tool: msgspec.Raw) -> bytes:
-    if b'"outputSchema"' not in bytes(tool):
-        return bytes(tool)
-    found = members(tool)
-    schema = found.get("outputSchema")
-    if schema is None or len(memoryview(schema)) > LONGEST_OBJECTS:
-        return bytes(tool)
-    if fields(schema).get("type") == "object":
-        return bytes(tool)
-    del found["outputSchema"]
-    return object_text(found)
-
-
-def _is_object(text: msgspec.Raw | None) -> bool:
-    return text is not None and bytes(memoryview(text)[:1]) == b"{"
-
-
-def _without_subscription(message: Message) -> bytes:
-    params = members(message.params)
-    meta = members(params.pop("_meta", msgspec.Raw()))
-    meta.pop(SUBSCRIPTION_ID, None)
-    if meta:
-        params["_meta"] = msgspec.Raw(object_text(meta))
-    return notification_line(str(message.method), params)
+        elif subscriptions is not None and subscriptions.wants(message):
+            output.to_host.append(without_subscription(message))

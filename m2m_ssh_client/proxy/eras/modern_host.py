@@ -13,17 +13,23 @@ from typing import Any
 
 import msgspec
 
-from m2m_ssh_client.proxy.eras.bridge import EraBridge
-from m2m_ssh_client.proxy.eras.listens import Listens
-from m2m_ssh_client.proxy.eras.parked import KEY, LegacyCall, Parked, Question, digest
-from m2m_ssh_client.proxy.eras.questions import QUESTIONS, missing_capability
+from m2m_ssh_client.proxy.eras.capabilities import QUESTIONS, missing_capability
+from m2m_ssh_client.proxy.eras.era_bridge import EraBridge
+from m2m_ssh_client.proxy.eras.for_modern_host import (
+    discover_result,
+    legacy_capabilities,
+    modern_result,
+    rank_of,
+    without_envelope,
+)
+from m2m_ssh_client.proxy.eras.legacy_calls import LegacyCall, LegacyCalls, Question, digest
+from m2m_ssh_client.proxy.eras.modern_listens import ModernListens
+from m2m_ssh_client.proxy.eras.parked import KEY, Parked
 from m2m_ssh_client.proxy.eras.terms import (
     ASKING,
-    CACHEABLE,
     CAPABILITY_NEEDED,
     CLIENT_CAPABILITIES,
     CLIENT_INFO,
-    ENVELOPE,
     INTERNAL_ERROR,
     INVALID_PARAMS,
     LEGACY_ONLY,
@@ -33,7 +39,6 @@ from m2m_ssh_client.proxy.eras.terms import (
     LOG_LEVEL,
     MODERN_VERSION,
     NOT_FOUND,
-    SERVER_INFO,
     UNSUPPORTED_VERSION,
     URL_NEEDED,
     VERSION,
@@ -41,7 +46,6 @@ from m2m_ssh_client.proxy.eras.terms import (
     members,
     meta_of,
     notification_line,
-    object_text,
     request_line,
     result_line,
     says_not_understood,
@@ -63,13 +67,10 @@ from m2m_ssh_client.proxy.frames.frame import (
     message_line,
     raw_json,
 )
-from m2m_ssh_client.proxy.memory.open_requests import answerable_under
 from m2m_ssh_client.proxy.memory.session import Output
 
 logger = logging.getLogger(__name__)
 
-_CACHE = {"ttlMs": raw_json(0), "cacheScope": raw_json("private")}
-_COMPLETE = {"resultType": raw_json("complete")}
 _CANCELLED = "notifications/cancelled"
 _SWALLOWED = frozenset(
     {
@@ -91,17 +92,16 @@ class ModernHost(EraBridge):
         meta = meta_of(first)
         self._client = {
             "protocolVersion": LEGACY_VERSIONS[-1],
-            "capabilities": _legacy_capabilities(meta.get(CLIENT_CAPABILITIES)),
+            "capabilities": legacy_capabilities(meta.get(CLIENT_CAPABILITIES)),
             "clientInfo": meta.get(CLIENT_INFO) or {"name": "host", "version": ""},
         }
         self._initialize_id: Id | None = None
         self._again: Sequence[tuple[Frame, bytes]] = ()
         self._server: dict[str, Any] = {}
-        self._listens: Listens | None = None
+        self._listens: ModernListens | None = None
         self._level = ""  # of the connection
         self._parked = Parked()
-        self._tokens: dict[Id, LegacyCall] = {}
-        self._calls: dict[Id, LegacyCall] = {}  # by the id that the server knows
+        self._calls = LegacyCalls()
 
     def begin(self, sent: Iterable[Frame], again: Sequence[tuple[Frame, bytes]] = ()) -> Output:
         """Open a session.
@@ -155,7 +155,7 @@ class ModernHost(EraBridge):
         if refusal:
             output.to_host.append(refusal)
         elif method == "server/discover":
-            output.to_host.append(result_line(id_, self._discovered()))
+            output.to_host.append(result_line(id_, discover_result(self._server)))
         elif method == "subscriptions/listen":
             if self._listens is not None:
                 self._listens.open(id_, value_in(params, "notifications"), output)
@@ -187,17 +187,17 @@ class ModernHost(EraBridge):
         """Send a call to the server, after the log level that its host wants."""
         if call.method in ASKING:
             call.digest = digest(params)
-        rank = _rank(call.level)
+        rank = rank_of(call.level)
         if (
-            rank < _rank(self._level)
+            rank < rank_of(self._level)
             and member(self._server, "capabilities", "logging") is not None
         ):
             self._level = call.level
             params_ = {"level": call.level}
             line = message_line(id=self._own_id(), method="logging/setLevel", params=params_)
             output.to_remote.append(line)
-        self._note(call)
-        line = request_line(call.at_server, call.method, _without_envelope(params))
+        self._calls.add(call)
+        line = request_line(call.at_server, call.method, without_envelope(params))
         output.to_remote.append(line)
 
     def _set_round(self, call: LegacyCall, id_: Id, meta: dict[str, Any]) -> None:
@@ -208,12 +208,6 @@ class ModernHost(EraBridge):
         call.level = level if level in LEVELS else ""
         call.host_token = token if is_id(token) else None
 
-    def _note(self, call: LegacyCall) -> None:
-        self._calls[call.at_server] = call
-        call.server_token = call.host_token
-        if call.server_token is not None:
-            self._tokens[call.server_token] = call
-
     def _note_sent(self, frame: Frame) -> None:
         """Note a request that was sent before it was known that the server is a legacy one."""
         message = frame.messages[0]
@@ -222,7 +216,7 @@ class ModernHost(EraBridge):
             call.doubtful = frame
             call.digest = digest(members(message.params))
             self._set_round(call, message.id, meta_of(message))
-            self._note(call)
+            self._calls.add(call)
 
     def _retry(
         self, message: Message, params: Members, meta: dict[str, Any], output: Output
@@ -275,25 +269,18 @@ class ModernHost(EraBridge):
             return
         call = self._parked.cancel(id_)
         if call is None:
-            call = next((each for each in self._calls.values() if each.at_host == id_), None)
+            call = self._calls.of_host(id_)
         if call is not None:
             self._abandon(call, "The host has cancelled the request", output)
 
     def _abandon(self, call: LegacyCall, reason: str, output: Output) -> None:
         """Cancel a call at the server, and its questions."""
-        if self._calls.get(call.at_server) is call:
+        if self._calls.remove(call):
             params = {"requestId": call.at_server, "reason": reason}
             output.to_remote.append(message_line(method=_CANCELLED, params=params))
-        self._forget(call)
         for question in call.questions:
             if question.id is not None:
                 output.to_remote.append(error_line(question.id, PROXY_ERROR, reason))
-
-    def _forget(self, call: LegacyCall) -> None:
-        if self._calls.get(call.at_server) is call:
-            del self._calls[call.at_server]
-        if call.server_token is not None and self._tokens.get(call.server_token) is call:
-            del self._tokens[call.server_token]
 
     def _host_answer(self, message: Message, output: Output) -> None:
         """Drop it: the host is asked nothing."""
@@ -305,15 +292,14 @@ class ModernHost(EraBridge):
         if id_ is not None and id_ == self._initialize_id:
             self._initialized(message, output)
             return
-        ids = answerable_under(id_) if id_ is not None else ()
-        call = next((self._calls[each] for each in ids if each in self._calls), None)
+        call = self._calls.answered_by(id_)
         if call is None:
             if message.error and not str(id_).startswith(self._prefix):
                 output.to_host.append(frame.line)  # the session's, about an invalid line
             return
         if call.doubtful is not None and self._is_late(call, message, output):
             return
-        self._forget(call)
+        self._calls.remove(call)
         if call.at_host is None:
             call.ending = message
         else:
@@ -328,7 +314,7 @@ class ModernHost(EraBridge):
         if sent is None or not message.error:
             return False
         if call.method == "server/discover" or says_not_understood(message.error, call.method):
-            self._forget(call)
+            self._calls.remove(call)
             self._from_host(sent, output)
             return True
         return False
@@ -348,20 +334,9 @@ class ModernHost(EraBridge):
         version = self._server.get("protocolVersion")
         logger.info("bridging: the host speaks %s, the server %s", MODERN_VERSION, version)
         output.to_remote.append(message_line(method="notifications/initialized"))
-        self._listens = Listens(self._own_id, self._server.get("capabilities"))
+        self._listens = ModernListens(self._own_id, self._server.get("capabilities"))
         self._held[:0] = [frame for frame, _ in self._again]
         self._release(output)
-
-    def _discovered(self) -> bytes:
-        capabilities = self._server.get("capabilities")
-        offered = dict(capabilities) if isinstance(capabilities, dict) else {}
-        offered.pop("tasks", None)
-        result: dict[str, Any] = {"supportedVersions": [MODERN_VERSION], "capabilities": offered}
-        if isinstance(self._server.get("instructions"), str):
-            result["instructions"] = self._server["instructions"]
-        if isinstance(self._server.get("serverInfo"), dict):
-            result["_meta"] = {SERVER_INFO: self._server["serverInfo"]}
-        return object_text({**members(raw_json(result)), **_COMPLETE, **_CACHE})
 
     def _end(self, call: LegacyCall, message: Message, output: Output) -> None:
         """Give the host the server's answer to a call."""
@@ -371,15 +346,12 @@ class ModernHost(EraBridge):
             output.to_host.append(self._error(call, message.error))
             return
         try:
-            result = members(message.result)
+            result = modern_result(call.method, message.result)
         except NotJSONRPCError as exc:
             text = f"The remote server's result cannot be read: {exc}"
             output.to_host.append(error_line(call.at_host, INTERNAL_ERROR, text))
             return
-        cache = _CACHE if call.method in CACHEABLE else {}
-        output.to_host.append(
-            result_line(call.at_host, object_text({**result, **_COMPLETE, **cache}))
-        )
+        output.to_host.append(result_line(call.at_host, result))
 
     def _error(self, call: LegacyCall, error: msgspec.Raw) -> bytes:
         id_ = call.at_host
@@ -413,7 +385,7 @@ class ModernHost(EraBridge):
         if method == "ping":
             output.to_remote.append(message_line(id=id_, result={}))
             return
-        call = self._asking() if method in QUESTIONS else None
+        call = self._calls.asking() if method in QUESTIONS else None
         try:
             params = members(message.params)
         except NotJSONRPCError as exc:
@@ -427,14 +399,6 @@ class ModernHost(EraBridge):
         if call.at_host is not None:
             self._ask(call, output)
 
-    def _asking(self) -> LegacyCall | None:
-        """Return the call in which the server asks something, as far as that can be known.
-
-        Its request does not name it: it is the oldest call without a question.
-        """
-        calls = [call for call in self._calls.values() if call.method in ASKING]
-        return next((call for call in calls if not call.questions), next(iter(calls), None))
-
     def _ask(self, call: LegacyCall, output: Output) -> None:
         if call.at_host is not None:
             id_ = call.at_host
@@ -445,10 +409,10 @@ class ModernHost(EraBridge):
         if method == "notifications/progress":
             self._progress(message, output)
         elif method == "notifications/message":
-            if self._logs(message):
+            if self._calls.want_log(fields(message.params).get("level")):
                 output.to_host.append(frame.line)
         elif method == _CANCELLED:
-            self._question_cancelled(as_id(fields(message.params).get("requestId")))
+            self._calls.question_cancelled(as_id(fields(message.params).get("requestId")))
         elif method in LIST_CHANGED or method == "notifications/resources/updated":
             if self._listens is not None:
                 self._listens.pass_on(message, output)
@@ -458,41 +422,7 @@ class ModernHost(EraBridge):
     def _progress(self, message: Message, output: Output) -> None:
         """Pass progress on under the token of the present round; a parked call has none."""
         params = members(message.params)
-        token = as_id(value_in(params, "progressToken"))
-        call = self._tokens.get(token) if token is not None else None
+        call = self._calls.with_token(as_id(value_in(params, "progressToken")))
         if call is not None and call.at_host is not None and call.host_token is not None:
             params["progressToken"] = raw_json(call.host_token)
             output.to_host.append(notification_line("notifications/progress", params))
-
-    def _logs(self, message: Message) -> bool:
-        """Return whether an open request has asked for a log message of this level."""
-        level = fields(message.params).get("level")
-        rank = _rank(level if isinstance(level, str) else "")
-        return any(
-            call.at_host is not None and _rank(call.level) <= rank < len(LEVELS)
-            for call in self._calls.values()
-        )
-
-    def _question_cancelled(self, id_: Id | None) -> None:
-        for call in self._calls.values():
-            for question in call.questions:
-                if question.id == id_:
-                    question.id = None
-
-
-def _legacy_capabilities(declared: Any) -> dict[str, Any]:
-    return dict(declared) if isinstance(declared, dict) else {}
-
-
-def _without_envelope(params: Members) -> Members:
-    if "_meta" not in params:
-        return params
-    meta = members(params["_meta"])
-    kept = {name: meta[name] for name in meta if name not in ENVELOPE}
-    rest = {name: params[name] for name in params if name != "_meta"}
-    return {**rest, "_meta": msgspec.Raw(object_text(kept))} if kept else rest
-
-
-def _rank(level: str) -> int:
-    """Return how severe a log level is; more than all of them for none."""
-    return LEVELS.index(level) if level in LEVELS else len(LEVELS)

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from m2m_ssh_client.proxy.eras.bridge import FOR_EVER
-from m2m_ssh_client.proxy.eras.questions import missing_capability, mode_of
+from m2m_ssh_client.proxy.eras.capabilities import missing_capability, mode_of
+from m2m_ssh_client.proxy.eras.era_bridge import FOR_EVER
 from m2m_ssh_client.proxy.eras.terms import (
     INTERNAL_ERROR,
     error_answer,

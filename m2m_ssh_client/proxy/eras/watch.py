@@ -1,4 +1,4 @@
-"""The first words of host and server, which show whether they speak the same protocol era.
+"""A watch over the first words of host and server: do they speak the same protocol era?
 
 In most sessions they do; then the watch ends with the first answer, and nothing was changed. A
 bridge takes its place if a server refuses the host's `initialize`, or does not understand the first
@@ -8,8 +8,8 @@ request of a modern host (modelcontextprotocol.io, "Versioning"). Sans-I/O.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
+from m2m_ssh_client.proxy.eras.crossing import Between
 from m2m_ssh_client.proxy.eras.terms import (
     is_enveloped,
     is_modern_answer,
@@ -30,21 +30,6 @@ from m2m_ssh_client.proxy.memory.session import Output
 _SILENCE = 5.0  # seconds until a server that does not answer a discover counts as a legacy one
 _MOST_WORDS = 32  # of a host that never opens a session
 _DISCOVER = "server/discover"
-
-
-class Between(Protocol):
-    """What stands between the host and the session; see `EraBridge`."""
-
-    next: Between | None
-    """Itself, or what takes its place after this step."""
-
-    @property
-    def next_expiry(self) -> float: ...
-    def from_host(self, lines: Iterable[bytes], now: float, /) -> Output: ...
-    def from_session(self, lines: Iterable[bytes], now: float, /) -> Output: ...
-    def sent(self, now: float, /) -> None: ...
-    def expire(self, now: float, /) -> Output: ...
-    def failed(self, reason: str, /) -> Output: ...
 
 
 class EraWatch:
@@ -163,7 +148,7 @@ class EraWatch:
         return bridge.begin(self._modern.values(), [(asked, answer)])
 
     def _bridge_answered(self, asked: Frame, line: bytes, now: float) -> Output:
-        """Begin to bridge; a legacy server has run this request, although it was not initialized."""
+        """Begin to bridge; a legacy server has run this request without being initialized."""
         from m2m_ssh_client.proxy.eras.modern_host import ModernHost
 
         bridge = ModernHost(self._prefix, self._first_modern or asked.messages[0])

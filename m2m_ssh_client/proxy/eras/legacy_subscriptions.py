@@ -33,7 +33,7 @@ class _Listen(NamedTuple):
     uris: frozenset[str]
 
 
-class Listening:
+class LegacySubscriptions:
     """The present listen, and the next one that will replace it.
 
     The next one is acknowledged before the present one is cancelled, so no notification is missed;

@@ -1,4 +1,4 @@
-"""What both directions of the era bridge share: lines in, lines out, each message to its method.
+"""The frame of both bridges: lines in, lines out, and each message to its method.
 
 A bridge stands between the host and the session, and speaks the host's era to the one and the
 server's era to the other. So the session remembers, repeats and restores what it would for any host
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from m2m_ssh_client.proxy.eras.crossing import Between
 from m2m_ssh_client.proxy.eras.terms import INVALID_PARAMS
 from m2m_ssh_client.proxy.frames.frame import (
     PROXY_ERROR,
@@ -25,9 +25,6 @@ from m2m_ssh_client.proxy.frames.frame import (
 )
 from m2m_ssh_client.proxy.frames.too_long import Reply
 from m2m_ssh_client.proxy.memory.session import HOLD_LIMIT, Output
-
-if TYPE_CHECKING:
-    from m2m_ssh_client.proxy.eras.watch import Between
 
 FOR_EVER = float("inf")
 

@@ -31,7 +31,7 @@ from m2m_ssh_client.proxy.memory.session import Output
 _UPDATED = "notifications/resources/updated"
 
 
-class Listens:
+class ModernListens:
     """The open listens by the host's id, and how many of them want each resource."""
 
     def __init__(self, own_id: Callable[[], Id], capabilities: Any) -> None:
