@@ -17,7 +17,8 @@ from pathlib import Path
 from support import programs
 
 EVERYTHING = ("@modelcontextprotocol/server-everything", "2026.8.31", "dist/index.js")
-INSPECTOR = ("@modelcontextprotocol/inspector", "0.15.0", "cli/build/cli.js")
+INSPECTOR = ("@modelcontextprotocol/inspector", "2.12.0", "clients/launcher/build/index.js")
+OLD_INSPECTOR = ("@modelcontextprotocol/inspector", "0.15.0", "cli/build/cli.js")
 MCPB = ("@anthropic-ai/mcpb", "2.1.2", "dist/cli/cli.js")
 
 _UV = "0.13.9"
