@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support import echo_server, installed
 from support.host import PACKAGE_PARENT, client_argv
+from support.probe import Probe, documented
 from support.sshd import Sshd
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]  # the first run installs the package
@@ -31,7 +32,7 @@ def inspect(*arguments: str, version: tuple[str, str, str] = installed.INSPECTOR
         capture_output=True,
         timeout=_RUN_TIMEOUT,
         cwd=os.environ["HOME"],
-        env={**os.environ, "PATH": os.pathsep.join(path)},
+        env={**Probe.environment(), "PATH": os.pathsep.join(path)},
     )
     assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
     return json.loads(done.stdout)
@@ -69,10 +70,13 @@ def test_the_inspector_calls_a_tool_of_the_remote_server(sshd: Sshd, tmp_path: P
     assert json.loads(answer["content"][0]["text"]) == {"text": "Grüße, \u2028 hello"}
 
 
-def test_the_line_in_the_reference_needs_no_configuration(sshd: Sshd) -> None:
-    through_proxy = client_argv(*sshd.client_options(), "--", shlex.join(echo_server.command()))
-    listed = inspect(*ENVIRONMENT, "--method", "tools/list", "--", *through_proxy)
+def test_the_line_in_the_reference_needs_no_configuration(sshd: Sshd, tmp_path: Path) -> None:
+    probe = Probe(tmp_path / "probe")
+    command = shlex.join(echo_server.command("--record", str(probe.record)))
+    through_proxy = [str(probe.program), "-F", "none", *sshd.client_options(), "--", command]
+    listed = inspect("--method", "tools/list", "--", *through_proxy)
     assert "echo" in [tool["name"] for tool in listed["tools"]]
+    assert [installed.INSPECTOR[1], *probe.seen()] == documented("MCP Inspector")
 
 
 def test_versions_before_2_take_a_remote_command_behind_three_separators(sshd: Sshd) -> None:
