@@ -6,6 +6,7 @@ nobody and a run that was cut short leaves nothing half done.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from pathlib import Path
 from support import programs
 
 EVERYTHING = ("@modelcontextprotocol/server-everything", "2026.8.31", "dist/index.js")
-INSPECTOR = ("@modelcontextprotocol/inspector", "0.15.0", "cli/build/cli.js")
+INSPECTOR = ("@modelcontextprotocol/inspector", "2.12.0", "clients/launcher/build/index.js")
+OLD_INSPECTOR = ("@modelcontextprotocol/inspector", "0.15.0", "cli/build/cli.js")
 MCPB = ("@anthropic-ai/mcpb", "2.1.2", "dist/cli/cli.js")
 
 _UV = "0.13.9"
@@ -48,6 +50,27 @@ def host_app_argv(package: str, version: str, program: str) -> list[str]:
     if not found:
         programs.unavailable(f"{package} {version} has no {program}")
     return [str(found[-1])]
+
+
+def node_script_argv(package: str, script: str) -> list[str]:
+    """The argv that runs a module with what an npm package exports; installs it the first time."""
+    folder = _once(f"npm-{package.replace('/', '-').lstrip('@')}", _npm_install(package))
+    name = folder / f"{hashlib.sha256(script.encode()).hexdigest()[:12]}.mjs"
+    name.write_text(script, encoding="utf-8")  # here, because modules are looked for from there
+    return [str(programs.require("node")), str(name)]
+
+
+def python_with(*requirements: str) -> Path:
+    """The Python of a virtual environment with these packages; made the first time."""
+    tool = str(uv())
+
+    def install(folder: Path) -> None:
+        _run([tool, "venv", "-q", "--python", sys.executable, str(folder / "venv")])
+        into = ["--python", str(_python_of(folder / "venv"))]
+        _run([tool, "pip", "install", "-q", *into, *requirements])
+
+    key = hashlib.sha256(" ".join([sys.version, *requirements]).encode()).hexdigest()[:12]
+    return _python_of(_once(f"python-{key}", install) / "venv")
 
 
 def uv() -> Path:

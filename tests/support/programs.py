@@ -14,6 +14,7 @@ import pytest
 
 # Taken when pytest starts, before a fixture replaces the home folder: npm and pip want their own.
 ORIGINAL_ENVIRONMENT = dict(os.environ)
+_ORIGINAL_HOME = Path.home()
 
 # Where Debian keeps daemons, which an ordinary user's PATH leaves out.
 _DAEMON_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/sbin")
@@ -43,4 +44,4 @@ def cache_folder() -> Path:
     if work:
         return Path(work) / "interop-cache"
     base = ORIGINAL_ENVIRONMENT.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "m2m-ssh-client-tests"
+    return (Path(base) if base else _ORIGINAL_HOME / ".cache") / "m2m-ssh-client-tests"
