@@ -52,6 +52,12 @@ def host_app_argv(package: str, version: str, program: str) -> list[str]:
     return [str(found[-1])]
 
 
+def npm_folder(*packages: str) -> Path:
+    """A folder with these npm packages in its `node_modules`; made the first time."""
+    key = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12]
+    return _once(f"npm-{key}", _npm_install(*packages))
+
+
 def node_script_argv(package: str, script: str) -> list[str]:
     """The argv that runs a module with what an npm package exports; installs it the first time."""
     folder = _once(f"npm-{package.replace('/', '-').lstrip('@')}", _npm_install(package))
@@ -119,11 +125,11 @@ def _once(name: str, build: Callable[[Path], None]) -> Path:
     return final
 
 
-def _npm_install(spec: str) -> Callable[[Path], None]:
+def _npm_install(*specs: str) -> Callable[[Path], None]:
     def install(folder: Path) -> None:
         npm = str(programs.require("npm"))
         quiet = ["--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
-        _run([npm, "install", "--prefix", str(folder), *quiet, spec])
+        _run([npm, "install", "--prefix", str(folder), *quiet, *specs])
 
     return install
 

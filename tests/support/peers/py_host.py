@@ -46,14 +46,14 @@ async def elicit(_context: Any, _params: Any) -> Any:
 
 async def step(name: str, work: Any) -> None:
     try:
-        with anyio.fail_after(20):
+        with anyio.fail_after(6):
             report[name] = await work()
     except ERRORS as exc:
         report[name] = f"error: {str(exc) or type(exc).__name__}"[:200]
 
 
 async def until(test: Any) -> bool:
-    for _ in range(100):
+    for _ in range(40):
         if test():
             return True
         await anyio.sleep(0.05)

@@ -33,12 +33,10 @@ class Name(pydantic.BaseModel):
     name: str
 
 
-@server.resource(NOTE)
 def note() -> str:
     return "a note"
 
 
-@server.tool()
 def echo(text: str) -> str:
     return text
 
@@ -77,6 +75,8 @@ async def ask_resolved(name: Any) -> str:
     return f"hello {name.name}"
 
 
+server.resource(NOTE)(note)
+server.tool()(echo)
 for tool in (log, hang, touch):
     tool.__annotations__["ctx"] = Context
     server.tool()(tool)

@@ -39,7 +39,7 @@ const call = (name, rest = {}, options = {}) =>
     : client.callTool({ name, ...rest }, undefined, options);
 const said = (result) => result.content.map((item) => item.text).join();
 const until = async (test) => {
-  for (let turn = 0; turn < 100 && !test(); turn++) await new Promise((go) => setTimeout(go, 50));
+  for (let turn = 0; turn < 40 && !test(); turn++) await new Promise((go) => setTimeout(go, 50));
   return test();
 };
 

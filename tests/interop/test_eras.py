@@ -1,0 +1,97 @@
+"""Real hosts and servers of both protocol eras, each with each, through this client."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+from support.bridged import envelope
+from support.era_peers import FEATURES, HOSTS, SERVERS, Peer, Peers, works
+from support.fault_proxy import FaultProxy
+from support.host import Host, client_argv
+from support.sshd import Sshd
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]  # the first run installs the peers
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "eras.md"
+SLOW = {"FastMCP 4.2"}  # starts for seconds; the other hosts were tried by hand
+LEGACY_SERVER, MODERN_SERVER = SERVERS[0], SERVERS[2]
+
+
+@pytest.fixture(scope="session")
+def peers(tmp_path_factory: pytest.TempPathFactory) -> Peers:
+    return Peers(tmp_path_factory.mktemp("peers"))
+
+
+def cell(names: list[str]) -> str:
+    """What works, as the table of the page has it."""
+    missing = [name for name in FEATURES if name not in names]
+    if not missing:
+        return "all"
+    return f"all but {', '.join(missing)}" if names else "nothing"
+
+
+def in_table(host: Peer, server: Peer) -> str:
+    """The cell of the page for a pair."""
+    rows = [
+        [text.strip() for text in line.strip("|").split("|")]
+        for line in PAGE.read_text(encoding="utf-8").splitlines()
+        if line.startswith("|")
+    ]
+    header = next(row for row in rows if row[0] == "host ↓, server →")
+    row = next(row for row in rows if row[0] == host.name)
+    return re.sub(r"[¹²³⁴]", "", row[header.index(server.name)])
+
+
+@pytest.mark.parametrize(
+    ("host", "server"),
+    [
+        pytest.param(host, server, id=f"{host.name} - {server.name}")
+        for host, server in product(HOSTS, SERVERS)
+        if server.name not in SLOW or host.era == "both"
+    ],
+)
+def test_a_host_uses_a_server(host: Peer, server: Peer, peers: Peers, sshd: Sshd) -> None:
+    # An option is needed where a modern host asks like one of both eras.
+    bridge = ["--bridge", "modern"] if host.era == "modern" else []
+    client = client_argv(*sshd.client_options(), *bridge)
+    report = peers.report(host, server, client)
+    is_modern = host.era == "modern" or (host.era == "both" and server.era != "legacy")
+    assert (report["version"] == "2026-07-28") == is_modern, report
+    assert cell(works(report)) == in_table(host, server), report
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+def test_a_call_that_is_cut_off_is_told_and_the_session_goes_on(
+    era: str, peers: Peers, sshd: Sshd, tmp_path: Path
+) -> None:
+    server = MODERN_SERVER if era == "legacy" else LEGACY_SERVER
+    meta = {"_meta": envelope()} if era == "modern" else {}
+    with FaultProxy(sshd.port) as network:
+        known_hosts = tmp_path / "known_hosts"
+        lines = sshd.known_hosts.read_text()
+        known_hosts.write_text(lines.replace(f":{sshd.port} ", f":{network.port} "))
+        options = [*sshd.client_options(), "--bridge", "modern", "--port", str(network.port)]
+        options += ["--known-hosts", str(known_hosts)]
+        with Host(client_argv(*options, "--", *peers.argv(server))) as host:
+            if era == "legacy":
+                assert host.initialize()["result"]["serverInfo"]["name"] == "ts2"
+            else:
+                found = host.request("server/discover", meta)["result"]
+                assert found["supportedVersions"] == ["2026-07-28"]
+            host.send(
+                {
+                    "jsonrpc": "2.0",
+                    "id": "cut",
+                    "method": "tools/call",
+                    "params": {"name": "hang", **meta},
+                }
+            )
+            host.wait_for_stderr("hanging")
+            network.cut()
+            lost = host.receive_until(lambda message: message.get("id") == "cut")
+            assert "may or may not have run" in lost["error"]["message"]
+            said = host.request("tools/call", {"name": "echo", "arguments": {"text": "on"}, **meta})
+            assert said["result"]["content"][0]["text"] == "on"
