@@ -15,7 +15,7 @@ from functools import partial
 import anyio
 
 from m2m_ssh_client.flow.bridge import Bridge
-from m2m_ssh_client.flow.hand_over import ToThread
+from m2m_ssh_client.flow.hand_over import ToThread, loop_caller
 from m2m_ssh_client.flow.host_stdio import HostStreams
 from m2m_ssh_client.flow.splitting import Intake, Lines
 from m2m_ssh_client.proxy.early_forwarding.early_line import EarlyLine
@@ -43,11 +43,15 @@ class LockedSession:
         max_line: int,
         watch: Watch | None = None,
         between: Between | None = None,
+        expiry_moved: Callable[[], None] = lambda: None,
     ) -> None:
         """With a `watch`, lines are forwarded whole, so that it sees all of them.
 
-        `between` stands between the host and the session, if they may speak different eras.
+        `between` stands between the host and the session, if they may speak different eras. Then
+        `expiry_moved` is called in the loop when a thread has changed `next_expiry`.
         """
+        self._expiry_moved = expiry_moved
+        self._call_soon: Callable[..., None] = lambda _function: None
         self._session = session
         self._crossing = Crossing(between, self._to_session)
         self._forwarding = EarlyForwarding(session)
@@ -57,7 +61,7 @@ class LockedSession:
         self._host: HostStreams | None = None
         self._bridge: Bridge | None = None
         self._connection: object = None  # the present one, as its intake was made for it
-        self._undelivered: Lines = []  # lines for a remote while there was none
+        self._undelivered: Lines = []  # for a remote while there was none, or from its own thread
         self._clock_offset = 0.0
         self.host_intake = Intake(
             self._splitter(EarlyExit(self._host_is_idle, self._begin_request), from_host=True),
@@ -69,6 +73,7 @@ class LockedSession:
     def attach_host(self, host: HostStreams) -> None:
         """Use this host from now on. In the loop."""
         self._clock_offset = anyio.current_time() - time.monotonic()
+        self._call_soon = loop_caller()
         self._host = host
 
     def remote_intake(self, connection: object) -> Intake:
@@ -194,7 +199,8 @@ class LockedSession:
         if output.to_remote:
             remote = self.remote
             if remote is not None:
-                remote.put(output.to_remote)
+                owed, self._undelivered = self._undelivered, []
+                remote.put(owed + output.to_remote if owed else output.to_remote)
             else:
                 self._undelivered += output.to_remote
         if output.to_host and self.host.outbound.is_open:
@@ -207,9 +213,12 @@ class LockedSession:
             remote = self.remote
             if remote is None or not remote.has_room or not self.host.outbound.has_room:
                 return False
-            if self._session.state is not State.OPEN or not self.is_direct:
+            if self._session.state is not State.OPEN:
                 return False
-            self._hand_on(self._to_session(lines))
+            if self.is_direct:
+                self._hand_on(self._to_session(lines))
+            else:
+                self._hand_on(self._bridged(lambda: self._crossing.from_host(lines, self.now())))
         return True
 
     def _shortcut_from_remote(self, connection: object, lines: Lines) -> bool:
@@ -225,12 +234,35 @@ class LockedSession:
                 return False
             if self._session.state is not State.OPEN or not self._session.process_answered:
                 return False
+            output = self._forwarding.from_remote(lines)
             if not self.is_direct:
-                return False
-            self._hand_on(self._forwarding.from_remote(lines))
+                output = self._bridged(lambda: self._crossing.from_session(output, self.now()))
+                self._owe(output)
+            self._hand_on(output)
         finally:
             self._lock.release()
         return True
+
+    def _bridged(self, step: Callable[[], Output]) -> Output:
+        """Take a step through the bridge in a thread that reads."""
+        expiry = self._crossing.next_expiry
+        output = step()
+        if self._crossing.next_expiry != expiry:
+            self._call_soon(self._expiry_moved)
+        return output
+
+    def _owe(self, output: Output) -> None:
+        """Let the loop send what is for the remote: its own thread must not wait to write."""
+        if output.to_remote:
+            self._undelivered += output.to_remote
+            output.to_remote = []
+            self._call_soon(self._pay)
+
+    def _pay(self) -> None:
+        with self._lock:
+            if self.remote is not None and self._undelivered:
+                owed, self._undelivered = self._undelivered, []
+                self.remote.put(owed)
 
     # Early forwarding: called by the same threads.
 

@@ -124,7 +124,11 @@ class Proxy:
         self._settings = settings
         self._session = _session(settings)
         self._locked = LockedSession(
-            self._session, settings.max_message_size, watch, _between(settings)
+            self._session,
+            settings.max_message_size,
+            watch,
+            _between(settings),
+            self._changed,
         )
         self._stopping = anyio.Event()
         self._stop_deadline = float("inf")

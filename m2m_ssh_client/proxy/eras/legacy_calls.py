@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import msgspec
 
 from m2m_ssh_client.proxy.eras.era_bridge import FOR_EVER
 from m2m_ssh_client.proxy.eras.for_modern_host import rank_of
 from m2m_ssh_client.proxy.eras.terms import ASKING, LEVELS, object_text
-from m2m_ssh_client.proxy.frames.frame import Frame, Id, Members, Message, raw_json
+from m2m_ssh_client.proxy.frames.frame import Frame, Id, JSONText, Members, Message, raw_json
 from m2m_ssh_client.proxy.memory.open_requests import answerable_under
 
 _RETRYING = frozenset({"_meta", "inputResponses", "requestState"})
@@ -37,7 +36,7 @@ class LegacyCall(msgspec.Struct):
     method: str
     digest: bytes
     """Tells the retry of this call from other calls."""
-    capabilities: Any
+    capabilities: JSONText
     """The capabilities that the host declares in the present round."""
     at_host: Id | None
     """The host's id of the present round; None while the call is parked."""
@@ -122,8 +121,5 @@ class LegacyCalls:
 
 def digest(params: Members) -> bytes:
     """Return what two rounds of one call have in common."""
-    own = sorted((name, bytes(params[name])) for name in params if name not in _RETRYING)
-    found = hashlib.sha256()
-    for name, value in own:
-        found.update(b"%b:%d:%b" % (bytes(raw_json(name)), len(value), value))
-    return found.digest()
+    own = {name: params[name] for name in sorted(params) if name not in _RETRYING}
+    return hashlib.sha256(object_text(own)).digest()

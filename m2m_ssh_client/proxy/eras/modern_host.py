@@ -150,7 +150,7 @@ class ModernHost(EraBridge):
         if id_ is None or method is None:
             return
         params = members(message.params)
-        meta = fields(params.get("_meta", b""))
+        meta = members(params["_meta"]) if "_meta" in params else {}
         refusal = self._refused(id_, method, meta)
         if refusal:
             output.to_host.append(refusal)
@@ -162,13 +162,13 @@ class ModernHost(EraBridge):
         elif "requestState" in params or "inputResponses" in params:
             self._retry(message, params, meta, output)
         else:
-            call = LegacyCall(id_, method, b"", {}, id_, [])
+            call = LegacyCall(id_, method, b"", b"", id_, [])
             self._set_round(call, id_, meta)
             self._send(call, params, output)
 
-    def _refused(self, id_: Id, method: str, meta: dict[str, Any]) -> bytes:
+    def _refused(self, id_: Id, method: str, meta: Members) -> bytes:
         """Return the error for a request that cannot be translated; empty for all others."""
-        version = meta.get(VERSION)
+        version = value_in(meta, VERSION)
         if method == "initialize" or version not in (None, MODERN_VERSION):
             error = {
                 "code": UNSUPPORTED_VERSION,
@@ -200,11 +200,11 @@ class ModernHost(EraBridge):
         line = request_line(call.at_server, call.method, without_envelope(params))
         output.to_remote.append(line)
 
-    def _set_round(self, call: LegacyCall, id_: Id, meta: dict[str, Any]) -> None:
+    def _set_round(self, call: LegacyCall, id_: Id, meta: Members) -> None:
         call.at_host = id_
         call.ids.append(id_)
-        call.capabilities = meta.get(CLIENT_CAPABILITIES)
-        level, token = meta.get(LOG_LEVEL), meta.get("progressToken")
+        call.capabilities = meta.get(CLIENT_CAPABILITIES, b"")
+        level, token = value_in(meta, LOG_LEVEL), value_in(meta, "progressToken")
         call.level = level if level in LEVELS else ""
         call.host_token = token if is_id(token) else None
 
@@ -212,15 +212,14 @@ class ModernHost(EraBridge):
         """Note a request that was sent before it was known that the server is a legacy one."""
         message = frame.messages[0]
         if message.id is not None and message.method is not None:
-            call = LegacyCall(message.id, message.method, b"", {}, message.id, [])
+            call = LegacyCall(message.id, message.method, b"", b"", message.id, [])
             call.doubtful = frame
-            call.digest = digest(members(message.params))
-            self._set_round(call, message.id, meta_of(message))
+            params = members(message.params)
+            call.digest = digest(params)
+            self._set_round(call, message.id, members(params.get("_meta", b"")))
             self._calls.add(call)
 
-    def _retry(
-        self, message: Message, params: Members, meta: dict[str, Any], output: Output
-    ) -> None:
+    def _retry(self, message: Message, params: Members, meta: Members, output: Output) -> None:
         """Answer the server's question with what the host says in the next round of its call."""
         id_, method = message.id, message.method
         if id_ is None or method is None:
@@ -360,7 +359,7 @@ class ModernHost(EraBridge):
             return b""
         pages = member(found, "data", "elicitations")
         if found.get("code") == URL_NEEDED and isinstance(pages, list) and call.method in ASKING:
-            if member(call.capabilities, "elicitation", "url") is None:
+            if member(fields(call.capabilities), "elicitation", "url") is None:
                 needed: dict[str, Any] = {"requiredCapabilities": {"elicitation": {"url": {}}}}
                 text = str(found.get("message"))
                 error_ = {"code": CAPABILITY_NEEDED, "message": text, "data": needed}
@@ -391,7 +390,7 @@ class ModernHost(EraBridge):
         except NotJSONRPCError as exc:
             output.to_remote.append(error_line(id_, INVALID_PARAMS, f"Invalid params: {exc}"))
             return
-        if call is None or missing_capability(call.capabilities, method, params):
+        if call is None or missing_capability(fields(call.capabilities), method, params):
             text = f"The host does not offer {method}, or has no call in which to be asked"
             output.to_remote.append(error_line(id_, METHOD_NOT_FOUND, text))
             return

@@ -7,12 +7,14 @@ The legacy era (2024-11-05 to 2025-11-25) opens a session with `initialize`. In 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from m2m_ssh_client.proxy.frames.frame import (
     INVALID_REQUEST,
+    LONGEST_OBJECTS,
     METHOD_NOT_FOUND,
     Id,
     JSONText,
@@ -90,7 +92,12 @@ def members(text: JSONText) -> Members:
 def value_in(found: Members, name: str) -> Any:
     """Return a member as a value; None if it is absent or longer than a mebibyte."""
     text = found.get(name)
-    return None if text is None else fields(b'{"value":%b}' % bytes(text)).get("value")
+    if text is None or len(memoryview(text)) > LONGEST_OBJECTS:
+        return None
+    try:
+        return msgspec.json.decode(text)
+    except ValueError:  # one of JSON's rarer forms
+        return fields(b'{"value":%b}' % bytes(text)).get("value")
 
 
 def meta_of(message: Message) -> dict[str, Any]:
@@ -127,32 +134,40 @@ def says_not_understood(error: msgspec.Raw, method: str | None) -> bool:
 
 def object_text(found: Members) -> bytes:
     """Return an object as JSON text."""
-    pairs = (bytes(raw_json(name)) + b":" + bytes(value) for name, value in found.items())
-    return b"{" + b",".join(pairs) + b"}"
+    return _encoded(found)
 
 
 def request_line(id_: Id, method: str, params: Members) -> bytes:
     """Return a request, with the params as they are."""
-    return b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}' % (
-        bytes(raw_json(id_)),
-        bytes(raw_json(method)),
-        object_text(params),
-    )
+    return _encoded({"jsonrpc": "2.0", "id": id_, "method": method, "params": _raw(params)})
 
 
 def notification_line(method: str, params: Members) -> bytes:
     """Return a notification, with the params as they are."""
-    return b'{"jsonrpc":"2.0","method":%b,"params":%b}' % (
-        bytes(raw_json(method)),
-        object_text(params),
-    )
+    return _encoded({"jsonrpc": "2.0", "method": method, "params": _raw(params)})
 
 
 def result_line(id_: Id, result: bytes) -> bytes:
     """Return an answer with this result."""
-    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (bytes(raw_json(id_)), result)
+    return _encoded({"jsonrpc": "2.0", "id": id_, "result": msgspec.Raw(result)})
 
 
 def error_answer(id_: Id, error: bytes) -> bytes:
     """Return an answer with this error object."""
-    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (bytes(raw_json(id_)), error)
+    return _encoded({"jsonrpc": "2.0", "id": id_, "error": msgspec.Raw(error)})
+
+
+def _raw(found: Members) -> msgspec.Raw:
+    return msgspec.Raw(_encoded(found))
+
+
+def _encoded(found: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(found)
+    except UnicodeEncodeError:  # a lone surrogate, which only `json` writes
+        pairs = (_slowly(name) + b":" + _slowly(value) for name, value in found.items())
+        return b"{" + b",".join(pairs) + b"}"
+
+
+def _slowly(value: object) -> bytes:
+    return bytes(value) if isinstance(value, msgspec.Raw) else bytes(raw_json(value))
