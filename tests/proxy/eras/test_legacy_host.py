@@ -302,6 +302,11 @@ def test_a_page_to_open_gets_the_id_that_the_legacy_era_needs() -> None:
             {"method": "elicitation/create", "params": {"mode": "url", "message": "", "url": "u"}},
             "elicitation.url",
         ),
+        (
+            {"elicitation": {"url": {}}},
+            {"method": "elicitation/create", "params": FORM},
+            "elicitation.form",
+        ),
         ({"sampling": {}}, {"method": "sampling/createMessage", "params": {"tools": []}}, "tools"),
         ({"elicitation": {}}, {"method": "roots/list"}, "roots"),
         (ALL, {"method": "other/thing"}, "other"),

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from support.bridged import META, MODERN, Bridged, Json, envelope, error, note, request, result
 
+from m2m_ssh_client.proxy.eras import era_bridge
+
 DISCOVER = request("d", "server/discover", _meta=envelope())
 INITIALIZE = request(0, "initialize", protocolVersion="2025-06-18", capabilities={})
 INITIALIZED = {
@@ -167,6 +169,30 @@ def test_errors_of_our_own_bring_no_bridge_in() -> None:
     [answer] = pair.heard_by_host()
     assert answer["error"]["message"].startswith("No route to host")
     assert pair.heard_by_server() == []
+
+
+@pytest.mark.parametrize(
+    "first", [INITIALIZE, request(0, "tools/call", name="t", _meta=envelope())]
+)
+def test_an_answer_that_cannot_be_read_brings_no_bridge_in(first: Json) -> None:
+    pair = Bridged()
+    pair.host(first)
+    pair.heard_by_server()
+    pair.server(b'{"jsonrpc":"2.0","id":0,"result":NaN}')
+    [answer] = pair.heard_by_host()
+    assert (answer["id"], answer["error"]["code"]) == (0, -32000)
+    assert pair.heard_by_server() == []
+
+
+def test_what_waits_for_the_first_answer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(era_bridge, "HOLD_LIMIT", 1000)
+    pair = Bridged()
+    pair.host(INITIALIZE)
+    pair.server(error(0, -32022))
+    pair.host(*[request(id_, "tools/list", text="x" * 200) for id_ in range(1, 10)])
+    refused = [said["id"] for said in pair.heard_by_host()]
+    assert refused == list(range(refused[0], 10))
+    assert 2 < refused[0] < 8
 
 
 def test_lines_that_are_no_requests_do_not_end_the_watch() -> None:
