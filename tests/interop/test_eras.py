@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from support import echo_server
 from support.bridged import envelope
 from support.era_peers import FEATURES, HOSTS, SERVERS, Peer, Peers, works
 from support.fault_proxy import FaultProxy
@@ -61,6 +62,20 @@ def test_a_host_uses_a_server(host: Peer, server: Peer, peers: Peers, sshd: Sshd
     is_modern = host.era == "modern" or (host.era == "both" and server.era != "legacy")
     assert (report["version"] == "2026-07-28") == is_modern, report
     assert cell(works(report)) == in_table(host, server), report
+
+
+@pytest.mark.parametrize("discover", ["unknown", "exit"])
+def test_a_modern_host_uses_a_server_that_does_not_survive_its_first_word(
+    discover: str, sshd: Sshd
+) -> None:
+    server = echo_server.command("--discover", discover, "--status", "1")
+    argv = client_argv(*sshd.client_options(), "--bridge", "modern", "--", *server)
+    with Host(argv) as host:
+        meta = {"_meta": envelope()}
+        found = host.request("server/discover", meta)["result"]
+        assert found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"] == "echo"
+        said = host.request("tools/call", {"name": "echo", "arguments": {"text": "on"}, **meta})
+        assert said["result"]["resultType"] == "complete"
 
 
 @pytest.mark.parametrize("era", ["legacy", "modern"])
