@@ -5,6 +5,8 @@ The server's command line is theirs. They print the names of the tools and what 
 
 from __future__ import annotations
 
+import json
+
 _PYTHON_END = """
 print(json.dumps(asyncio.run(main(*sys.argv[1:]))))
 """
@@ -107,10 +109,11 @@ const client = new Client({{ name: "test", version: "1" }});
 {_JAVASCRIPT}"""
 
 
-def typescript_2(mode: str) -> str:
+def typescript_2(mode: str, **settings: object) -> str:
+    """With settings of how the client finds out the revision."""
     return f"""
 import {{ Client }} from "@modelcontextprotocol/client";
 import {{ StdioClientTransport }} from "@modelcontextprotocol/client/stdio";
-const versionNegotiation = {{ mode: "{mode}" }};
+const versionNegotiation = {json.dumps({"mode": mode, **settings})};
 const client = new Client({{ name: "test", version: "1" }}, {{ versionNegotiation }});
 {_JAVASCRIPT}"""
