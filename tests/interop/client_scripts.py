@@ -1,9 +1,22 @@
 """Scripts that list the tools of a stdio server and call `echo`, one for each client library.
 
-The server's command line is theirs. They print the names of the tools and what came back.
+The server's command line is theirs, as words behind the script. They print the names of the tools and what came back.
 """
 
 from __future__ import annotations
+
+import json
+
+# Packages that can be installed together.
+WITH_MCP_1 = (
+    "mcp==1.30.0",
+    "fastmcp==2.14.7",
+    "langchain-mcp-adapters==0.3.2",
+    "mcp-use==1.7.1",
+    "openai-agents==0.24.0",
+)
+WITH_MCP_1_AND_FASTMCP_3 = ("mcp==1.30.0", "fastmcp==3.4.11")
+WITH_MCP_2 = ("mcp==2.3.0", "fastmcp==4.2.3", "pydantic-ai-slim[mcp]==2.68.0")
 
 _PYTHON_END = """
 print(json.dumps(asyncio.run(main(*sys.argv[1:]))))
@@ -107,10 +120,11 @@ const client = new Client({{ name: "test", version: "1" }});
 {_JAVASCRIPT}"""
 
 
-def typescript_2(mode: str) -> str:
+def typescript_2(mode: str, **settings: object) -> str:
+    """With settings of how the client finds out the revision."""
     return f"""
 import {{ Client }} from "@modelcontextprotocol/client";
 import {{ StdioClientTransport }} from "@modelcontextprotocol/client/stdio";
-const versionNegotiation = {{ mode: "{mode}" }};
+const versionNegotiation = {json.dumps({"mode": mode, **settings})};
 const client = new Client({{ name: "test", version: "1" }}, {{ versionNegotiation }});
 {_JAVASCRIPT}"""

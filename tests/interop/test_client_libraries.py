@@ -24,30 +24,20 @@ _RUN_TIMEOUT = 90.0  # seconds
 # No reports to the maker of mcp-use, and no import compiled twice.
 _SETTINGS = {"MCP_USE_ANONYMIZED_TELEMETRY": "false", "PYTHONDONTWRITEBYTECODE": ""}
 
-# Packages that can be installed together.
-_MCP_1 = (
-    "mcp==1.30.0",
-    "fastmcp==2.14.7",
-    "langchain-mcp-adapters==0.3.2",
-    "mcp-use==1.7.1",
-    "openai-agents==0.24.0",
-)
-_MCP_1_NEWER = ("mcp==1.30.0", "fastmcp==3.4.11")
-_MCP_2 = ("mcp==2.3.0", "fastmcp==4.2.3", "pydantic-ai-slim[mcp]==2.68.0")
 _TYPESCRIPT_1 = "@modelcontextprotocol/sdk@1.32.2"
 _TYPESCRIPT_2 = "@modelcontextprotocol/client@2.4.0"
 
 # As in the table: the program, its version, the packages and the script.
 _PYTHON = [
-    ("Python SDK 1", "1.30.0", _MCP_1, scripts.PYTHON_SDK_1),
-    ("Python SDK 2", "2.3.0", _MCP_2, scripts.PYTHON_SDK_2),
-    ("FastMCP 2", "2.14.7", _MCP_1, scripts.FASTMCP),
-    ("FastMCP 3", "3.4.11", _MCP_1_NEWER, scripts.FASTMCP),
-    ("FastMCP 4", "4.2.3", _MCP_2, scripts.FASTMCP),
-    ("langchain-mcp-adapters", "0.3.2", _MCP_1, scripts.LANGCHAIN),
-    ("mcp-use", "1.7.1", _MCP_1, scripts.MCP_USE),
-    ("openai-agents", "0.24.0", _MCP_1, scripts.OPENAI_AGENTS),
-    ("pydantic-ai", "2.68.0", _MCP_2, scripts.PYDANTIC_AI),
+    ("Python SDK 1", "1.30.0", scripts.WITH_MCP_1, scripts.PYTHON_SDK_1),
+    ("Python SDK 2", "2.3.0", scripts.WITH_MCP_2, scripts.PYTHON_SDK_2),
+    ("FastMCP 2", "2.14.7", scripts.WITH_MCP_1, scripts.FASTMCP),
+    ("FastMCP 3", "3.4.11", scripts.WITH_MCP_1_AND_FASTMCP_3, scripts.FASTMCP),
+    ("FastMCP 4", "4.2.3", scripts.WITH_MCP_2, scripts.FASTMCP),
+    ("langchain-mcp-adapters", "0.3.2", scripts.WITH_MCP_1, scripts.LANGCHAIN),
+    ("mcp-use", "1.7.1", scripts.WITH_MCP_1, scripts.MCP_USE),
+    ("openai-agents", "0.24.0", scripts.WITH_MCP_1, scripts.OPENAI_AGENTS),
+    ("pydantic-ai", "2.68.0", scripts.WITH_MCP_2, scripts.PYDANTIC_AI),
 ]
 _NODE = [
     ("TypeScript SDK 1", "1.32.2", _TYPESCRIPT_1, scripts.TYPESCRIPT_1),

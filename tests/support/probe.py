@@ -52,15 +52,18 @@ class Probe:
 
     def starts(self) -> int:
         """How often the program has started our client."""
-        return len(self._variables.read_text().splitlines())
+        return len(self._noted())
 
     def seen(self) -> list[str]:
         """The first message, its protocol version and the variables, as in the table in docs/hosts.md."""
         first = json.loads(self.record.read_text(encoding="utf-8").splitlines()[0])
         params = first["params"]
         version = params.get("protocolVersion") or params["_meta"][_PROTOCOL]
-        given = set(self._variables.read_text().splitlines()[0].split())
+        given = set(self._noted()[0].split())
         return [f"`{first['method']}`", version, _in_words(given)]
+
+    def _noted(self) -> list[str]:
+        return self._variables.read_text().splitlines() if self._variables.exists() else []
 
 
 def documented(program: str) -> list[str]:
