@@ -280,8 +280,19 @@ def _login(
         passphrase_file=params.passphrase_file and params.passphrase_file.expanduser(),
         passphrase_prompt=params.passphrase_prompt,
         batch=bool(found.batch_mode),
+        keyboard_interactive=_may_interact(found),
     )
     return _with_agent(login, found.identity_agent)
+
+
+def _may_interact(found: config.HostConfig) -> bool:
+    """Return whether ssh would try keyboard-interactive, which BatchMode switches off."""
+    preferred = found.preferred_authentications
+    return (
+        not found.batch_mode
+        and found.kbd_interactive_authentication is not False
+        and (preferred is None or "keyboard-interactive" in preferred.split(","))
+    )
 
 
 def _with_agent(login: Login, configured: str | None) -> Login:

@@ -69,7 +69,8 @@ class Login(NamedTuple):
     missing file of `files` is an error only if it is `required`. `agent` is the path of its socket
     (a pipe on Windows), None for no agent; `agent_by` is the setting that names it. With
     `seek_agent`, one that listens at a usual place will do if this one does not answer.
-    `fingerprint` selects one key.
+    `fingerprint` selects one key. `keyboard_interactive` allows that method, as far as it asks
+    nothing.
     """
 
     user: str
@@ -86,6 +87,7 @@ class Login(NamedTuple):
     passphrase_file: Path | None = None
     passphrase_prompt: Callable[[str], str | None] | None = None
     batch: bool = False
+    keyboard_interactive: bool = True
 
     def __repr__(self) -> str:
         return f"Login(user={self.user!r}, …)"  # it may hold a passphrase

@@ -405,7 +405,7 @@ def test_the_trail_tells_what_was_agreed_and_who_was_let_in(start: StartFar) -> 
         assert stage.transport.greeting == ()
         assert stage.login is not None
         assert stage.login.succeeded
-        assert [str(each.path) for each in stage.login.tried] == [str(far.client)]
+        assert [str(each.path) for each in stage.login.taken] == [str(far.client)]
 
 
 def test_the_trail_ends_where_the_connection_failed(start: StartFar, keys: Keys) -> None:

@@ -50,6 +50,8 @@ class HostConfig(NamedTuple):
     server_alive_count_max: int | None = None
     tcp_keep_alive: bool | None = None
     batch_mode: bool | None = None
+    kbd_interactive_authentication: bool | None = None
+    preferred_authentications: str | None = None
     identity_files: tuple[Path, ...] | None = None
     certificate_files: tuple[Path, ...] | None = None
     identities_only: bool | None = None
@@ -98,6 +100,8 @@ def build(reading: Reading) -> HostConfig:
         server_alive_count_max=typed.number("serveralivecountmax"),
         tcp_keep_alive=typed.flag("tcpkeepalive"),
         batch_mode=typed.flag("batchmode"),
+        kbd_interactive_authentication=typed.flag("kbdinteractiveauthentication"),
+        preferred_authentications=reading.word("preferredauthentications"),
         identity_files=typed.files("identityfile"),
         certificate_files=typed.files("certificatefile"),
         identities_only=typed.flag("identitiesonly"),

@@ -51,7 +51,7 @@ _TABLE: tuple[tuple[str, Callable[[Value, Values], bool], str], ...] = (
     (
         "PreferredAuthentications",
         lambda value, _: "publickey" not in value.words[0].split(","),
-        "only keys are tried",
+        "keys are tried in any case",
     ),
     (
         "ProxyUseFdpass",

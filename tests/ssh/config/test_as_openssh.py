@@ -101,6 +101,8 @@ ONE_WORD = {
     "serveralivecountmax": "server_alive_count_max",
     "tcpkeepalive": "tcp_keep_alive",
     "batchmode": "batch_mode",
+    "kbdinteractiveauthentication": "kbd_interactive_authentication",
+    "preferredauthentications": "preferred_authentications",
     "identitiesonly": "identities_only",
     "hostkeyalias": "host_key_alias",
     "stricthostkeychecking": "strict_host_key_checking",

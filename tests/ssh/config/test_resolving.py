@@ -306,7 +306,8 @@ def test_every_attribute_has_its_keyword(folder: Folder) -> None:
     config = folder.resolve(
         "HostName H\nUser u\nPort 1\nAddressFamily inet6\nBindAddress ::1\nConnectTimeout 1m\n"
         "ConnectionAttempts 2\nServerAliveInterval 3\nServerAliveCountMax 4\nTCPKeepAlive no\n"
-        "BatchMode yes\nIdentityFile /i\nCertificateFile /c\nIdentitiesOnly yes\nIdentityAgent /a\n"
+        "BatchMode yes\nKbdInteractiveAuthentication no\nPreferredAuthentications publickey\n"
+        "IdentityFile /i\nCertificateFile /c\nIdentitiesOnly yes\nIdentityAgent /a\n"
         "UserKnownHostsFile /u /v\nGlobalKnownHostsFile /g\nRevokedHostKeys /r\nHostKeyAlias A\n"
         "StrictHostKeyChecking off\nHashKnownHosts yes\nRequiredRSASize 2048\nProxyJump a@b:5,c\n"
         "Ciphers +c\nMACs -m*\nKexAlgorithms ^k\nHostKeyAlgorithms h\nPubkeyAcceptedAlgorithms p\n"
@@ -327,6 +328,8 @@ def test_every_attribute_has_its_keyword(folder: Folder) -> None:
         server_alive_count_max=4,
         tcp_keep_alive=False,
         batch_mode=True,
+        kbd_interactive_authentication=False,
+        preferred_authentications="publickey",
         identity_files=(Path("/i"),),
         certificate_files=(Path("/c"),),
         identities_only=True,
@@ -353,7 +356,7 @@ def test_every_attribute_has_its_keyword(folder: Folder) -> None:
         request_tty="no",
         log_level="VERBOSE",
     )
-    assert set(config.origins.values()) == {f"{folder.config}:{n}" for n in range(1, 37)}
+    assert set(config.origins.values()) == {f"{folder.config}:{n}" for n in range(1, 39)}
 
 
 def test_none_is_something_else_than_nothing(folder: Folder) -> None:
