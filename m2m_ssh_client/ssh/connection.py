@@ -20,26 +20,22 @@ from typing import NamedTuple, Protocol
 import paramiko
 
 from m2m_ssh_client.errors import (
-    ChannelRefusedError,
     ConnectionLostError,
     SilentConnectionError,
     SSHClientError,
     UnreachableError,
-    reason,
 )
-from m2m_ssh_client.ssh import algorithms
+from m2m_ssh_client.ssh import algorithms, failures
 from m2m_ssh_client.ssh.library.environment import asked_for
 from m2m_ssh_client.ssh.library.ssh_transport import Transport
-from m2m_ssh_client.ssh.login.authentication import LoginRecord, authenticate, said_meanwhile
+from m2m_ssh_client.ssh.login.authentication import LoginRecord, authenticate
 from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.process.carrier import ChannelCarrier
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import HostSettings, Request
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier
-from m2m_ssh_client.ssh.turned_away import turned_away
 from m2m_ssh_client.ssh.way import jump, proxy_command, sockets
 from m2m_ssh_client.ssh.way.liveness import Liveness
-from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
 
@@ -172,15 +168,13 @@ class Connection:
 
     def lost(self) -> ConnectionLostError:
         """Return the reason why the connection is not alive any more."""
-        host = self._settings.address.host
         if self._silence:
+            host = self._settings.address.host
             return SilentConnectionError(
                 f"The SSH connection was lost: no sign of life from {host} for "
                 f"{self._silence:.0f} s"
             )
-        cause = self._transport.get_exception() if self._transport is not None else None
-        why = self._said_by_proxy_command() or printable(str(cause or ""))
-        return ConnectionLostError(f"The SSH connection to {host} was lost{why and ': '}{why}")
+        return failures.lost(self._progress)
 
     @contextmanager
     def _bounded(self) -> Iterator[float]:
@@ -204,7 +198,7 @@ class Connection:
         try:
             yield
         except (paramiko.SSHException, OSError, EOFError) as exc:
-            raise self._explained(exc) from exc
+            raise failures.explained(self._progress, exc, self._connect_timeout) from exc
 
     def _open(self, deadline: float) -> None:
         """Reach, verify and log in: for the last machine and for each jump host."""
@@ -298,10 +292,7 @@ class Connection:
         try:
             return transport.open_session()
         except paramiko.ChannelException as exc:
-            raise ChannelRefusedError(
-                f"The server refused to open a session: {exc.text}",
-                "This account may be limited to port forwarding or SFTP; ask its administrator.",
-            ) from exc
+            raise failures.session_refused(exc) from exc
 
     def _ask(self, channel: paramiko.Channel, request: Request) -> None:
         for name, value in request.environment:
@@ -318,7 +309,7 @@ class Connection:
         except paramiko.SSHException as exc:
             if not self.alive:
                 raise
-            raise _request_refused(request) from exc
+            raise failures.request_refused(request) from exc
         if refused:
             logger.warning(
                 "the SSH server refused the environment of --env: add `AcceptEnv %s` to its "
@@ -334,55 +325,14 @@ class Connection:
         at = self
         while at._transport is None and at._via is not None:  # it did not get that far
             at = at._via
-        return UnreachableError(
-            f"Timed out after {self._connect_timeout:g} s while {at._phase} "
-            f"({at._place}){at._said_instead}",
-            "Is the machine up, and is --port right? For more time: --connect-timeout SECONDS.",
-        )
+        return failures.timed_out(at._progress, self._connect_timeout)
 
     @property
-    def _said_instead(self) -> str:
-        """The server's words for people, as the end of a sentence."""
-        transport = self._transport
-        if self._login is not None and self._login.said:
-            return f"; {said_meanwhile(self._login)}"
-        if transport is None or transport.server_version or not transport.greeting:
-            return ""
-        return f'; it said "{shortened(printable(transport.greeting[0]), 80)}"'
-
-    def _said_by_proxy_command(self) -> str | None:
-        return self._link.explain() if isinstance(self._link, proxy_command.ProxySocket) else None
-
-    @property
-    def _place(self) -> str:
-        address = self._settings.address
-        return f"{address.host} port {address.port}"
-
-    def _explained(self, exc: Exception) -> SSHClientError:
-        """Translate a failure of paramiko or the operating system while opening."""
-        text = shortened(printable(reason(exc)))
-        if said := self._said_by_proxy_command():
-            return UnreachableError(
-                f"No connection to {self._place}: {said}",
-                "Run the ProxyCommand of your SSH configuration by hand to see what it says.",
-            )
-        if self._timed_out or "timeout" in text.lower():
-            return self._timeout_error()
-        if isinstance(exc, paramiko.ssh_exception.IncompatiblePeer):
-            return UnreachableError(
-                f"No encryption in common with {self._place}: {text}",
-                "That SSH server is very old, or allows only what this client lacks; see its "
-                "sshd_config (Ciphers, MACs, KexAlgorithms, HostKeyAlgorithms).",
-            )
-        reached = self._transport is not None
-        refused = turned_away(self._transport.greeting) if self._transport is not None else None
-        if refused is not None:
-            text = f'{self._place} {refused.why}: it said "{refused.said}"'
-            return UnreachableError(text, refused.hint, reached=True, wait=refused.wait)
-        return UnreachableError(
-            f"{self._place} ended the connection while {self._phase}: {text}{self._said_instead}",
-            "Is that an SSH server (--port)? If it is, its log says why it hung up.",
-            reached=reached,
+    def _progress(self) -> failures.Progress:
+        link = self._link
+        by_proxy = link.explain() if isinstance(link, proxy_command.ProxySocket) else None
+        return failures.Progress(
+            self._settings.address, self._phase, self._transport, self._login, by_proxy
         )
 
 
@@ -399,22 +349,3 @@ def host_key_policy(settings: HostSettings) -> tuple[HostVerifier, list[str]]:
     if not algorithms.order_is_given(wanted.host_key):
         names = verifier.key_algorithms(names)
     return verifier, names
-
-
-def _request_refused(request: Request) -> ChannelRefusedError:
-    if request.command is not None:
-        from m2m_ssh_client.masking import masked
-
-        command = shortened(masked(request.shown or request.command), 80)
-        return ChannelRefusedError(
-            f"The server refused to run the command {command!r}",
-            "Leave out `-- command` to request a shell, or pass --subsystem NAME for a subsystem.",
-        )
-    if request.subsystem is not None:
-        return ChannelRefusedError(
-            f"The server has no subsystem {request.subsystem!r}",
-            "Add a line `Subsystem NAME COMMAND` to its sshd_config, or pass a command after `--`.",
-        )
-    return ChannelRefusedError(
-        "The server refused a shell", "Pass the remote MCP server's command after `--`."
-    )
