@@ -11,6 +11,7 @@ a machine before its host key is verified, beyond what the key exchange itself n
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -233,6 +234,14 @@ class Connection:
         """Return a link to the machine's SSH port."""
         settings = self._settings
         address = settings.address
+        if (
+            sys.platform != "win32"
+            and settings.proxy_command is not None
+            and settings.passes_socket
+        ):
+            from m2m_ssh_client.ssh.way import passed_socket
+
+            return passed_socket.receive(settings.proxy_command, deadline, self._closed.is_set)
         if settings.proxy_command is not None:
             return proxy_command.start(settings.proxy_command)
         if settings.jump is None:

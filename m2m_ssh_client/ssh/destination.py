@@ -208,6 +208,7 @@ def _settings(
         _algorithms(found),
         jump,
         found.proxy_command or None,
+        bool(found.proxy_use_fdpass),
         found.origins,
     )
 

@@ -108,6 +108,7 @@ class Algorithms(NamedTuple):
 class HostSettings(NamedTuple):
     """One machine and the way to it: through `jump`, through a `proxy_command`, or direct.
 
+    With `passes_socket`, the command passes a connected socket instead of carrying the data.
     `origins` has the place in the configuration (`path:line`, `-o`) of each keyword, in lower case.
     """
 
@@ -117,6 +118,7 @@ class HostSettings(NamedTuple):
     algorithms: Algorithms = Algorithms()
     jump: HostSettings | None = None
     proxy_command: str | None = None
+    passes_socket: bool = False
     origins: Mapping[str, str] = MappingProxyType({})
 
     def __repr__(self) -> str:

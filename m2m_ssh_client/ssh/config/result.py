@@ -65,6 +65,7 @@ class HostConfig(NamedTuple):
     required_rsa_size: int | None = None
     proxy_jump: tuple[Jump, ...] | None = None
     proxy_command: str | None = None
+    proxy_use_fdpass: bool | None = None
     ciphers: str | None = None
     macs: str | None = None
     kex_algorithms: str | None = None
@@ -117,6 +118,7 @@ def build(reading: Reading) -> HostConfig:
         required_rsa_size=typed.number("requiredrsasize"),
         proxy_jump=typed.jumps(),
         proxy_command=typed.command("proxycommand", _PROXY_TOKENS),
+        proxy_use_fdpass=typed.flag("proxyusefdpass"),
         ciphers=reading.word("ciphers"),
         macs=reading.word("macs"),
         kex_algorithms=reading.word("kexalgorithms"),

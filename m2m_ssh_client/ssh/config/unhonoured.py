@@ -53,15 +53,6 @@ _TABLE: tuple[tuple[str, Callable[[Value, Values], bool], str], ...] = (
         lambda value, _: "publickey" not in value.words[0].split(","),
         "keys are tried in any case",
     ),
-    (
-        "ProxyUseFdpass",
-        lambda value, values: (
-            value.words[0] == "yes"
-            and "proxycommand" in values
-            and not _says(values, "proxycommand", "none")
-        ),
-        "the ProxyCommand must carry the data itself",
-    ),
     ("PubkeyAuthentication", _is("no"), "only keys are tried"),
     ("RemoteForward", _forwards, "nothing is forwarded"),
     ("RequestTTY", _is("force"), "there is no terminal on either side"),

@@ -101,6 +101,7 @@ ONE_WORD = {
     "serveralivecountmax": "server_alive_count_max",
     "tcpkeepalive": "tcp_keep_alive",
     "batchmode": "batch_mode",
+    "proxyusefdpass": "proxy_use_fdpass",
     "kbdinteractiveauthentication": "kbd_interactive_authentication",
     "preferredauthentications": "preferred_authentications",
     "identitiesonly": "identities_only",
