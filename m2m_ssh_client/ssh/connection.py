@@ -52,6 +52,7 @@ class Link(Protocol):
     """The byte stream under a transport: a TCP socket, a jump host's channel, a ProxyCommand."""
 
     last_received: float
+    exchange_by: float
 
     def close(self) -> None: ...
 
@@ -106,7 +107,8 @@ class Connection:
         self._login: LoginRecord | None = None
         self._liveness: Liveness | None = None
         self._closed = threading.Event()
-        self._timed_out = False
+        self._limit = failures.Limit(connect_timeout, "--connect-timeout SECONDS")
+        self._timed_out: failures.Limit | None = None
         self._phase = "connecting"
         self._silence = 0.0  # seconds; not 0 if it ended the connection
 
@@ -179,27 +181,47 @@ class Connection:
 
     @contextmanager
     def _bounded(self) -> Iterator[float]:
-        """Close the connection at the deadline, which ends every wait, and translate failures."""
-        timer = threading.Timer(self._connect_timeout, self._time_out)
-        timer.daemon = True
-        timer.start()
+        """Close the connection at the deadline, and translate failures."""
+        deadline = time.monotonic() + self._connect_timeout
         try:
-            with self._in_words():
-                yield time.monotonic() + self._connect_timeout
+            with self._ending_at(deadline, self._limit), self._in_words():
+                yield deadline
         except SSHClientError:
             self.close()
             if self._timed_out:
-                raise self._timeout_error() from None
+                raise self._timeout_error(self._timed_out) from None
             raise
+
+    @contextmanager
+    def _ending_at(self, until: float, limit: failures.Limit) -> Iterator[None]:
+        """Close the connection at that time, which ends every wait."""
+        timer = threading.Timer(until - time.monotonic(), self._time_out, [limit])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
         finally:
             timer.cancel()
+
+    @contextmanager
+    def _within_attempt(self, until: float) -> Iterator[None]:
+        """Close the connection when the attempt must end (ConnectTimeout), if there is a limit."""
+        seconds = self._settings.address.timeout
+        if seconds is None:
+            yield
+        else:
+            setting = "ConnectTimeout in your SSH configuration"
+            with self._ending_at(until, failures.Limit(seconds, setting)):
+                yield
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
         try:
             yield
         except (paramiko.SSHException, OSError, EOFError) as exc:
-            raise failures.explained(self._progress, exc, self._connect_timeout) from exc
+            if self._timed_out:
+                raise self._timeout_error(self._timed_out) from exc
+            raise failures.explained(self._progress, exc, self._limit) from exc
 
     def _open(self, deadline: float) -> None:
         """Reach, verify and log in: for the last machine and for each jump host."""
@@ -227,23 +249,16 @@ class Connection:
         )
         self._check_not_closed()  # it may have been closed before there was a transport
         self._phase = "negotiating the encryption"
-        transport.exchange_keys(host_key_algorithms, deadline)
+        with self._within_attempt(link.exchange_by):
+            transport.exchange_keys(host_key_algorithms, deadline)
         return transport
 
     def _reach(self, deadline: float) -> Link:
         """Return a link to the machine's SSH port."""
         settings = self._settings
         address = settings.address
-        if (
-            sys.platform != "win32"
-            and settings.proxy_command is not None
-            and settings.passes_socket
-        ):
-            from m2m_ssh_client.ssh.way import passed_socket
-
-            return passed_socket.receive(settings.proxy_command, deadline, self._closed.is_set)
         if settings.proxy_command is not None:
-            return proxy_command.start(settings.proxy_command)
+            return self._by_command(settings.proxy_command, deadline)
         if settings.jump is None:
             if self._dialled is not None:
                 dialled, self._dialled = self._dialled, None
@@ -258,7 +273,23 @@ class Connection:
             )
             self._check_not_closed()
             self._via._open(deadline)
-        return self._via._tunnel(address.host, address.port, deadline)
+        until = sockets.attempt_end(address)
+        with self._within_attempt(until):
+            tunnel = self._via._tunnel(address.host, address.port, deadline)
+        tunnel.exchange_by = until
+        return tunnel
+
+    def _by_command(self, command: str, deadline: float) -> Link:
+        until = sockets.attempt_end(self._settings.address)
+        link: sockets.LiveSocket
+        if sys.platform != "win32" and self._settings.passes_socket:
+            from m2m_ssh_client.ssh.way import passed_socket
+
+            link = passed_socket.receive(command, min(deadline, until), self._closed.is_set)
+        else:
+            link = proxy_command.start(command)
+        link.exchange_by = until
+        return link
 
     def _tunnel(self, host: str, port: int, deadline: float) -> Link:
         """Return a channel of this connection, a jump host's, to the next machine."""
@@ -326,15 +357,15 @@ class Connection:
                 " ".join(refused),
             )
 
-    def _time_out(self) -> None:
-        self._timed_out = True
+    def _time_out(self, limit: failures.Limit) -> None:
+        self._timed_out = self._timed_out or limit
         self.close()
 
-    def _timeout_error(self) -> UnreachableError:
+    def _timeout_error(self, limit: failures.Limit) -> UnreachableError:
         at = self
         while at._transport is None and at._via is not None:  # it did not get that far
             at = at._via
-        return failures.timed_out(at._progress, self._connect_timeout)
+        return failures.timed_out(at._progress, limit)
 
     @property
     def _progress(self) -> failures.Progress:

@@ -84,7 +84,9 @@ def resolve(params: Parameters) -> Destination:
     return Destination(
         _target(params, found, defaults),
         _request(params, found),
-        connect_timeout=params.connect_timeout or found.connect_timeout or DEFAULT_CONNECT_TIMEOUT,
+        connect_timeout=(
+            params.connect_timeout or max(found.connect_timeout or 0, DEFAULT_CONNECT_TIMEOUT)
+        ),
         keepalive=next(each for each in alive if each is not None),
         keepalive_count=(
             params.keepalive_count or found.server_alive_count_max or DEFAULT_KEEPALIVE_COUNT
@@ -228,6 +230,7 @@ def _address(found: config.HostConfig, port: int) -> Address:
         found.address_family or "any",
         found.bind_address,
         found.connection_attempts or 1,
+        found.connect_timeout or None,
         found.tcp_keep_alive is not False,
     )
 

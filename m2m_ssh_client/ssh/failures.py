@@ -43,17 +43,24 @@ class Progress(NamedTuple):
         return f'; it said "{shortened(printable(self.transport.greeting[0]), 80)}"'
 
 
-def timed_out(at: Progress, seconds: float) -> UnreachableError:
+class Limit(NamedTuple):
+    """A time limit in seconds, and the setting that raises it."""
+
+    seconds: float
+    setting: str
+
+
+def timed_out(at: Progress, limit: Limit) -> UnreachableError:
     return UnreachableError(
-        f"Timed out after {seconds:g} s while {at.phase} ({at.place}){at.said}",
-        "Is the machine up, and is --port right? For more time: --connect-timeout SECONDS.",
+        f"Timed out after {limit.seconds:g} s while {at.phase} ({at.place}){at.said}",
+        f"Is the machine up, and is --port right? For more time: {limit.setting}.",
     )
 
 
-def explained(at: Progress, exc: Exception, seconds: float) -> SSHClientError:
+def explained(at: Progress, exc: Exception, limit: Limit) -> SSHClientError:
     """Translate a failure of paramiko or the operating system while opening.
 
-    `seconds` is the limit if it is a time-out.
+    `limit` is for a failure that is a time-out.
     """
     text = shortened(printable(reason(exc)))
     if at.by_proxy:
@@ -62,7 +69,7 @@ def explained(at: Progress, exc: Exception, seconds: float) -> SSHClientError:
             "Run the ProxyCommand of your SSH configuration by hand to see what it says.",
         )
     if "timeout" in text.lower():
-        return timed_out(at, seconds)
+        return timed_out(at, limit)
     if isinstance(exc, paramiko.ssh_exception.IncompatiblePeer):
         return UnreachableError(
             f"No encryption in common with {at.place}: {text}",

@@ -23,6 +23,8 @@ StrictHostKeyChecking = Literal["yes", "accept-new", "no"]
 class Address(NamedTuple):
     """The machine's address, for `way.sockets`. Times in seconds.
 
+    `timeout` is for each attempt to connect together with the key exchange that follows it
+    (ssh_config(5), ConnectTimeout).
     `other_port` is set where nobody named a port, and `port` is a default. If that port refuses,
     the error says whether an SSH server answers on the other one.
     """
@@ -32,6 +34,7 @@ class Address(NamedTuple):
     family: AddressFamily = "any"
     bind: str | None = None
     attempts: int = 1
+    timeout: float | None = None
     tcp_keepalive: bool = True
     other_port: int | None = None
 

@@ -41,9 +41,13 @@ _AS_WHAT = {"inet": " to an IPv4 address", "inet6": " to an IPv6 address"}
 
 
 class LiveSocket(socket.socket):
-    """A TCP socket that remembers when it last received something (`time.monotonic`)."""
+    """A TCP socket that remembers when it last received something (`time.monotonic`).
+
+    Keys must be exchanged over it by `exchange_by`, on the same clock.
+    """
 
     last_received = 0.0
+    exchange_by = float("inf")
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         data = super().recv(size, flags)
@@ -83,8 +87,10 @@ def connect(
     bind = _bind(address)
     found = _targets(address, bind) if only is None else [only]
     for attempts_left in reversed(range(max(address.attempts, 1))):
+        until = attempt_end(address)
         try:
-            sock = LiveSocket(fileno=_race(found, bind, deadline, cancelled).detach())
+            sock = LiveSocket(fileno=_race(found, bind, min(until, deadline), cancelled).detach())
+            sock.exchange_by = until
             break
         except UnreachableError as exc:
             if not attempts_left or not _paused(deadline, cancelled):
@@ -98,6 +104,11 @@ def connect(
     if address.tcp_keepalive:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return sock
+
+
+def attempt_end(address: settings.Address) -> float:
+    """Return the time on the monotonic clock at which an attempt that begins now must end."""
+    return float("inf") if address.timeout is None else time.monotonic() + address.timeout
 
 
 def _look_at_other_port(

@@ -452,6 +452,20 @@ def test_a_server_that_comes_up_between_two_attempts_is_reached(
         connect("127.0.0.1", port, attempts=2).close()
 
 
+def test_each_attempt_has_the_configured_time(silent_port: int, pauses: list[float]) -> None:
+    started = time.monotonic()
+    assert "timed out" in failure("127.0.0.1", silent_port, attempts=3, timeout=0.3)
+    assert sum(pauses) >= 2 * 0.04
+    assert 3 * 0.3 <= time.monotonic() - started < ENOUGH
+
+
+def test_the_time_for_an_attempt_goes_on_with_the_key_exchange() -> None:
+    with listening(IPV4) as listener, connect("127.0.0.1", port_of(listener), timeout=9) as sock:
+        assert 8 < sock.exchange_by - time.monotonic() < 9
+        with connect("127.0.0.1", port_of(listener)) as other:
+            assert other.exchange_by == float("inf")
+
+
 def test_there_is_no_pause_that_the_deadline_would_end() -> None:
     started = time.monotonic()
     failure("127.0.0.1", closed_port(), 0.9, attempts=100)
