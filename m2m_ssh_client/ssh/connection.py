@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol
 
 import paramiko
 
+from m2m_ssh_client import threads
 from m2m_ssh_client.errors import (
     ConnectionLostError,
     SilentConnectionError,
@@ -34,11 +35,13 @@ from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.process.carrier import ChannelCarrier
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import HostSettings, Request
-from m2m_ssh_client.ssh.trust.verifier import HostVerifier
+from m2m_ssh_client.ssh.trust.verifier import HostVerifier, key_type_of
 from m2m_ssh_client.ssh.way import jump, proxy_command, sockets
 from m2m_ssh_client.ssh.way.liveness import Liveness
 
 logger = logging.getLogger(__name__)
+
+_SETTLED = 3.0  # seconds of a session until something is done that can wait
 
 # Families of host keys, each by the algorithms that can show it.
 _FAMILIES = (
@@ -104,6 +107,7 @@ class Connection:
         self._via: Connection | None = None
         self._link: Link | None = None
         self._transport: Transport | None = None
+        self._verifier: HostVerifier | None = None
         self._login: LoginRecord | None = None
         self._liveness: Liveness | None = None
         self._closed = threading.Event()
@@ -136,6 +140,7 @@ class Connection:
             channel = self._session(self._transport)
             carrier = ChannelCarrier(self, self._transport, channel, request)
             self._ask(channel, request)
+            self._learn_host_keys()
             return carrier
 
     def offered_host_keys(self) -> list[PublicKey]:
@@ -227,9 +232,9 @@ class Connection:
         """Reach, verify and log in: for the last machine and for each jump host."""
         settings = self._settings
         with self._in_words():
-            verifier, names = host_key_policy(settings)
+            self._verifier, names = host_key_policy(settings)
             transport = self._exchange_keys(names, deadline)
-            verifier.verify(transport.host_key_blob)
+            self._verifier.verify(transport.host_key_blob)
             self._phase = "authenticating"
             self._login = LoginRecord()
             authenticate(
@@ -356,6 +361,36 @@ class Connection:
                 "sshd_config, or pass --env-in-command",
                 " ".join(refused),
             )
+
+    def _learn_host_keys(self) -> None:
+        """Learn the server's other keys in a thread, once a session has run for a while."""
+        transport, verifier = self._transport, self._verifier
+        if self._via is not None:
+            self._via._learn_host_keys()
+        if transport is None or verifier is None or not self._settings.trust.learns:
+            return
+        announced, transport.announced_host_keys = transport.announced_host_keys, ()
+        if not announced:
+            return
+
+        def later() -> None:
+            if self._closed.wait(_SETTLED):
+                return
+            from m2m_ssh_client.ssh.trust import learning
+
+            types = {
+                key_type_of(name)
+                for name in algorithms.host_keys(self._settings.algorithms.host_key)
+            }
+            said = learning.Announcement(
+                transport.host_key_blob,
+                announced,
+                transport.session_id or b"",
+                lambda keys: transport.ask(learning.PROVE, keys, self._connect_timeout),
+            )
+            learning.learn(self._settings.trust, verifier, types, said)
+
+        threads.start("host-keys", later)
 
     def _time_out(self, limit: failures.Limit) -> None:
         self._timed_out = self._timed_out or limit

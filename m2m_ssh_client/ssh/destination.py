@@ -236,6 +236,9 @@ def _address(found: config.HostConfig, port: int) -> Address:
 
 
 def _trust(found: config.HostConfig, port: int, user_files: Sequence[Path] | None) -> Trust:
+    learns = found.update_host_keys == "yes"
+    if found.update_host_keys is None:  # the default depends on these two (ssh_config(5))
+        learns = user_files is None and found.verify_host_key_dns in (None, "no")
     if user_files is None:
         user_files = [Path("~/.ssh", name).expanduser() for name in _KNOWN_HOSTS]
     global_files = found.global_known_hosts_files
@@ -251,6 +254,7 @@ def _trust(found: config.HostConfig, port: int, user_files: Sequence[Path] | Non
         bool(found.hash_known_hosts),
         revoked_files=found.revoked_host_keys or (),
         rsa_bits=found.required_rsa_size or LEAST_RSA_BITS,
+        learns=learns,
     )
 
 

@@ -46,8 +46,9 @@ class Trust(NamedTuple):
     HostKeyAlias literally, and then `port` is None. `pin` decides if it is set; with `unchecked`
     any key will do, but a revoked key is always refused. New keys go into the first of
     `user_files`. With `read_only`, nothing is added, and an unknown key that would be counts as
-    known. The error for an unknown machine suggests `command`. RSA keys must have at least
-    `rsa_bits`.
+    known. With `learns`, other keys that the machine proves to hold are added, and keys that it has
+    no more are removed. The error for an unknown machine suggests `command`. RSA keys must
+    have at least `rsa_bits`.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Trust(NamedTuple):
     command: str = ""
     rsa_bits: int = LEAST_RSA_BITS
     read_only: bool = False
+    learns: bool = False
 
 
 class Login(NamedTuple):

@@ -61,6 +61,7 @@ CONTRACT: dict[type, dict[str, Expectation]] = {
         "_mac_info": Table(("hmac-sha2-256", "hmac-sha2-256-etm@openssh.com")),
         "_parse_disconnect": Method(1),
         "_parse_ext_info": Method(1),
+        "_parse_global_request": Method(1),
         "_parse_newkeys": Method(1),
         "_parse_request_failure": Method(1),
         "_parse_request_success": Method(1),

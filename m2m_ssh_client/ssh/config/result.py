@@ -62,6 +62,8 @@ class HostConfig(NamedTuple):
     host_key_alias: str | None = None
     strict_host_key_checking: StrictHostKeyChecking | None = None
     hash_known_hosts: bool | None = None
+    update_host_keys: str | None = None
+    verify_host_key_dns: str | None = None
     required_rsa_size: int | None = None
     proxy_jump: tuple[Jump, ...] | None = None
     proxy_command: str | None = None
@@ -115,6 +117,8 @@ def build(reading: Reading) -> HostConfig:
             "StrictHostKeyChecking | None", reading.word("stricthostkeychecking")
         ),
         hash_known_hosts=typed.flag("hashknownhosts"),
+        update_host_keys=reading.word("updatehostkeys"),
+        verify_host_key_dns=reading.word("verifyhostkeydns"),
         required_rsa_size=typed.number("requiredrsasize"),
         proxy_jump=typed.jumps(),
         proxy_command=typed.command("proxycommand", _PROXY_TOKENS),

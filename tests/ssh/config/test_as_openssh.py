@@ -108,6 +108,7 @@ ONE_WORD = {
     "hostkeyalias": "host_key_alias",
     "stricthostkeychecking": "strict_host_key_checking",
     "hashknownhosts": "hash_known_hosts",
+    "verifyhostkeydns": "verify_host_key_dns",
     "requiredrsasize": "required_rsa_size",
     "compression": "compression",
     "remotecommand": "remote_command",

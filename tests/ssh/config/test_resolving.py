@@ -309,7 +309,8 @@ def test_every_attribute_has_its_keyword(folder: Folder) -> None:
         "BatchMode yes\nProxyUseFdpass yes\nKbdInteractiveAuthentication no\nPreferredAuthentications publickey\n"
         "IdentityFile /i\nCertificateFile /c\nIdentitiesOnly yes\nIdentityAgent /a\n"
         "UserKnownHostsFile /u /v\nGlobalKnownHostsFile /g\nRevokedHostKeys /r\nHostKeyAlias A\n"
-        "StrictHostKeyChecking off\nHashKnownHosts yes\nRequiredRSASize 2048\nProxyJump a@b:5,c\n"
+        "StrictHostKeyChecking off\nHashKnownHosts yes\nUpdateHostKeys ask\nVerifyHostKeyDNS no\n"
+        "RequiredRSASize 2048\nProxyJump a@b:5,c\n"
         "Ciphers +c\nMACs -m*\nKexAlgorithms ^k\nHostKeyAlgorithms h\nPubkeyAcceptedAlgorithms p\n"
         "CASignatureAlgorithms s\nCompression yes\nSendEnv A B*\nSetEnv C=d\nRemoteCommand cat\n"
         "SessionType subsystem\nRequestTTY no\nLogLevel verbose\n"
@@ -340,6 +341,8 @@ def test_every_attribute_has_its_keyword(folder: Folder) -> None:
         host_key_alias="a",
         strict_host_key_checking="no",
         hash_known_hosts=True,
+        update_host_keys="ask",
+        verify_host_key_dns="no",
         required_rsa_size=2048,
         proxy_jump=(Jump("b", "a", 5), Jump("c")),
         proxy_use_fdpass=True,
@@ -357,7 +360,7 @@ def test_every_attribute_has_its_keyword(folder: Folder) -> None:
         request_tty="no",
         log_level="VERBOSE",
     )
-    assert set(config.origins.values()) == {f"{folder.config}:{n}" for n in range(1, 40)}
+    assert set(config.origins.values()) == {f"{folder.config}:{n}" for n in range(1, 42)}
 
 
 def test_none_is_something_else_than_nothing(folder: Folder) -> None:
