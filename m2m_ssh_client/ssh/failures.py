@@ -72,9 +72,8 @@ def explained(at: Progress, exc: Exception, limit: Limit) -> SSHClientError:
         return timed_out(at, limit)
     if isinstance(exc, paramiko.ssh_exception.IncompatiblePeer):
         return UnreachableError(
-            f"No encryption in common with {at.place}: {text}",
-            "That SSH server is very old, or allows only what this client lacks; see its "
-            "sshd_config (Ciphers, MACs, KexAlgorithms, HostKeyAlgorithms).",
+            f"No encryption in common with {at.place}: {shortened(printable(reason(exc)), 1000)}",
+            "Its sshd_config (Ciphers, MACs, KexAlgorithms, HostKeyAlgorithms) or yours decides.",
         )
     refused = turned_away(at.transport.greeting) if at.transport is not None else None
     if refused is not None:

@@ -63,6 +63,7 @@ CONTRACT: dict[type, dict[str, Expectation]] = {
         "_parse_ext_info": Method(1),
         "_parse_global_request": Method(1),
         "_parse_newkeys": Method(1),
+        "_really_parse_kex_init": Method(2),
         "_parse_request_failure": Method(1),
         "_parse_request_success": Method(1),
         "_send_kex_init": Method(),

@@ -289,6 +289,12 @@ class Transport(paramiko.Transport):
         if self.initial_kex_done:
             self.packets.deadline = time.monotonic() + self._exchange_timeout
 
+    def _really_parse_kex_init(
+        self, m: paramiko.Message, ignore_first_byte: bool = False
+    ) -> dict[str, Any]:
+        parsed = super()._really_parse_kex_init(m, ignore_first_byte)  # type: ignore[misc]
+        return negotiation.check_lists(self, parsed)
+
     def _parse_newkeys(self, m: paramiko.Message) -> None:
         super()._parse_newkeys(m)  # type: ignore[misc]  # not in the stubs
         self.packets.deadline = float("inf")
