@@ -255,7 +255,13 @@ class _Attempts:
         # for `ssh`.
         agreed = [name for name in usable if _signature_format(key, name) in listed]
         if not agreed:
-            raise _NoSignatureError("the server takes no SHA-2 signatures, which RSA keys need")
+            takes = ", ".join(name for name in listed if name.startswith("rsa-sha2-"))
+            raise _NoSignatureError(
+                f"with RSA keys the server takes only {takes}, and PubkeyAcceptedAlgorithms has "
+                f"only {', '.join(usable)}"
+                if takes
+                else "the server takes no SHA-2 signatures, which RSA keys need"
+            )
         return agreed[0]
 
     def _server_signatures(self) -> Sequence[str]:

@@ -6,16 +6,19 @@ import errno
 import os
 import selectors
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from pathlib import Path
 from typing import Any
 
 from m2m_ssh_client.errors import UnreachableError, reason
 from m2m_ssh_client.ssh import settings
+from m2m_ssh_client.text import quoted
 
 # Seconds that one attempt has for itself before the next address is tried beside it (RFC 8305
 # section 5).
@@ -153,7 +156,7 @@ def _targets(address: settings.Address, bind: _Bind | None) -> list[Target]:
         as_what = _AS_WHAT.get(address.family, "")
         raise UnreachableError(
             f"The host name {address.host!r} cannot be resolved{as_what}: {_reason(exc)}",
-            "Check --host, and the network or VPN that knows this name.",
+            f"Check --host, and the network or VPN that knows this name.{_other_home()}",
             network_down=isinstance(exc, socket.gaierror) and exc.errno == socket.EAI_AGAIN,
         ) from exc
     by_family: dict[socket.AddressFamily, list[Target]] = {}
@@ -166,6 +169,29 @@ def _targets(address: settings.Address, bind: _Bind | None) -> list[Target]:
     # each address.
     interleaved = chain.from_iterable(zip_longest(*by_family.values()))
     return [address for address in interleaved if address is not None]
+
+
+def _other_home() -> str:
+    """Return where `ssh` has its configuration, if HOME leads this program elsewhere.
+
+    `ssh` takes the home folder of the account. A name that only its configuration knows cannot be
+    resolved then.
+    """
+    if sys.platform == "win32":
+        return ""
+    import pwd
+
+    try:
+        home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+        config = home / ".ssh" / "config"
+        if home == Path.home() or not config.exists():
+            return ""
+    except (KeyError, RuntimeError, OSError):
+        return ""
+    return (
+        f" HOME is {quoted(Path.home())} here, but `ssh` reads {quoted(config)}: "
+        f"--ssh-config {quoted(config)} does that, too."
+    )
 
 
 def _bind(address: settings.Address) -> _Bind | None:
