@@ -187,7 +187,7 @@ def add_machine(group: argparse._ArgumentGroup) -> None:
         "--connect-timeout",
         type=float,
         metavar="SECONDS",
-        help="time limit up to the open session (default: 25)",
+        help="time limit for all attempts and jump hosts, up to the open session (default: 25)",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from m2m_ssh_client.doctor.steps import Status, Step, failed
 from m2m_ssh_client.errors import SSHClientError
@@ -162,21 +162,19 @@ def _accepted_host_key(
 
 def _authentication(stage: Stage, login: LoginRecord, failure: SSHClientError | None) -> Step:
     user = printable(stage.settings.login.user)
-    used = login.tried[-1:] if login.succeeded else []
-    refused = login.tried[: len(login.tried) - len(used)]
     found: dict[str, object] = {
         "user": user,
-        "accepted": [_facts(each) for each in (*login.taken, *used)],
-        "refused": [_facts(each) for each in refused],
+        "accepted": [_facts(each) for each in login.taken],
+        "refused": [_facts(each) for each in login.tried],
         "not_tried": [each.message for each in login.skipped],
         "methods": list(login.methods),
         "agent": login.agent,
         "said": login.said,
     }
-    details = tuple(_told(login, refused))
+    details = tuple(_told(login))
     if login.succeeded:
-        how = f"with {used[0]}" if used else "without a key: the server requires none"
-        return Step("authentication", Status.OK, found, f"as {user} {how}", details=details)
+        summary = f"as {user} {_how(login)}"
+        return Step("authentication", Status.OK, found, summary, details=details)
     assert failure is not None  # noqa: S101 - a failed login has one
     advice = ""
     missing = key_to_make(stage.settings.login)
@@ -189,14 +187,21 @@ def _authentication(stage: Stage, login: LoginRecord, failure: SSHClientError | 
     return failed("authentication", failure, found, advice=advice)
 
 
-def _told(login: LoginRecord, refused: Sequence[Identity]) -> Iterator[str]:
+def _how(login: LoginRecord) -> str:
+    ways = [str(each) for each in login.taken]
+    if login.interactive:
+        ways.append("keyboard-interactive, which asked nothing")
+    return f"with {' and '.join(ways)}" if ways else "without a key: the server requires none"
+
+
+def _told(login: LoginRecord) -> Iterator[str]:
     for line in login.said:
         yield f"the server says: {line}"
     if login.agent:
         yield login.agent
-    for each in login.taken:
+    for each in () if login.succeeded else login.taken:
         yield f"accepted, but not sufficient: {each}"
-    for each in refused:
+    for each in login.tried:
         yield f"refused: {each}"
     for error in login.skipped:
         yield f"not tried: {error.message}"

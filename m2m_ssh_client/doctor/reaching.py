@@ -82,7 +82,10 @@ def tcp(
         f"port {address.port} answers at {reached[0].shown} after {_ms(reached[0].seconds):g} ms"
     )
     shown = details if len(attempts) > 1 else ()
-    return Step("tcp", Status.OK, found, summary, details=shown), reached[0].sock
+    sock = reached[0].sock
+    assert sock is not None  # noqa: S101 - as above
+    sock.exchange_by = sockets.attempt_end(address)  # the other addresses were tried meanwhile
+    return Step("tcp", Status.OK, found, summary, details=shown), sock
 
 
 def _all_tried(

@@ -11,6 +11,7 @@ a machine before its host key is verified, beyond what the key exchange itself n
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,29 +20,28 @@ from typing import NamedTuple, Protocol
 
 import paramiko
 
+from m2m_ssh_client import threads
 from m2m_ssh_client.errors import (
-    ChannelRefusedError,
     ConnectionLostError,
     SilentConnectionError,
     SSHClientError,
     UnreachableError,
-    reason,
 )
-from m2m_ssh_client.ssh import algorithms
+from m2m_ssh_client.ssh import algorithms, failures
 from m2m_ssh_client.ssh.library.environment import asked_for
 from m2m_ssh_client.ssh.library.ssh_transport import Transport
-from m2m_ssh_client.ssh.login.authentication import LoginRecord, authenticate, said_meanwhile
+from m2m_ssh_client.ssh.login.authentication import LoginRecord, authenticate
 from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.process.carrier import ChannelCarrier
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import HostSettings, Request
-from m2m_ssh_client.ssh.trust.verifier import HostVerifier
-from m2m_ssh_client.ssh.turned_away import turned_away
+from m2m_ssh_client.ssh.trust.verifier import HostVerifier, key_type_of
 from m2m_ssh_client.ssh.way import jump, proxy_command, sockets
 from m2m_ssh_client.ssh.way.liveness import Liveness
-from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
+
+_SETTLED = 3.0  # seconds of a session until something is done that can wait
 
 # Families of host keys, each by the algorithms that can show it.
 _FAMILIES = (
@@ -55,6 +55,7 @@ class Link(Protocol):
     """The byte stream under a transport: a TCP socket, a jump host's channel, a ProxyCommand."""
 
     last_received: float
+    exchange_by: float
 
     def close(self) -> None: ...
 
@@ -106,10 +107,12 @@ class Connection:
         self._via: Connection | None = None
         self._link: Link | None = None
         self._transport: Transport | None = None
+        self._verifier: HostVerifier | None = None
         self._login: LoginRecord | None = None
         self._liveness: Liveness | None = None
         self._closed = threading.Event()
-        self._timed_out = False
+        self._limit = failures.Limit(connect_timeout, "--connect-timeout SECONDS")
+        self._timed_out: failures.Limit | None = None
         self._phase = "connecting"
         self._silence = 0.0  # seconds; not 0 if it ended the connection
 
@@ -137,6 +140,7 @@ class Connection:
             channel = self._session(self._transport)
             carrier = ChannelCarrier(self, self._transport, channel, request)
             self._ask(channel, request)
+            self._learn_host_keys()
             return carrier
 
     def offered_host_keys(self) -> list[PublicKey]:
@@ -172,47 +176,65 @@ class Connection:
 
     def lost(self) -> ConnectionLostError:
         """Return the reason why the connection is not alive any more."""
-        host = self._settings.address.host
         if self._silence:
+            host = self._settings.address.host
             return SilentConnectionError(
                 f"The SSH connection was lost: no sign of life from {host} for "
                 f"{self._silence:.0f} s"
             )
-        cause = self._transport.get_exception() if self._transport is not None else None
-        why = self._said_by_proxy_command() or printable(str(cause or ""))
-        return ConnectionLostError(f"The SSH connection to {host} was lost{why and ': '}{why}")
+        return failures.lost(self._progress)
 
     @contextmanager
     def _bounded(self) -> Iterator[float]:
-        """Close the connection at the deadline, which ends every wait, and translate failures."""
-        timer = threading.Timer(self._connect_timeout, self._time_out)
-        timer.daemon = True
-        timer.start()
+        """Close the connection at the deadline, and translate failures."""
+        deadline = time.monotonic() + self._connect_timeout
         try:
-            with self._in_words():
-                yield time.monotonic() + self._connect_timeout
+            with self._ending_at(deadline, self._limit), self._in_words():
+                yield deadline
         except SSHClientError:
             self.close()
             if self._timed_out:
-                raise self._timeout_error() from None
+                raise self._timeout_error(self._timed_out) from None
             raise
+
+    @contextmanager
+    def _ending_at(self, until: float, limit: failures.Limit) -> Iterator[None]:
+        """Close the connection at that time, which ends every wait."""
+        timer = threading.Timer(until - time.monotonic(), self._time_out, [limit])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
         finally:
             timer.cancel()
+
+    @contextmanager
+    def _within_attempt(self, until: float) -> Iterator[None]:
+        """Close the connection when the attempt must end (ConnectTimeout), if there is a limit."""
+        seconds = self._settings.address.timeout
+        if seconds is None:
+            yield
+        else:
+            setting = "ConnectTimeout in your SSH configuration"
+            with self._ending_at(until, failures.Limit(seconds, setting)):
+                yield
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
         try:
             yield
         except (paramiko.SSHException, OSError, EOFError) as exc:
-            raise self._explained(exc) from exc
+            if self._timed_out:
+                raise self._timeout_error(self._timed_out) from exc
+            raise failures.explained(self._progress, exc, self._limit) from exc
 
     def _open(self, deadline: float) -> None:
         """Reach, verify and log in: for the last machine and for each jump host."""
         settings = self._settings
         with self._in_words():
-            verifier, names = host_key_policy(settings)
+            self._verifier, names = host_key_policy(settings)
             transport = self._exchange_keys(names, deadline)
-            verifier.verify(transport.host_key_blob)
+            self._verifier.verify(transport.host_key_blob)
             self._phase = "authenticating"
             self._login = LoginRecord()
             authenticate(
@@ -232,7 +254,8 @@ class Connection:
         )
         self._check_not_closed()  # it may have been closed before there was a transport
         self._phase = "negotiating the encryption"
-        transport.exchange_keys(host_key_algorithms, deadline)
+        with self._within_attempt(link.exchange_by):
+            transport.exchange_keys(host_key_algorithms, deadline)
         return transport
 
     def _reach(self, deadline: float) -> Link:
@@ -240,7 +263,7 @@ class Connection:
         settings = self._settings
         address = settings.address
         if settings.proxy_command is not None:
-            return proxy_command.start(settings.proxy_command)
+            return self._by_command(settings.proxy_command, deadline)
         if settings.jump is None:
             if self._dialled is not None:
                 dialled, self._dialled = self._dialled, None
@@ -255,7 +278,23 @@ class Connection:
             )
             self._check_not_closed()
             self._via._open(deadline)
-        return self._via._tunnel(address.host, address.port, deadline)
+        until = sockets.attempt_end(address)
+        with self._within_attempt(until):
+            tunnel = self._via._tunnel(address.host, address.port, deadline)
+        tunnel.exchange_by = until
+        return tunnel
+
+    def _by_command(self, command: str, deadline: float) -> Link:
+        until = sockets.attempt_end(self._settings.address)
+        link: sockets.LiveSocket
+        if sys.platform != "win32" and self._settings.passes_socket:
+            from m2m_ssh_client.ssh.way import passed_socket
+
+            link = passed_socket.receive(command, min(deadline, until), self._closed.is_set)
+        else:
+            link = proxy_command.start(command)
+        link.exchange_by = until
+        return link
 
     def _tunnel(self, host: str, port: int, deadline: float) -> Link:
         """Return a channel of this connection, a jump host's, to the next machine."""
@@ -298,10 +337,7 @@ class Connection:
         try:
             return transport.open_session()
         except paramiko.ChannelException as exc:
-            raise ChannelRefusedError(
-                f"The server refused to open a session: {exc.text}",
-                "This account may be limited to port forwarding or SFTP; ask its administrator.",
-            ) from exc
+            raise failures.session_refused(exc) from exc
 
     def _ask(self, channel: paramiko.Channel, request: Request) -> None:
         for name, value in request.environment:
@@ -318,7 +354,7 @@ class Connection:
         except paramiko.SSHException as exc:
             if not self.alive:
                 raise
-            raise _request_refused(request) from exc
+            raise failures.request_refused(request) from exc
         if refused:
             logger.warning(
                 "the SSH server refused the environment of --env: add `AcceptEnv %s` to its "
@@ -326,63 +362,52 @@ class Connection:
                 " ".join(refused),
             )
 
-    def _time_out(self) -> None:
-        self._timed_out = True
+    def _learn_host_keys(self) -> None:
+        """Learn the server's other keys in a thread, once a session has run for a while."""
+        transport, verifier = self._transport, self._verifier
+        if self._via is not None:
+            self._via._learn_host_keys()
+        if transport is None or verifier is None or not self._settings.trust.learns:
+            return
+        announced, transport.announced_host_keys = transport.announced_host_keys, ()
+        if not announced:
+            return
+
+        def later() -> None:
+            if self._closed.wait(_SETTLED):
+                return
+            from m2m_ssh_client.ssh.trust import learning
+
+            types = {
+                key_type_of(name)
+                for name in algorithms.host_keys(self._settings.algorithms.host_key)
+            }
+            said = learning.Announcement(
+                transport.host_key_blob,
+                announced,
+                transport.session_id or b"",
+                lambda keys: transport.ask(learning.PROVE, keys, self._connect_timeout),
+            )
+            learning.learn(self._settings.trust, verifier, types, said)
+
+        threads.start("host-keys", later)
+
+    def _time_out(self, limit: failures.Limit) -> None:
+        self._timed_out = self._timed_out or limit
         self.close()
 
-    def _timeout_error(self) -> UnreachableError:
+    def _timeout_error(self, limit: failures.Limit) -> UnreachableError:
         at = self
         while at._transport is None and at._via is not None:  # it did not get that far
             at = at._via
-        return UnreachableError(
-            f"Timed out after {self._connect_timeout:g} s while {at._phase} "
-            f"({at._place}){at._said_instead}",
-            "Is the machine up, and is --port right? For more time: --connect-timeout SECONDS.",
-        )
+        return failures.timed_out(at._progress, limit)
 
     @property
-    def _said_instead(self) -> str:
-        """The server's words for people, as the end of a sentence."""
-        transport = self._transport
-        if self._login is not None and self._login.said:
-            return f"; {said_meanwhile(self._login)}"
-        if transport is None or transport.server_version or not transport.greeting:
-            return ""
-        return f'; it said "{shortened(printable(transport.greeting[0]), 80)}"'
-
-    def _said_by_proxy_command(self) -> str | None:
-        return self._link.explain() if isinstance(self._link, proxy_command.ProxySocket) else None
-
-    @property
-    def _place(self) -> str:
-        address = self._settings.address
-        return f"{address.host} port {address.port}"
-
-    def _explained(self, exc: Exception) -> SSHClientError:
-        """Translate a failure of paramiko or the operating system while opening."""
-        text = shortened(printable(reason(exc)))
-        if said := self._said_by_proxy_command():
-            return UnreachableError(
-                f"No connection to {self._place}: {said}",
-                "Run the ProxyCommand of your SSH configuration by hand to see what it says.",
-            )
-        if self._timed_out or "timeout" in text.lower():
-            return self._timeout_error()
-        if isinstance(exc, paramiko.ssh_exception.IncompatiblePeer):
-            return UnreachableError(
-                f"No encryption in common with {self._place}: {text}",
-                "That SSH server is very old, or allows only what this client lacks; see its "
-                "sshd_config (Ciphers, MACs, KexAlgorithms, HostKeyAlgorithms).",
-            )
-        reached = self._transport is not None
-        refused = turned_away(self._transport.greeting) if self._transport is not None else None
-        if refused is not None:
-            text = f'{self._place} {refused.why}: it said "{refused.said}"'
-            return UnreachableError(text, refused.hint, reached=True, wait=refused.wait)
-        return UnreachableError(
-            f"{self._place} ended the connection while {self._phase}: {text}{self._said_instead}",
-            "Is that an SSH server (--port)? If it is, its log says why it hung up.",
-            reached=reached,
+    def _progress(self) -> failures.Progress:
+        link = self._link
+        by_proxy = link.explain() if isinstance(link, proxy_command.ProxySocket) else None
+        return failures.Progress(
+            self._settings.address, self._phase, self._transport, self._login, by_proxy
         )
 
 
@@ -399,22 +424,3 @@ def host_key_policy(settings: HostSettings) -> tuple[HostVerifier, list[str]]:
     if not algorithms.order_is_given(wanted.host_key):
         names = verifier.key_algorithms(names)
     return verifier, names
-
-
-def _request_refused(request: Request) -> ChannelRefusedError:
-    if request.command is not None:
-        from m2m_ssh_client.masking import masked
-
-        command = shortened(masked(request.shown or request.command), 80)
-        return ChannelRefusedError(
-            f"The server refused to run the command {command!r}",
-            "Leave out `-- command` to request a shell, or pass --subsystem NAME for a subsystem.",
-        )
-    if request.subsystem is not None:
-        return ChannelRefusedError(
-            f"The server has no subsystem {request.subsystem!r}",
-            "Add a line `Subsystem NAME COMMAND` to its sshd_config, or pass a command after `--`.",
-        )
-    return ChannelRefusedError(
-        "The server refused a shell", "Pass the remote MCP server's command after `--`."
-    )

@@ -84,7 +84,9 @@ def resolve(params: Parameters) -> Destination:
     return Destination(
         _target(params, found, defaults),
         _request(params, found),
-        connect_timeout=params.connect_timeout or found.connect_timeout or DEFAULT_CONNECT_TIMEOUT,
+        connect_timeout=(
+            params.connect_timeout or max(found.connect_timeout or 0, DEFAULT_CONNECT_TIMEOUT)
+        ),
         keepalive=next(each for each in alive if each is not None),
         keepalive_count=(
             params.keepalive_count or found.server_alive_count_max or DEFAULT_KEEPALIVE_COUNT
@@ -208,6 +210,7 @@ def _settings(
         _algorithms(found),
         jump,
         found.proxy_command or None,
+        bool(found.proxy_use_fdpass),
         found.origins,
     )
 
@@ -227,11 +230,15 @@ def _address(found: config.HostConfig, port: int) -> Address:
         found.address_family or "any",
         found.bind_address,
         found.connection_attempts or 1,
+        found.connect_timeout or None,
         found.tcp_keep_alive is not False,
     )
 
 
 def _trust(found: config.HostConfig, port: int, user_files: Sequence[Path] | None) -> Trust:
+    learns = found.update_host_keys == "yes"
+    if found.update_host_keys is None:  # the default depends on these two (ssh_config(5))
+        learns = user_files is None and found.verify_host_key_dns in (None, "no")
     if user_files is None:
         user_files = [Path("~/.ssh", name).expanduser() for name in _KNOWN_HOSTS]
     global_files = found.global_known_hosts_files
@@ -247,6 +254,7 @@ def _trust(found: config.HostConfig, port: int, user_files: Sequence[Path] | Non
         bool(found.hash_known_hosts),
         revoked_files=found.revoked_host_keys or (),
         rsa_bits=found.required_rsa_size or LEAST_RSA_BITS,
+        learns=learns,
     )
 
 
@@ -280,8 +288,19 @@ def _login(
         passphrase_file=params.passphrase_file and params.passphrase_file.expanduser(),
         passphrase_prompt=params.passphrase_prompt,
         batch=bool(found.batch_mode),
+        keyboard_interactive=_may_interact(found),
     )
     return _with_agent(login, found.identity_agent)
+
+
+def _may_interact(found: config.HostConfig) -> bool:
+    """Return whether ssh would try keyboard-interactive, which BatchMode switches off."""
+    preferred = found.preferred_authentications
+    return (
+        not found.batch_mode
+        and found.kbd_interactive_authentication is not False
+        and (preferred is None or "keyboard-interactive" in preferred.split(","))
+    )
 
 
 def _with_agent(login: Login, configured: str | None) -> Login:

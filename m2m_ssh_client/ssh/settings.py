@@ -23,6 +23,8 @@ StrictHostKeyChecking = Literal["yes", "accept-new", "no"]
 class Address(NamedTuple):
     """The machine's address, for `way.sockets`. Times in seconds.
 
+    `timeout` is for each attempt to connect together with the key exchange that follows it
+    (ssh_config(5), ConnectTimeout).
     `other_port` is set where nobody named a port, and `port` is a default. If that port refuses,
     the error says whether an SSH server answers on the other one.
     """
@@ -32,6 +34,7 @@ class Address(NamedTuple):
     family: AddressFamily = "any"
     bind: str | None = None
     attempts: int = 1
+    timeout: float | None = None
     tcp_keepalive: bool = True
     other_port: int | None = None
 
@@ -43,8 +46,9 @@ class Trust(NamedTuple):
     HostKeyAlias literally, and then `port` is None. `pin` decides if it is set; with `unchecked`
     any key will do, but a revoked key is always refused. New keys go into the first of
     `user_files`. With `read_only`, nothing is added, and an unknown key that would be counts as
-    known. The error for an unknown machine suggests `command`. RSA keys must have at least
-    `rsa_bits`.
+    known. With `learns`, other keys that the machine proves to hold are added, and keys that it has
+    no more are removed. The error for an unknown machine suggests `command`. RSA keys must
+    have at least `rsa_bits`.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Trust(NamedTuple):
     command: str = ""
     rsa_bits: int = LEAST_RSA_BITS
     read_only: bool = False
+    learns: bool = False
 
 
 class Login(NamedTuple):
@@ -69,7 +74,8 @@ class Login(NamedTuple):
     missing file of `files` is an error only if it is `required`. `agent` is the path of its socket
     (a pipe on Windows), None for no agent; `agent_by` is the setting that names it. With
     `seek_agent`, one that listens at a usual place will do if this one does not answer.
-    `fingerprint` selects one key.
+    `fingerprint` selects one key. `keyboard_interactive` allows that method, as far as it asks
+    nothing.
     """
 
     user: str
@@ -86,6 +92,7 @@ class Login(NamedTuple):
     passphrase_file: Path | None = None
     passphrase_prompt: Callable[[str], str | None] | None = None
     batch: bool = False
+    keyboard_interactive: bool = True
 
     def __repr__(self) -> str:
         return f"Login(user={self.user!r}, …)"  # it may hold a passphrase
@@ -106,6 +113,7 @@ class Algorithms(NamedTuple):
 class HostSettings(NamedTuple):
     """One machine and the way to it: through `jump`, through a `proxy_command`, or direct.
 
+    With `passes_socket`, the command passes a connected socket instead of carrying the data.
     `origins` has the place in the configuration (`path:line`, `-o`) of each keyword, in lower case.
     """
 
@@ -115,6 +123,7 @@ class HostSettings(NamedTuple):
     algorithms: Algorithms = Algorithms()
     jump: HostSettings | None = None
     proxy_command: str | None = None
+    passes_socket: bool = False
     origins: Mapping[str, str] = MappingProxyType({})
 
     def __repr__(self) -> str:

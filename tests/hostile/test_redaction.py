@@ -21,7 +21,7 @@ from support.odd_ssh import python
 from m2m_ssh_client.doctor.configuration import described
 from m2m_ssh_client.masking import masked
 from m2m_ssh_client.parameters import Parameters
-from m2m_ssh_client.ssh import connection
+from m2m_ssh_client.ssh import failures
 from m2m_ssh_client.ssh.destination import resolve
 
 if sys.platform == "win32":
@@ -394,6 +394,6 @@ def test_the_value_of_a_variable_never_shows_whatever_it_holds(around: str) -> N
         )
         request = resolve(params).request
         assert "canary-token" in str(request.command)
-        error = str(connection._request_refused(request))
+        error = str(failures.request_refused(request))
         for told in (described(request), error, repr(request), repr(params)):
             assert "canary" not in told

@@ -166,7 +166,8 @@ def test_an_alias_takes_what_its_block_says(config: Path) -> None:
     found = destination(config, "lab")
     assert at(found.settings) == ("ada", "10.1.2.3", 2222)
     assert found.settings.login.files == home(".ssh/lab_key")
-    assert (found.connect_timeout, found.keepalive, found.keepalive_count) == (7, 40, 2)
+    assert (found.connect_timeout, found.keepalive, found.keepalive_count) == (25, 40, 2)
+    assert found.settings.address.timeout == 7
     assert found.request.command == "run-it --all"
     assert found.log_level == logging.DEBUG
 
@@ -187,6 +188,7 @@ def test_what_was_given_wins(config: Path) -> None:
     assert found.settings.login.files == home("mine", ".ssh/lab_key")
     assert found.settings.login.required == Path.home() / "mine"
     assert (found.connect_timeout, found.keepalive, found.keepalive_count) == (3, 1, 9)
+    assert found.settings.address.timeout == 7
     assert found.request.command == "serve 'a b'"
 
 

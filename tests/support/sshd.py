@@ -62,24 +62,28 @@ class SshdKeys:
 class Guest:
     """An account that exists for one server only: in the mount namespace where that server runs.
 
-    OpenSSH treats root's sessions differently: it does not send them signals, for one.
+    OpenSSH treats root's sessions differently: it does not send them signals, for one. With `pam`,
+    these are the rules of PAM for that server, which uses it.
     """
 
     name: str = "mcp-guest"
     uid: int = 61234
+    pam: str = ""
 
     def known_to(self, argv: list[str], folder: Path) -> list[str]:
         """The argv which runs `argv` where the account exists."""
         accounts = folder / "passwd"
         line = f"{self.name}:*:{self.uid}:{self.uid}::{folder / 'home'}:/bin/sh\n"
         accounts.write_text(Path("/etc/passwd").read_text() + line)
+        instead = {"/etc/passwd": accounts}
+        if self.pam:
+            instead["/etc/pam.d/sshd"] = folder / "pam"
+            instead["/etc/pam.d/sshd"].write_text(self.pam)
+        mounts = " && ".join(f"mount --bind '{ours}' {path}" for path, ours in instead.items())
         unshare = [str(programs.require("unshare")), "--mount", "sh", "-c"]
-        script = 'mount --bind "$0" /etc/passwd && exec "$@"'
-        if subprocess.run(
-            [*unshare, script, str(accounts), "true"], capture_output=True
-        ).returncode:
+        if subprocess.run([*unshare, mounts], capture_output=True).returncode:
             programs.unavailable("this machine allows no mount namespaces, even to root")
-        return [*unshare, script, str(accounts), *argv]
+        return [*unshare, f'{mounts} && exec "$@"', "sh", *argv]
 
 
 class Sshd:
@@ -137,13 +141,13 @@ class Sshd:
         }
         return [word for pair in options.items() for word in pair]
 
-    def openssh_argv(self, *command: str) -> list[str]:
+    def openssh_argv(self, *command: str, batch: str = "yes") -> list[str]:
         """The same session with OpenSSH's own client, to compare with."""
         settings = {
             "UserKnownHostsFile": self.known_hosts,
             "IdentityFile": self.keys.client_key,
             "IdentitiesOnly": "yes",
-            "BatchMode": "yes",
+            "BatchMode": batch,
             "Port": self.port,
         }
         options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
@@ -175,6 +179,7 @@ class Sshd:
     def _settings(self) -> list[str]:
         authorized_keys = self._folder / "authorized_keys"
         authorized_keys.write_text(self.keys.client_key.with_suffix(".pub").read_text())
+        pam = "yes" if self._guest and self._guest.pam else "no"
         settings = [
             f"ListenAddress 127.0.0.1:{self.port}",
             *(f"HostKey {self.keys.host_key(kind)}" for kind in _HOST_KEY_TYPES),
@@ -182,9 +187,9 @@ class Sshd:
             f"PidFile {self._folder / 'sshd.pid'}",
             f"SetEnv HOME={self.home}",
             "StrictModes no",
-            "UsePAM no",
+            f"UsePAM {pam}",
             "PasswordAuthentication no",
-            "KbdInteractiveAuthentication no",
+            f"KbdInteractiveAuthentication {pam}",
             "PermitRootLogin yes",
             "PrintMotd no",
             "LogLevel VERBOSE",

@@ -50,6 +50,8 @@ class HostConfig(NamedTuple):
     server_alive_count_max: int | None = None
     tcp_keep_alive: bool | None = None
     batch_mode: bool | None = None
+    kbd_interactive_authentication: bool | None = None
+    preferred_authentications: str | None = None
     identity_files: tuple[Path, ...] | None = None
     certificate_files: tuple[Path, ...] | None = None
     identities_only: bool | None = None
@@ -60,9 +62,12 @@ class HostConfig(NamedTuple):
     host_key_alias: str | None = None
     strict_host_key_checking: StrictHostKeyChecking | None = None
     hash_known_hosts: bool | None = None
+    update_host_keys: str | None = None
+    verify_host_key_dns: str | None = None
     required_rsa_size: int | None = None
     proxy_jump: tuple[Jump, ...] | None = None
     proxy_command: str | None = None
+    proxy_use_fdpass: bool | None = None
     ciphers: str | None = None
     macs: str | None = None
     kex_algorithms: str | None = None
@@ -98,6 +103,8 @@ def build(reading: Reading) -> HostConfig:
         server_alive_count_max=typed.number("serveralivecountmax"),
         tcp_keep_alive=typed.flag("tcpkeepalive"),
         batch_mode=typed.flag("batchmode"),
+        kbd_interactive_authentication=typed.flag("kbdinteractiveauthentication"),
+        preferred_authentications=reading.word("preferredauthentications"),
         identity_files=typed.files("identityfile"),
         certificate_files=typed.files("certificatefile"),
         identities_only=typed.flag("identitiesonly"),
@@ -110,9 +117,12 @@ def build(reading: Reading) -> HostConfig:
             "StrictHostKeyChecking | None", reading.word("stricthostkeychecking")
         ),
         hash_known_hosts=typed.flag("hashknownhosts"),
+        update_host_keys=reading.word("updatehostkeys"),
+        verify_host_key_dns=reading.word("verifyhostkeydns"),
         required_rsa_size=typed.number("requiredrsasize"),
         proxy_jump=typed.jumps(),
         proxy_command=typed.command("proxycommand", _PROXY_TOKENS),
+        proxy_use_fdpass=typed.flag("proxyusefdpass"),
         ciphers=reading.word("ciphers"),
         macs=reading.word("macs"),
         kex_algorithms=reading.word("kexalgorithms"),

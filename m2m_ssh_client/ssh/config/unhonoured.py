@@ -51,16 +51,7 @@ _TABLE: tuple[tuple[str, Callable[[Value, Values], bool], str], ...] = (
     (
         "PreferredAuthentications",
         lambda value, _: "publickey" not in value.words[0].split(","),
-        "only keys are tried",
-    ),
-    (
-        "ProxyUseFdpass",
-        lambda value, values: (
-            value.words[0] == "yes"
-            and "proxycommand" in values
-            and not _says(values, "proxycommand", "none")
-        ),
-        "the ProxyCommand must carry the data itself",
+        "keys are tried in any case",
     ),
     ("PubkeyAuthentication", _is("no"), "only keys are tried"),
     ("RemoteForward", _forwards, "nothing is forwarded"),

@@ -1,8 +1,8 @@
 """SSH packets: bounded, read ahead, and with AES-GCM at half of paramiko's cost.
 
 Both ends agree on AES-GCM (RFC 5647) whenever both may choose. Its packets are taken apart and put
-together here: paramiko copies their bytes five times each way and reads the socket twice. All other
-ciphers are left to paramiko.
+together here: paramiko copies their bytes five times each way and reads the socket twice. So are
+those of ChaCha20-Poly1305, which paramiko does not know. All other ciphers are left to paramiko.
 """
 
 from __future__ import annotations
@@ -72,6 +72,26 @@ class Channels(Protocol):
         """
 
 
+class Cipher(Protocol):
+    """A cipher with a tag, for one direction; `number` is that of the packet.
+
+    `least` is the smallest size of a packet, `served` the number of bytes that it
+    was used for.
+    """
+
+    least: int
+    served: int
+
+    def size(self, length: bytes, number: int) -> int:
+        """Return the size of a packet from the four bytes before it."""
+
+    def sealed(self, packet: bytes, length: bytes, number: int) -> tuple[bytes, bytes]:
+        """Return the four bytes before the packet, and the packet encrypted, with its tag."""
+
+    def opened(self, packet: memoryview, length: bytes, number: int) -> bytes:
+        """Return the packet decrypted. Raises SSHException if the other end did not send it."""
+
+
 class LeftToParamiko:
     """Channels whose packets all take paramiko's longer way."""
 
@@ -120,8 +140,8 @@ class Packets(Packetizer):
         self._ahead = b""  # receive buffer; the first `_used` bytes are consumed
         self._used = 0
         self._sending = threading.RLock()
-        self._inbound: _AESGCM | None = None
-        self._outbound: _AESGCM | None = None
+        self._inbound: Cipher | None = None
+        self._outbound: Cipher | None = None
         self._compress: Callable[[bytes], bytes] | None = None
         self._decompress: Callable[[bytes], bytes] | None = None
 
@@ -215,11 +235,11 @@ class Packets(Packetizer):
 
     def set_inbound_cipher(self, block_engine: Any, *args: Any, **options: Any) -> None:
         super().set_inbound_cipher(block_engine, *args, **options)
-        self._inbound = _AESGCM(block_engine, options["iv_in"]) if options["aead"] else None
+        self._inbound = _cipher(block_engine, options["iv_in"]) if options["aead"] else None
 
     def set_outbound_cipher(self, block_engine: Any, *args: Any, **options: Any) -> None:
         super().set_outbound_cipher(block_engine, *args, **options)
-        self._outbound = _AESGCM(block_engine, options["iv_out"]) if options["aead"] else None
+        self._outbound = _cipher(block_engine, options["iv_out"]) if options["aead"] else None
 
     def set_inbound_compressor(self, compressor: Any) -> None:
         super().set_inbound_compressor(compressor)
@@ -229,18 +249,19 @@ class Packets(Packetizer):
         super().set_outbound_compressor(compressor)
         self._compress = compressor
 
-    def _next_packet(self, cipher: _AESGCM) -> bytes:
+    def _next_packet(self, cipher: Cipher) -> bytes:
         """Return the next packet: the length of its padding, the message, the padding."""
         self._have(4, check_rekey=True)
         at = self._used
         length = self._ahead[at : at + 4]
-        size = int.from_bytes(length, "big")
-        _check_size(size, least=_BLOCK)
+        number = getattr(self, _NUMBER_IN)
+        size = cipher.size(length, number)
+        _check_size(size, least=cipher.least)
         self._have(4 + size + _TAG)
         at = self._used
         self._used += 4 + size + _TAG
-        packet = cipher.opened(memoryview(self._ahead)[at + 4 : self._used], length)
-        setattr(self, _NUMBER_IN, (getattr(self, _NUMBER_IN) + 1) & 0xFFFFFFFF)
+        packet = cipher.opened(memoryview(self._ahead)[at + 4 : self._used], length, number)
+        setattr(self, _NUMBER_IN, (number + 1) & 0xFFFFFFFF)
         self._age(cipher, 4 + size + _TAG)
         if self._decompress is not None:
             packet = b"\0" + self._decompress(packet[1 : len(packet) - packet[0]])
@@ -248,26 +269,28 @@ class Packets(Packetizer):
             raise paramiko.SSHException("A packet without a message")
         return packet
 
-    def _sealed(self, cipher: _AESGCM, parts: Sequence[bytes | memoryview]) -> tuple[bytes, bytes]:
+    def _sealed(self, cipher: Cipher, parts: Sequence[bytes | memoryview]) -> tuple[bytes, bytes]:
         """Return the length of the packet and the encrypted packet."""
         if self._compress is not None:
             parts = (self._compress(b"".join(parts)),)
         length = sum(map(len, parts))
         padding = _LEAST_PADDING + -(1 + length + _LEAST_PADDING) % _BLOCK
         size = (1 + length + padding).to_bytes(4, "big")
-        packet = cipher.sealed(b"".join((bytes((padding,)), *parts, os.urandom(padding))), size)
-        setattr(self, _NUMBER_OUT, (getattr(self, _NUMBER_OUT) + 1) & 0xFFFFFFFF)
-        self._age(cipher, len(size) + len(packet))
-        return size, packet
+        number = getattr(self, _NUMBER_OUT)
+        packet = b"".join((bytes((padding,)), *parts, os.urandom(padding)))
+        sealed = cipher.sealed(packet, size, number)
+        setattr(self, _NUMBER_OUT, (number + 1) & 0xFFFFFFFF)
+        self._age(cipher, len(size) + len(sealed[1]))
+        return sealed
 
-    def _age(self, cipher: _AESGCM, size: int) -> None:
+    def _age(self, cipher: Cipher, size: int) -> None:
         """Count the bytes of these keys, and ask for new keys when it is time."""
-        before, cipher.bytes = cipher.bytes, cipher.bytes + size
-        if cipher.bytes < self.REKEY_BYTES:
+        before, cipher.served = cipher.served, cipher.served + size
+        if cipher.served < self.REKEY_BYTES:
             return
         if before < self.REKEY_BYTES:
             self._trigger_rekey()  # type: ignore[attr-defined]  # not in the stubs
-        elif cipher.bytes >= self.REKEY_BYTES + self.REKEY_BYTES_OVERFLOW_MAX:
+        elif cipher.served >= self.REKEY_BYTES + self.REKEY_BYTES_OVERFLOW_MAX:
             raise paramiko.SSHException("The server does not exchange keys although it is time")
 
     def _have(self, size: int, *, check_rekey: bool = False) -> None:
@@ -310,25 +333,30 @@ def _check_size(size: int, least: int) -> None:
         raise paramiko.SSHException(f"Bad packet length: {size} bytes")
 
 
+def _cipher(engine: Any, nonce: bytes) -> Cipher:
+    cipher: Cipher = _AESGCM(engine, nonce) if isinstance(engine, AESGCM) else engine
+    return cipher
+
+
 class _AESGCM:
-    """The cipher of one direction, and the number of bytes that it has served for.
+    """AES-GCM. A nonce ends in a counter (RFC 5647 section 7.1)."""
 
-    A nonce ends in a counter (RFC 5647 section 7.1).
-    """
+    least = _BLOCK
 
-    __slots__ = ("_counter", "_engine", "_fixed", "bytes")
+    __slots__ = ("_counter", "_engine", "_fixed", "served")
 
     def __init__(self, engine: AESGCM, nonce: bytes) -> None:
         self._engine = engine
         self._fixed, self._counter = nonce[:4], int.from_bytes(nonce[4:], "big")
-        self.bytes = 0
+        self.served = 0
 
-    def sealed(self, packet: bytes, length: bytes) -> bytes:
-        """Return the packet encrypted, with its tag."""
-        return self._engine.encrypt(self._next_nonce(), packet, length)
+    def size(self, length: bytes, _number: int) -> int:
+        return int.from_bytes(length, "big")
 
-    def opened(self, packet: memoryview, length: bytes) -> bytes:
-        """Return the packet decrypted. Raises SSHException if the other end did not send it."""
+    def sealed(self, packet: bytes, length: bytes, _number: int) -> tuple[bytes, bytes]:
+        return length, self._engine.encrypt(self._next_nonce(), packet, length)
+
+    def opened(self, packet: memoryview, length: bytes, _number: int) -> bytes:
         try:
             return self._engine.decrypt(self._next_nonce(), packet, length)
         except InvalidTag:

@@ -11,9 +11,10 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_REQUEST, cMSG_GLOBAL_REQUEST
+from paramiko.common import MSG_CHANNEL_REQUEST
 
 from m2m_ssh_client.ssh.library import negotiation
+from m2m_ssh_client.ssh.library.global_requests import GlobalRequests, announced_host_keys
 from m2m_ssh_client.ssh.library.negotiation import Offer
 from m2m_ssh_client.ssh.library.packets import Packets
 from m2m_ssh_client.text import printable, shortened
@@ -68,12 +69,14 @@ class Transport(paramiko.Transport):
         """`exchange_timeout`, in seconds, bounds each key exchange after the first."""
         self.answered: Callable[[float], None] = lambda _: None
         """Called with the round-trip time of a probe, in seconds; in the transport's thread."""
-        self._probed: float | None = None  # when the oldest unanswered probe was sent
+        self.announced_host_keys: Sequence[bytes] = ()
+        """The keys and certificates that the server says it has, after the login."""
+        self._requests = GlobalRequests(self._send_user_message)
         self._users: dict[
             int, ChannelUser
         ] = {}  # by the numbers of their channels; replaced, never changed
         self._attaching = threading.Lock()
-        packets: Any = partial(Packets, channels=self, unimplemented=self._take_sign_of_life)
+        packets: Any = partial(Packets, channels=self, unimplemented=self._take_refusal)
         super().__init__(sock, packetizer_class=packets)
         self.offer = offer
         self._proof = b"", b""  # the host key or certificate, and the first signature by that
@@ -162,13 +165,21 @@ class Transport(paramiko.Transport):
         or a failure, and the latter is neither. On a closed connection, nothing happens.
         """
         self.packets.asked_unknown = True
-        self._probed = self._probed or time.monotonic()
-        message = paramiko.Message()
-        message.add_byte(cMSG_GLOBAL_REQUEST)
-        message.add_string("keepalive@openssh.com")
-        message.add_boolean(True)
+        sent = time.monotonic()
+
+        def answered(_: bytes | None) -> None:
+            self.answered(time.monotonic() - sent)
+
         with suppress(paramiko.SSHException, OSError, EOFError):
-            self._send_user_message(message)
+            self._requests.send("keepalive@openssh.com", b"", answered)
+
+    def ask(self, kind: str, data: bytes, seconds: float) -> bytes | None:
+        """Return the data of the reply to a global request; None if it is refused, or comes late.
+
+        Raises paramiko's SSHException, OSError or EOFError.
+        """
+        self.packets.asked_unknown = True
+        return self._requests.ask(kind, data, time.monotonic() + seconds, self.is_active)
 
     def attach(self, channel: int, user: ChannelUser) -> None:
         """Notify the user of this channel of events, until `detach`. Any thread."""
@@ -235,11 +246,8 @@ class Transport(paramiko.Transport):
             request.get_boolean()  # whether a reply is wanted, which paramiko has sent
             user.exited("" if kind == b"exit-status" else printable(request.get_string()))
 
-    def _take_sign_of_life(self) -> None:
-        """Report how long the answer to the oldest probe took."""
-        probed, self._probed = self._probed, None
-        if probed is not None:
-            self.answered(time.monotonic() - probed)
+    def _take_refusal(self) -> None:
+        self._requests.replied(None)
 
     def _open_channel(self, number: int) -> Any:
         its: Any = self  # the stubs leave its tables out
@@ -254,11 +262,16 @@ class Transport(paramiko.Transport):
 
     def _parse_request_success(self, m: paramiko.Message) -> None:
         super()._parse_request_success(m)  # type: ignore[misc]  # not in the stubs
-        self._take_sign_of_life()
+        self._requests.replied(m.asbytes())
 
     def _parse_request_failure(self, m: paramiko.Message) -> None:
         super()._parse_request_failure(m)  # type: ignore[misc]  # not in the stubs
-        self._take_sign_of_life()
+        self._take_refusal()
+
+    def _parse_global_request(self, m: paramiko.Message) -> None:
+        with suppress(ValueError):
+            self.announced_host_keys = announced_host_keys(m.asbytes()) or self.announced_host_keys
+        super()._parse_global_request(m)  # type: ignore[misc]  # not in the stubs
 
     def _send_user_message(self, data: paramiko.Message) -> None:
         # Senders wait while keys are exchanged. paramiko's own thread, which exchanges them, would
@@ -275,6 +288,12 @@ class Transport(paramiko.Transport):
         super()._send_kex_init()  # type: ignore[misc]  # not in the stubs
         if self.initial_kex_done:
             self.packets.deadline = time.monotonic() + self._exchange_timeout
+
+    def _really_parse_kex_init(
+        self, m: paramiko.Message, ignore_first_byte: bool = False
+    ) -> dict[str, Any]:
+        parsed = super()._really_parse_kex_init(m, ignore_first_byte)  # type: ignore[misc]
+        return negotiation.check_lists(self, parsed)
 
     def _parse_newkeys(self, m: paramiko.Message) -> None:
         super()._parse_newkeys(m)  # type: ignore[misc]  # not in the stubs

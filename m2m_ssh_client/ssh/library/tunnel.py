@@ -39,6 +39,7 @@ class ChannelSocket:
         self._closing = threading.Lock()
         self._closed = False  # paramiko reads this name
         self.last_received = time.monotonic()
+        self.exchange_by = float("inf")  # as for `way.sockets.LiveSocket`
 
     def getpeername(self) -> tuple[str, int]:
         return self._peer

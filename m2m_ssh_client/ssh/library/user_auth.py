@@ -20,7 +20,8 @@ from paramiko.common import (
     MSG_SERVICE_REQUEST,
     MSG_USERAUTH_BANNER,
     MSG_USERAUTH_FAILURE,
-    MSG_USERAUTH_PK_OK,
+    MSG_USERAUTH_INFO_REQUEST,
+    MSG_USERAUTH_INFO_RESPONSE,
     MSG_USERAUTH_REQUEST,
     MSG_USERAUTH_SUCCESS,
 )
@@ -32,8 +33,10 @@ logger = logging.getLogger(__name__)
 
 _POLL = 0.1  # seconds until the silent end of a transport is noticed
 _MOST_METHODS = 20  # servers have a handful
+_MOST_PROMPTS = 5  # shown; sshd sends one at a time
 _MOST_LINES = 100  # that a server may show in one login
 _MOST_ANSWERS = 100  # waiting; each of our requests has one, and waits for it
+_MOST_ROUNDS = 100  # of keyboard-interactive; a server that waits for a person may poll
 
 
 class Verdict(Enum):
@@ -42,14 +45,16 @@ class Verdict(Enum):
     SUCCESS = "success"
     FAILURE = "failure"
     SIGN = "sign"  # it would take the key that was offered
+    ASK = "ask"  # keyboard-interactive: it asks `prompts`, or nothing
 
 
 class Answer(NamedTuple):
-    """A server's message; `methods` and `partial` are a failure's."""
+    """A server's message; `methods` and `partial` are a failure's, `prompts` a question's."""
 
     verdict: Verdict
     methods: Sequence[str] = ()
     partial: bool = False
+    prompts: Sequence[str] = ()
 
 
 class HungUpError(Exception):
@@ -93,6 +98,20 @@ class UserAuth(AuthHandler):
             raise paramiko.SSHException("The server answers a signature with a question")
         return answer
 
+    def interact(self) -> Answer:
+        """Log in by keyboard-interactive, as far as the server asks nothing.
+
+        A request without prompts is answered with none (RFC 4256 section 3.4). The result is a
+        success, a failure, or the first question with prompts, which is left unanswered.
+        """
+        self._send(self._request("keyboard-interactive") + strings(b"", b""))
+        for _ in range(_MOST_ROUNDS):
+            answer = self.answer()
+            if answer.verdict is not Verdict.ASK or answer.prompts:
+                return answer
+            self._send(bytes([MSG_USERAUTH_INFO_RESPONSE]) + bytes(4))
+        raise paramiko.SSHException("The server does not finish the login")
+
     def answer(self) -> Answer:
         """Wait for the next answer. Raises HungUpError."""
         while True:
@@ -118,8 +137,9 @@ class UserAuth(AuthHandler):
             MSG_SERVICE_ACCEPT: lambda _: None,  # the answer to `none` follows
             MSG_USERAUTH_SUCCESS: self._succeeded,
             MSG_USERAUTH_FAILURE: self._failed,
-            MSG_USERAUTH_BANNER: self._show_banner,
-            MSG_USERAUTH_PK_OK: lambda _: self._answered(Answer(Verdict.SIGN)),
+            MSG_USERAUTH_BANNER: lambda message: self._show(message.get_string()),
+            # The meaning of this number depends on the method.
+            MSG_USERAUTH_INFO_REQUEST: self._asked,
         }
 
     def _succeeded(self, message: paramiko.Message) -> None:
@@ -131,14 +151,28 @@ class UserAuth(AuthHandler):
         methods = [shortened(printable(name), 80) for name in names if name]
         self._answered(Answer(Verdict.FAILURE, methods, message.get_boolean()))
 
+    def _asked(self, message: paramiko.Message) -> None:
+        """Handle SSH_MSG_USERAUTH_INFO_REQUEST (RFC 4256 section 3.2), or _PK_OK."""
+        if self.auth_method != "keyboard-interactive":
+            self._answered(Answer(Verdict.SIGN))
+            return
+        for text in (message.get_string(), message.get_string()):  # the name, the instruction
+            self._show(text)
+        message.get_string()  # the language
+        prompts = []
+        for _ in range(min(message.get_int(), _MOST_PROMPTS)):
+            prompts.append(shortened(printable(message.get_string().strip()), 80))
+            message.get_boolean()  # whether to echo what is typed
+        self._answered(Answer(Verdict.ASK, prompts=prompts))
+
     def _answered(self, answer: Answer) -> None:
         try:
             self._answers.put_nowait(answer)
         except queue.Full:  # in the transport's thread, which ends with it
             raise paramiko.SSHException("The server answers without being asked") from None
 
-    def _show_banner(self, message: paramiko.Message) -> None:
-        for line in message.get_string().splitlines()[: _MOST_LINES - len(self._said)]:
+    def _show(self, said: bytes) -> None:
+        for line in said.splitlines()[: _MOST_LINES - len(self._said)]:
             text = shortened(printable(line))
             self._said.append(text)
             # A person may have to act on it while the login waits: open a page, confirm a push.

@@ -8,6 +8,9 @@ passphrase; and sshd does not count it as an attempt.
 A key that may ask somebody (an encrypted file, the agent's) is offered without a signature first
 (RFC 4252 §7). A key in an open file signs at once: that saves a round trip and reveals nothing
 more.
+
+keyboard-interactive (RFC 4256) follows the keys: a second factor may ask nothing here, because it
+is a push to a phone. Where it asks something, the login fails, because nobody could answer.
 """
 
 from __future__ import annotations
@@ -37,11 +40,12 @@ _MOST_SHOWN = 10  # keys in an error
 class LoginRecord:
     """The course of a login, written by `authenticate` while it goes on.
 
-    `methods` is the server's latest list of what it accepts. The keys in `tried` were refused,
-    except for the last one if the login `succeeded`; those in `taken` were not enough alone; those
-    in `skipped` were not offered, for these reasons. `agent` is a remark on the agent. `said` are
+    `methods` is the server's latest list of what it accepts. The keys in `tried` were refused; the
+    server took those in `taken`, which may not be enough; those in `skipped` were not offered, for
+    these reasons. `agent` is a remark on the agent. `said` are
     the lines that the server showed meanwhile (SSH_MSG_USERAUTH_BANNER, RFC 4252 section 5.4), fit
-    for a terminal.
+    for a terminal. `prompts` are what it asked by keyboard-interactive; `interactive` is True if it
+    took that without a question.
     """
 
     def __init__(self) -> None:
@@ -51,6 +55,8 @@ class LoginRecord:
         self.skipped: list[KeyFileError] = []
         self.agent = ""
         self.said: list[str] = []
+        self.prompts: Sequence[str] = ()
+        self.interactive = False
         self.succeeded = False
 
 
@@ -63,7 +69,7 @@ def authenticate(
     unlocked: UnlockedKeys | None = None,
     record: LoginRecord | None = None,
 ) -> Identity | None:
-    """Log in; return the identity that the server took, None if it wanted nothing.
+    """Log in; return the last identity that the server took, None if it wanted no key.
 
     Call it once, after the host key was verified. `accepted` is PubkeyAcceptedAlgorithms in order
     of preference, None for the defaults; `unlocked` remembers opened keys. Waits for the server,
@@ -149,14 +155,38 @@ class _Attempts:
                 self._record.succeeded = True
                 return None
             self._record.methods = answer.methods
-            for identity in self._found.offered:
-                if "publickey" not in self._record.methods:
-                    break
-                if self._log_in_with(identity):
-                    return identity
+            return self._by_methods()
         except HungUpError:
             raise self._ended() from None
-        raise self._refused()
+
+    def _by_methods(self) -> Identity | None:
+        """Log in by what the server accepts at the time; raise AuthenticationError."""
+        keys = iter(self._found.offered)
+        may_interact = self._login.keyboard_interactive
+        while True:
+            methods = self._record.methods
+            if "publickey" in methods and (identity := next(keys, None)):
+                if self._log_in_with(identity):
+                    return identity
+            elif "keyboard-interactive" in methods and may_interact:
+                may_interact = False
+                if self._log_in_without_answers():
+                    return self._taken[-1] if self._taken else None
+            else:
+                raise self._refused()
+
+    def _log_in_without_answers(self) -> bool:
+        answer = self._exchange.interact()
+        if answer.verdict is Verdict.ASK:
+            self._record.prompts = answer.prompts
+            raise self._refused()
+        self._record.interactive = answer.partial or answer.verdict is Verdict.SUCCESS
+        if answer.verdict is Verdict.SUCCESS:
+            logger.info("logged in as %s by keyboard-interactive", self._login.user)
+            self._record.succeeded = True
+            return True
+        self._record.methods = answer.methods
+        return False
 
     def _log_in_with(self, identity: Identity) -> bool:
         try:
@@ -171,14 +201,15 @@ class _Attempts:
             logger.info("not used: %s", error.message)
             self._skipped.append(error)
             return False
-        if answer.verdict is Verdict.SUCCESS:
+        succeeded = answer.verdict is Verdict.SUCCESS
+        if succeeded or answer.partial:
+            self._tried.remove(identity)
+            self._taken.append(identity)
+        if succeeded:
             logger.info("logged in as %s with %s", self._login.user, identity)
             self._record.succeeded = True
             return True
         self._record.methods = answer.methods
-        if answer.partial:
-            self._tried.remove(identity)
-            self._taken.append(identity)
         logger.debug("%s: %s", identity, "one of several" if answer.partial else "refused")
         return False
 
@@ -224,7 +255,13 @@ class _Attempts:
         # for `ssh`.
         agreed = [name for name in usable if _signature_format(key, name) in listed]
         if not agreed:
-            raise _NoSignatureError("the server takes no SHA-2 signatures, which RSA keys need")
+            takes = ", ".join(name for name in listed if name.startswith("rsa-sha2-"))
+            raise _NoSignatureError(
+                f"with RSA keys the server takes only {takes}, and PubkeyAcceptedAlgorithms has "
+                f"only {', '.join(usable)}"
+                if takes
+                else "the server takes no SHA-2 signatures, which RSA keys need"
+            )
         return agreed[0]
 
     def _server_signatures(self) -> Sequence[str]:
@@ -264,6 +301,9 @@ class _Attempts:
 
     def _details(self) -> str:
         parts = []
+        if self._record.prompts:
+            asked = " ".join(self._record.prompts)
+            parts.append(f'keyboard-interactive asks "{asked}", which nobody can answer here')
         if self._tried:
             parts.append(f"tried {_listed(self._tried)}")
         if self._skipped:

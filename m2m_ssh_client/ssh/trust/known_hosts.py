@@ -99,6 +99,12 @@ class KnownHosts:
         raw = name.encode("utf-8", "surrogateescape")
         return [entry for entry in self._entries if _names_match(entry.names, raw)]
 
+    def has_other_names(self, name: str, key: PublicKey) -> bool:
+        """Return whether this key is on file under other names than this one, too."""
+        raw = name.encode("utf-8", "surrogateescape")
+        lines = [entry for entry in self._entries if entry.key == key]
+        return any(b"," in each.names or not _names_match(each.names, raw) for each in lines)
+
 
 def on_file(host: str, port: int = _SSH_PORT) -> str:
     """Return the machine's name on file; like `ssh`, lower only the case of ASCII letters."""

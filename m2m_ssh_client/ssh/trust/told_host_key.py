@@ -48,7 +48,7 @@ def temporary_known_hosts(host: str, port: int, key: PublicKey) -> Iterator[Path
 def trust_in(known_hosts: Path, host: str, port: int, trust: Trust) -> Trust:
     """Return trust in this file alone, with the policy of `trust`: a pin, sizes, revocations."""
     files = trust._replace(name=host, port=port, user_files=(known_hosts,), global_files=())
-    return files._replace(strict="yes", unchecked=False, command="")
+    return files._replace(strict="yes", unchecked=False, command="", learns=False)
 
 
 def checked_host_key(

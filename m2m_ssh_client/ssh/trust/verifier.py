@@ -103,11 +103,11 @@ class HostVerifier:
         plain = {each.key for each in entries if not each.marker}
         types = {key.key_type for key in plain - revoked}
         certified = any(each.marker == AUTHORITY for each in entries)
-        if offered and _key_type(offered[0]) in types:
+        if offered and key_type_of(offered[0]) in types:
             return offered
 
         def is_first(name: str) -> bool:
-            return _key_type(name) in types or (certified and name.endswith(CERTIFICATE_SUFFIX))
+            return key_type_of(name) in types or (certified and name.endswith(CERTIFICATE_SUFFIX))
 
         return sorted(offered, key=lambda name: not is_first(name))
 
@@ -425,7 +425,7 @@ def _trust_command(trust: Trust) -> str:
     return pasteable("trust", *options)
 
 
-def _key_type(algorithm: str) -> str:
+def key_type_of(algorithm: str) -> str:
     """Return the type of the keys that an algorithm is for."""
     plain = algorithm.removesuffix(CERTIFICATE_SUFFIX)
     return "ssh-rsa" if plain.startswith("rsa-sha2-") else plain

@@ -36,8 +36,8 @@ from m2m_ssh_client.text import printable, shortened
 logger = logging.getLogger(__name__)
 
 _CHUNK = 64 * 1024  # bytes, on their way in each direction
-_LONGEST_LINE = 4096  # bytes of a line of stderr that are kept
-_LAST_WORDS = 3  # lines of it
+LONGEST_LINE = 4096  # bytes of a line of stderr that are kept
+LAST_WORDS = 3  # lines of it
 
 # Seconds. A close takes the last three together at most, beside the program that called it.
 _FOR_ITS_STATUS = 0.25  # between the end of its output and its own
@@ -54,7 +54,7 @@ def start(command: str) -> ProxySocket:
     """
     ours, theirs = socket.socketpair()
     try:
-        process = _spawn(command)
+        process = spawn(command)
     except OSError as exc:
         ours.close()
         theirs.close()
@@ -62,7 +62,7 @@ def start(command: str) -> ProxySocket:
             f"The ProxyCommand cannot be started: {reason(exc)}",
             "It is run by the shell that $SHELL names." if os.name == "posix" else "",
         ) from exc
-    name = _named(command)
+    name = named(command)
     logger.info("connecting through the ProxyCommand%s, process %d", name, process.pid)
     return ProxySocket(ours, _Program(process, name, theirs))
 
@@ -92,11 +92,18 @@ class ProxySocket(LiveSocket):
         return self._program.explain(answered=self.last_received > self._started)
 
 
-def _named(command: str) -> str:
+def named(command: str) -> str:
     """Return ` (PROGRAM)`, the first word of a command line, unless it may be a secret."""
     word = next(iter(command.split()), "").strip("\"'")
     name = Path(word).name
     return "" if "=" in word or not name else f" ({shortened(printable(name), 40)})"
+
+
+def tell(name: str, line: bytes, last_words: deque[str]) -> None:
+    """Log a line of a command's stderr, and remember it."""
+    if text := shortened(printable(line[:LONGEST_LINE].strip()), 300):
+        last_words.append(text)
+        logger.warning("ProxyCommand%s: %s", name, text)
 
 
 class _Program:
@@ -113,7 +120,7 @@ class _Program:
         self._reaping = threading.Lock()
         self._own_status: int | None = None  # None if we ended it
         self._output_ended = False
-        self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
+        self._last_words: deque[str] = deque(maxlen=LAST_WORDS)
         self._stderr_reader = threads.start("proxy-err", self._read_stderr)
         self._carriers = (
             threads.start("proxy-in", self._carry_in),
@@ -172,15 +179,10 @@ class _Program:
         with self._stderr, suppress(OSError):
             while data := self._stop.read(self._stderr.fileno(), _CHUNK):
                 *lines, rest = (rest + data).split(b"\n")
-                rest = rest[:_LONGEST_LINE]
+                rest = rest[:LONGEST_LINE]
                 for line in lines:
-                    self._tell(line)
-        self._tell(rest)
-
-    def _tell(self, line: bytes) -> None:
-        if text := shortened(printable(line[:_LONGEST_LINE].strip()), 300):
-            self._last_words.append(text)
-            logger.warning("ProxyCommand%s: %s", self._name, text)
+                    tell(self._name, line, self._last_words)
+        tell(self._name, rest, self._last_words)
 
     def _reaped(self, timeout: float) -> bool:
         """Return whether it has ended, within `timeout` seconds.
@@ -193,7 +195,7 @@ class _Program:
                     status = self._process.wait(timeout)
                 except subprocess.TimeoutExpired:
                     return False
-                _kill(self._process)  # at once: the id of an empty group may be reused
+                kill(self._process)  # at once: the id of an empty group may be reused
                 self._own_status = None if self._ending.is_set() else status
         return True
 
@@ -202,7 +204,7 @@ class _Program:
         if not self._reaped(_AFTER_END_OF_FILE):
             _hang_up(self._process)
             if not self._reaped(_AFTER_SIGTERM):
-                _kill(self._process)
+                kill(self._process)
                 self._reaped(_AFTER_SIGKILL)
         self._stop.set()
         for thread in (*self._carriers, self._stderr_reader):
@@ -218,7 +220,7 @@ class _Program:
 
 if sys.platform == "win32":
 
-    def _spawn(command: str) -> subprocess.Popen[bytes]:
+    def spawn(command: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S602 - the user's own command line # nosec B602
             command,
             shell=True,
@@ -243,7 +245,7 @@ if sys.platform == "win32":
             creationflags=subprocess.CREATE_NO_WINDOW,
         )
 
-    def _kill(process: subprocess.Popen[bytes]) -> None:
+    def kill(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
     class _Stop:
@@ -262,26 +264,26 @@ if sys.platform == "win32":
 
 else:
 
-    def _spawn(command: str) -> subprocess.Popen[bytes]:
+    def spawn(command: str, stdio: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(  # noqa: S603 - the user's own command line
             [os.environ.get("SHELL") or "/bin/sh", "-c", f"exec {command}"],
             bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdin=stdio,
+            stdout=stdio,
             stderr=subprocess.PIPE,
             env=user_only_files.environment(),
             # Out of reach of our terminal's Ctrl-C, and a process group to end.
             start_new_session=True,
         )
-        assert process.stdin is not None  # noqa: S101 - it was asked for
-        os.set_blocking(process.stdin.fileno(), False)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
         return process
 
     def _hang_up(process: subprocess.Popen[bytes]) -> None:
         for number in (signal.SIGHUP, signal.SIGTERM):
             _signal(process, number)
 
-    def _kill(process: subprocess.Popen[bytes]) -> None:
+    def kill(process: subprocess.Popen[bytes]) -> None:
         _signal(process, signal.SIGKILL)
 
     def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

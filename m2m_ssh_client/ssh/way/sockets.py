@@ -6,16 +6,19 @@ import errno
 import os
 import selectors
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from pathlib import Path
 from typing import Any
 
 from m2m_ssh_client.errors import UnreachableError, reason
 from m2m_ssh_client.ssh import settings
+from m2m_ssh_client.text import quoted
 
 # Seconds that one attempt has for itself before the next address is tried beside it (RFC 8305
 # section 5).
@@ -41,9 +44,13 @@ _AS_WHAT = {"inet": " to an IPv4 address", "inet6": " to an IPv6 address"}
 
 
 class LiveSocket(socket.socket):
-    """A TCP socket that remembers when it last received something (`time.monotonic`)."""
+    """A TCP socket that remembers when it last received something (`time.monotonic`).
+
+    Keys must be exchanged over it by `exchange_by`, on the same clock.
+    """
 
     last_received = 0.0
+    exchange_by = float("inf")
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         data = super().recv(size, flags)
@@ -83,8 +90,10 @@ def connect(
     bind = _bind(address)
     found = _targets(address, bind) if only is None else [only]
     for attempts_left in reversed(range(max(address.attempts, 1))):
+        until = attempt_end(address)
         try:
-            sock = LiveSocket(fileno=_race(found, bind, deadline, cancelled).detach())
+            sock = LiveSocket(fileno=_race(found, bind, min(until, deadline), cancelled).detach())
+            sock.exchange_by = until
             break
         except UnreachableError as exc:
             if not attempts_left or not _paused(deadline, cancelled):
@@ -98,6 +107,11 @@ def connect(
     if address.tcp_keepalive:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return sock
+
+
+def attempt_end(address: settings.Address) -> float:
+    """Return the time on the monotonic clock at which an attempt that begins now must end."""
+    return float("inf") if address.timeout is None else time.monotonic() + address.timeout
 
 
 def _look_at_other_port(
@@ -142,7 +156,7 @@ def _targets(address: settings.Address, bind: _Bind | None) -> list[Target]:
         as_what = _AS_WHAT.get(address.family, "")
         raise UnreachableError(
             f"The host name {address.host!r} cannot be resolved{as_what}: {_reason(exc)}",
-            "Check --host, and the network or VPN that knows this name.",
+            f"Check --host, and the network or VPN that knows this name.{_other_home()}",
             network_down=isinstance(exc, socket.gaierror) and exc.errno == socket.EAI_AGAIN,
         ) from exc
     by_family: dict[socket.AddressFamily, list[Target]] = {}
@@ -155,6 +169,29 @@ def _targets(address: settings.Address, bind: _Bind | None) -> list[Target]:
     # each address.
     interleaved = chain.from_iterable(zip_longest(*by_family.values()))
     return [address for address in interleaved if address is not None]
+
+
+def _other_home() -> str:
+    """Return where `ssh` has its configuration, if HOME leads this program elsewhere.
+
+    `ssh` takes the home folder of the account. A name that only its configuration knows cannot be
+    resolved then.
+    """
+    if sys.platform == "win32":
+        return ""
+    import pwd
+
+    try:
+        home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+        config = home / ".ssh" / "config"
+        if home == Path.home() or not config.exists():
+            return ""
+    except (KeyError, RuntimeError, OSError):
+        return ""
+    return (
+        f" HOME is {quoted(Path.home())} here, but `ssh` reads {quoted(config)}: "
+        f"--ssh-config {quoted(config)} does that, too."
+    )
 
 
 def _bind(address: settings.Address) -> _Bind | None:

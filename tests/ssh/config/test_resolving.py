@@ -306,9 +306,11 @@ def test_every_attribute_has_its_keyword(folder: Folder) -> None:
     config = folder.resolve(
         "HostName H\nUser u\nPort 1\nAddressFamily inet6\nBindAddress ::1\nConnectTimeout 1m\n"
         "ConnectionAttempts 2\nServerAliveInterval 3\nServerAliveCountMax 4\nTCPKeepAlive no\n"
-        "BatchMode yes\nIdentityFile /i\nCertificateFile /c\nIdentitiesOnly yes\nIdentityAgent /a\n"
+        "BatchMode yes\nProxyUseFdpass yes\nKbdInteractiveAuthentication no\nPreferredAuthentications publickey\n"
+        "IdentityFile /i\nCertificateFile /c\nIdentitiesOnly yes\nIdentityAgent /a\n"
         "UserKnownHostsFile /u /v\nGlobalKnownHostsFile /g\nRevokedHostKeys /r\nHostKeyAlias A\n"
-        "StrictHostKeyChecking off\nHashKnownHosts yes\nRequiredRSASize 2048\nProxyJump a@b:5,c\n"
+        "StrictHostKeyChecking off\nHashKnownHosts yes\nUpdateHostKeys ask\nVerifyHostKeyDNS no\n"
+        "RequiredRSASize 2048\nProxyJump a@b:5,c\n"
         "Ciphers +c\nMACs -m*\nKexAlgorithms ^k\nHostKeyAlgorithms h\nPubkeyAcceptedAlgorithms p\n"
         "CASignatureAlgorithms s\nCompression yes\nSendEnv A B*\nSetEnv C=d\nRemoteCommand cat\n"
         "SessionType subsystem\nRequestTTY no\nLogLevel verbose\n"
@@ -327,6 +329,8 @@ def test_every_attribute_has_its_keyword(folder: Folder) -> None:
         server_alive_count_max=4,
         tcp_keep_alive=False,
         batch_mode=True,
+        kbd_interactive_authentication=False,
+        preferred_authentications="publickey",
         identity_files=(Path("/i"),),
         certificate_files=(Path("/c"),),
         identities_only=True,
@@ -337,8 +341,11 @@ def test_every_attribute_has_its_keyword(folder: Folder) -> None:
         host_key_alias="a",
         strict_host_key_checking="no",
         hash_known_hosts=True,
+        update_host_keys="ask",
+        verify_host_key_dns="no",
         required_rsa_size=2048,
         proxy_jump=(Jump("b", "a", 5), Jump("c")),
+        proxy_use_fdpass=True,
         ciphers="+c",
         macs="-m*",
         kex_algorithms="^k",
@@ -353,7 +360,7 @@ def test_every_attribute_has_its_keyword(folder: Folder) -> None:
         request_tty="no",
         log_level="VERBOSE",
     )
-    assert set(config.origins.values()) == {f"{folder.config}:{n}" for n in range(1, 37)}
+    assert set(config.origins.values()) == {f"{folder.config}:{n}" for n in range(1, 42)}
 
 
 def test_none_is_something_else_than_nothing(folder: Folder) -> None:
@@ -564,7 +571,7 @@ def test_what_would_have_mattered_is_told(folder: Folder, line: str) -> None:
         "PreferredAuthentications gssapi-with-mic,publickey", "PubkeyAuthentication yes",
         "PubkeyAuthentication host-bound", "RequestTTY yes", "RevokedHostKeys /a",
         "SecurityKeyProvider internal", "Tunnel no", "VerifyHostKeyDNS no", "ProxyUseFdpass yes",
-        "ProxyUseFdpass yes\nProxyCommand none", "LocalCommand ls", "PermitLocalCommand yes",
+        "ProxyUseFdpass yes\nProxyCommand nc", "LocalCommand ls", "PermitLocalCommand yes",
         "LocalCommand none\nPermitLocalCommand yes", "LocalForward 1 a:2\nClearAllForwardings yes",
         "ControlMaster auto\nControlPath ~/%C\nControlPersist 10m", "AddKeysToAgent yes",
         "UpdateHostKeys yes", "VisualHostKey yes", "EscapeChar none", "IPQoS lowdelay throughput",
@@ -577,11 +584,8 @@ def test_what_does_no_harm_is_not_told(folder: Folder, text: str) -> None:
     assert folder.resolve(text).warnings == ()
 
 
-@pytest.mark.parametrize(
-    "text", ["ProxyUseFdpass yes\nProxyCommand nc", "LocalCommand ls\nPermitLocalCommand yes"]
-)
-def test_some_keywords_matter_only_together(folder: Folder, text: str) -> None:
-    assert len(folder.resolve(text).warnings) == 1
+def test_some_keywords_matter_only_together(folder: Folder) -> None:
+    assert len(folder.resolve("LocalCommand ls\nPermitLocalCommand yes").warnings) == 1
 
 
 @posix_only

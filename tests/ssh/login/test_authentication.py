@@ -510,6 +510,24 @@ def test_an_rsa_key_is_not_offered_where_the_server_lists_sha1_alone(pool: Path)
     assert server.requests == ["none"]
 
 
+def test_a_signature_that_only_our_configuration_lacks_is_named(pool: Path) -> None:
+    def lists_256(transport: paramiko.Transport) -> None:
+        transport.disabled_algorithms = {"pubkeys": ["rsa-sha2-512"]}
+
+    server = OddServer([AUTH_SUCCESSFUL])
+    words = (
+        "with RSA keys the server takes only rsa-sha2-256, and PubkeyAcceptedAlgorithms has only "
+        "rsa-sha2-512"
+    )
+    with (
+        odd(server, pool / "ecdsa", lists_256) as port,
+        connected(port) as transport,
+        pytest.raises(AuthenticationError, match=words),
+    ):
+        log_in(transport, odd_login(pool, "rsa"), port, accepted=["rsa-sha2-512"])
+    assert server.requests == ["none"]
+
+
 def test_a_list_without_the_type_of_a_key_says_nothing_about_it(pool: Path) -> None:
     def lists_nothing(transport: paramiko.Transport) -> None:
         transport.server_sig_algs = False

@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -450,6 +452,40 @@ def test_a_server_that_comes_up_between_two_attempts_is_reached(
 
         monkeypatch.setattr(sockets, "_paused", pause)
         connect("127.0.0.1", port, attempts=2).close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="accounts have no home folder in a database")
+def test_a_name_that_only_the_accounts_configuration_may_know_tells_where_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    pwd = pytest.importorskip("pwd")
+    account = tmp_path / "account"
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_dir=str(account)))
+    assert "HOME" not in failure("a..b", 22)
+    (account / ".ssh").mkdir(parents=True)
+    (account / ".ssh" / "config").write_text("Host a..b\n")
+    text = failure("a..b", 22)
+    assert f"HOME is {Path.home()} here, but `ssh` reads {account}/.ssh/config" in text
+    monkeypatch.setenv("HOME", str(account))
+    assert "HOME" not in failure("a..b", 22)
+
+
+def test_each_attempt_has_the_configured_time(silent_port: int, pauses: list[float]) -> None:
+    started = time.monotonic()
+    assert "timed out" in failure("127.0.0.1", silent_port, attempts=3, timeout=0.3)
+    assert sum(pauses) >= 2 * 0.04
+    assert 3 * 0.3 <= time.monotonic() - started < ENOUGH
+
+
+def test_the_time_for_an_attempt_goes_on_with_the_key_exchange() -> None:
+    with listening(IPV4) as listener, connect("127.0.0.1", port_of(listener), timeout=9) as sock:
+        assert 8 < sock.exchange_by - time.monotonic() < 9
+        with connect("127.0.0.1", port_of(listener)) as other:
+            assert other.exchange_by == float("inf")
 
 
 def test_there_is_no_pause_that_the_deadline_would_end() -> None:
