@@ -100,8 +100,6 @@ class EraWatch:
         if message.method == "initialize":
             self._initialize = message
         elif is_enveloped(message):
-            if message.method == _DISCOVER and self._mode == "auto" and not self._modern:
-                self.next = None
             self._first_modern = self._first_modern or message
             self._modern[message.id] = frame
 
@@ -114,6 +112,9 @@ class EraWatch:
             return self._judge_initialize(self._initialize, message, line)
         asked = self._modern.pop(message.id, None)
         if asked is None:
+            return unchanged
+        if self._mode == "auto" and asked.messages[0].method == _DISCOVER:
+            self.next = None
             return unchanged
         if is_modern_answer(message) or _is_own_error(message):
             self.next = None

@@ -65,6 +65,19 @@ def test_a_host_of_both_eras_gets_the_error_and_speaks_the_older_one() -> None:
     )
 
 
+def test_a_host_that_gives_up_the_newer_era_while_it_waits_is_bridged() -> None:
+    pair = Bridged()
+    pair.host(DISCOVER, INITIALIZE)  # as some do after ten seconds
+    assert pair.heard_by_server() == [DISCOVER, INITIALIZE]
+    pair.server(error(0, -32022))
+    [probe] = pair.heard_by_server()
+    pair.server(result("d", resultType="complete"))  # late
+    pair.server(result(probe["id"], supportedVersions=[MODERN], capabilities={}))
+    [answer] = pair.heard_by_host()
+    assert answer["id"] == 0
+    assert answer["result"]["protocolVersion"] == "2025-06-18"
+
+
 @pytest.mark.parametrize("code", [-32601, -32600, -32602, -32002, -1])
 def test_with_modern_the_error_is_bridged_and_the_discover_answered(code: int) -> None:
     pair = Bridged("modern")
