@@ -95,6 +95,11 @@ def test_a_program_connects_through_the_entry(
     listed = told_by(app, "mcp", "list")
     assert words in listed, listed
     assert [_PROGRAMS[app][1], *probe.seen()] == documented(title)
+    # The program may have written other things into its file meanwhile.
+    (file,) = APPS[app].files(Machine.this())
+    assert str(probe.program) in Path(file).read_text()
+    assert cli.main(["uninstall", app, "lab", "--yes"]) == 0
+    assert str(probe.program) not in Path(file).read_text()
 
 
 def codex_status() -> dict[str, Any]:
