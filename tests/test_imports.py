@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Container, Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -103,10 +104,16 @@ def test_the_public_names_are_there_and_no_other() -> None:
     assert not hasattr(m2m_ssh_client, "nonsense")
 
 
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@cache
 def imports_of(path: Path) -> set[str]:
     """Every module that the file names in an import, also inside a function."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -182,7 +189,7 @@ def name_of(path: Path) -> str:
 
 def modules_behind(path: Path, known: Container[str]) -> Iterator[str]:
     """The modules of ours that the file imports: for types alone, too, and within functions."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
         elif isinstance(node, ast.ImportFrom) and node.module and node.module in known:
@@ -253,16 +260,18 @@ def outside_of_the_library() -> list[Path]:
     return [path for path in found if path.parent != PACKAGE / "ssh/library"]
 
 
-def attributes_of(path: Path) -> Iterator[tuple[str, ast.Attribute]]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Attribute):
-            yield f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}", node
+def attributes_of(path: Path) -> Iterator[ast.Attribute]:
+    return (node for node in nodes_of(path) if isinstance(node, ast.Attribute))
+
+
+def shown(path: Path, node: ast.Attribute) -> str:
+    return f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}"
 
 
 def private_names_of(path: Path) -> set[str]:
     """The private names that the module itself gives to functions, classes and attributes of `self`."""
-    names = {node.attr for _, node in attributes_of(path) if isinstance(node.ctx, ast.Store)}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    names = {node.attr for node in attributes_of(path) if isinstance(node.ctx, ast.Store)}
+    for node in nodes_of(path):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
     return names
@@ -270,7 +279,7 @@ def private_names_of(path: Path) -> set[str]:
 
 def test_only_the_library_imports_what_paramiko_does_not_promise() -> None:
     for path in outside_of_the_library():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("paramiko"):
                 assert node.module in PROMISED_BY_PARAMIKO, path
             if isinstance(node, ast.Import):
@@ -280,22 +289,22 @@ def test_only_the_library_imports_what_paramiko_does_not_promise() -> None:
 
 def test_only_the_library_uses_names_that_paramiko_does_not_promise() -> None:
     for path in outside_of_the_library():
-        for shown, node in attributes_of(path):
-            assert node.attr not in FOR_THE_LIBRARY_ALONE, shown
+        for node in attributes_of(path):
+            assert node.attr not in FOR_THE_LIBRARY_ALONE, shown(path, node)
 
 
 def test_only_the_library_reaches_into_private_parts_of_others() -> None:
     for path in outside_of_the_library():
         own = private_names_of(path) | OF_NAMED_TUPLES
-        for shown, node in attributes_of(path):
+        for node in attributes_of(path):
             is_self = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
             is_private = node.attr.startswith("_") and not node.attr.endswith("__")
-            assert is_self or not is_private or node.attr in own, shown
+            assert is_self or not is_private or node.attr in own, shown(path, node)
 
 
 def test_only_the_library_changes_what_a_class_of_paramiko_does() -> None:
     for path in outside_of_the_library():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef):
                 bases = {ast.unparse(base) for base in node.bases}
                 theirs = {base for base in bases if base.startswith("paramiko.")}

@@ -12,7 +12,10 @@ from support.host import Host, modern_meta
 
 _SDK_MAJOR = int(importlib.metadata.version("mcp").partition(".")[0])
 
-pytestmark = pytest.mark.sdk
+pytestmark = [
+    pytest.mark.sdk,
+    pytest.mark.xdist_group("sample-server"),  # all of an era with one server
+]
 
 
 _ARGV = [sys.executable, "-m", "m2m_ssh_client.demo.sample_server"]
