@@ -5,10 +5,12 @@ import shlex
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import paramiko
@@ -48,6 +50,23 @@ def keygen(*arguments: str) -> str:
         ["ssh-keygen", *arguments], check=True, capture_output=True, text=True, timeout=60
     )
     return done.stdout
+
+
+@cache
+def made(kind: str, bits: str) -> tuple[bytes, str]:
+    """A key of ssh-keygen's, private and public, made once: an RSA key takes half a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "key"
+        keygen("-q", "-t", kind, "-b", bits, "-N", "", "-C", "a comment", "-f", str(path))
+        return path.read_bytes(), path.with_suffix(".pub").read_text()
+
+
+def put(path: Path, kind: str, bits: str, *form: str) -> None:
+    """Write a key and its `.pub`, as ssh-keygen writes them with the options `form`."""
+    private, public = made(kind, bits)
+    write_private(path, private)
+    path.with_suffix(".pub").write_text(public)
+    keygen("-q", "-p", "-P", "", *form, "-f", str(path))
 
 
 def write_private(path: Path, content: bytes) -> Path:
@@ -107,10 +126,7 @@ def test_a_key_made_by_ssh_keygen_opens(
     passphrase: str,
 ) -> None:
     path = tmp_path / "key"
-    keygen(
-        *("-q", "-t", kind, "-b", bits, "-m", file_format, "-a", "1"),
-        *("-N", passphrase, "-C", "a comment", "-f", str(path)),
-    )
+    put(path, kind, bits, "-m", file_format, "-a", "1", "-N", passphrase)
     key = load_client_key(path, passphrase or None)
     assert type(key) is expected
     assert public_key_line(key).split() == (tmp_path / "key.pub").read_text().split()[:2]
@@ -272,7 +288,7 @@ def test_openssh_files_tell_their_public_half_without_being_opened(
     tmp_path: Path, kind: str, bits: str, _class: object, passphrase: str, encrypted: bool
 ) -> None:
     path = tmp_path / "key"
-    keygen("-q", "-t", kind, "-b", bits, "-a", "1", "-N", passphrase, "-f", str(path))
+    put(path, kind, bits, "-a", "1", "-N", passphrase)
     file = read_key_file(path)
     assert file.encrypted == encrypted
     assert file.public == read_public_key(tmp_path / "key.pub")
@@ -291,7 +307,7 @@ def test_a_certificate_is_about_a_plain_key_and_has_its_fingerprint(
     tmp_path: Path, kind: str, bits: str, _class: object
 ) -> None:
     path = tmp_path / "key"
-    keygen("-q", "-t", kind, "-b", bits, "-N", "", "-f", str(path))
+    put(path, kind, bits, "-N", "")
     keygen("-q", "-s", str(path), "-I", "me", "-n", "me", f"{path}.pub")
     plain, certificate = (read_public_key(tmp_path / f"key{end}.pub") for end in ("", "-cert"))
     assert not plain.is_certificate
@@ -418,7 +434,7 @@ def test_a_public_key_is_recognised_and_the_private_one_named(key_file: Path) ->
 
 @pytest.mark.parametrize("file_format", ["RFC4716", "PKCS8", "PEM"])
 def test_a_public_key_in_another_format_is_recognised(tmp_path: Path, file_format: str) -> None:
-    keygen("-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", str(tmp_path / "key"))
+    put(tmp_path / "key", "rsa", "2048", "-N", "")
     public = keygen("-e", "-m", file_format, "-f", str(tmp_path / "key.pub"))
     path = write_private(tmp_path / "identity", public.encode())
     text = failure(path)
