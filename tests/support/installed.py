@@ -50,6 +50,22 @@ def host_app_argv(package: str, version: str, program: str) -> list[str]:
     return [str(found[-1])]
 
 
+def node_modules(package: str, version: str) -> Path:
+    """The folder of this npm package and what it needs."""
+    return _once(f"npm-{package}-{version}", _npm_install(f"{package}@{version}")) / "node_modules"
+
+
+def python_with(package: str, version: str) -> Path:
+    """The interpreter of a virtual environment that has this package."""
+
+    def install(folder: Path) -> None:
+        _run([sys.executable, "-m", "venv", str(folder)])
+        _run([str(_python_of(folder)), "-m", "pip", "install", "-q", f"{package}=={version}"])
+
+    python_version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return _python_of(_once(f"{package}-{version}-python{python_version}", install))
+
+
 def uv() -> Path:
     """The uv that a host would bring."""
 
