@@ -149,12 +149,23 @@ class Connection:
         Jump hosts on the way are verified and logged in to. Raises as `open` does.
         """
         found: list[PublicKey] = []
+        failure: Exception | None = None
         with self._bounded() as deadline, self._in_words():
             for names in _FAMILIES:
-                with suppress(paramiko.ssh_exception.IncompatiblePeer):
+                try:
                     transport = self._exchange_keys(names, deadline)
                     found.append(PublicKey.read_host_key(transport.host_key_blob))
+                except paramiko.ssh_exception.IncompatiblePeer:
+                    pass  # it has none of these
+                except (paramiko.SSHException, OSError, EOFError) as exc:
+                    if self._closed.is_set():
+                        raise
+                    failure = exc  # dropbear ends the connection where others refuse
+                    told = failures.explained(self._progress, exc, self._limit)
+                    logger.warning("asked for %s: %s", " or ".join(names), told.message)
                 self._hang_up()
+            if not found and failure is not None:
+                raise failure
         return found
 
     def trail(self) -> list[Stage]:

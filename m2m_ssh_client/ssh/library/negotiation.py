@@ -125,8 +125,9 @@ def check_lists(transport: paramiko.Transport, theirs: dict[str, Any]) -> dict[s
 def _words(
     what: str, keyword: str, theirs: Sequence[str], ours: Sequence[str], known: Container[str]
 ) -> str:
-    wanted = [name for name in theirs if not name.startswith(("kex-strict-", "ext-info-"))]
-    words = f"its only {what}s are {_listed(wanted)}; this client offers {_listed(ours)}"
+    wanted = [name for name in theirs if name and not name.startswith(("kex-strict-", "ext-info-"))]
+    its = f"its only {what}s are {_listed(wanted)}" if wanted else f"it offers no {what}s"
+    words = f"{its}; this client offers {_listed(ours)}"
     could = [name for name in wanted if name in known]
     return f"{words}; `{keyword} +{could[0]}` adds one that this client can do" if could else words
 
