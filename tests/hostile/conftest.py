@@ -44,6 +44,7 @@ def _children() -> set[str]:
 
 def _in_use() -> set[str]:
     """Threads, descriptors with what they lead to, and children, zombies too."""
+    gc.collect()
     threads = {f"thread {thread.ident} {thread.name}" for thread in threading.enumerate()}
     descriptors = set()
     for each in Path("/proc/self/fd").iterdir():
@@ -60,5 +61,4 @@ def _nothing_left() -> Iterator[None]:
     deadline = time.monotonic() + _GRACE
     while left := _in_use() - before:
         assert time.monotonic() < deadline, f"left behind: {left}"
-        gc.collect()  # only here: with all tests in memory it takes a fifth of a second
         time.sleep(0.02)
