@@ -123,6 +123,9 @@ MODERN_RESULTS = st.fixed_dictionaries(
         "supportedVersions": st.just(["2026-07-28"]),
     },
 )
+ERA_NOTIFICATIONS = st.sampled_from(
+    ["notifications/message", "notifications/tools/list_changed", "notifications/resources/updated"]
+)
 ERA_PARAMS = st.builds(
     lambda params, meta: {**params, "_meta": {**params.get("_meta", {}), **meta}},
     PARAMS,
@@ -131,9 +134,9 @@ ERA_PARAMS = st.builds(
     ),
 )
 ERA_MESSAGES = (
-    message(id=IDS, method=METHODS, params=ERA_PARAMS)
-    | message(id=IDS | ERA_IDS, method=ASKING, params=PARAMS)
-    | message(method=NOTIFICATIONS, params=PARAMS)
+    message(id=IDS, method=METHODS, params=ERA_PARAMS | st.just([1]))
+    | message(id=IDS | ERA_IDS, method=ASKING, params=PARAMS | st.just([1]))
+    | message(method=NOTIFICATIONS | ERA_NOTIFICATIONS, params=PARAMS | st.just([1]))
     | message(id=IDS | ERA_IDS, result=MODERN_RESULTS | RESULTS)
     | message(
         id=IDS | ERA_IDS, error=st.sampled_from([{"code": -32601}, {"code": -32022}, {"code": 1}])

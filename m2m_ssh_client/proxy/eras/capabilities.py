@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from m2m_ssh_client.proxy.eras.terms import value_in
 from m2m_ssh_client.proxy.frames.frame import Members
 
 QUESTIONS = frozenset({"elicitation/create", "roots/list", "sampling/createMessage"})
@@ -30,5 +30,5 @@ def missing_capability(capabilities: Any, method: str, params: Members) -> str:
 
 def mode_of(params: Members) -> str:
     """Return the mode of an elicitation, which is a form unless it says otherwise."""
-    mode = json.loads(bytes(params["mode"])) if "mode" in params else "form"
+    mode = value_in(params, "mode")
     return mode if isinstance(mode, str) else "form"

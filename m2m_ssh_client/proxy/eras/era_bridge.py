@@ -7,6 +7,7 @@ of the server's era. Sans-I/O; times are in seconds on any steady clock.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
@@ -25,6 +26,8 @@ from m2m_ssh_client.proxy.frames.frame import (
 )
 from m2m_ssh_client.proxy.frames.too_long import Reply
 from m2m_ssh_client.proxy.memory.session import HOLD_LIMIT, Output
+
+logger = logging.getLogger(__name__)
 
 FOR_EVER = float("inf")
 
@@ -73,15 +76,7 @@ class EraBridge(ABC):
         output = Output()
         for line in lines:
             for part in parts(parse(line)):
-                message = part.messages[0]
-                if len(part.messages) > 1:  # nested so deeply that it cannot be taken apart
-                    self._unreadable(part, output)
-                elif message.method is None:
-                    self._answer(message, part, output)
-                elif message.id is not None:
-                    self._server_request(message, output)
-                elif not any(unusable_ids(part)):
-                    self._server_notification(message, part, output)
+                self._from_session(part, output)
         return output
 
     def sent(self, now: float) -> None:
@@ -118,11 +113,26 @@ class EraBridge(ABC):
         elif message.id is not None:
             try:
                 self._request(message, output)
-            except NotJSONRPCError as exc:
+            except (NotJSONRPCError, RecursionError) as exc:
                 text = f"Invalid params: {exc}"
                 output.to_host.append(error_line(message.id, INVALID_PARAMS, text))
         else:
             self._notification(message, frame, output)
+
+    def _from_session(self, frame: Frame, output: Output) -> None:
+        message = frame.messages[0]
+        try:
+            if len(frame.messages) > 1:  # nested so deeply that it cannot be taken apart
+                self._unreadable(frame, output)
+            elif message.method is None:
+                self._answer(message, frame, output)
+            elif message.id is not None:
+                self._server_request(message, output)
+            elif not any(unusable_ids(frame)):
+                self._server_notification(message, frame, output)
+        except (NotJSONRPCError, RecursionError) as exc:
+            logger.debug("a message of the server cannot be translated: %s", exc)
+            self._unreadable(frame, output)
 
     def _hold(self, frame: Frame, output: Output) -> None:
         message = frame.messages[0]
@@ -151,8 +161,11 @@ class EraBridge(ABC):
         return f"{self._prefix}{self._count}"
 
     def _unreadable(self, frame: Frame, output: Output) -> None:
-        text = "The remote server's answer is nested too deeply"
+        """Answer the requests whose answers cannot be translated, and whatever the server asks."""
+        text = "The remote server's message cannot be translated"
         for message in frame.messages:
+            if message.is_request and message.id is not None:
+                output.to_remote.append(error_line(message.id, INVALID_PARAMS, text))
             if message.method is None and message.id is not None:
                 error = parse(error_line(message.id, PROXY_ERROR, text))
                 self._answer(error.messages[0], error, output)

@@ -205,7 +205,7 @@ class LegacyHost(EraBridge):
         else:
             try:
                 self._result(call, members(message.result), output)
-            except NotJSONRPCError as exc:
+            except (NotJSONRPCError, RecursionError) as exc:
                 text = f"The remote server's result cannot be read: {exc}"
                 output.to_host.append(error_line(call.id, INTERNAL_ERROR, text))
 
@@ -216,15 +216,16 @@ class LegacyHost(EraBridge):
     def _discovered(self, message: Message, output: Output) -> None:
         """Give the host an answer to its `initialize`, or the server's refusal."""
         found = fields(message.result)
-        self._discover_id = None
         versions = found.get("supportedVersions")
         if not isinstance(versions, list) or MODERN_VERSION not in versions:
+            self._discover_id = None
             output.to_host.append(self._refusal)
             self._give_up(output)
             return
         logger.info("bridging: the host speaks %s, the server %s", self._version, MODERN_VERSION)
         result = initialize_result(found, self._version)
         output.to_host.append(message_line(id=self._initialize_id, result=result))
+        self._discover_id = None
         self._subscriptions = LegacySubscriptions(
             self._own_id, self._enveloped, result["capabilities"]
         )

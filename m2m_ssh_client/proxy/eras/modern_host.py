@@ -46,6 +46,7 @@ from m2m_ssh_client.proxy.eras.terms import (
     members,
     meta_of,
     notification_line,
+    object_text,
     request_line,
     result_line,
     says_not_understood,
@@ -58,11 +59,13 @@ from m2m_ssh_client.proxy.frames.frame import (
     Id,
     Members,
     Message,
+    NotJSONError,
     NotJSONRPCError,
     as_id,
     error_line,
     fields,
     is_id,
+    items_of,
     member,
     message_line,
     raw_json,
@@ -71,6 +74,7 @@ from m2m_ssh_client.proxy.memory.session import Output
 
 logger = logging.getLogger(__name__)
 
+_MOST_QUESTIONS = 100  # open at once in one call
 _CANCELLED = "notifications/cancelled"
 _SWALLOWED = frozenset(
     {
@@ -346,7 +350,7 @@ class ModernHost(EraBridge):
             return
         try:
             result = modern_result(call.method, message.result)
-        except NotJSONRPCError as exc:
+        except (NotJSONRPCError, RecursionError) as exc:
             text = f"The remote server's result cannot be read: {exc}"
             output.to_host.append(error_line(call.at_host, INTERNAL_ERROR, text))
             return
@@ -357,24 +361,19 @@ class ModernHost(EraBridge):
         found = fields(error)
         if id_ is None:
             return b""
-        pages = member(found, "data", "elicitations")
-        if found.get("code") == URL_NEEDED and isinstance(pages, list) and call.method in ASKING:
+        if found.get("code") == URL_NEEDED and call.method in ASKING:
             if member(fields(call.capabilities), "elicitation", "url") is None:
                 needed: dict[str, Any] = {"requiredCapabilities": {"elicitation": {"url": {}}}}
                 text = str(found.get("message"))
                 error_ = {"code": CAPABILITY_NEEDED, "message": text, "data": needed}
                 return message_line(id=id_, error=error_)
-            call.again = True
-            questions = {
-                f"{KEY}-{number}": Question(
-                    None, "elicitation/create", members(raw_json({"mode": "url", **page}))
-                ).text()
-                for number, page in enumerate(pages)
-                if isinstance(page, dict)
-            }
-            return result_line(id_, self._parked.park_with(call, questions, self._now))
+            if questions := _pages(error):
+                call.again = True
+                return result_line(id_, self._parked.park_with(call, questions, self._now))
         if found.get("code") == NOT_FOUND:
-            error = raw_json({**found, "code": INVALID_PARAMS})
+            return error_answer(
+                id_, object_text({**members(error), "code": raw_json(INVALID_PARAMS)})
+            )
         return error_answer(id_, bytes(error))
 
     def _server_request(self, message: Message, output: Output) -> None:
@@ -385,14 +384,14 @@ class ModernHost(EraBridge):
             output.to_remote.append(message_line(id=id_, result={}))
             return
         call = self._calls.asking() if method in QUESTIONS else None
-        try:
-            params = members(message.params)
-        except NotJSONRPCError as exc:
-            output.to_remote.append(error_line(id_, INVALID_PARAMS, f"Invalid params: {exc}"))
-            return
+        params = members(message.params)
         if call is None or missing_capability(fields(call.capabilities), method, params):
             text = f"The host does not offer {method}, or has no call in which to be asked"
             output.to_remote.append(error_line(id_, METHOD_NOT_FOUND, text))
+            return
+        if len(call.questions) >= _MOST_QUESTIONS:
+            text = "There are too many open questions in this call"
+            output.to_remote.append(error_line(id_, PROXY_ERROR, text))
             return
         call.questions.append(Question(id_, method, params))
         if call.at_host is not None:
@@ -425,3 +424,18 @@ class ModernHost(EraBridge):
         if call is not None and call.at_host is not None and call.host_token is not None:
             params["progressToken"] = raw_json(call.host_token)
             output.to_host.append(notification_line("notifications/progress", params))
+
+
+def _pages(error: msgspec.Raw) -> dict[str, bytes]:
+    """Return the pages that must be opened first, as questions."""
+    try:
+        pages = items_of(bytes(members(members(error).get("data", b"")).get("elicitations", b"[]")))
+        found = [members(page) for page in pages]
+    except (NotJSONError, NotJSONRPCError, TypeError, RecursionError):
+        return {}
+    return {
+        f"{KEY}-{number}": Question(
+            None, "elicitation/create", {"mode": raw_json("url"), **page}
+        ).text()
+        for number, page in enumerate(found)
+    }

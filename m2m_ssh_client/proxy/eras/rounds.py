@@ -7,7 +7,6 @@ id, with the answers and exactly that state (modelcontextprotocol.io, "Multi Rou
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -22,6 +21,7 @@ from m2m_ssh_client.proxy.eras.terms import (
     members,
     object_text,
     request_line,
+    value_in,
 )
 from m2m_ssh_client.proxy.frames.frame import (
     PROXY_ERROR,
@@ -192,7 +192,7 @@ class Rounds:
 
 
 def _method_of(question: Members) -> str:
-    method = json.loads(bytes(question.get("method", b'""')))
+    method = value_in(question, "method")
     if not isinstance(method, str):
         raise NotJSONRPCError("a question without a method")
     return method

@@ -96,7 +96,7 @@ def value_in(found: Members, name: str) -> Any:
         return None
     try:
         return msgspec.json.decode(text)
-    except ValueError:  # one of JSON's rarer forms
+    except (ValueError, RecursionError):  # one of JSON's rarer forms
         return fields(b'{"value":%b}' % bytes(text)).get("value")
 
 

@@ -390,6 +390,24 @@ def test_what_older_sdks_refuse_is_left_out() -> None:
     assert called == result(2, content=[])
 
 
+def test_messages_that_cannot_be_read_are_dropped_or_refused() -> None:
+    pair = met()
+    pair.host(request(1, "tools/list"), request(2, "tools/call"), request(3, "tools/call"))
+    pair.heard_by_server()
+    meta = f'{{"_meta":{{"{META}subscriptionId":{"[" * 500}{"]" * 500}}}}}'
+    pair.server(
+        f'{{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{meta}}}'.encode(),
+        {"jsonrpc": "2.0", "method": "notifications/message", "params": [1]},
+        {"jsonrpc": "2.0", "id": 1, "result": [1]},
+        result(2, resultType="input_required", inputRequests={"a": {"method": [1]}}),
+        result(3, resultType="input_required", inputRequests=[1]),
+    )
+    heard = [said for said in pair.heard_by_host() if "id" in said]
+    assert [(said["id"], said["error"]["code"]) for said in heard] == [
+        (number, -32603) for number in (1, 2, 3)
+    ]
+
+
 def test_a_result_of_an_unknown_type_is_an_error_that_names_it() -> None:
     pair = met()
     pair.host(request(1, "tools/call", name="a", task={"ttl": 1}))

@@ -396,6 +396,30 @@ def test_levels_and_subscriptions_live_on_with_a_fresh_server() -> None:
     assert restored == ["notifications/initialized", "logging/setLevel", "resources/subscribe"]
 
 
+def test_messages_that_cannot_be_read_are_dropped_or_refused() -> None:
+    pair = met()
+    pair.host(call(1))
+    pair.heard_by_server()
+    pair.server(
+        {"jsonrpc": "2.0", "method": "notifications/progress", "params": [1]},
+        {"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": [1]},
+        {"jsonrpc": "2.0", "id": 90, "method": "roots/list", "params": [1]},
+        {"jsonrpc": "2.0", "id": 1, "result": [1]},
+    )
+    [refused] = pair.heard_by_server()
+    assert (refused["id"], refused["error"]["code"]) == (90, -32602)
+    [answer] = pair.heard_by_host()
+    assert (answer["id"], answer["error"]["code"]) == (1, -32603)
+
+
+def test_the_open_questions_of_a_call_are_bounded() -> None:
+    pair = met()
+    pair.host(call(1))
+    pair.heard_by_server()
+    pair.server(*[request(100 + number, "roots/list") for number in range(120)])
+    assert len(pair.heard_by_server()) == 20
+
+
 def test_the_end_answers_what_is_open() -> None:
     pair = met()
     wanted = {"toolsListChanged": True}
