@@ -54,6 +54,7 @@ STEPS = [
     "noise",
     "mcp",
     "round_trip",
+    "eras",
 ]
 USER = "mcp"
 ECHO = echo_server.command()
@@ -196,7 +197,7 @@ def test_each_step_of_a_good_connection_is_a_line(start: StartFar, examined: Doc
     lines = [line for line in told.text.splitlines() if not line.startswith("  ")]
     assert [line[2:].partition("  ")[0] for line in lines] == [
         *("configuration", "name resolution", "TCP", "banner", "key exchange", "host key"),
-        *("authentication", "request", "noise", "MCP", "round trip"),
+        *("authentication", "request", "noise", "MCP", "round trip", "protocol eras"),
     ]
     steady = re.sub(r"\d+(\.\d+)?(?= ms| to |\))", "N", "\n".join(lines))
     port, key = far.server.port, far.client
@@ -211,7 +212,8 @@ def test_each_step_of_a_good_connection_is_a_line(start: StartFar, examined: Doc
     assert "✓ request          granted: command serve\n" in steady
     assert "✓ noise            none before the first message\n" in steady
     assert "✓ MCP              legacy era, 2025-11-25, echo 9.8.7\n" in steady
-    assert steady.endswith("✓ round trip       N ms (N to N), median of 20 times ping")
+    assert "✓ round trip       N ms (N to N), median of 20 times ping\n" in steady
+    assert lines[-1] == "✓ protocol eras    up to 2025-11-25 and 2026-07-28"
 
 
 def test_the_facts_are_there_for_programs(start: StartFar, examined: Doctor) -> None:
@@ -248,6 +250,31 @@ def test_a_server_of_the_modern_era_is_recognized(start: StartFar, examined: Doc
     assert mcp["server"] == "echo"
     assert told.found("round_trip")["method"] == "server/discover"
     assert "✓ MCP              modern era, 2026-07-28, echo 9.8.7" in told.text
+
+
+@pytest.mark.parametrize(
+    ("server", "options", "words"),
+    [
+        ([], [], "✓ protocol eras    up to 2025-11-25 and 2026-07-28"),
+        (
+            ["--discover", "unknown"],
+            [],
+            "For a host that speaks 2026-07-28 alone: --bridge modern.",
+        ),
+        (["--discover", "exit"], ["--bridge", "off"], "alone: leave out --bridge off."),
+        (
+            ["--modern-only"],
+            [],
+            "✓ protocol eras    2026-07-28 only: hosts of up to 2025-11-25 are",
+        ),
+        (["--modern-only"], ["--bridge", "off"], "! protocol eras    2026-07-28 only"),
+    ],
+)
+def test_the_eras_of_a_server_are_told(
+    server: list[str], options: list[str], words: str, start: StartFar, examined: Doctor
+) -> None:
+    told = examined(*start(echo_server.command(*server)).options(), *options, command=["serve"])
+    assert words in told.text, told.text
 
 
 def test_an_mcp_server_behind_a_shell_request_is_served(start: StartFar, examined: Doctor) -> None:

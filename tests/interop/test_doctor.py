@@ -162,6 +162,7 @@ def test_each_machine_on_the_way_has_its_steps(start_sshd: StartSshd, tmp_path: 
         *((place, name) for name in ("host_key", "authentication")),
         *((None, name) for name in ("tcp", "banner", "key_exchange", "host_key")),
         *((None, name) for name in ("authentication", "request", "noise", "mcp", "round_trip")),
+        (None, "eras"),
     ]
     (jump,) = told["configuration"]["found"]["jump_hosts"]
     assert jump["port"] == gate.port
