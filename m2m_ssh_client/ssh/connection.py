@@ -20,14 +20,13 @@ from typing import NamedTuple, Protocol
 
 import paramiko
 
-from m2m_ssh_client import threads
 from m2m_ssh_client.errors import (
     ConnectionLostError,
     SilentConnectionError,
     SSHClientError,
     UnreachableError,
 )
-from m2m_ssh_client.ssh import algorithms, failures
+from m2m_ssh_client.ssh import algorithms, failures, other_host_keys
 from m2m_ssh_client.ssh.library.environment import asked_for
 from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.login.authentication import LoginRecord, authenticate
@@ -35,13 +34,11 @@ from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.process.carrier import ChannelCarrier
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import HostSettings, Request
-from m2m_ssh_client.ssh.trust.verifier import HostVerifier, key_type_of
+from m2m_ssh_client.ssh.trust.verifier import HostVerifier
 from m2m_ssh_client.ssh.way import jump, proxy_command, sockets
 from m2m_ssh_client.ssh.way.liveness import Liveness
 
 logger = logging.getLogger(__name__)
-
-_SETTLED = 3.0  # seconds of a session until something is done that can wait
 
 # Families of host keys, each by the algorithms that can show it.
 _FAMILIES = (
@@ -374,34 +371,12 @@ class Connection:
             )
 
     def _learn_host_keys(self) -> None:
-        """Learn the server's other keys in a thread, once a session has run for a while."""
-        transport, verifier = self._transport, self._verifier
         if self._via is not None:
             self._via._learn_host_keys()
-        if transport is None or verifier is None or not self._settings.trust.learns:
-            return
-        announced, transport.announced_host_keys = transport.announced_host_keys, ()
-        if not announced:
-            return
-
-        def later() -> None:
-            if self._closed.wait(_SETTLED):
-                return
-            from m2m_ssh_client.ssh.trust import learning
-
-            types = {
-                key_type_of(name)
-                for name in algorithms.host_keys(self._settings.algorithms.host_key)
-            }
-            said = learning.Announcement(
-                transport.host_key_blob,
-                announced,
-                transport.session_id or b"",
-                lambda keys: transport.ask(learning.PROVE, keys, self._connect_timeout),
+        if self._transport is not None and self._verifier is not None:
+            other_host_keys.learn_later(
+                self._settings, self._transport, self._verifier, self._closed, self._connect_timeout
             )
-            learning.learn(self._settings.trust, verifier, types, said)
-
-        threads.start("host-keys", later)
 
     def _time_out(self, limit: failures.Limit) -> None:
         self._timed_out = self._timed_out or limit

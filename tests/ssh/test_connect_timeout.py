@@ -92,15 +92,7 @@ def test_a_slow_login_takes_its_time(keys: Keys, opened: list[Connection], tmp_p
 
 if sys.platform != "win32":
     from support.ssh_agent import SshAgent
-    from support.sshd import Sshd, SshdKeys, make_privilege_separation_folder
-
-    @pytest.fixture(scope="module")
-    def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-        make_privilege_separation_folder()
-        programs.require("sshd")
-        made = SshdKeys.generate(tmp_path_factory.mktemp("sshd-keys"))
-        with Sshd(made, tmp_path_factory.mktemp("sshd") / "server") as server:
-            yield server
+    from support.sshd import Sshd
 
     def block(name: str, server: Sshd, *more: str) -> str:
         lines = [

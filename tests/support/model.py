@@ -1,6 +1,6 @@
-"""A language model's endpoint on loopback that calls a tool once and then says what came back.
+"""A chat completions endpoint on loopback that calls a tool once and then says what came back.
 
-It speaks as much of the chat completions interface as an application needs that streams.
+It speaks as much of that interface as an application needs that streams.
 """
 
 from __future__ import annotations

@@ -9,14 +9,28 @@ import msgspec
 
 from m2m_ssh_client.proxy.eras.terms import (
     CACHEABLE,
+    CLIENT_CAPABILITIES,
     ENVELOPE,
+    INVALID_PARAMS,
+    LEGACY_ONLY,
     LEVELS,
     MODERN_VERSION,
     SERVER_INFO,
+    UNSUPPORTED_VERSION,
+    VERSION,
     members,
     object_text,
+    value_in,
 )
-from m2m_ssh_client.proxy.frames.frame import JSONText, Members, raw_json
+from m2m_ssh_client.proxy.frames.frame import (
+    METHOD_NOT_FOUND,
+    Id,
+    JSONText,
+    Members,
+    error_line,
+    message_line,
+    raw_json,
+)
 
 _CACHE = {"ttlMs": raw_json(0), "cacheScope": raw_json("private")}
 _COMPLETE = {"resultType": raw_json("complete")}
@@ -57,3 +71,21 @@ def without_envelope(params: Members) -> Members:
 def rank_of(level: str) -> int:
     """Return how severe a log level is; more than all of them for none."""
     return LEVELS.index(level) if level in LEVELS else len(LEVELS)
+
+
+def refusal_of(id_: Id, method: str, meta: Members) -> bytes:
+    """Return the error for a request of the host that cannot be translated; empty for others."""
+    version = value_in(meta, VERSION)
+    if method == "initialize" or version not in (None, MODERN_VERSION):
+        error = {
+            "code": UNSUPPORTED_VERSION,
+            "message": "Unsupported protocol version",
+            "data": {"supported": [MODERN_VERSION], "requested": version},
+        }
+        return message_line(id=id_, error=error)
+    if method in LEGACY_ONLY or method.startswith("tasks/"):
+        return error_line(id_, METHOD_NOT_FOUND, f"Method not found: {method}")
+    for name in (VERSION, CLIENT_CAPABILITIES):
+        if name not in meta:
+            return error_line(id_, INVALID_PARAMS, f"Invalid params: _meta lacks {name}")
+    return b""

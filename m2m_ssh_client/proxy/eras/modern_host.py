@@ -20,11 +20,12 @@ from m2m_ssh_client.proxy.eras.for_modern_host import (
     legacy_capabilities,
     modern_result,
     rank_of,
+    refusal_of,
     without_envelope,
 )
 from m2m_ssh_client.proxy.eras.legacy_calls import LegacyCall, LegacyCalls, Question, digest
 from m2m_ssh_client.proxy.eras.modern_listens import ModernListens
-from m2m_ssh_client.proxy.eras.parked import KEY, Parked
+from m2m_ssh_client.proxy.eras.parked import KEY, Parked, pages_of
 from m2m_ssh_client.proxy.eras.terms import (
     ASKING,
     CAPABILITY_NEEDED,
@@ -32,16 +33,13 @@ from m2m_ssh_client.proxy.eras.terms import (
     CLIENT_INFO,
     INTERNAL_ERROR,
     INVALID_PARAMS,
-    LEGACY_ONLY,
     LEGACY_VERSIONS,
     LEVELS,
     LIST_CHANGED,
     LOG_LEVEL,
     MODERN_VERSION,
     NOT_FOUND,
-    UNSUPPORTED_VERSION,
     URL_NEEDED,
-    VERSION,
     error_answer,
     members,
     meta_of,
@@ -59,13 +57,11 @@ from m2m_ssh_client.proxy.frames.frame import (
     Id,
     Members,
     Message,
-    NotJSONError,
     NotJSONRPCError,
     as_id,
     error_line,
     fields,
     is_id,
-    items_of,
     member,
     message_line,
     raw_json,
@@ -155,7 +151,7 @@ class ModernHost(EraBridge):
             return
         params = members(message.params)
         meta = members(params["_meta"]) if "_meta" in params else {}
-        refusal = self._refused(id_, method, meta)
+        refusal = refusal_of(id_, method, meta)
         if refusal:
             output.to_host.append(refusal)
         elif method == "server/discover":
@@ -169,23 +165,6 @@ class ModernHost(EraBridge):
             call = LegacyCall(id_, method, b"", b"", id_, [])
             self._set_round(call, id_, meta)
             self._send(call, params, output)
-
-    def _refused(self, id_: Id, method: str, meta: Members) -> bytes:
-        """Return the error for a request that cannot be translated; empty for all others."""
-        version = value_in(meta, VERSION)
-        if method == "initialize" or version not in (None, MODERN_VERSION):
-            error = {
-                "code": UNSUPPORTED_VERSION,
-                "message": "Unsupported protocol version",
-                "data": {"supported": [MODERN_VERSION], "requested": version},
-            }
-            return message_line(id=id_, error=error)
-        if method in LEGACY_ONLY or method.startswith("tasks/"):
-            return error_line(id_, METHOD_NOT_FOUND, f"Method not found: {method}")
-        for name in (VERSION, CLIENT_CAPABILITIES):
-            if name not in meta:
-                return error_line(id_, INVALID_PARAMS, f"Invalid params: _meta lacks {name}")
-        return b""
 
     def _send(self, call: LegacyCall, params: Members, output: Output) -> None:
         """Send a call to the server, after the log level that its host wants."""
@@ -367,7 +346,7 @@ class ModernHost(EraBridge):
                 text = str(found.get("message"))
                 error_ = {"code": CAPABILITY_NEEDED, "message": text, "data": needed}
                 return message_line(id=id_, error=error_)
-            if questions := _pages(error):
+            if questions := pages_of(error):
                 call.again = True
                 return result_line(id_, self._parked.park_with(call, questions, self._now))
         if found.get("code") == NOT_FOUND:
@@ -424,18 +403,3 @@ class ModernHost(EraBridge):
         if call is not None and call.at_host is not None and call.host_token is not None:
             params["progressToken"] = raw_json(call.host_token)
             output.to_host.append(notification_line("notifications/progress", params))
-
-
-def _pages(error: msgspec.Raw) -> dict[str, bytes]:
-    """Return the pages that must be opened first, as questions."""
-    try:
-        pages = items_of(bytes(members(members(error).get("data", b"")).get("elicitations", b"[]")))
-        found = [members(page) for page in pages]
-    except (NotJSONError, NotJSONRPCError, TypeError, RecursionError):
-        return {}
-    return {
-        f"{KEY}-{number}": Question(
-            None, "elicitation/create", {"mode": raw_json("url"), **page}
-        ).text()
-        for number, page in enumerate(found)
-    }

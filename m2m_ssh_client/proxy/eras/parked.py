@@ -11,9 +11,9 @@ import secrets
 import msgspec
 
 from m2m_ssh_client.proxy.eras.era_bridge import FOR_EVER
-from m2m_ssh_client.proxy.eras.legacy_calls import LegacyCall
-from m2m_ssh_client.proxy.eras.terms import object_text
-from m2m_ssh_client.proxy.frames.frame import Id, raw_json
+from m2m_ssh_client.proxy.eras.legacy_calls import LegacyCall, Question
+from m2m_ssh_client.proxy.eras.terms import members, object_text
+from m2m_ssh_client.proxy.frames.frame import Id, NotJSONError, NotJSONRPCError, items_of, raw_json
 
 TOKEN_TIME = 600.0
 """Seconds for which a host may think about a question."""
@@ -76,3 +76,18 @@ class Parked:
                 del self._calls[token]
                 return call
         return None
+
+
+def pages_of(error: msgspec.Raw) -> dict[str, bytes]:
+    """Return the pages that must be opened first, as questions."""
+    try:
+        pages = items_of(bytes(members(members(error).get("data", b"")).get("elicitations", b"[]")))
+        found = [members(page) for page in pages]
+    except (NotJSONError, NotJSONRPCError, TypeError, RecursionError):
+        return {}
+    return {
+        f"{KEY}-{number}": Question(
+            None, "elicitation/create", {"mode": raw_json("url"), **page}
+        ).text()
+        for number, page in enumerate(found)
+    }

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from support import programs
 from support.odd_ssh import Keys, public
 
 from m2m_ssh_client.parameters import Parameters
-from m2m_ssh_client.ssh import connection
+from m2m_ssh_client.ssh import other_host_keys
 from m2m_ssh_client.ssh.destination import resolve
 from m2m_ssh_client.ssh.opener import Opener
 from m2m_ssh_client.ssh.public_key import PublicKey
@@ -218,15 +218,7 @@ def test_it_is_on_where_ssh_config_5_says_so(
 
 
 if sys.platform != "win32":
-    from support.sshd import Sshd, SshdKeys, make_privilege_separation_folder
-
-    @pytest.fixture(scope="module")
-    def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-        make_privilege_separation_folder()
-        programs.require("sshd")
-        made = SshdKeys.generate(tmp_path_factory.mktemp("sshd-keys"))
-        with Sshd(made, tmp_path_factory.mktemp("sshd") / "server") as server:
-            yield server
+    from support.sshd import Sshd
 
     def relayed(sshd: Sshd, file: Path) -> str:
         """The file after a session of ours, which lasted until everything was done."""
@@ -277,7 +269,7 @@ if sys.platform != "win32":
     def test_the_file_is_as_after_a_session_of_ssh(
         case: str, sshd: Sshd, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(connection, "_SETTLED", 0)
+        monkeypatch.setattr(other_host_keys, "_SETTLED", 0)
         words = {
             "NAME": f"[127.0.0.1]:{sshd.port}",
             "PORT": str(sshd.port),
@@ -297,7 +289,7 @@ if sys.platform != "win32":
     def test_hashed_names_stay_hashed(
         sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(connection, "_SETTLED", 0)
+        monkeypatch.setattr(other_host_keys, "_SETTLED", 0)
         file = tmp_path / "known_hosts"
         key = PublicKey.parse_host_key(sshd.keys.public_host_key("ed25519"))
         file.write_text(entry("127.0.0.1", sshd.port, key, hashed=True))
@@ -317,7 +309,7 @@ if sys.platform != "win32":
         sshd: Sshd, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # ssh 9.2 removes the line, and with it what `other` has.
-        monkeypatch.setattr(connection, "_SETTLED", 0)
+        monkeypatch.setattr(other_host_keys, "_SETTLED", 0)
         name = f"[127.0.0.1]:{sshd.port}"
         file = tmp_path / "known_hosts"
         text = (

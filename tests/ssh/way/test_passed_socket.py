@@ -6,18 +6,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import programs
 from support.received import Received
 from support.waiting import wait_until
 
 if sys.platform == "win32":
     pytest.skip("no program passes a socket there", allow_module_level=True)
 
-from support.sshd import Sshd, SshdKeys, make_privilege_separation_folder
+from support.sshd import Sshd
 
 from m2m_ssh_client.errors import UnreachableError
 from m2m_ssh_client.parameters import Parameters
@@ -45,15 +43,6 @@ if kind == "text":
     sys.exit()
 socket.send_fds(way, [b"x"], [passed])
 """
-
-
-@pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    make_privilege_separation_folder()
-    programs.require("sshd")
-    keys = SshdKeys.generate(tmp_path_factory.mktemp("keys"))
-    with Sshd(keys, tmp_path_factory.mktemp("sshd") / "server") as server:
-        yield server
 
 
 class Passer:
