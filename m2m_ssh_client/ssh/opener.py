@@ -37,6 +37,14 @@ _END_TIME = 1.0  # seconds
 _MOST_ROUND_TRIPS = 40  # ten minutes of keepalives, by default
 
 
+SentAs = Callable[[Request], Request]
+"""Makes the request to send of that for the server."""
+
+
+def unchanged(request: Request) -> Request:
+    return request
+
+
 class Opener:
     """The remote server that the parameters name. `open()` in a worker thread, `close()` from any.
 
@@ -56,12 +64,13 @@ class Opener:
         self._begun: Background[Carrier] | None = None
         self._loaded = threading.Event()
         self._connection: Connection | None = None
-        self._request = Request()
+        self.request = Request()
+        """The server's, as last resolved."""
         self._in_login_shell = False
         self._key_server_trust: Trust | None = None
         self._temporary = ExitStack()
 
-    def begin(self) -> None:
+    def begin(self, sent_as: SentAs = unchanged) -> None:
         """Start the first `open()` in a thread, while the caller loads what else it needs.
 
         Returns when that thread has loaded everything: two threads that import at once slow each
@@ -70,26 +79,26 @@ class Opener:
 
         def early() -> Carrier:
             try:
-                return self._open(load_paramiko)
+                return self._open(sent_as, load_paramiko)
             finally:
                 self._loaded.set()
 
         self._early = self._begun = Background("ssh-connect", early)
         self._loaded.wait()
 
-    def open(self) -> Carrier:
+    def open(self, sent_as: SentAs = unchanged) -> Carrier:
         """Start a remote server process: over the present connection, or else over a new one.
 
-        Raises an SSHClientError. The configuration is read again for each connection; the key
-        server, if one is used, is asked on the first call only.
+        `sent_as` counts unless `begin` had one. Raises an SSHClientError. The configuration is read
+        again for each connection; the key server, if one is used, is asked on the first call only.
         """
         early, self._early = self._early, None
-        return self._open() if early is None else early.result()
+        return self._open(sent_as) if early is None else early.result()
 
-    def _open(self, load_first: Callable[[], None] = lambda: None) -> Carrier:
+    def _open(self, sent_as: SentAs, load_first: Callable[[], None] = lambda: None) -> Carrier:
         if self._connection is not None and self._connection.alive:
             try:
-                return self._connection.channel(self._request)
+                return self._connection.channel(sent_as(self.request))
             except SSHClientError as exc:  # MaxSessions, or it is dying: try a new one
                 logger.info("no further session on this connection: %s", exc.message)
         destination = self.destination = resolve(self.params)
@@ -104,7 +113,7 @@ class Opener:
                     dialled.result().close()
             raise
         connection.open()
-        return connection.channel(self._request)
+        return connection.channel(sent_as(self.request))
 
     def _dial(self, destination: Destination) -> Background[LiveSocket] | None:
         """Connect while other things load: sshd takes as long to start as paramiko."""
@@ -133,11 +142,11 @@ class Opener:
             answered=lambda seconds: self.round_trips.append((time.time(), seconds)),
             dialled=None if dialled is None else dialled.result,
         )
-        self._request = destination.request
-        if self._in_login_shell and self._request.command is not None:
+        self.request = destination.request
+        if self._in_login_shell and self.request.command is not None:
             from m2m_ssh_client.ssh.missing_program import in_login_shell
 
-            self._request = in_login_shell(self._request)
+            self.request = in_login_shell(self.request)
         if self._stop.is_set():
             raise ConnectionLostError("Stopped while connecting")
         return self._connection
@@ -150,15 +159,15 @@ class Opener:
         """
         from m2m_ssh_client.ssh.missing_program import program_of, second_way
 
-        second = second_way(self._request, stderr)
+        second = second_way(self.request, stderr)
         if second is None or self.params.login_shell is not None:
             return False
         logger.warning(
             "%s is not in the short PATH of remote commands, so the login shell looks for it now; "
             "with its absolute path after `--`, the start is faster",
-            program_of(self._request),
+            program_of(self.request),
         )
-        self._in_login_shell, self._request = True, second
+        self._in_login_shell, self.request = True, second
         return True
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ from m2m_ssh_client.proxy.frames.frame import fields
 from m2m_ssh_client.proxy.server import SHUTDOWN_TIME
 from m2m_ssh_client.relay import ending_signals
 from m2m_ssh_client.sdk_lines import Received
-from m2m_ssh_client.ssh.opener import Opener
+from m2m_ssh_client.ssh.opener import Opener, SentAs, unchanged
 from m2m_ssh_client.terminal.answers import Answers, result_in
 from m2m_ssh_client.terminal.json_text import member, value
 from m2m_ssh_client.terminal.limit import Limit
@@ -157,8 +157,8 @@ class _Remote(Opener):
         super().__init__(params)
         self._reports = reports
 
-    def open(self) -> Carrier:
-        carrier = super().open()
+    def open(self, sent_as: SentAs = unchanged) -> Carrier:
+        carrier = super().open(sent_as)
         self._reports.waiting("waiting for the server")
         return carrier
 
