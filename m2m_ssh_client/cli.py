@@ -15,12 +15,17 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from m2m_ssh_client import logs, options
 from m2m_ssh_client._version import PROGRAM, __version__
 from m2m_ssh_client.errors import SSHClientError, UsageError, unexpected
 from m2m_ssh_client.text import encodable, filled
 from m2m_ssh_client.usage import COMMANDS, Parser, nearest
+
+if TYPE_CHECKING:
+    from m2m_ssh_client.parameters import Parameters
+    from m2m_ssh_client.ssh.opener import Opener
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +125,7 @@ def _relay(arguments: list[str]) -> int:
         sys.setswitchinterval(_SWITCH_INTERVAL)
         remote = Opener(params)
         try:
-            remote.begin()
+            _begin(remote, params)
             from m2m_ssh_client.relay import relay_stdio  # while the connection is being made
 
             return relay_stdio(remote, arguments)
@@ -128,6 +133,15 @@ def _relay(arguments: list[str]) -> int:
             logger.info("details", exc_info=exc)
             remote.give_up()
             raise
+
+
+def _begin(remote: Opener, params: Parameters) -> None:
+    if params.keep is None:
+        remote.begin()
+    else:
+        from m2m_ssh_client.keeping.kept_servers import under_keeper
+
+        remote.begin(under_keeper)
 
 
 def _check_destination(word: str | None) -> None:

@@ -269,13 +269,19 @@ def _shown(line: bytes) -> str:
     return shortened(printable(line.rstrip(b"\r")))
 
 
-def read_all(peer: Peer, patience: float, most: int) -> bytes:
-    """Return the stdout of a short command, at most `most` bytes and within `patience`."""
+def read_all(peer: Peer, patience: float, most: int, given: bytes = b"") -> bytes:
+    """Return the stdout of a short command, at most `most` bytes and within `patience`.
+
+    The command is `given` this on stdin.
+    """
     arrived: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
     peer.start(_Mailbox(arrived))
     deadline = time.monotonic() + patience
     read = b""
     try:
+        if given:
+            with suppress(OSError):
+                peer.write(given)
         while len(read) < most:
             where, data = arrived.get(timeout=max(deadline - time.monotonic(), 0))
             if where == "end":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from m2m_ssh_client import logs
 from m2m_ssh_client.errors import UsageError
-from m2m_ssh_client.parameters import Parameters, ParametersError
+from m2m_ssh_client.parameters import DEFAULT_KEEP, Parameters, ParametersError
 from m2m_ssh_client.text import shown
 from m2m_ssh_client.usage import Parser
 from m2m_ssh_client.user_only_files import PASSPHRASE_VARIABLE
@@ -326,6 +326,15 @@ def add_survival(group: argparse._ArgumentGroup) -> None:
         type=int,
         metavar="N",
         help="give the connection up after N unanswered keepalives in a row (default: 3)",
+    )
+    group.add_argument(
+        "--keep",
+        nargs="?",
+        type=float,
+        const=DEFAULT_KEEP,
+        metavar="SECONDS",
+        help="let the remote server live on for this time when the connection is lost, and go on "
+        "with it afterwards; needs python3 there (default without SECONDS: 600)",
     )
     group.add_argument(
         "--no-reconnect",

@@ -22,6 +22,7 @@ DEFAULT_CLIENT_KEY = Path("~/.ssh/m2m_mcp_server_ssh_client")
 DEFAULT_CONNECT_TIMEOUT = 25.0
 DEFAULT_KEEPALIVE = 15.0
 DEFAULT_KEEPALIVE_COUNT = 3
+DEFAULT_KEEP = 600.0
 
 # base64 of the 32 bytes of a SHA-256, without padding, as `ssh-keygen -l` prints it.
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
@@ -73,6 +74,8 @@ class Parameters:
     `keepalive_count` unanswered ones in a row (default: 3) the connection counts as lost, as in ssh
     (ssh_config(5), ServerAliveCountMax). With `reconnect`, the client then reconnects for up to
     `reconnect_timeout` seconds (None: no limit), and requests wait up to `hold_timeout` seconds.
+    With `keep`, the remote server outlives a lost connection for so many seconds, and goes on where
+    it was.
 
     Raises ParametersError.
     """
@@ -104,6 +107,7 @@ class Parameters:
     connect_timeout: float | None = None
     keepalive: float | None = None
     keepalive_count: int | None = None
+    keep: float | None = None
     reconnect: bool = True
     reconnect_timeout: float | None = None
     hold_timeout: float = 20.0
@@ -158,6 +162,8 @@ class Parameters:
     def _contradiction(self) -> str:
         if self.command and self.subsystem is not None:
             return "a remote command and a subsystem exclude each other"
+        if self.keep is not None and self.subsystem is not None:
+            return "keep and a subsystem exclude each other: a keeper runs a command"
         if self.disable_host_key_checking and (
             self.use_key_server or self.key_server_url or self.host_key
         ):
@@ -274,6 +280,7 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "connect_timeout": _between(0, 3600, above=True),
     "keepalive": _between(0, 86400),
     "keepalive_count": _between(1, 1000),
+    "keep": _between(1, 30 * 86400),
     "reconnect_timeout": _between(0, _MOST, above=True),
     "hold_timeout": _between(0, _MOST, above=True),
     "tool": _patterns,

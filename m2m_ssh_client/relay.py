@@ -23,6 +23,7 @@ from m2m_ssh_client.flow.hand_over import loop_caller, run_in_thread
 from m2m_ssh_client.flow.host_stdio import stdio
 from m2m_ssh_client.flow.splitting import Intake
 from m2m_ssh_client.parameters import DEFAULT_CONNECT_TIMEOUT, Parameters
+from m2m_ssh_client.proxy.history import History
 from m2m_ssh_client.proxy.locked_session import Watch
 from m2m_ssh_client.proxy.server import Proxy, Settings
 from m2m_ssh_client.ssh.destination import Destination, resolve
@@ -32,6 +33,7 @@ from m2m_ssh_client.status.reporter import reporting
 _CLOSE_TIME = 0.1  # as the bridge's at its end
 
 if TYPE_CHECKING:
+    from m2m_ssh_client.flow.remote_stdio import Carrier
     from m2m_ssh_client.status.report import Report
 
 logger = logging.getLogger(__name__)
@@ -81,12 +83,22 @@ def _reports(remote: Opener, proxy: Proxy, arguments: Sequence[str]) -> Callable
 async def proxy_for(remote: Opener) -> AsyncIterator[Proxy]:
     """Yield a proxy for this remote server; its connections end with the context."""
     settings = _settings(remote.params, await _destination(remote))
+    history = History()
     try:
-        dial = partial(_dial, remote)
-        yield Proxy(dial, settings, _watch(), another_way=remote.use_login_shell)
+        dial = partial(_dial, _opening(remote, history))
+        yield Proxy(dial, settings, _watch(), another_way=remote.use_login_shell, history=history)
     finally:
         with anyio.move_on_after(_CLOSE_TIME, shield=True):
             await run_in_thread("ssh-close", remote.close)
+
+
+def _opening(remote: Opener, history: History) -> Callable[[], Carrier]:
+    """Return the function that starts a server, one that is kept if that is wanted."""
+    if remote.params.keep is None:
+        return remote.open
+    from m2m_ssh_client.keeping.kept_servers import KeptServers
+
+    return KeptServers(remote, remote.params.keep, history).open
 
 
 def _watch() -> Watch | None:
@@ -135,9 +147,9 @@ def _settings(params: Parameters, destination: Destination | None) -> Settings:
 
 
 @asynccontextmanager
-async def _dial(remote: Opener, intake: Intake) -> AsyncIterator[Bridge]:
+async def _dial(open_: Callable[[], Carrier], intake: Intake) -> AsyncIterator[Bridge]:
     try:
-        carrier = await run_in_thread("ssh-connect", remote.open)
+        carrier = await run_in_thread("ssh-connect", open_)
     except SSHClientError:
         raise
     except Exception as exc:

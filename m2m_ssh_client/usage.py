@@ -26,6 +26,7 @@ COMMANDS = {
     "list": "show the entries",
     "status": "show the relays that are running",
     "logs": "show the log, of one entry too",
+    "kept": "show the servers that live on without a connection, or end them",
     "demo": "show the client at work on this machine",
     "completion": "print the completion for a shell",
 }

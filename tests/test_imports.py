@@ -142,7 +142,7 @@ LEAVES = (
     "ssh/settings",
     "ssh/wire",
 )
-ABOVE = ("cli", "relay", "transport", "commands", "demo", "doctor", "terminal")
+ABOVE = ("cli", "relay", "transport", "commands", "demo", "doctor", "terminal", "keeping")
 IO = ("anyio", "asyncio", "threading", "time", "os", "socket")
 
 RULES = {
@@ -165,6 +165,8 @@ RULES = {
         f"{OURS}.ssh.{name}"
         for name in ("connection", "destination", "opener", "config", "login", "trust", "way")
     ),
+    # Sent to the remote machine, which has the standard library alone.
+    "keeping/stream.py": ("m2m_ssh_client",),
     "hosts/*.py": (
         *("paramiko", "anyio", "mcp", "requests"),
         *(f"{OURS}.{name}" for name in ("ssh", "proxy", "flow")),

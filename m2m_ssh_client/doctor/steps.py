@@ -22,6 +22,7 @@ TITLES = {
     "mcp": "MCP",
     "round_trip": "round trip",
     "eras": "protocol eras",
+    "keeping": "keeping",
 }
 """Every step with its title."""
 

@@ -76,6 +76,7 @@ class _Walk:
         self._temporary = ExitStack()
         self.failure: SSHClientError | None = None
         self.plan = [("", "configuration"), ("", "name_resolution"), *_planned("")]
+        self._plan_keeping()
 
     def close(self) -> None:
         if self._connection is not None:
@@ -94,6 +95,7 @@ class _Walk:
             yield failed("configuration", exc)
             return
         self.plan = _plan(way)
+        self._plan_keeping()
         yield configuration.step(self._params, destination)
         if self._params.use_key_server:
             self.plan.insert(1, ("", "key_server"))
@@ -117,9 +119,10 @@ class _Walk:
         yield from self._connected(destination)
 
     def _connected(self, destination: Destination) -> Iterator[Step]:
+        unlocked = UnlockedKeys()
         connection = self._connection = Connection(
             destination.settings,
-            UnlockedKeys(),
+            unlocked,
             connect_timeout=destination.connect_timeout,
             dialled=self._dialled if self._sock is not None else None,
         )
@@ -141,6 +144,25 @@ class _Walk:
                 may_use_login_shell=self._params.login_shell is None,
                 bridge=self._params.bridge,
             )
+            if self._params.keep is not None:
+                yield self._kept(connection, destination, unlocked)
+
+    def _plan_keeping(self) -> None:
+        if self._params.keep is not None:
+            self.plan.append(("", "keeping"))
+
+    def _kept(
+        self, connection: Connection, destination: Destination, unlocked: UnlockedKeys
+    ) -> Step:
+        from m2m_ssh_client.doctor import keeping
+
+        def again() -> Connection:
+            timeout = destination.connect_timeout
+            made = Connection(destination.settings, unlocked, connect_timeout=timeout)
+            made.open()
+            return made
+
+        return keeping.step(connection, again, destination.request)
 
     def _about(self, step: Step, jump_host: str) -> Step:
         refused = (step.name, step.status) == ("authentication", Status.FAILED)

@@ -18,6 +18,8 @@ class History:
         """The time of the last change of state."""
         self.connections = 0
         self.losses = 0
+        self.is_away = False
+        """A connection was lost, and there is no other one yet."""
         self.error = ""
         self.error_time = 0.0
         self.changed = threading.Event()
@@ -26,11 +28,13 @@ class History:
     def connected(self) -> None:
         """Note a new connection, with a fresh server."""
         self.connections += 1
+        self.is_away = False
         self.change()
 
     def lost(self, error: str) -> None:
         """Note the end of a connection."""
         self.losses += 1
+        self.is_away = True
         self.since = time.time()
         self.failed(error)
 

@@ -114,10 +114,12 @@ class Proxy:
         settings: Settings,
         watch: Watch | None = None,
         another_way: Callable[[list[str]], bool] = lambda _stderr: False,
+        history: History | None = None,
     ) -> None:
         """`another_way` is told the last words of a command that was not found.
 
-        It returns whether the next dial runs the command in another way.
+        It returns whether the next dial runs the command in another way. `history` is one that
+        others note something in, too.
         """
         self._dial = dial
         self._another_way = another_way
@@ -137,7 +139,7 @@ class Proxy:
         # Set when the host sends something while there is no connection.
         self._asked = anyio.Event()
         self._trouble = ""
-        self.history = History()
+        self.history = history or History()
         self._first_answer = FirstAnswer(
             self._session, settings.answer_timeout, may_be_shell=settings.may_be_shell
         )

@@ -42,6 +42,8 @@ def reports_of(remote: Opener, proxy: Proxy, arguments: Sequence[str]) -> Callab
     def snapshot() -> Report:
         history, facts = proxy.history, proxy.facts
         state = _STATES[facts.state]
+        if state == "open" and history.is_away:  # the session of a kept server stays open
+            state = "reconnecting"
         return Report(
             pid=os.getpid(),
             tag=tag,

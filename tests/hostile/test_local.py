@@ -528,6 +528,7 @@ def test_saved_content_has_a_name_that_no_shell_acts_on(tmp_path: Path) -> None:
 # The modules that may start a program, with what, and whether by a shell.
 STARTING = {
     "commands/first_login.py": "ssh-copy-id, as it was shown and confirmed",
+    "keeping/keeper.py": "the remote server, by the user's shell there; not on this machine",
     "demo/host.py": "our own client",
     "demo/ssh_server.py": "the server that the demo serves",
     "ssh/config/shell.py": "Match exec, by the user's shell",
@@ -587,7 +588,7 @@ def test_no_program_is_started_by_a_bare_name() -> None:
     assert [each for each in calls if each[1]] == []
 
 
-def test_a_shell_is_named_in_two_modules_only() -> None:
+def test_a_shell_is_named_where_one_is_meant_only() -> None:
     package = Path(m2m_ssh_client.__file__).parent
     found = {
         path.relative_to(package).as_posix()

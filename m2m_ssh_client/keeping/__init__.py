@@ -1,0 +1,1 @@
+"""A remote server that outlives its connection: the keeper there, and our end of it."""
