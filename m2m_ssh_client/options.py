@@ -184,6 +184,12 @@ def add_machine(group: argparse._ArgumentGroup) -> None:
         help="configuration line that overrides the files, as for `ssh -o` (may be repeated)",
     )
     group.add_argument(
+        "--via",
+        metavar="COMMAND",
+        help="let this program carry in place of our own SSH: `ssh`, or a command line with the "
+        "places {destination}, {host}, {port}, {user}, and {command} or {words}",
+    )
+    group.add_argument(
         "--connect-timeout",
         type=float,
         metavar="SECONDS",

@@ -65,6 +65,8 @@ class Parameters:
     unless `env_in_command` puts them into the command line, which other users there can see. `cwd`
     is the working folder. With `login_shell` the user's login shell runs the command, and what the
     shell prints first is dropped; None means that it does if the program is not found otherwise.
+    `via` is the command line of a program that carries in place of our own SSH, with places such as
+    `{destination}` and `{command}`; `ssh` stands for OpenSSH with these parameters translated.
     `connect_timeout` covers everything up to the open channel, in
     seconds (default: 25). `max_message_size` limits a JSON-RPC line in either direction, in bytes.
     `tool` and `ignore_tool` are shell patterns for the names of tools to offer and to leave out.
@@ -107,6 +109,7 @@ class Parameters:
     connect_timeout: float | None = None
     keepalive: float | None = None
     keepalive_count: int | None = None
+    via: str | None = field(default=None, repr=False)
     keep: float | None = None
     reconnect: bool = True
     reconnect_timeout: float | None = None
@@ -280,6 +283,7 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "connect_timeout": _between(0, 3600, above=True),
     "keepalive": _between(0, 86400),
     "keepalive_count": _between(1, 1000),
+    "via": _line(4096, None, ""),
     "keep": _between(1, 30 * 86400),
     "reconnect_timeout": _between(0, _MOST, above=True),
     "hold_timeout": _between(0, _MOST, above=True),

@@ -6,9 +6,8 @@ from contextlib import suppress
 
 from m2m_ssh_client._version import PROGRAM, __version__
 from m2m_ssh_client.conversation import Conversation, EndedError, RefusedError
-from m2m_ssh_client.doctor.steps import Status, Step
+from m2m_ssh_client.doctor.steps import Channels, Status, Step
 from m2m_ssh_client.errors import SSHClientError
-from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.settings import Request
 
 LEGACY_VERSION = "2025-11-25"
@@ -28,7 +27,7 @@ _PATIENCE = 5.0  # seconds; silence counts as the older era
 
 
 def step(
-    connection: Connection, request: Request, longest: int, *, is_legacy: bool, bridge: str
+    connection: Channels, request: Request, longest: int, *, is_legacy: bool, bridge: str
 ) -> Step:
     """Return which eras a server speaks; for a legacy one, by starting it once more.
 
@@ -53,7 +52,7 @@ def step(
     return Step("eras", Status.OK, found, summary, details=(advice,) if advice else ())
 
 
-def _speaks_modern(connection: Connection, request: Request, longest: int) -> bool:
+def _speaks_modern(connection: Channels, request: Request, longest: int) -> bool:
     with suppress(SSHClientError, RefusedError, EndedError):
         conversation = Conversation(
             connection.channel(request), _PATIENCE, guarded=request.may_be_shell, longest=longest

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from m2m_ssh_client.doctor.steps import Status, Step, failed
+from m2m_ssh_client.doctor.steps import Channels, Status, Step, failed
 from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.keeping.kept_carrier import KeptCarrier
 from m2m_ssh_client.keeping.kept_servers import under_keeper
 from m2m_ssh_client.keeping.link import GoneError
 from m2m_ssh_client.proxy.history import History
 from m2m_ssh_client.proxy.recovery import Recovery
-from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.settings import Request
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ _CLEANED_UP = (
 _PLAIN = "Servers run there as without --keep, and end with their connection."
 
 
-def step(connection: Connection, again: Callable[[], Connection], request: Request) -> Step:
+def step(connection: Channels, again: Callable[[], Channels], request: Request) -> Step:
     """Keep a small server over the end of this connection and of its login.
 
     `again` makes a connection like this one, which is closed. Blocking.

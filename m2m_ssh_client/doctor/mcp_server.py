@@ -16,7 +16,7 @@ from m2m_ssh_client.conversation import (
 )
 from m2m_ssh_client.doctor import eras
 from m2m_ssh_client.doctor.configuration import described
-from m2m_ssh_client.doctor.steps import Status, Step, failed
+from m2m_ssh_client.doctor.steps import Channels, Status, Step, failed
 from m2m_ssh_client.errors import (
     COMMAND_NOT_FOUND,
     NotMCPError,
@@ -26,7 +26,6 @@ from m2m_ssh_client.errors import (
 from m2m_ssh_client.masking import masked
 from m2m_ssh_client.proxy.frames.frame import member
 from m2m_ssh_client.ssh import missing_program
-from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.settings import Request
 from m2m_ssh_client.text import printable, shortened
 
@@ -39,7 +38,7 @@ _LONGEST_PATH = 8192  # bytes
 
 
 def steps(
-    connection: Connection,
+    connection: Channels,
     request: Request,
     patience: float,
     longest: int,
@@ -84,7 +83,7 @@ class _Server:
     """The exchange with the remote MCP server."""
 
     def __init__(
-        self, connection: Connection, request: Request, patience: float, longest: int
+        self, connection: Channels, request: Request, patience: float, longest: int
     ) -> None:
         """Start it. Raises an SSHClientError."""
         self._connection = connection

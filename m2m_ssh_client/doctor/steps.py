@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from m2m_ssh_client.errors import SSHClientError
+
+if TYPE_CHECKING:
+    from m2m_ssh_client.flow.remote_stdio import Carrier
+    from m2m_ssh_client.ssh.settings import Request
 
 TITLES = {
     "configuration": "configuration",
@@ -25,6 +29,14 @@ TITLES = {
     "keeping": "keeping",
 }
 """Every step with its title."""
+
+
+class Channels(Protocol):
+    """A connection, as far as the steps behind it use it."""
+
+    def channel(self, request: Request) -> Carrier: ...
+
+    def close(self) -> None: ...
 
 
 class Status(Enum):

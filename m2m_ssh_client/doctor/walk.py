@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 
 from m2m_ssh_client.doctor import configuration, machine, mcp_server, reaching
 from m2m_ssh_client.doctor.configuration import machines, place
-from m2m_ssh_client.doctor.steps import Status, Step, failed, not_reached
+from m2m_ssh_client.doctor.steps import Channels, Status, Step, failed, not_reached
 from m2m_ssh_client.errors import SSHClientError, unexpected
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.ssh.connection import Connection, Stage, host_key_policy
@@ -76,6 +76,8 @@ class _Walk:
         self._temporary = ExitStack()
         self.failure: SSHClientError | None = None
         self.plan = [("", "configuration"), ("", "name_resolution"), *_planned("")]
+        if params.via is not None:  # another program goes there
+            self.plan = [("", name) for name in ("configuration", *_BEHIND_IT)]
         self._plan_keeping()
 
     def close(self) -> None:
@@ -86,6 +88,9 @@ class _Walk:
         self._temporary.close()
 
     def steps(self) -> Iterator[Step]:
+        if self._params.via is not None:
+            yield from self._via()
+            return
         try:
             destination = _read_only(resolve(self._params))
             way = machines(destination.settings)
@@ -118,6 +123,20 @@ class _Walk:
                 return
         yield from self._connected(destination)
 
+    def _via(self) -> Iterator[Step]:
+        """Yield the steps behind a connection, over the program that carries in its place."""
+        from m2m_ssh_client.ssh.via.programs import Programs, without_ssh_configuration
+
+        try:
+            destination = resolve(without_ssh_configuration(self._params))
+        except SSHClientError as exc:
+            yield failed("configuration", exc)
+            return
+        yield configuration.step(self._params, destination)
+        programs = Programs(self._params)
+        self._temporary.callback(programs.close)
+        yield from self._served(programs, destination, lambda: Programs(self._params))
+
     def _connected(self, destination: Destination) -> Iterator[Step]:
         unlocked = UnlockedKeys()
         connection = self._connection = Connection(
@@ -135,26 +154,6 @@ class _Walk:
             for step in _stage(stage, before, self.failure):
                 yield self._about(step, _name(stage.settings, destination.settings))
             before = stage.settings
-        if self.failure is None:
-            yield from mcp_server.steps(
-                connection,
-                destination.request,
-                destination.connect_timeout,
-                self._params.max_message_size,
-                may_use_login_shell=self._params.login_shell is None,
-                bridge=self._params.bridge,
-            )
-            if self._params.keep is not None:
-                yield self._kept(connection, destination, unlocked)
-
-    def _plan_keeping(self) -> None:
-        if self._params.keep is not None:
-            self.plan.append(("", "keeping"))
-
-    def _kept(
-        self, connection: Connection, destination: Destination, unlocked: UnlockedKeys
-    ) -> Step:
-        from m2m_ssh_client.doctor import keeping
 
         def again() -> Connection:
             timeout = destination.connect_timeout
@@ -162,7 +161,29 @@ class _Walk:
             made.open()
             return made
 
-        return keeping.step(connection, again, destination.request)
+        if self.failure is None:
+            yield from self._served(connection, destination, again)
+
+    def _served(
+        self, connection: Channels, destination: Destination, again: Callable[[], Channels]
+    ) -> Iterator[Step]:
+        """Yield the steps of the server; `again` makes another connection like this one."""
+        yield from mcp_server.steps(
+            connection,
+            destination.request,
+            destination.connect_timeout,
+            self._params.max_message_size,
+            may_use_login_shell=self._params.login_shell is None,
+            bridge=self._params.bridge,
+        )
+        if self._params.keep is not None:
+            from m2m_ssh_client.doctor import keeping
+
+            yield keeping.step(connection, again, destination.request)
+
+    def _plan_keeping(self) -> None:
+        if self._params.keep is not None:
+            self.plan.append(("", "keeping"))
 
     def _about(self, step: Step, jump_host: str) -> Step:
         refused = (step.name, step.status) == ("authentication", Status.FAILED)

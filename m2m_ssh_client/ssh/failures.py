@@ -16,6 +16,7 @@ from m2m_ssh_client.errors import (
 from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.login.authentication import LoginRecord, said_meanwhile
 from m2m_ssh_client.ssh.settings import Address, Request
+from m2m_ssh_client.ssh.system_ssh import or_by_ssh
 from m2m_ssh_client.ssh.turned_away import turned_away
 from m2m_ssh_client.text import printable, shortened
 
@@ -73,7 +74,8 @@ def explained(at: Progress, exc: Exception, limit: Limit) -> SSHClientError:
     if isinstance(exc, paramiko.ssh_exception.IncompatiblePeer):
         return UnreachableError(
             f"No encryption in common with {at.place}: {shortened(printable(reason(exc)), 1000)}",
-            "Its sshd_config (Ciphers, MACs, KexAlgorithms, HostKeyAlgorithms) or yours decides.",
+            "Its sshd_config (Ciphers, MACs, KexAlgorithms, HostKeyAlgorithms) or yours decides."
+            + or_by_ssh(),
         )
     refused = turned_away(at.transport.greeting) if at.transport is not None else None
     if refused is not None:

@@ -101,6 +101,8 @@ class Opener:
                 return self._connection.channel(sent_as(self.request))
             except SSHClientError as exc:  # MaxSessions, or it is dying: try a new one
                 logger.info("no further session on this connection: %s", exc.message)
+        if self.params.via is not None:
+            return self._open_via(sent_as)
         destination = self.destination = resolve(self.params)
         self._deadline = time.monotonic() + destination.connect_timeout
         dialled = self._dial(destination)
@@ -114,6 +116,21 @@ class Opener:
             raise
         connection.open()
         return connection.channel(sent_as(self.request))
+
+    def _open_via(self, sent_as: SentAs) -> Carrier:
+        """Start the program that carries in place of a connection of ours."""
+        from m2m_ssh_client.ssh.via.programs import Programs, without_ssh_configuration
+
+        self.destination = resolve(without_ssh_configuration(self.params))
+        self._take_request(self.destination.request)
+        return Programs(self.params).channel(sent_as(self.request))
+
+    def _take_request(self, request: Request) -> None:
+        self.request = request
+        if self._in_login_shell and request.command is not None:
+            from m2m_ssh_client.ssh.missing_program import in_login_shell
+
+            self.request = in_login_shell(request)
 
     def _dial(self, destination: Destination) -> Background[LiveSocket] | None:
         """Connect while other things load: sshd takes as long to start as paramiko."""
@@ -142,11 +159,7 @@ class Opener:
             answered=lambda seconds: self.round_trips.append((time.time(), seconds)),
             dialled=None if dialled is None else dialled.result,
         )
-        self.request = destination.request
-        if self._in_login_shell and self.request.command is not None:
-            from m2m_ssh_client.ssh.missing_program import in_login_shell
-
-            self.request = in_login_shell(self.request)
+        self._take_request(destination.request)
         if self._stop.is_set():
             raise ConnectionLostError("Stopped while connecting")
         return self._connection

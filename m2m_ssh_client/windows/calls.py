@@ -202,3 +202,15 @@ class Process:
         if not _QueryFullProcessImageName(self._handle, 0, name, byref(size)):
             raise _failure()
         return Path(name.value)
+
+
+def split_command_line(text: str) -> list[str]:
+    """Split as programs do (CommandLineToArgvW; "Parsing C++ command-line arguments")."""
+    split = ctypes.WinDLL("shell32", use_last_error=True).CommandLineToArgvW
+    split.argtypes, split.restype = (wintypes.LPCWSTR, POINTER(ctypes.c_int)), c_void_p
+    count = ctypes.c_int()
+    address = split(text, byref(count))
+    if not address:
+        raise ctypes.WinError(ctypes.get_last_error())
+    words = (wintypes.LPWSTR * count.value).from_address(address)
+    return [word for word in words if word is not None]

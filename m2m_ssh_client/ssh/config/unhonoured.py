@@ -71,4 +71,4 @@ def warnings(values: Values) -> Iterator[str]:
     # Distributions switch it on for everybody; only users who set it themselves may depend on it.
     tickets = values.get("gssapiauthentication")
     if tickets is not None and tickets.words[0] == "yes" and not tickets.system:
-        yield f"{tickets.origin}: GSSAPIAuthentication is not supported: only keys are tried"
+        yield f"{tickets.origin}: GSSAPIAuthentication is not supported: only keys are tried (`--via ssh` has it)"

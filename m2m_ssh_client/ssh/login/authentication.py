@@ -30,10 +30,12 @@ from m2m_ssh_client.ssh.login.agent import Agent, AgentError
 from m2m_ssh_client.ssh.login.identities import Identity, UnlockedKeys
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Address, Login
+from m2m_ssh_client.ssh.system_ssh import or_by_ssh
 from m2m_ssh_client.text import shortened
 
 logger = logging.getLogger(__name__)
 
+_KERBEROS = "gssapi-with-mic"  # RFC 4462
 _MOST_SHOWN = 10  # keys in an error
 
 
@@ -319,6 +321,7 @@ class _Attempts:
             return (
                 "This client logs in only with keys: PubkeyAuthentication or AuthenticationMethods in "
                 "that server's sshd_config must allow it."
+                + (or_by_ssh(", which knows Kerberos") if _KERBEROS in self._record.methods else "")
             )
         if self._tried or self._taken:
             return (

@@ -30,6 +30,7 @@ from m2m_ssh_client.ssh.login.key_files import (
     read_public_key,
 )
 from m2m_ssh_client.ssh.public_key import PublicKey
+from m2m_ssh_client.ssh.system_ssh import or_by_ssh
 from m2m_ssh_client.text import quoted
 
 if TYPE_CHECKING:
@@ -316,7 +317,7 @@ class _Search:
             error = KeyFileError(
                 f"The client key {quoted(path)} needs its security key, which only an agent can "
                 "use",
-                f"Run: ssh-add {quoted(path)}",
+                f"Run: ssh-add {quoted(path)}." + or_by_ssh(),
             )
             return _Named(path, public, None, certificate, error)
         return _Named(path, public, signer, certificate)

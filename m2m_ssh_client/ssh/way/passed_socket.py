@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from m2m_ssh_client import threads
 from m2m_ssh_client.errors import UnreachableError, reason
-from m2m_ssh_client.ssh.way import proxy_command
+from m2m_ssh_client.ssh.way import process_group, proxy_command
 from m2m_ssh_client.ssh.way.sockets import LiveSocket
 
 assert sys.platform != "win32"  # noqa: S101 - no program can pass a socket there
@@ -84,7 +84,7 @@ class _Passer:
         with suppress(subprocess.TimeoutExpired):
             status = self._process.wait(_FOR_ITS_STATUS)
             what += f", and ended with exit status {status}"
-        proxy_command.kill(self._process)
+        process_group.kill(self._process)
         self._reader.join(_FOR_ITS_STATUS)
         said = " / ".join(self._words)
         return UnreachableError(

@@ -30,6 +30,7 @@ from pathlib import Path
 
 from m2m_ssh_client import threads, user_only_files
 from m2m_ssh_client.errors import UnreachableError, reason
+from m2m_ssh_client.ssh.way import process_group
 from m2m_ssh_client.ssh.way.sockets import LiveSocket
 from m2m_ssh_client.text import printable, shortened
 
@@ -195,16 +196,16 @@ class _Program:
                     status = self._process.wait(timeout)
                 except subprocess.TimeoutExpired:
                     return False
-                kill(self._process)  # at once: the id of an empty group may be reused
+                process_group.kill(self._process)  # at once: the id of an empty group may be reused
                 self._own_status = None if self._ending.is_set() else status
         return True
 
     def _end(self) -> None:
         self._ending.wait()
         if not self._reaped(_AFTER_END_OF_FILE):
-            _hang_up(self._process)
+            process_group.hang_up(self._process)
             if not self._reaped(_AFTER_SIGTERM):
-                kill(self._process)
+                process_group.kill(self._process)
                 self._reaped(_AFTER_SIGKILL)
         self._stop.set()
         for thread in (*self._carriers, self._stderr_reader):
@@ -229,24 +230,8 @@ if sys.platform == "win32":
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=user_only_files.environment(),
-            # It gets no Ctrl-C of our console, and no window.
-            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW,
+            creationflags=process_group.FLAGS,
         )
-
-    def _hang_up(process: subprocess.Popen[bytes]) -> None:
-        """End the process and its children; there is no gentle way."""
-        # By its path: Windows looks for a bare name in the current folder first.
-        system = os.environ.get("SYSTEMROOT", r"C:\Windows")
-        subprocess.run(  # noqa: S603
-            [rf"{system}\System32\taskkill.exe", "/T", "/F", "/PID", str(process.pid)],
-            check=False,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            creationflags=subprocess.CREATE_NO_WINDOW,
-        )
-
-    def kill(process: subprocess.Popen[bytes]) -> None:
-        process.kill()
 
     class _Stop:
         """Reads and writes pipes. They cannot be waited for; the program's end ends the waiting."""
@@ -278,17 +263,6 @@ else:
         if process.stdin is not None:
             os.set_blocking(process.stdin.fileno(), False)
         return process
-
-    def _hang_up(process: subprocess.Popen[bytes]) -> None:
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            _signal(process, number)
-
-    def kill(process: subprocess.Popen[bytes]) -> None:
-        _signal(process, signal.SIGKILL)
-
-    def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
 
     class _Stop:
         """Reads and writes pipes until stopped: another process may hold them open for ever."""

@@ -1,0 +1,113 @@
+"""`--via`: OpenSSH with what is its own (ControlMaster), and other programs whose stdio is the remote's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from support import echo_server, programs
+from support.host import PACKAGE_PARENT, Host, client_argv
+from support.sshd import Sshd
+
+if sys.platform == "win32":
+    pytest.skip("programs of POSIX", allow_module_level=True)
+
+pytestmark = pytest.mark.interop
+
+StartSshd = Callable[..., Sshd]
+
+ECHO = echo_server.command()
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        client_argv(*words),
+        env={**os.environ, "PYTHONPATH": PACKAGE_PARENT},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def answers(*options: str, command: Sequence[str] = ECHO) -> str:
+    """Start a session and use it; return stderr."""
+    with Host(client_argv(*options, "--", *command)) as host:
+        assert "result" in host.initialize(), host.stderr
+        assert host.call("echo", {"text": "hello"})
+        host.close_stdin()
+        assert host.wait(10) == 0
+        return host.stderr
+
+
+@pytest.mark.parametrize(
+    "via",
+    [
+        "/bin/sh -c {command}",
+        "env -u NOTHING {words}",
+        "busybox sh -c {command}",
+        "unshare --mount -- {words}",
+        "chroot / {words}",
+    ],
+)
+def test_a_program_whose_stdio_is_the_servers_carries(via: str) -> None:
+    program = via.split()[0]
+    programs.require(program)
+    if program in ("unshare", "chroot") and os.geteuid() != 0:
+        pytest.skip("only root may do that")
+    assert answers("--via", via, "box") == ""
+
+
+def test_its_status_is_the_end_of_the_server() -> None:
+    with Host(client_argv("--via", "/bin/sh -c {command}", "box", "--", "echo no; exit 9")) as host:
+        message = host.initialize()["error"]["message"]
+        assert "ended with exit status 9" in message
+        assert "it printed: no" in message
+
+
+def test_a_program_that_is_missing_is_named() -> None:
+    with Host(client_argv("--via", "no-such-program {command}", "box", "--", "x")) as host:
+        message = host.initialize()["error"]["message"]
+        assert "no-such-program cannot be started" in message
+
+
+def test_a_shared_connection_of_ssh_outlives_the_session(sshd: Sshd, tmp_path: Path) -> None:
+    """The master holds the stderr of the ssh that started it; our end does not wait for that."""
+    socket = tmp_path / "master"
+    shared = ("ControlMaster=auto", f"ControlPath={socket}", "ControlPersist=30")
+    options = [word for line in shared for word in ("-o", line)]
+    try:
+        for _ in range(2):
+            answers(*sshd.client_options(), "--via", "ssh", *options)
+            assert socket.exists()
+    finally:
+        ssh = programs.require("ssh")
+        stop = [str(ssh), "-F", "none", "-S", str(socket), "-O", "exit", "127.0.0.1"]
+        subprocess.run(stop, capture_output=True, timeout=10, check=True)
+
+
+def test_variables_reach_the_server(start_sshd: StartSshd) -> None:
+    sshd = start_sshd("AcceptEnv LC_*")
+    options = [*sshd.client_options(), "--via", "ssh", "--env", "LC_MINE=S3CRET"]
+    with Host(client_argv(*options, "--", "sh", "-c", "echo $LC_MINE; exit 3")) as host:
+        assert "it printed: S3CRET" in host.initialize()["error"]["message"]
+
+
+def test_doctor_walks_over_it(sshd: Sshd) -> None:
+    done = run("doctor", "--json", *sshd.client_options(), "--via", "ssh", "--keep", "--", *ECHO)
+    steps = {step["name"]: step for step in json.loads(done.stdout)}
+    assert list(steps) == [
+        *("configuration", "request", "noise", "mcp", "round_trip", "eras", "keeping"),
+    ]
+    assert {step["status"] for step in steps.values()} == {"ok"}, done.stdout
+
+
+def test_a_tool_is_called_over_it(sshd: Sshd) -> None:
+    done = run("tools", *sshd.client_options(), "-F", "none", "--via", "ssh", "--", *ECHO)
+    assert done.returncode == 0, done.stderr
+    assert "echo" in done.stdout
