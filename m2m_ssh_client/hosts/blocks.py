@@ -157,7 +157,7 @@ def _composed(text: str) -> YAMLNode | None:
         mark = exc.problem_mark or exc.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise FormatError(f"{where}{exc.problem}") from exc
-    except (YAMLError, ValueError) as exc:
+    except (YAMLError, ValueError, NotImplementedError) as exc:  # the last for some comments
         raise FormatError(f"this is not YAML: {exc}") from exc
 
 

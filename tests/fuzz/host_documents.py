@@ -123,6 +123,6 @@ def _toml(text: str) -> Any:
 def _yaml(text: str) -> Any:
     try:
         value = ruamel.yaml.YAML(typ="safe", pure=True).load(StringIO(text))
-    except (YAMLError, ValueError, TypeError, AttributeError, KeyError, OverflowError):
+    except (YAMLError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
         return _NO_VALUE
     return value if isinstance(value, (dict, type(None))) else _NO_VALUE
