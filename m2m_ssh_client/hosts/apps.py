@@ -150,9 +150,17 @@ def _copilot(machine: Machine) -> Sequence[Path]:
 
 
 def _opencode(machine: Machine) -> Sequence[Path]:
+    return _plain_or_commented(machine, "opencode")
+
+
+def _kilo(machine: Machine) -> Sequence[Path]:
+    return _plain_or_commented(machine, "kilo")
+
+
+def _plain_or_commented(machine: Machine, name: str) -> Sequence[Path]:
     """Return the file that is there; opencode makes the second one if none is."""
-    folder = machine.folder("XDG_CONFIG_HOME", ".config") / "opencode"
-    plain, commented = folder / "opencode.json", folder / "opencode.jsonc"
+    folder = machine.folder("XDG_CONFIG_HOME", ".config") / name
+    plain, commented = folder / f"{name}.json", folder / f"{name}.jsonc"
     return [plain if plain.exists() else commented]
 
 
@@ -257,6 +265,14 @@ APPS = {
             *("opencode", "opencode", _opencode, "mcp"),
             "Restart opencode to load it; `opencode mcp list` shows it.",
             ("opencode.json", "opencode.jsonc"),
+            fixed={"type": "local", "enabled": True},
+            limits={"timeout": _CALL * 1000},
+            command=_command_list,
+        ),
+        App(
+            *("kilo", "Kilo Code", _kilo, "mcp"),
+            "Restart Kilo Code to load it; `kilo mcp list` shows it.",
+            (".kilo/kilo.jsonc", ".kilo/kilo.json", "kilo.jsonc", "kilo.json"),
             fixed={"type": "local", "enabled": True},
             limits={"timeout": _CALL * 1000},
             command=_command_list,

@@ -65,6 +65,8 @@ def with_member(text: str, path: Sequence[str], value: Any, *, items: bool = Fal
     is_empty = servers.id == "scalar" or not servers.value
     column = found[0].start_mark.column + len(_STEP) if is_empty else servers.start_mark.column
     new = _in_lines(_server(name, value, items=items, indent=" " * column), newline)
+    if not is_empty and (servers.id == "sequence") != items:
+        raise FormatError(_OTHER_STYLE)
     if is_empty:
         return _checked(_with_first(text, *found, new), wanted)
     lines = list(_servers(text, servers))
@@ -155,7 +157,7 @@ def _composed(text: str) -> YAMLNode | None:
         mark = exc.problem_mark or exc.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise FormatError(f"{where}{exc.problem}") from exc
-    except (YAMLError, ValueError) as exc:
+    except (YAMLError, ValueError, NotImplementedError) as exc:  # the last for some comments
         raise FormatError(f"this is not YAML: {exc}") from exc
 
 
@@ -209,7 +211,8 @@ def _plain(node: YAMLNode) -> Any:
 
 def _pair(root: YAMLNode | None, key: str) -> tuple[YAMLNode, YAMLNode] | None:
     """Return the nodes of the key and of its value, at the top. Raises FormatError."""
-    pairs = [pair for pair in root.value if pair[0].value == key] if root is not None else []
+    given = root.value if root is not None and root.id == "mapping" else []
+    pairs = [pair for pair in given if pair[0].value == key]
     if len(pairs) > 1:
         raise FormatError(f"the document has {key!r} more than once")
     return pairs[0] if pairs else None

@@ -460,6 +460,7 @@ def test_with_all_every_server_is_listed_and_no_secret(run: Run) -> None:
         *(["vscode", "Perplexity"], ["vscode-insiders", "Perplexity"], ["zed", "lab-git"]),
         *(["codex", "docs"], ["codex", "figma"]),
         *(["gemini", "db"], ["copilot", "context7"], ["opencode", "search"]),
+        ["kilo", "search"],
         *(["goose", "developer"], ["goose", "github"], ["continue", "sqlite"], ["cline", "files"]),
         *(["lm-studio", "linear"], ["lm-studio", "db"]),
         *(["kiro", "filesystem"], ["kiro", "github"]),
@@ -480,7 +481,7 @@ def test_programs_get_the_list_as_json(run: Run) -> None:
         "problem": None,
     }
     assert zed["command"][-3:] == ["env", "TOKEN=…", "x"]
-    assert len(json.loads(run("list", "--json", "--all").out)) == 24
+    assert len(json.loads(run("list", "--json", "--all").out)) == 25
 
 
 def test_many_entries_are_read_at_once_without_confusion(run: Run) -> None:

@@ -33,6 +33,16 @@ _JSONC = (
     '{"mcpServers":{', '"lab":{', '"command":"', '"args":[', "//", "/*", "*/", "\\u006cab", '"env":{', "S3CRET", "},",
     "\\x0d\\x0a", "\\xef\\xbb\\xbf", "null", "1e5", '"url":"http://', "\\x09",
 )  # fmt: skip
+_TOML = (
+    "[mcp_servers.lab]\\x0a", "[mcp_servers]\\x0a", "[[mcp_servers.lab]]\\x0a", 'command = "x"\\x0a', "args = [",
+    "lab.command = ", "mcp_servers.lab = {", '"""', "'''", "# c\\x0a", "\\x0d\\x0a", "1979-05-27T07:32:00Z",
+    "0x1f", "inf", "\\u006c", ".env]\\x0a",
+)  # fmt: skip
+_YAML = (
+    "extensions:\\x0a", "mcpServers:\\x0a", "  lab:\\x0a", "  - name: lab\\x0a", "    command: x\\x0a",
+    "    args:\\x0a", "      - a\\x0a", "# c\\x0a", "---\\x0a", "...\\x0a", "&a ", "*a", "<<: *a", "{}", "[]",
+    "? ", ": ", "|\\x0a", ">-\\x0a", "!!str ", "\\x0d\\x0a", "\\xe2\\x80\\xa8", "~", "'",
+)  # fmt: skip
 _HTTP = (
     "HTTP/1.1 200 OK\\x0d\\x0a", "HTTP/1.0 ", "Content-Length: ", "Transfer-Encoding: chunked\\x0d\\x0a",
     "Location: http://", "Content-Encoding: gzip\\x0d\\x0a", "Content-Encoding: deflate\\x0d\\x0a", "Retry-After: ",
@@ -71,6 +81,8 @@ TARGETS = {
     "http": Target("key_servers.check_http", _HTTP, share=3),
     "json": Target("host_apps.check_json", _JSONC),
     "host_apps": Target("host_apps.check_edit", _JSONC, share=3),
+    "toml": Target("host_documents.check_toml", _TOML, longest=600, share=2),
+    "yaml": Target("host_documents.check_yaml", _YAML, longest=600, share=2),
     "doctor": Target("results.check_doctor", ("\\x0a!", *_JSON_RPC), longest=4096, share=2),
     "saved_file": Target("results.check_saved_file", ("file:///", "%2e%2e%2f", "../", "image/png", "con."), 400),
     "page": Target("results.check_page", ("https://", "http://[::1]", "@", "%2f", "xn--", ":443", "?"), 300),

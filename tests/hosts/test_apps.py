@@ -56,6 +56,7 @@ def only_file(app: str, machine: Machine) -> str:
         ("gemini", *[".gemini/settings.json"] * 3),
         ("copilot", *[".copilot/mcp-config.json"] * 3),
         ("opencode", *[".config/opencode/opencode.jsonc"] * 3),
+        ("kilo", *[".config/kilo/kilo.jsonc"] * 3),
         (
             "goose",
             *[".config/goose/config.yaml"] * 2,
@@ -105,6 +106,7 @@ def test_variables_move_the_folders_of_their_platform_only(home: Path) -> None:
         ("gemini", "darwin", "gemini/.gemini/settings.json"),
         ("copilot", "linux", "copilot/mcp-config.json"),
         ("opencode", "darwin", "xdg/opencode/opencode.jsonc"),
+        ("kilo", "win32", "xdg/kilo/kilo.jsonc"),
         ("goose", "darwin", "xdg/goose/config.yaml"),
         ("goose", "win32", "roaming/Block/goose/config/config.yaml"),
         ("continue", "linux", "continue/config.yaml"),
@@ -160,6 +162,7 @@ class TestTheStoreBuild:
         ("gemini", [".gemini/settings.json"]),
         ("copilot", [".github/mcp.json"]),
         ("opencode", ["opencode.json"]),
+        ("kilo", [".kilo/kilo.jsonc"]),
         ("goose", []),
         ("continue", []),
         ("cline", []),
@@ -194,17 +197,19 @@ def test_profiles_of_vscode_with_servers_of_their_own_are_served(
     assert APPS[app].files(Machine("linux", home, {})) == files
 
 
-def test_opencode_keeps_the_file_that_is_there(home: Path) -> None:
+@pytest.mark.parametrize("app", ["opencode", "kilo"])
+def test_an_application_with_two_names_keeps_the_file_that_is_there(home: Path, app: str) -> None:
     machine = Machine("linux", home, {})
-    file = home / ".config/opencode/opencode.json"
+    file = home / f".config/{app}/{app}.json"
     file.parent.mkdir(parents=True)
     file.touch()
-    assert APPS["opencode"].files(machine) == [file]
+    assert APPS[app].files(machine) == [file]
 
 
 def test_entries_have_what_their_application_asks_for() -> None:
     argv = ["/bin/client", "--host", "h"]
     plain = {"command": "/bin/client", "args": ["--host", "h"]}
+    local = {"type": "local", "enabled": True, "command": argv, "timeout": 600_000}
     stdio = {"type": "stdio", **plain}
     expected = dict.fromkeys(APPS, plain) | {
         "vscode": stdio,
@@ -213,7 +218,8 @@ def test_entries_have_what_their_application_asks_for() -> None:
         "codex": {**plain, "startup_timeout_sec": 60, "tool_timeout_sec": 600},
         "gemini": {**plain, "timeout": 600_000},
         "copilot": {"type": "local", "tools": ["*"], **plain, "timeout": 600_000},
-        "opencode": {"type": "local", "enabled": True, "command": argv, "timeout": 600_000},
+        "opencode": local,
+        "kilo": local,
         "goose": {
             "enabled": True,
             "type": "stdio",
@@ -237,6 +243,7 @@ def test_entries_have_what_their_application_asks_for() -> None:
         "zed": "context_servers",
         "codex": "mcp_servers",
         "opencode": "mcp",
+        "kilo": "mcp",
         "goose": "extensions",
     }
 

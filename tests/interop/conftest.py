@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import echo_server, programs
+from support.era_peers import Peers
 from support.sshd import Guest, Sshd, SshdKeys, make_privilege_separation_folder
 
 StartSshd = Callable[..., Sshd]
@@ -29,6 +30,11 @@ def sshd(sshd_keys: SshdKeys, tmp_path_factory: pytest.TempPathFactory) -> Itera
     subsystem = "Subsystem mcp " + " ".join(echo_server.command())
     with Sshd(sshd_keys, tmp_path_factory.mktemp("sshd"), [subsystem]) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def peers(tmp_path_factory: pytest.TempPathFactory) -> Peers:
+    return Peers(tmp_path_factory.mktemp("peers"))
 
 
 @pytest.fixture

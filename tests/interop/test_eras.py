@@ -21,11 +21,6 @@ SLOW = {"FastMCP 4.2"}  # starts for seconds; the other hosts were tried by hand
 LEGACY_SERVER, MODERN_SERVER = SERVERS[0], SERVERS[2]
 
 
-@pytest.fixture(scope="session")
-def peers(tmp_path_factory: pytest.TempPathFactory) -> Peers:
-    return Peers(tmp_path_factory.mktemp("peers"))
-
-
 def cell(names: list[str]) -> str:
     """What works, as the table of the page has it."""
     missing = [name for name in FEATURES if name not in names]

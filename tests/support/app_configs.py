@@ -282,6 +282,7 @@ OF_APP = {
     "gemini": GEMINI,
     "copilot": COPILOT,
     "opencode": OPENCODE,
+    "kilo": OPENCODE,
     "goose": GOOSE,
     "continue": CONTINUE,
     "cline": CLINE,

@@ -9,8 +9,10 @@ where SDKs write `id` and `method`; the rest is skipped as it arrives. The line 
 
 So the sender of the request gets an answer. The replacement is made as soon as the beginning shows
 the id, because the line may never end. If neither the beginning nor the end shows the id, a host
-gets the error without an id (JSON-RPC 2.0, section 5). A remote's line without an id is not a
-message, or its request would wait for ever: MessageTooLongError ends the connection.
+gets the error with the id null (JSON-RPC 2.0, section 5). So does a host whose batch is too long: a
+batch that cannot be read has one response (section 6), and MCP has no batches from 2025-06-18 on. A
+remote's line without an id is not a message, or its request would wait for ever:
+MessageTooLongError ends the connection.
 
 A line that was partly forwarded (`early_forwarding/`) is replaced, too. Towards the remote, it ends
 within its string, so no server can take it for a message. Towards the host, it is completed as a
