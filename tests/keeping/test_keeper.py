@@ -18,7 +18,7 @@ from support.keeper_client import ENOUGH, KeeperClient
 from support.waiting import wait_until
 
 from m2m_ssh_client.keeping import keeper_command, stream
-from m2m_ssh_client.keeping.stream import MOST, STEP, Records, Sent, order, record
+from m2m_ssh_client.keeping.stream import MOST, STEP, order, record
 
 if sys.platform == "win32":
     pytest.skip("a keeper runs on POSIX", allow_module_level=True)
@@ -26,6 +26,9 @@ if sys.platform == "win32":
 import pwd
 
 from m2m_ssh_client.keeping import on_machine
+
+# It runs on the Python of PATH, whichever runs the tests.
+pytestmark = pytest.mark.interop
 
 Keep = Callable[..., KeeperClient]
 COUNT = "i=0; while read line; do i=$((i + 1)); echo $i $line; done; exit 7"
@@ -275,7 +278,6 @@ def test_the_command_is_short_enough_for_dropbear_and_csh() -> None:
     assert "!" not in command
 
 
-@pytest.mark.interop
 @pytest.mark.parametrize("shell", ["sh", "bash", "dash", "zsh", "fish", "tcsh"])
 def test_every_shell_reads_the_command(shell: str) -> None:
     program = shutil.which(shell)
@@ -298,7 +300,6 @@ def interpreters() -> Iterator[str]:
                 yield said.split()[1]
 
 
-@pytest.mark.interop
 def test_every_python_runs_it(tmp_path: Path) -> None:
     for number, program in enumerate(interpreters()):
         folder = tmp_path / str(number)
@@ -315,29 +316,3 @@ def test_every_python_runs_it(tmp_path: Path) -> None:
 
 def test_its_source_is_python_3_6() -> None:
     ast.parse(keeper_command.source(), feature_version=(3, 6))
-
-
-# The stream.
-
-
-def test_what_is_not_acknowledged_can_be_sent_again() -> None:
-    sent = Sent()
-    for chunk in (b"abc", b"def", b"ghi"):
-        sent.add(chunk)
-    sent.acknowledge(4)
-    assert (sent.start, sent.end, len(sent)) == (3, 9, 6)
-    assert b"".join(sent.since(5)) == b"fghi"
-    for offset in (2, 10):
-        with pytest.raises(ValueError, match="offset"):
-            sent.since(offset)
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 100])
-def test_records_are_read_in_pieces_of_any_size(size: int) -> None:
-    text = record(b"o", b"hello") + record(b"a", bytes(8)) + record(b"o", b"") + record(b"o", b"!")
-    records = Records(b"oe")
-    found: list[tuple[bytes, bytes]] = []
-    for at in range(0, len(text), size):
-        found += records.feed(text[at : at + size])
-    assert b"".join(data for kind, data in found if kind == b"o") == b"hello!"
-    assert [data for kind, data in found if kind == b"a"] == [bytes(8)]

@@ -24,6 +24,8 @@ if sys.platform == "win32":
 
 from m2m_ssh_client.keeping import on_machine
 
+pytestmark = pytest.mark.interop
+
 ATTACHMENTS = 300  # by hand, 10,000 take five seconds
 
 
