@@ -147,7 +147,6 @@ class ProcessCarrier:
         with self._granted:
             self._closed = True
             self._granted.notify_all()
-        self.close_write()
         for seconds, step in (
             (_AFTER_END_OF_FILE, process_group.hang_up),
             (_AFTER_SIGTERM, process_group.kill),
@@ -157,6 +156,7 @@ class ProcessCarrier:
                 break
             step(self._process)
         process_group.kill(self._process)
+        self.close_write()  # last: a write that waits has failed by now
 
     def _writable(self) -> int:
         if not self._stdin_open:
@@ -192,6 +192,9 @@ class ProcessCarrier:
         for each in (out, err):
             each.join(max(deadline - time.monotonic(), 0))
         self._receiver.ended()
+        for reader, pipe in ((out, self._stdout), (err, self._stderr)):
+            if not reader.is_alive():
+                pipe.close()
 
     def _ssh_failure(self, said: str) -> SSHClientError:
         message = said or "ssh ended with exit status 255 and said nothing"
