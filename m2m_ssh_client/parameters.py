@@ -60,7 +60,7 @@ class Parameters:
     on `host`, and implies `use_key_server`; https:// never falls back to plain HTTP.
 
     Without a `command` and a `subsystem`, a shell is requested. A `command` of one element goes to
-    the remote user's shell unchanged; several elements are quoted for a POSIX shell. `env` lists
+    the remote user's shell unchanged; several elements are quoted for any shell. `env` lists
     environment variables: `NAME=VALUE`, or `NAME` for the local value. The server may refuse them
     unless `env_in_command` puts them into the command line, which other users there can see. `cwd`
     is the working folder. With `login_shell` the user's login shell runs the command, and what the

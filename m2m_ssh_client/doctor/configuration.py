@@ -30,7 +30,8 @@ def place(settings: HostSettings) -> str:
 def described(request: Request) -> str:
     """Return the request on one line, without secrets."""
     if request.command is not None:
-        return f"command {shortened(printable(masked(request.shown or request.command)))}"
+        command = shortened(printable(masked(request.shown or request.command)))
+        return f"command {command}{', run by the login shell' if request.marker else ''}"
     if request.subsystem is not None:
         return f"subsystem {printable(request.subsystem)}"
     return "a shell"

@@ -24,6 +24,7 @@ from m2m_ssh_client.errors import (
     SSHClientError,
 )
 from m2m_ssh_client.masking import masked
+from m2m_ssh_client.proxy import early_end
 from m2m_ssh_client.proxy.frames.frame import member
 from m2m_ssh_client.ssh import missing_program
 from m2m_ssh_client.ssh.settings import Request
@@ -250,7 +251,8 @@ class _Server:
             return failed("mcp", failure)
         found: dict[str, object] = {"exit_status": failure.status}
         if failure.status != COMMAND_NOT_FOUND:
-            return failed("mcp", failure, found)
+            hint = early_end.hint(failure.status, self._conversation.stderr) or failure.hint
+            return failed("mcp", RemoteExitError(failure.message, hint), found)
         path = found["path"] = self._output_of(_ASK_PATH)
         details = [f"PATH there: {path}"] if path else []
         if self._request.marker:

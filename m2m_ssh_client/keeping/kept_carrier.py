@@ -73,6 +73,7 @@ class KeptCarrier:
         self._early: list[bytes] = []
         self._receiver: Receiver | None = None
         self._stdout: Callable[[bytes], None] = lambda _data: None
+        self._behind: BehindMarker | None = None
         # What is sent.
         self._writing = threading.Lock()
         self._sent = Sent()
@@ -110,7 +111,7 @@ class KeptCarrier:
     def start(self, receiver: Receiver) -> None:
         stdout = receiver.stdout
         if self._request.marker:
-            stdout = BehindMarker(self._request.marker, stdout, self.grant)
+            stdout = self._behind = BehindMarker(self._request.marker, stdout, self.grant)
         with self._reading:
             self._receiver, self._stdout = receiver, stdout
             for data in self._early:
@@ -386,6 +387,8 @@ class KeptCarrier:
             first, self._output_ended = not self._output_ended, True
             self._changed.notify_all()
         if first and self._receiver is not None:
+            if self._behind is not None:
+                self._behind.end()
             self._receiver.ended()
 
     def _notify(self) -> None:

@@ -1,4 +1,4 @@
-"""The end of a remote process before its first message: whether its words say what ended it."""
+"""The end of a remote process before its first message: what its last words say of the cause."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ _ABOUT_DISCOVER = re.compile(
     r"server/discover|init\w*[ _]?request|before init|not (yet )?initiali[sz]ed", re.IGNORECASE
 )
 
+# sshd, if it cannot start the account's shell: `/bin/sh: No such file or directory`.
+_NO_SHELL = re.compile(r"/[^\s:]+: [^:]+")
+_RESTRICTED = re.compile(r": restricted\b")  # bash(1), RESTRICTED SHELL
+_NOT_FOUND_BY_CSH = re.compile(r"[^\s:]+: Command not found\.")
+
 _NEVER_RAN = (126, COMMAND_NOT_FOUND)  # POSIX, Shell Command Language, 2.8.2
 
 
@@ -27,3 +32,29 @@ def may_be_about_discover(status: int | None, stdout: Sequence[str], stderr: Seq
         return False
     words = [*stdout, *stderr] if status else stdout
     return not words or any(map(_ABOUT_DISCOVER.search, words))
+
+
+def hint(status: int | None, stderr: Sequence[str]) -> str:
+    """Return what to do if the command itself may not be what failed; empty if it may well be."""
+    if status is None or status == COMMAND_NOT_FOUND:
+        return ""
+    last = stderr[-1] if stderr else ""
+    if not last:
+        return (
+            "If the command does not end like that by itself, this account may not run commands "
+            "(its shell is nologin or false), or the server runs another one in its place "
+            "(ForceCommand in sshd_config, command= in authorized_keys): ask its administrator."
+        )
+    if _RESTRICTED.search(last):
+        return (
+            "This account has a restricted shell: give the program's name alone, without a path, "
+            "and leave out --cwd; or ask the machine's administrator for another shell."
+        )
+    if _NOT_FOUND_BY_CSH.fullmatch(last):
+        return "Give the program's absolute path after `--`, or let a login shell find it: --login-shell."
+    if len(stderr) == 1 and _NO_SHELL.fullmatch(last):
+        return (
+            "The server cannot start the account's shell, perhaps because of ChrootDirectory in its "
+            "sshd_config: ask its administrator."
+        )
+    return ""

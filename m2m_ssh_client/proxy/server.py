@@ -35,7 +35,7 @@ from m2m_ssh_client.flow.bridge import Bridge
 from m2m_ssh_client.flow.hand_over import ToThread
 from m2m_ssh_client.flow.host_stdio import HostStreams
 from m2m_ssh_client.flow.splitting import Intake
-from m2m_ssh_client.proxy.early_end import may_be_about_discover
+from m2m_ssh_client.proxy import early_end
 from m2m_ssh_client.proxy.eras.crossing import Between
 from m2m_ssh_client.proxy.eras.watch import EraWatch
 from m2m_ssh_client.proxy.first_answer import FirstAnswer
@@ -409,7 +409,7 @@ class Proxy:
         if not isinstance(failure, RemoteExitError) or bridge is None:
             return False
         printed = self._session.stray_output.last
-        if not may_be_about_discover(failure.status, list(printed), bridge.stderr_tail):
+        if not early_end.may_be_about_discover(failure.status, list(printed), bridge.stderr_tail):
             return False
         if not self._locked.ended_on_discover(bridge):
             return False
@@ -455,15 +455,16 @@ class Proxy:
         """Add what the remote command printed before it ended."""
         if not isinstance(reason, RemoteExitError):
             return reason
-        message = reason.message
+        message, hint = reason.message, reason.hint
         if not self._session.process_answered:
+            hint = early_end.hint(reason.status, bridge.stderr_tail) or hint
             if reason.status != COMMAND_NOT_FOUND:
                 message += " before it answered"
             if self._session.stray_output.last:
                 message += "; it printed: " + " | ".join(self._session.stray_output.last)
         if bridge.stderr_tail:
             message += "; its stderr: " + " | ".join(map(shortened, bridge.stderr_tail))
-        return RemoteExitError(message, reason.hint, reason.status)
+        return RemoteExitError(message, hint, reason.status)
 
 
 def _session(settings: Settings) -> Session:

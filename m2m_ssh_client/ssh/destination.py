@@ -27,7 +27,7 @@ from m2m_ssh_client.parameters import (
     SSH_PORT,
     Parameters,
 )
-from m2m_ssh_client.remote_command import command_line
+from m2m_ssh_client.remote_command import command_line, on_one_line, readable
 from m2m_ssh_client.ssh import config
 from m2m_ssh_client.ssh.config.lines import keyword_of, parse
 from m2m_ssh_client.ssh.config.tokens import local_user
@@ -349,27 +349,24 @@ def _request(params: Parameters, found: config.HostConfig) -> Request:
     for name in variables:
         environment.pop(name, None)
     request = Request(command, subsystem, tuple(environment.items()), tuple(variables.items()))
-    if not (params.env_in_command or params.cwd or params.login_shell):
+    are_words = len(params.command) > 1
+    if not (are_words or params.env_in_command or params.cwd or params.login_shell):
         return request
-    return _in_command_line(params, request)
+    return _in_command_line(params, request, are_words=are_words)
 
 
-def _in_command_line(params: Parameters, request: Request) -> Request:
+def _in_command_line(params: Parameters, request: Request, *, are_words: bool) -> Request:
     if request.command is None:
         raise ConfigError(
             "--cwd, --login-shell and --env-in-command are for a remote command, and there is none",
             "Pass the command that starts the MCP server there after `--`.",
         )
     inside = request.variables if params.env_in_command else ()
-
-    def around(variables: Sequence[tuple[str, str]]) -> str:
-        assert request.command is not None  # noqa: S101 - as above
-        return command_line(request.command, folder=params.cwd, variables=variables)
-
+    line = command_line(request.command, folder=params.cwd, variables=inside)
     request = request._replace(
-        command=around(inside),
+        command=on_one_line(line) if are_words else line,
         variables=() if inside else request.variables,
-        shown=around([(name, "…") for name, _ in inside]),
+        shown=readable(request.command, params.cwd, [(name, "…") for name, _ in inside]),
         inner=request.command,
     )
     if not params.login_shell:

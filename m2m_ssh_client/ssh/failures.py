@@ -100,7 +100,8 @@ def lost(at: Progress) -> ConnectionLostError:
 def session_refused(exc: paramiko.ChannelException) -> ChannelRefusedError:
     return ChannelRefusedError(
         f"The server refused to open a session: {exc.text}",
-        "This account may be limited to port forwarding or SFTP; ask its administrator.",
+        "This account may be limited to port forwarding (MaxSessions 0 in its sshd_config): ask the "
+        "machine's administrator.",
     )
 
 

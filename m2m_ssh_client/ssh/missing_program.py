@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable
 
-from m2m_ssh_client.remote_command import command_line
+from m2m_ssh_client import remote_command
 from m2m_ssh_client.ssh.settings import Request
 
 _QUOTED = re.compile(r"\\.|'[^']*'", re.DOTALL)
@@ -47,8 +47,8 @@ def in_login_shell(request: Request) -> Request:
     marker = f"m2m-start-{os.urandom(8).hex()}"
     command = request.command or ""
     return request._replace(
-        command=command_line(command, marker=marker),
-        shown=command_line(request.shown or command, marker=marker),
+        command=remote_command.in_login_shell(command, marker),
+        shown=request.shown or command,
         inner=request.inner or command,
         marker=marker,
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support import echo_server
 from support.far import environment
-from support.host import PROGRAM
+from support.fault_proxy import FaultProxy
+from support.host import PROGRAM, Host, client_argv
+from support.waiting import wait_until
 
 if sys.platform == "win32":
     pytest.skip("these servers are POSIX's", allow_module_level=True)
@@ -19,7 +22,7 @@ if sys.platform == "win32":
 from support import ssh_servers
 from support.received import Received
 from support.ssh_servers import OtherServer
-from support.sshd import SshdKeys
+from support.sshd import Sshd, SshdKeys
 
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.ssh.opener import Opener
@@ -32,7 +35,10 @@ BULK = 16 * 1024 * 1024  # bytes
 ENOUGH = 60.0  # seconds
 SERVERS = {
     "dropbear": "dropbear",
+    "TinySSH": "TinySSH",
+    "libssh": "libssh",
     "asyncssh": f"asyncssh {ssh_servers.ASYNCSSH}",
+    "Conch": f"Twisted Conch {ssh_servers.CONCH}",
     "ssh2": f"npm ssh2 {ssh_servers.SSH2}",
 }
 
@@ -48,7 +54,13 @@ def server(
 @pytest.fixture
 def opener(server: OtherServer, request: pytest.FixtureRequest) -> Iterator[Opener]:
     """A session that runs the command line of the test."""
-    made = Opener(
+    made = opener_for(server, request.param)
+    yield made
+    made.close()
+
+
+def opener_for(server: OtherServer, command: str) -> Opener:
+    return Opener(
         Parameters(
             "127.0.0.1",
             port=server.port,
@@ -56,15 +68,13 @@ def opener(server: OtherServer, request: pytest.FixtureRequest) -> Iterator[Open
             client_key=server.client_key,
             known_hosts=server.known_hosts,
             ssh_config="none",
-            ssh_options=(f"RemoteCommand={request.param}",),
+            ssh_options=(f"RemoteCommand={command}",),
+            keepalive=0.2,
         )
     )
-    yield made
-    made.close()
 
 
-@pytest.mark.parametrize("opener", ["cat"], indirect=True)
-def test_sixteen_megabytes_there_and_back_arrive_whole(opener: Opener) -> None:
+def assert_all_comes_back(opener: Opener) -> None:
     carrier = opener.open()
     received = Received(carrier)
     sent = bytes(range(256)) * (BULK // 256)
@@ -72,6 +82,49 @@ def test_sixteen_megabytes_there_and_back_arrive_whole(opener: Opener) -> None:
     carrier.close_write()
     came, _ = received.to_the_end()
     assert came == sent
+
+
+@pytest.mark.parametrize("opener", ["cat"], indirect=True)
+def test_sixteen_megabytes_there_and_back_arrive_whole(opener: Opener) -> None:
+    assert_all_comes_back(opener)
+
+
+def test_they_do_so_while_openssh_changes_its_keys(start_sshd: Callable[..., Sshd]) -> None:
+    sshd = start_sshd("RekeyLimit 1M")
+    known = sshd.known_hosts, sshd.keys.client_key
+    with closing(opener_for(OtherServer(sshd.port, sshd.username, *known), "cat")) as opener:
+        assert_all_comes_back(opener)
+
+
+@pytest.mark.parametrize("opener", ["cat"], indirect=True)
+def test_its_replies_to_keepalives_are_signs_of_life(opener: Opener) -> None:
+    carrier = opener.open()
+    wait_until(lambda: len(opener.round_trips) > 1)
+    received = Received(carrier)
+    carrier.write(b"still there")
+    carrier.close_write()
+    assert received.to_the_end() == (b"still there", b"")
+
+
+def test_two_thousand_requests_at_once_are_answered_before_a_cut_and_after_it(
+    server: OtherServer,
+) -> None:
+    pings = range(1000, 3000)
+    with FaultProxy(server.port) as network:
+        name = f"HostKeyAlias=[127.0.0.1]:{server.port}"
+        options = [*server.options(), "--port", str(network.port), "-o", name]
+        with Host(client_argv(*options, "--", *echo_server.command())) as host:
+            assert "result" in host.initialize()
+            for _ in range(2):
+                sent = [{"jsonrpc": "2.0", "id": number, "method": "ping"} for number in pings]
+                host.send("".join(json.dumps(each) + "\n" for each in sent).encode())
+                missing = set(pings)
+                while missing:
+                    answer = host.receive_until(lambda each: each.get("id") in pings)
+                    assert "result" in answer
+                    missing.remove(answer["id"])
+                network.cut()
+        assert network.connections == 2
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from m2m_ssh_client.proxy.early_end import may_be_about_discover
+from m2m_ssh_client.proxy.early_end import hint, may_be_about_discover
 
 # The first is what webclaw 0.6.19 prints, which is built on rmcp; the next two are rmcp's other
 # texts for the same error, and for a request that it cannot read.
@@ -47,3 +47,26 @@ def test_a_command_that_never_ran_did_not_end_on_the_request(status: int) -> Non
 def test_a_server_that_ends_without_an_error_may_log_what_it_likes() -> None:
     assert may_be_about_discover(0, [], ["ready on stdio", "bye"])
     assert not may_be_about_discover(0, ["hello"], [])
+
+
+@pytest.mark.parametrize(
+    ("stderr", "words"),
+    [
+        ([], "nologin or false"),
+        (["rbash: line 1: cd: restricted"], "restricted shell"),
+        (
+            ["rbash: /bin/serve: restricted: cannot specify `/' in command names"],
+            "restricted shell",
+        ),
+        (["uvx: Command not found."], "absolute path"),
+        (["/bin/sh: No such file or directory"], "ChrootDirectory"),
+    ],
+)
+def test_what_is_no_fault_of_the_command_has_its_hint(stderr: list[str], words: str) -> None:
+    assert words in hint(1, stderr)
+
+
+@pytest.mark.parametrize("words", [*OLD_SERVERS, *BROKEN_COMMANDS])
+def test_a_command_that_says_what_is_wrong_needs_no_hint(words: str) -> None:
+    assert not hint(1, ["starting", words])
+    assert not hint(None, [])

@@ -17,7 +17,12 @@ from typing import Any
 
 import paramiko
 import pytest
-from paramiko.common import AUTH_PARTIALLY_SUCCESSFUL, MSG_GLOBAL_REQUEST, cMSG_UNIMPLEMENTED
+from paramiko.common import (
+    AUTH_PARTIALLY_SUCCESSFUL,
+    MSG_CHANNEL_DATA,
+    MSG_GLOBAL_REQUEST,
+    cMSG_UNIMPLEMENTED,
+)
 from support.host import PACKAGE_PARENT
 from support.odd_ssh import (
     CAT,
@@ -323,6 +328,40 @@ def test_a_refused_request_says_what_else_to_try(
     text = refusal(far.connection(**options), ChannelRefusedError)
     assert all(word in text for word in words)
     assert len(text) < 500
+
+
+# Packets
+
+
+class Narrow(Odd):
+    """Takes small packets only."""
+
+    limit = 500
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def configure(self, transport: paramiko.Transport) -> None:
+        transport.default_max_packet_size = self.limit
+        its: Any = transport
+        feed = its._channel_handler_table[MSG_CHANNEL_DATA]
+
+        def count(channel: Any, message: paramiko.Message) -> None:
+            self.sizes.append(len(message.get_remainder()) - 4)
+            feed(channel, message)
+
+        its._channel_handler_table = {**its._channel_handler_table, MSG_CHANNEL_DATA: count}
+
+
+def test_no_packet_is_larger_than_the_server_takes(keys: Keys) -> None:
+    server = Narrow()
+    with odd_server(server, keys["ed25519 host"]) as port:
+        pin = public(keys["ed25519 host"]).fingerprint
+        with opened(connection(port, keys.path(keys["ed25519"]), host_key=pin)) as carrier:
+            carrier.write(bytes(range(250)) * 20)
+            wait_until(lambda: sum(server.sizes) >= 5000)
+    assert server.sizes == [Narrow.limit] * 10
 
 
 # Signs of life

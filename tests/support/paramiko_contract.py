@@ -66,6 +66,7 @@ CONTRACT: dict[type, dict[str, Expectation]] = {
         "_really_parse_kex_init": Method(2),
         "_parse_request_failure": Method(1),
         "_parse_request_success": Method(1),
+        "_sanitize_packet_size": Method(1),
         "_send_kex_init": Method(),
         "_send_user_message": Method(1),
         "_verify_key": Method(2),

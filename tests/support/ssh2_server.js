@@ -1,4 +1,5 @@
 // The least SSH server with npm's ssh2 that runs commands: MODULES PORT HOST_KEY AUTHORIZED_KEYS.
+// It wants new keys after each megabyte of output.
 "use strict";
 const { readFileSync } = require("fs");
 const { spawn } = require("child_process");
@@ -23,6 +24,10 @@ const server = new Server({ hostKeys: [readFileSync(hostKey)] }, (client) => {
       const child = spawn("sh", ["-c", info.command]);
       stream.pipe(child.stdin).on("error", () => {});
       child.stdout.pipe(stream, { end: false });
+      let sent = 0;
+      child.stdout.on("data", (data) => {
+        if (sent >> 20 !== (sent += data.length) >> 20) client.rekey();
+      });
       child.stderr.pipe(stream.stderr, { end: false });
       child.on("close", (status, signal) => {
         if (signal) stream.exit(signal);

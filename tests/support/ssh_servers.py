@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from support import installed, programs
 from support.sshd import SshdKeys, free_port
 
 ASYNCSSH = "2.24.1"
+CONCH = "26.10.0"
 SSH2 = "1.17.0"
 
 _START_TIMEOUT = 20.0  # seconds
@@ -80,10 +83,7 @@ def _answers(port: int) -> bool:
 
 
 def _dropbear(port: int, keys: SshdKeys, folder: Path) -> list[str]:
-    """Dropbear has authorized_keys only in the account's home, which root can put elsewhere."""
     dropbear, convert = programs.require("dropbear"), programs.require("dropbearconvert")
-    if sys.platform == "win32" or os.geteuid() != 0:
-        programs.unavailable("only root can give an account another home folder")
     host_key = folder / "dropbear_key"
     subprocess.run(
         [convert, "openssh", "dropbear", keys.host_key("ed25519"), host_key],
@@ -91,6 +91,27 @@ def _dropbear(port: int, keys: SshdKeys, folder: Path) -> list[str]:
         capture_output=True,
         timeout=20,
     )
+    serve = [str(dropbear), "-F", "-E", "-m", "-s", "-r", str(host_key), "-p", f"127.0.0.1:{port}"]
+    return _in_another_home(serve, keys, folder)
+
+
+def _tinyssh(port: int, keys: SshdKeys, folder: Path) -> list[str]:
+    tinysshd = programs.require("tinysshd")
+    host_key = serialization.load_ssh_private_key(keys.host_key("ed25519").read_bytes(), None)
+    assert isinstance(host_key, ed25519.Ed25519PrivateKey)
+    public = host_key.public_key().public_bytes_raw()
+    kept = folder / "tinyssh"
+    kept.mkdir()
+    (kept / "ed25519.pk").write_bytes(public)
+    (kept / ".ed25519.sk").write_bytes(host_key.private_bytes_raw() + public)
+    inetd = [sys.executable, str(_HERE / "inetd.py"), str(port)]
+    return _in_another_home([*inetd, str(tinysshd), "-v", "--", str(kept)], keys, folder)
+
+
+def _in_another_home(serve: list[str], keys: SshdKeys, folder: Path) -> list[str]:
+    """For a server that knows authorized_keys only in the account's home: root can put it elsewhere."""
+    if sys.platform == "win32" or os.geteuid() != 0:
+        programs.unavailable("only root can give an account another home folder")
     home = folder / "home"
     (home / ".ssh").mkdir(parents=True, mode=0o700)
     authorized = home / ".ssh" / "authorized_keys"
@@ -99,14 +120,33 @@ def _dropbear(port: int, keys: SshdKeys, folder: Path) -> list[str]:
     home.chmod(0o700)
     accounts = folder / "passwd"
     others = Path("/etc/passwd").read_text().splitlines()[1:]
-    first = f"{getpass.getuser()}:*:0:0::{home}:/bin/sh"
+    # Some want no folder on the way there that others may write into, such as /tmp.
+    first = f"{getpass.getuser()}:*:0:0::/mnt:/bin/sh"
     accounts.write_text("\n".join([first, *others, ""]))
-    serve = [str(dropbear), "-F", "-E", "-m", "-s", "-r", str(host_key), "-p", f"127.0.0.1:{port}"]
-    script = 'mount --bind "$0" /etc/passwd && exec "$@"'
-    unshare = [str(programs.require("unshare")), "--mount", "sh", "-c"]
-    if subprocess.run([*unshare, script, str(accounts), "true"], capture_output=True).returncode:
+    script = f"mount --bind '{accounts}' /etc/passwd && mount --bind '{home}' /mnt && exec \"$@\""
+    there = [str(programs.require("unshare")), "--mount", "sh", "-c", script, "sh"]
+    if subprocess.run([*there, "true"], capture_output=True).returncode:
         programs.unavailable("this machine allows no mount namespaces, even to root")
-    return [*unshare, script, str(accounts), *serve]
+    return [*there, *serve]
+
+
+def _libssh(port: int, keys: SshdKeys, folder: Path) -> list[str]:
+    program = folder / "server"
+    compiler = [str(programs.require("cc")), "-O1", "-D_GNU_SOURCE", "-o", str(program)]
+    built = subprocess.run(
+        [*compiler, str(_HERE / "libssh_server.c"), "-lssh"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if built.returncode:
+        programs.unavailable(f"a server with libssh cannot be built: {built.stderr[-500:]}")
+    return [str(program), *_arguments(port, keys)]
+
+
+def _conch(port: int, keys: SshdKeys, _: Path) -> list[str]:
+    python = installed.python_with(f"twisted[conch]=={CONCH}")
+    return [str(python), str(_HERE / "conch_server.py"), *_arguments(port, keys)]
 
 
 def _asyncssh(port: int, keys: SshdKeys, _: Path) -> list[str]:
@@ -124,4 +164,11 @@ def _arguments(port: int, keys: SshdKeys) -> list[str]:
     return [str(port), str(keys.host_key("ed25519")), str(client)]
 
 
-_ARGV = {"dropbear": _dropbear, "asyncssh": _asyncssh, "ssh2": _ssh2}
+_ARGV = {
+    "dropbear": _dropbear,
+    "TinySSH": _tinyssh,
+    "libssh": _libssh,
+    "asyncssh": _asyncssh,
+    "Conch": _conch,
+    "ssh2": _ssh2,
+}

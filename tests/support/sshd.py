@@ -63,18 +63,23 @@ class Guest:
     """An account that exists for one server only: in the mount namespace where that server runs.
 
     OpenSSH treats root's sessions differently: it does not send them signals, for one. With `pam`,
-    these are the rules of PAM for that server, which uses it.
+    these are the rules of PAM for that server, which uses it. `others` are further accounts of the
+    same user, each with its login shell.
     """
 
     name: str = "mcp-guest"
     uid: int = 61234
     pam: str = ""
+    others: tuple[tuple[str, str], ...] = ()
 
     def known_to(self, argv: list[str], folder: Path) -> list[str]:
         """The argv which runs `argv` where the account exists."""
         accounts = folder / "passwd"
-        line = f"{self.name}:*:{self.uid}:{self.uid}::{folder / 'home'}:/bin/sh\n"
-        accounts.write_text(Path("/etc/passwd").read_text() + line)
+        lines = [
+            f"{name}:*:{self.uid}:{self.uid}::{folder / 'home'}:{shell}\n"
+            for name, shell in ((self.name, "/bin/sh"), *self.others)
+        ]
+        accounts.write_text(Path("/etc/passwd").read_text() + "".join(lines))
         instead = {"/etc/passwd": accounts}
         if self.pam:
             instead["/etc/pam.d/sshd"] = folder / "pam"

@@ -255,6 +255,12 @@ class Transport(paramiko.Transport):
 
     # Hooks that paramiko calls.
 
+    def _sanitize_packet_size(self, max_packet_size: int | None) -> int:
+        """Return the server's limit as it is (RFC 4254 section 5.1); paramiko raises low ones."""
+        its: Any = super()
+        size: int = its._sanitize_packet_size(max_packet_size)
+        return min(size, max_packet_size) if max_packet_size else size
+
     def _parse_disconnect(self, m: paramiko.Message) -> None:
         m.get_int()
         self.farewell = shortened(printable(m.get_string())) or "no reason given"

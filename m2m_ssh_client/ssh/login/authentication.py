@@ -326,7 +326,8 @@ class _Attempts:
         if self._tried or self._taken:
             return (
                 "Check --username and --client-key, or add this line to ~/.ssh/authorized_keys of "
-                f"that user on that machine: {self._line()}"
+                f"that user on that machine: {self._line()}. sshd also refuses an account that is "
+                "locked or whose shell is missing."
             )
         hints = [error.hint for error in self._skipped if error.hint]
         return (

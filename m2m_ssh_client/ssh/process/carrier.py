@@ -61,7 +61,7 @@ class ChannelCarrier:
         self._request = request
         self._granted = 0  # bytes that have not been sent to the far side yet
         self._granting = threading.Condition()
-        self._ended = False
+        self._started = self._ended = False
         self._signal: str | None = None  # the one that ended the process, "" for an exit status
         self._pass_on: Callable[[], None] = lambda: None
         self._winding_up = False  # whether the process has ended and its output has not
@@ -73,8 +73,9 @@ class ChannelCarrier:
         threads.start("ssh-granter", self._tell_grants)
 
         stdout = receiver.stdout
+        behind_marker: BehindMarker | None = None
         if self._request.marker:
-            stdout = BehindMarker(self._request.marker, stdout, self.grant)
+            stdout = behind_marker = BehindMarker(self._request.marker, stdout, self.grant)
         gathered: list[bytes] = []
 
         def gather(data: bytes) -> None:
@@ -89,8 +90,10 @@ class ChannelCarrier:
                 stdout(data)
 
         def ended() -> None:
-            if self._channel.is_in_transports_thread:
+            if self._channel.is_in_transports_thread or not self._started:
                 pass_on()
+                if behind_marker is not None:
+                    behind_marker.end()
             with self._granting:
                 self._ended = True
                 self._granting.notify()
@@ -98,6 +101,7 @@ class ChannelCarrier:
 
         self._pass_on = pass_on
         self._channel.stdout.start(stdout, gather, ended)
+        self._started = True
         self._channel.stderr.start(receiver.stderr, receiver.stderr, lambda: None)
 
     def grant(self, size: int) -> None:

@@ -12,6 +12,8 @@ from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
 
+_MOST_KEPT = 2048  # bytes of what precedes the marker
+
 
 class BehindMarker:
     """Passes on everything after the line that ends with `marker`, and logs the rest.
@@ -26,12 +28,19 @@ class BehindMarker:
         self._pass_on = pass_on
         self._dropped = dropped
         self._rest = b""
+        self._before = b""
         self._found = False
+
+    def end(self) -> None:
+        """Pass on the last of what came, if the marker never did: it says what went wrong."""
+        if not self._found and self._before:
+            self._pass_on(self._before)
 
     def __call__(self, data: bytes) -> None:
         if self._found:
             self._pass_on(data)
             return
+        self._before = (self._before + data)[-_MOST_KEPT:]
         *lines, rest = (self._rest + data).split(b"\n")
         for i, line in enumerate(lines):
             if line.rstrip(b"\r").endswith(self._marker):

@@ -84,13 +84,14 @@ class ProcessCarrier:
         self._closing = threading.Lock()
         self._stdin_open = True
         self._answered = self._closed = False
+        self._behind: BehindMarker | None = None
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
 
     def start(self, receiver: Receiver) -> None:
         self._receiver = receiver
         stdout = receiver.stdout
         if self._request.marker:
-            stdout = BehindMarker(self._request.marker, stdout, self.grant)
+            stdout = self._behind = BehindMarker(self._request.marker, stdout, self.grant)
 
         def answered(data: bytes) -> None:
             self._answered = True
@@ -191,6 +192,8 @@ class ProcessCarrier:
         deadline = time.monotonic() + _LAST_OUTPUT
         for each in (out, err):
             each.join(max(deadline - time.monotonic(), 0))
+        if self._behind is not None:
+            self._behind.end()
         self._receiver.ended()
         for reader, pipe in ((out, self._stdout), (err, self._stderr)):
             if not reader.is_alive():

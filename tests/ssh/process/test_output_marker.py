@@ -32,6 +32,21 @@ def test_only_what_follows_the_marker_is_passed_on_however_it_is_cut(
     assert sum(dropped) == len(NOISE) + len(MARKER) + len(end)
 
 
+def test_without_the_marker_the_last_words_are_passed_on_at_the_end() -> None:
+    passed: list[bytes] = []
+    behind = BehindMarker(MARKER, passed.append, lambda _: None)
+    behind(b"x" * 5000 + b"\nThis account is ")
+    behind(b"closed.\n")
+    behind.end()
+    assert b"".join(passed).endswith(b"\nThis account is closed.\n")
+    assert len(b"".join(passed)) == 2048
+    behind = BehindMarker(MARKER, passed.append, lambda _: None)
+    behind(NOISE + MARKER.encode() + b"\n")
+    passed.clear()
+    behind.end()
+    assert not passed
+
+
 def test_what_came_before_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     BehindMarker(MARKER, lambda _: None, lambda _: None)(NOISE + MARKER.encode() + b"\n")
