@@ -14,7 +14,7 @@ _ABOUT_DISCOVER = re.compile(
     r"server/discover|init\w*[ _]?request|before init|not (yet )?initiali[sz]ed", re.IGNORECASE
 )
 
-# sshd, if it cannot start the account's shell: `/bin/sh: No such file or directory`.
+# sshd, if it cannot start the account's shell: its path, and `No such file or directory`.
 _NO_SHELL = re.compile(r"/[^\s:]+: [^:]+")
 _RESTRICTED = re.compile(r": restricted\b")  # bash(1), RESTRICTED SHELL
 _NOT_FOUND_BY_CSH = re.compile(r"[^\s:]+: Command not found\.")
