@@ -103,6 +103,11 @@ class Keeper:
                     self._happened(descriptor, event)
             self._on_time()
 
+    def abandon(self) -> None:
+        """End what is left of the server at once. It is nothing, unless something failed here."""
+        if self._pid:
+            self._kill(signal.SIGKILL)
+
     def _watch(self) -> None:
         """Wait for whatever there is room for. Without events, an error is still noticed."""
         has_room = len(self._sent) < MOST and self._unsent_size < STEP
@@ -369,7 +374,10 @@ class Keeper:
         self._unsent_size = 0
 
     def _accept(self) -> None:
-        caller = self._listener.accept()[0]
+        try:
+            caller = self._listener.accept()[0]
+        except OSError:  # it has gone, or there are too many descriptors
+            return
         caller.setblocking(False)
         if is_ours(caller):
             self._callers[caller.fileno()] = caller

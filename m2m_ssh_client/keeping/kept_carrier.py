@@ -102,8 +102,8 @@ class KeptCarrier:
             )
             return order(stream.START, self._name, b"%g" % self._seconds, label, command)
 
-        self._link, _ = self._linked(dial(), start)
-        self._attached_at = time.monotonic()
+        link, _ = self._linked(dial(), start)
+        self._use(link)
         threads.start("ssh-keeping", self._keep)
 
     # The carrier of a bridge.
@@ -113,11 +113,12 @@ class KeptCarrier:
         if self._request.marker:
             stdout = self._behind = BehindMarker(self._request.marker, stdout, self.grant)
         with self._reading:
+            has_ended = self._output_ended
             self._receiver, self._stdout = receiver, stdout
             for data in self._early:
                 self._hand_on(data)
             self._early.clear()
-        if self._output_ended:
+        if has_ended:
             receiver.ended()
 
     def grant(self, size: int) -> None:
@@ -316,7 +317,6 @@ class KeptCarrier:
             else:
                 logger.info("attached again")
                 self._history.connected()
-                self._attached_at = time.monotonic()
                 return
 
     def _attach(self) -> None:
@@ -332,14 +332,19 @@ class KeptCarrier:
                 for chunk in self._sent.since(offset):
                     link.carrier.write(chunk)
             except ValueError:
+                link.carrier.close()
                 raise GoneError("The keeper there does not know this stream") from None
             except OSError:
                 pass  # it is lost again, and `ended` was called or will be
-            with self._changed:
-                self._link = None if link.has_ended else link
-                closed = self._closed
-        if closed:
+            self._use(link)
+        if self._closed:
             self._quit(link)
+
+    def _use(self, link: Link) -> None:
+        """Write to this link from now on, if it has not ended meanwhile."""
+        with self._changed:
+            self._link = None if link.has_ended else link
+        self._attached_at = time.monotonic()
 
     def _linked(self, carrier: Carrier, order_: Callable[[], bytes]) -> tuple[Link, int]:
         """Return a link over the carrier, and how much of our stream has arrived there."""
@@ -359,7 +364,9 @@ class KeptCarrier:
     def _lost_link_error(self) -> SSHClientError:
         link = self._source
         assert link is not None  # noqa: S101 - there was one
-        return link.carrier.ending()
+        failure = link.carrier.ending()
+        link.carrier.close()
+        return failure
 
     def _pause(self, delay: float, hurried: float, *, hurry: bool) -> None:
         self._asked.clear()

@@ -96,6 +96,7 @@ def _live(listener: socket.socket, path: str, seconds: float, label: bytes, comm
             os.chdir("/")
             keeper.run()
         finally:
+            keeper.abandon()
             os.unlink(path)
             os.rmdir(os.path.dirname(path))  # fails if another keeper is there
     finally:
