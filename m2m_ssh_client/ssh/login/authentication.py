@@ -325,9 +325,9 @@ class _Attempts:
             )
         if self._tried or self._taken:
             return (
-                "Check --username and --client-key, or add this line to ~/.ssh/authorized_keys of "
-                f"that user on that machine: {self._line()}. sshd also refuses an account that is "
-                "locked or whose shell is missing."
+                "Check --username and --client-key (sshd also refuses an account that is locked or "
+                "whose shell is missing), or add this line to ~/.ssh/authorized_keys of that user on "
+                f"that machine: {self._line()}"
             )
         hints = [error.hint for error in self._skipped if error.hint]
         return (
