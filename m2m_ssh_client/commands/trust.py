@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 from m2m_ssh_client import logs, options
@@ -41,7 +42,8 @@ def main(name: str, arguments: list[str]) -> int:
         )
         try:
             fingerprints = {str(each.host_key) for each in pins}
-            return run(destination.settings, fingerprints, args.yes, connection.offered_host_keys)
+            offered = partial(connection.offered_host_keys, fingerprints)
+            return run(destination.settings, fingerprints, args.yes, offered)
         finally:
             connection.close()
 
@@ -49,9 +51,10 @@ def main(name: str, arguments: list[str]) -> int:
 def parser(name: str) -> Parser:
     parser = command_parser(
         name,
-        "Show the host keys that a machine offers, with their fingerprints, ask whether to trust\n"
-        "them, and add them to known_hosts. Takes the same options as a connection; a remote\n"
-        "command or subsystem is not run, but decides which port is the default.",
+        "Show the host key that a machine offers, with its fingerprint, ask whether to trust it,\n"
+        "and add it to known_hosts; with --host-key, keys of other types too. Takes the same\n"
+        "options as a connection; a remote command or subsystem is not run, but decides which\n"
+        "port is the default.",
         _EXAMPLES,
         words="[HOST] [options] [-- REMOTE COMMAND ...]",
     )
@@ -90,8 +93,8 @@ def run(
     """Show each key on stdout and add those that the user confirms.
 
     Return 0 if a key of the machine is on file afterwards, else 1. `offered` connects and returns
-    the machine's plain keys, one of each type. With `yes`, the keys with one of the `fingerprints`
-    are added without asking. If a key has changed or is revoked, none is added.
+    plain keys of the machine, each of another type. With `yes`, the keys with one of the
+    `fingerprints` are added without asking. If a key has changed or is revoked, none is added.
     Raises an SSHClientError.
     """
     if yes and not fingerprints:
@@ -110,6 +113,11 @@ def run(
     say(f"{printable(settings.address.host)} port {settings.address.port} offers:")
     for key in keys:
         _show(verifier, key, findings[key], key.fingerprint in fingerprints)
+    if not fingerprints:
+        say(
+            "\nIt may have keys of other types. To see the one with a fingerprint that you know: "
+            "--host-key SHA256:…"
+        )
     if any(finding.standing in _REFUSED for finding in findings.values()):
         say("\nNothing was added.")
         return 1

@@ -14,7 +14,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple, Protocol
 
@@ -32,20 +32,13 @@ from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.login.authentication import LoginRecord, authenticate
 from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.process.carrier import ChannelCarrier
-from m2m_ssh_client.ssh.public_key import PublicKey
+from m2m_ssh_client.ssh.public_key import CERTIFICATE_SUFFIX, PublicKey
 from m2m_ssh_client.ssh.settings import HostSettings, Request
-from m2m_ssh_client.ssh.trust.verifier import HostVerifier
+from m2m_ssh_client.ssh.trust.verifier import HostVerifier, key_type_of
 from m2m_ssh_client.ssh.way import jump, proxy_command, sockets
 from m2m_ssh_client.ssh.way.liveness import Liveness
 
 logger = logging.getLogger(__name__)
-
-# Families of host keys, each by the algorithms that can show it.
-_FAMILIES = (
-    ("ssh-ed25519",),
-    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
-    ("rsa-sha2-512", "rsa-sha2-256"),
-)
 
 
 class Link(Protocol):
@@ -140,29 +133,32 @@ class Connection:
             self._learn_host_keys()
             return carrier
 
-    def offered_host_keys(self) -> list[PublicKey]:
-        """Return the machine's own keys, one of each type: key exchanges without a login there.
+    def offered_host_keys(self, fingerprints: Collection[str] = ()) -> list[PublicKey]:
+        """Return the machine's own key, by a key exchange without a login there.
 
-        Jump hosts on the way are verified and logged in to. Raises as `open` does.
+        It is of a type on file, if the machine has one. With `fingerprints`, further exchanges ask
+        for keys of other types until all of those were seen: servers lock out who comes and leaves
+        too often. Jump hosts on the way are verified and logged in to. Raises as `open` does.
         """
         found: list[PublicKey] = []
-        failure: Exception | None = None
         with self._bounded() as deadline, self._in_words():
-            for names in _FAMILIES:
+            names = [
+                n for n in host_key_policy(self._settings)[1] if not n.endswith(CERTIFICATE_SUFFIX)
+            ]
+            while names and not (found and {key.fingerprint for key in found} >= {*fingerprints}):
                 try:
                     transport = self._exchange_keys(names, deadline)
-                    found.append(PublicKey.read_host_key(transport.host_key_blob))
-                except paramiko.ssh_exception.IncompatiblePeer:
-                    pass  # it has none of these
                 except (paramiko.SSHException, OSError, EOFError) as exc:
-                    if self._closed.is_set():
+                    if self._closed.is_set() or not found:
                         raise
-                    failure = exc  # dropbear ends the connection where others refuse
+                    # It has no other type; dropbear ends the connection where others refuse.
                     told = failures.explained(self._progress, exc, self._limit)
-                    logger.warning("asked for %s: %s", " or ".join(names), told.message)
+                    logger.info("asked for %s: %s", " or ".join(names), told.message)
+                    break
+                key = PublicKey.read_host_key(transport.host_key_blob)
+                found.append(key)
+                names = [name for name in names if key_type_of(name) != key.key_type]
                 self._hang_up()
-            if not found and failure is not None:
-                raise failure
         return found
 
     def trail(self) -> list[Stage]:
