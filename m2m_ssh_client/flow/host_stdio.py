@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 # Seconds in which a slow host can read the last answers, if the host did not end the session.
 _FLUSH_TIME = 1.3
+_LOOK_TIME = 0.1  # at least: a busy machine may be late, and the host have everything
 _WATCH_INTERVAL = 1.0  # seconds between looks whether the host is gone
 _LOOK_INTERVAL = 0.1  # the same for its end of file, while stdin is not read
 _AT_ONCE = 100  # lines
@@ -102,7 +103,8 @@ async def _flush(host: HostStreams, to_host: ToThread) -> None:
     """Wait for the host to read the last lines, and note whether it did."""
     to_host.end()
     if not host.gone.is_set():
-        deadline = min(host.leave_by, anyio.current_time() + _FLUSH_TIME)
+        now = anyio.current_time()
+        deadline = max(min(host.leave_by, now + _FLUSH_TIME), now + _LOOK_TIME)
         with anyio.CancelScope(deadline=deadline, shield=True):
             await to_host.finished.wait()
         if not to_host.finished.is_set():
