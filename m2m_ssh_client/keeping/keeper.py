@@ -462,9 +462,8 @@ def _become(command: bytes, stdin: int, stdout: int, stderr: int) -> None:
             os.dup2(descriptor, number)
         _as_without_python()
         shell = _shell()
-        os.execv(  # noqa: S606 - it is the user's own shell, as for sshd
-            shell, [os.path.basename(shell), "-c", os.fsdecode(command)]
-        )
+        argv = [os.path.basename(shell), "-c", os.fsdecode(command)]
+        os.execv(shell, argv)  # noqa: S606 - the user's own shell, as for sshd # nosec B606
     finally:
         os._exit(127)
 

@@ -25,7 +25,7 @@ from m2m_ssh_client.keeping.stream import (  # noqa: E402
 
 # Local and short: a socket's path has at most 104 bytes, and a home on NFS may take none. Unlike
 # XDG_RUNTIME_DIR it outlives the login. Whoever else can write there cannot enter the folder.
-PARENTS = ("/tmp", "~")  # noqa: S108
+PARENTS = ("/tmp", "~")  # noqa: S108 # nosec B108
 
 _LONGEST_ORDER = 8 * 1024 * 1024
 
