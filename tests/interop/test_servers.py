@@ -127,6 +127,26 @@ def test_two_thousand_requests_at_once_are_answered_before_a_cut_and_after_it(
         assert network.connections == 2
 
 
+def test_a_server_is_kept_there_over_a_cut(server: OtherServer) -> None:
+    answering = (
+        "while read line; do "
+        """printf '{"jsonrpc":"2.0","id":%s,"result":{"pid":"%s"}}\\n' $((n += 1)) $$; done"""
+    )
+    with FaultProxy(server.port) as network:
+        name = f"HostKeyAlias=[127.0.0.1]:{server.port}"
+        options = [*server.options(), "--port", str(network.port), "-o", name]
+        with Host(client_argv(*options, "--keep", "20", "--", answering)) as host:
+            pids = set()
+            for number in (1, 2, 3):
+                host.send({"jsonrpc": "2.0", "id": number, "method": "ping"})
+                pids.add(host.receive()["result"]["pid"])
+                network.cut()
+            assert "cannot be kept" not in host.stderr
+            host.close_stdin()
+            assert host.wait(10) == 0
+    assert len(pids) == 1
+
+
 @pytest.mark.parametrize(
     ("opener", "words"),
     [
