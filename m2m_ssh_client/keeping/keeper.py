@@ -238,11 +238,7 @@ class Keeper:
             return
         for kind, descriptor in ((STDERR, self._stderr), (STDOUT, self._stdout)):
             self._drain(kind, descriptor)
-        if os.WIFSIGNALED(status):
-            end = signal.Signals(os.WTERMSIG(status)).name[3:].encode()
-        else:
-            end = b"%d" % os.WEXITSTATUS(status)
-        self._tell(EXIT, end)
+        self._tell(EXIT, _end_in_words(status))
         self._close_stdin()
         self._stdout = self._closed(self._stdout)
         self._stderr = self._closed(self._stderr)
@@ -399,7 +395,8 @@ class Keeper:
                 self._end(unwanted=True)
             caller.sendall(self._said())
         except OSError:
-            pass
+            if caller is self._waiter:
+                self._detach()
         caller.close()
 
     def _attach(self, caller: socket.socket, descriptors: "list[int]", offset: int) -> None:
@@ -438,6 +435,17 @@ class Keeper:
             left,
             self._label,
         )
+
+
+def _end_in_words(status: int) -> bytes:
+    """Return the exit status, or the name of the signal without SIG."""
+    if os.WIFEXITED(status):
+        return b"%d" % os.WEXITSTATUS(status)
+    number = os.WTERMSIG(status)
+    try:
+        return signal.Signals(number).name[3:].encode()
+    except ValueError:  # a real-time signal
+        return b"RT%d" % number
 
 
 def _widen(descriptor: int) -> None:

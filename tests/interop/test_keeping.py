@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import echo_server
-from support.host import PACKAGE_PARENT, Host, client_argv
+from support.host import Host, client_argv, finished
 from support.sshd import Guest, Sshd
 from support.waiting import wait_until
 
@@ -33,23 +33,12 @@ def kept(sshd: Sshd, *options: str, command: Sequence[str] = ()) -> Host:
     return Host(client_argv(*sshd.client_options(), "--keep", "20", *options, "--", *words))
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        client_argv(*words),
-        env={**os.environ, "PYTHONPATH": PACKAGE_PARENT},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
 # An ordinary account may have no way to the Python that runs the tests.
 ANSWERS = ['while read line; do echo \'{"jsonrpc":"2.0","id":1,"result":{}}\'; done']
 
 
 def listed(sshd: Sshd, *options: str) -> list[dict[str, object]]:
-    done = run("kept", *sshd.client_options(), "-F", "none", "--json", *options)
+    done = finished("kept", *sshd.client_options(), "-F", "none", "--json", *options)
     found: list[dict[str, object]] = json.loads(done.stdout)
     return found
 
@@ -119,7 +108,7 @@ def test_a_shell_cannot_be_kept_and_the_error_says_why(sshd: Sshd) -> None:
 
 
 def test_a_subsystem_cannot_be_kept_and_the_error_says_why(sshd: Sshd) -> None:
-    done = run(*sshd.client_options(), "--keep", "--subsystem", "mcp")
+    done = finished(*sshd.client_options(), "--keep", "--subsystem", "mcp")
     assert done.returncode == 2
     assert "a keeper runs a command" in done.stderr
 
@@ -139,7 +128,7 @@ def test_a_program_that_only_the_login_shell_finds_is_kept_too(sshd: Sshd) -> No
 
 def test_doctor_tries_whether_it_can_be_kept(sshd: Sshd) -> None:
     words = ("doctor", "--json", *sshd.client_options(), "-F", "none", "--keep", "60", "--")
-    done = run(*words, *echo_server.command())
+    done = finished(*words, *echo_server.command())
     steps = {step["name"]: step for step in json.loads(done.stdout)}
     assert steps["keeping"]["status"] == "ok"
     assert steps["keeping"]["found"]["kept"] is True
@@ -153,7 +142,7 @@ def test_a_machine_that_ends_what_a_login_leaves_keeps_nothing_and_doctor_says_s
     namespace = 'unshare --pid --fork --kill-child sh -c "$SSH_ORIGINAL_COMMAND; exit"'
     sshd = start_sshd(f"ForceCommand {namespace}")
     words = ("doctor", "--json", *sshd.client_options(), "-F", "none", "--keep", "60", "--")
-    done = run(*words, *echo_server.command())
+    done = finished(*words, *echo_server.command())
     steps = {step["name"]: step for step in json.loads(done.stdout)}
     assert steps["keeping"]["status"] == "warning"
     assert "enable-linger" in steps["keeping"]["advice"]
@@ -162,6 +151,6 @@ def test_a_machine_that_ends_what_a_login_leaves_keeps_nothing_and_doctor_says_s
 
 def test_nothing_is_kept_on_a_machine_without_python(start_sshd: StartSshd) -> None:
     sshd = start_sshd("ForceCommand exit 127")
-    done = run("kept", *sshd.client_options(), "-F", "none")
+    done = finished("kept", *sshd.client_options(), "-F", "none")
     assert done.returncode == 1
     assert "no `python3`" in done.stderr

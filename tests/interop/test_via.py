@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import echo_server, programs
-from support.host import PACKAGE_PARENT, Host, client_argv
+from support.host import Host, client_argv, finished
 from support.sshd import Sshd
 
 if sys.platform == "win32":
@@ -22,17 +22,6 @@ pytestmark = pytest.mark.interop
 StartSshd = Callable[..., Sshd]
 
 ECHO = echo_server.command()
-
-
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        client_argv(*words),
-        env={**os.environ, "PYTHONPATH": PACKAGE_PARENT},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def answers(*options: str, command: Sequence[str] = ECHO) -> str:
@@ -99,7 +88,9 @@ def test_variables_reach_the_server(start_sshd: StartSshd) -> None:
 
 
 def test_doctor_walks_over_it(sshd: Sshd) -> None:
-    done = run("doctor", "--json", *sshd.client_options(), "--via", "ssh", "--keep", "--", *ECHO)
+    done = finished(
+        "doctor", "--json", *sshd.client_options(), "--via", "ssh", "--keep", "--", *ECHO
+    )
     steps = {step["name"]: step for step in json.loads(done.stdout)}
     assert list(steps) == [
         *("configuration", "request", "noise", "mcp", "round_trip", "eras", "keeping"),
@@ -108,6 +99,6 @@ def test_doctor_walks_over_it(sshd: Sshd) -> None:
 
 
 def test_a_tool_is_called_over_it(sshd: Sshd) -> None:
-    done = run("tools", *sshd.client_options(), "-F", "none", "--via", "ssh", "--", *ECHO)
+    done = finished("tools", *sshd.client_options(), "-F", "none", "--via", "ssh", "--", *ECHO)
     assert done.returncode == 0, done.stderr
     assert "echo" in done.stdout

@@ -82,9 +82,10 @@ def test_a_status_arrives_although_the_server_ended_while_nobody_was_there(keep:
     client.wait_for(end="5")
 
 
-def test_a_signal_that_ended_the_server_is_named(keep: Keep) -> None:
-    client = keep("kill -9 $$")
-    client.wait_for(end="KILL")
+@pytest.mark.parametrize(("number", "name"), [(9, "KILL"), (40, "RT40")])
+def test_a_signal_that_ended_the_server_is_named(keep: Keep, number: int, name: str) -> None:
+    client = keep(f"kill -{number} $$")
+    client.wait_for(end=name)
 
 
 def test_a_signal_goes_to_the_server(keep: Keep) -> None:

@@ -47,6 +47,18 @@ def client_argv(*options: str) -> list[str]:
     return [*PROGRAM, *without, *options]
 
 
+def finished(*words: str) -> subprocess.CompletedProcess[str]:
+    """A command of the program under test, done: its status, stdout and stderr."""
+    return subprocess.run(
+        client_argv(*words),
+        env={**os.environ, "PYTHONPATH": PACKAGE_PARENT},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
 class Host:
     """A running stdio server and its pipes; a context manager that never leaves the process behind.
 
