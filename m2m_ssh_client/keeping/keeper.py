@@ -13,7 +13,10 @@ import sys
 import time
 from collections import deque
 
-from m2m_ssh_client.keeping.stream import (
+assert sys.platform != "win32"  # noqa: S101 - for the type checker
+
+from m2m_ssh_client.keeping.server_start import become  # noqa: E402 - as above
+from m2m_ssh_client.keeping.stream import (  # noqa: E402
     ACKNOWLEDGED,
     ATTACHED,
     CLOSE,
@@ -33,8 +36,6 @@ from m2m_ssh_client.keeping.stream import (
     Sent,
     record,
 )
-
-assert sys.platform != "win32"  # noqa: S101 - for the type checker
 
 _READ = 64 * 1024
 PIPE = 1024 * 1024
@@ -86,7 +87,7 @@ class Keeper:
         ends = [os.pipe(), os.pipe(), os.pipe()]
         self._pid = os.fork()
         if not self._pid:
-            _become(command, ends[0][0], ends[1][1], ends[2][1])
+            become(command, ends[0][0], ends[1][1], ends[2][1])
         (theirs_in, self._stdin), (self._stdout, theirs_out), (self._stderr, theirs_err) = ends
         for each in (theirs_in, theirs_out, theirs_err):
             os.close(each)
@@ -457,43 +458,6 @@ def _widen(descriptor: int) -> None:
             fcntl.fcntl(descriptor, _F_SETPIPE_SZ, PIPE)
         except OSError:
             pass  # a socket, or beyond the user's limit
-
-
-def _become(command: bytes, stdin: int, stdout: int, stderr: int) -> None:
-    """Become the server. Never returns."""
-    try:
-        os.setsid()
-        signal.set_wakeup_fd(-1)
-        for each in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
-            signal.signal(each, signal.SIG_DFL)
-        for number, descriptor in enumerate((stdin, stdout, stderr)):
-            os.dup2(descriptor, number)
-        _as_without_python()
-        shell = _shell()
-        argv = [os.path.basename(shell), "-c", os.fsdecode(command)]
-        os.execv(shell, argv)  # noqa: S606 - the user's own shell, as for sshd # nosec B606
-    finally:
-        os._exit(127)
-
-
-def _as_without_python() -> None:
-    """Take back what the interpreter does to the environment in the C locale (PEP 538)."""
-    try:
-        with open("/proc/self/environ", "rb") as given:
-            if b"\0LC_CTYPE=" not in b"\0" + given.read():
-                os.environ.pop("LC_CTYPE", None)
-    except OSError:
-        pass
-
-
-def _shell() -> str:
-    """Return the user's shell, which sshd would use."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh"
-    except KeyError:
-        return "/bin/sh"
 
 
 def is_ours(caller: socket.socket) -> bool:

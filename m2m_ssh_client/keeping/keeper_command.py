@@ -12,7 +12,7 @@ import pkgutil
 import re
 import zlib
 
-_MODULES = ("stream.py", "keeper.py", "on_machine.py")
+_MODULES = ("stream.py", "server_start.py", "keeper.py", "on_machine.py")
 _WORD = 900  # characters
 _LEFT_OUT = re.compile(
     rb'^ *"""(?s:.*?)"""\n|^ *#.*\n|^\n|^from m2m_ssh_client[^(\n]*(?:\([^)]*\))?\n', re.MULTILINE

@@ -528,7 +528,7 @@ def test_saved_content_has_a_name_that_no_shell_acts_on(tmp_path: Path) -> None:
 # The modules that may start a program, with what, and whether by a shell.
 STARTING = {
     "commands/first_login.py": "ssh-copy-id, as it was shown and confirmed",
-    "keeping/keeper.py": "the remote server, by the user's shell there; not on this machine",
+    "keeping/server_start.py": "the remote server, by the user's shell there; not on this machine",
     "demo/host.py": "our own client",
     "demo/ssh_server.py": "the server that the demo serves",
     "ssh/config/shell.py": "Match exec, by the user's shell",
