@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from m2m_ssh_client import logs, options
 from m2m_ssh_client._version import PROGRAM, __version__
 from m2m_ssh_client.errors import SSHClientError, UsageError, unexpected
+from m2m_ssh_client.lean_imports import leave_out_openssl
 from m2m_ssh_client.text import encodable, filled
 from m2m_ssh_client.usage import COMMANDS, Parser, nearest
 
@@ -119,6 +120,8 @@ def _relay(arguments: list[str]) -> int:
     ):
         params = options.parameters(args, command)
         options.warn(args)
+        if not params.use_key_server:
+            leave_out_openssl()
         from m2m_ssh_client.ssh.opener import Opener
 
         # A thread woken by the network waits up to this long for one that computes (default: 5 ms).

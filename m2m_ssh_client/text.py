@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -59,6 +57,8 @@ def colours_are_wanted() -> bool:
 
 def readable_json(value: Any) -> str:
     """Return an indented document, safe for a terminal; only such characters are escaped."""
+    import json  # not needed to start a relay
+
     return safe_in_quotes(json.dumps(value, ensure_ascii=False, indent=2))
 
 
@@ -89,7 +89,9 @@ def filled(text: str, width: int, indent: str) -> str:
 def quoted(argument: str | Path) -> str:
     """Return the argument quoted for a command line of this platform."""
     if sys.platform == "win32":
-        return subprocess.list2cmdline([str(argument)])
+        from subprocess import list2cmdline  # not needed to start a relay
+
+        return list2cmdline([str(argument)])
     return shlex.quote(str(argument))
 
 

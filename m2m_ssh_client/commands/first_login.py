@@ -16,8 +16,8 @@ from m2m_ssh_client.commands import trust
 from m2m_ssh_client.errors import AuthenticationError, HostKeyError, SSHClientError
 from m2m_ssh_client.ssh.connection import Connection, Stage
 from m2m_ssh_client.ssh.destination import Destination
-from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key
+from m2m_ssh_client.ssh.login.unlocked_keys import UnlockedKeys
 from m2m_ssh_client.ssh.opener import key_to_make
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Address

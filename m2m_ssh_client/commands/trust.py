@@ -12,7 +12,7 @@ from m2m_ssh_client.errors import HostKeyError, UsageError
 from m2m_ssh_client.hosts import named
 from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.destination import resolve
-from m2m_ssh_client.ssh.login.identities import UnlockedKeys
+from m2m_ssh_client.ssh.login.unlocked_keys import UnlockedKeys
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import HostSettings
 from m2m_ssh_client.ssh.trust.randomart import randomart

@@ -9,8 +9,8 @@ from m2m_ssh_client.doctor.steps import Status, Step, failed
 from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.ssh.connection import Stage, host_key_policy
 from m2m_ssh_client.ssh.library.ssh_transport import Transport
-from m2m_ssh_client.ssh.login.authentication import LoginRecord
 from m2m_ssh_client.ssh.login.identities import Identity
+from m2m_ssh_client.ssh.login.login_record import LoginRecord
 from m2m_ssh_client.ssh.opener import key_to_make
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Trust

@@ -13,7 +13,7 @@ from m2m_ssh_client.errors import SSHClientError, unexpected
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.ssh.connection import Connection, Stage, host_key_policy
 from m2m_ssh_client.ssh.destination import Destination, resolve
-from m2m_ssh_client.ssh.login.identities import UnlockedKeys
+from m2m_ssh_client.ssh.login.unlocked_keys import UnlockedKeys
 from m2m_ssh_client.ssh.settings import HostSettings
 from m2m_ssh_client.ssh.way.sockets import LiveSocket
 

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import paramiko
 
@@ -29,14 +29,16 @@ from m2m_ssh_client.errors import (
 from m2m_ssh_client.ssh import algorithms, failures, other_host_keys
 from m2m_ssh_client.ssh.library.environment import asked_for
 from m2m_ssh_client.ssh.library.ssh_transport import Transport
-from m2m_ssh_client.ssh.login.authentication import LoginRecord, authenticate
-from m2m_ssh_client.ssh.login.identities import UnlockedKeys
+from m2m_ssh_client.ssh.login.login_record import LoginRecord
 from m2m_ssh_client.ssh.process.carrier import ChannelCarrier
 from m2m_ssh_client.ssh.public_key import CERTIFICATE_SUFFIX, PublicKey
 from m2m_ssh_client.ssh.settings import HostSettings, Request
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier, key_type_of
-from m2m_ssh_client.ssh.way import jump, proxy_command, sockets
+from m2m_ssh_client.ssh.way import jump, sockets
 from m2m_ssh_client.ssh.way.liveness import Liveness
+
+if TYPE_CHECKING:
+    from m2m_ssh_client.ssh.login.unlocked_keys import UnlockedKeys
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,9 @@ class Link(Protocol):
     exchange_by: float
 
     def close(self) -> None: ...
+
+    def explain(self) -> str | None:
+        """Return why it ended, if it knows more than that it did."""
 
 
 class Stage(NamedTuple):
@@ -239,6 +244,8 @@ class Connection:
             self._verifier, names = host_key_policy(settings)
             transport = self._exchange_keys(names, deadline)
             self._verifier.verify(transport.host_key_blob)
+            from m2m_ssh_client.ssh.login.authentication import authenticate  # loads meanwhile
+
             self._phase = "authenticating"
             self._login = LoginRecord()
             authenticate(
@@ -296,6 +303,8 @@ class Connection:
 
             link = passed_socket.receive(command, min(deadline, until), self._closed.is_set)
         else:
+            from m2m_ssh_client.ssh.way import proxy_command
+
             link = proxy_command.start(command)
         link.exchange_by = until
         return link
@@ -387,7 +396,7 @@ class Connection:
     @property
     def _progress(self) -> failures.Progress:
         link = self._link
-        by_proxy = link.explain() if isinstance(link, proxy_command.ProxySocket) else None
+        by_proxy = None if link is None else link.explain()
         return failures.Progress(
             self._settings.address, self._phase, self._transport, self._login, by_proxy
         )

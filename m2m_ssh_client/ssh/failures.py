@@ -14,7 +14,7 @@ from m2m_ssh_client.errors import (
     reason,
 )
 from m2m_ssh_client.ssh.library.ssh_transport import Transport
-from m2m_ssh_client.ssh.login.authentication import LoginRecord, said_meanwhile
+from m2m_ssh_client.ssh.login.login_record import LoginRecord, said_meanwhile
 from m2m_ssh_client.ssh.settings import Address, Request
 from m2m_ssh_client.ssh.system_ssh import or_by_ssh
 from m2m_ssh_client.ssh.turned_away import turned_away

@@ -29,7 +29,7 @@ from m2m_ssh_client.threads import Background
 if TYPE_CHECKING:
     from m2m_ssh_client.flow.remote_stdio import Carrier
     from m2m_ssh_client.ssh.connection import Connection
-    from m2m_ssh_client.ssh.login.identities import UnlockedKeys
+    from m2m_ssh_client.ssh.login.unlocked_keys import UnlockedKeys
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +73,8 @@ class Opener:
     def begin(self, sent_as: SentAs = unchanged) -> None:
         """Start the first `open()` in a thread, while the caller loads what else it needs.
 
-        Returns when that thread has loaded everything: two threads that import at once slow each
-        other down. Not for a process in which others use paramiko.
+        Returns when that thread exchanges keys and what the login needs is loaded: two threads that
+        import at once slow each other down. Not for a process in which others use paramiko.
         """
 
         def early() -> Carrier:
@@ -85,6 +85,8 @@ class Opener:
 
         self._early = self._begun = Background("ssh-connect", early)
         self._loaded.wait()
+        if self.params.via is None:
+            import m2m_ssh_client.ssh.login.authentication  # noqa: F401 - it is needed next
 
     def open(self, sent_as: SentAs = unchanged) -> Carrier:
         """Start a remote server process: over the present connection, or else over a new one.
@@ -203,7 +205,7 @@ class Opener:
     @cached_property
     def _unlocked(self) -> UnlockedKeys:
         """The opened keys, so that reconnects ask nobody again."""
-        from m2m_ssh_client.ssh.login.identities import UnlockedKeys
+        from m2m_ssh_client.ssh.login.unlocked_keys import UnlockedKeys
 
         return UnlockedKeys()
 

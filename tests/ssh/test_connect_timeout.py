@@ -19,7 +19,7 @@ from m2m_ssh_client.errors import UnreachableError
 from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.destination import resolve
-from m2m_ssh_client.ssh.login.identities import UnlockedKeys
+from m2m_ssh_client.ssh.login.unlocked_keys import UnlockedKeys
 
 ENOUGH = 20.0  # seconds
 LIMIT = 1.0  # seconds

@@ -55,8 +55,8 @@ from m2m_ssh_client.errors import (
 from m2m_ssh_client.ssh.algorithms import KEX as ALL_KEX
 from m2m_ssh_client.ssh.connection import Connection
 from m2m_ssh_client.ssh.destination import resolve
-from m2m_ssh_client.ssh.login.identities import UnlockedKeys
 from m2m_ssh_client.ssh.login.key_files import public_key_line
+from m2m_ssh_client.ssh.login.unlocked_keys import UnlockedKeys
 from m2m_ssh_client.ssh.process.carrier import ChannelCarrier
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Request

@@ -6,30 +6,48 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+from m2m_ssh_client.lean_imports import left_out
+
+_UNUSED = (
+    "agent",
+    "auth_strategy",
+    "client",
+    "config",
+    "hostkeys",
+    "proxy",
+    "sftp",
+    "sftp_attr",
+    "sftp_client",
+    "sftp_file",
+    "sftp_handle",
+    "sftp_server",
+    "sftp_si",
+)
+"""Modules of paramiko that it imports, but the transport does not need."""
 
 
 def load_paramiko() -> None:
     """Import paramiko in half the time. Any thread, while no other thread imports.
 
-    Two imports are skipped: `invoke`, which only paramiko's `Match exec` needs and which loads
-    asyncio and unittest.mock; and importlib.metadata, by which paramiko finds the version for its
-    banner.
+    Left out are its own modules that nothing here uses; `invoke`, which only its `Match exec` needs
+    and which loads asyncio and unittest.mock; importlib.metadata, by which it finds the version for
+    its banner; and PyNaCl, of which it uses Ed25519 alone, as cryptography has it.
     """
     if "paramiko" in sys.modules:
         return
-    stand_ins: dict[str, ModuleType | None] = {"invoke": None}  # None makes the import fail
-    if "importlib.metadata" not in sys.modules:
-        metadata = ModuleType("importlib.metadata")
-        metadata.version = _version  # type: ignore[attr-defined]
-        stand_ins["importlib.metadata"] = metadata
-    kept = {name: sys.modules[name] for name in stand_ins if name in sys.modules}
-    sys.modules.update(stand_ins)  # type: ignore[arg-type]
-    try:
-        import paramiko  # noqa: F401
-    finally:
-        for name in stand_ins:
-            del sys.modules[name]
-        sys.modules.update(kept)
+    from m2m_ssh_client.ssh.library import ed25519
+
+    metadata = ModuleType("importlib.metadata")
+    metadata.version = _version  # type: ignore[attr-defined]
+    instead = {"invoke": None, "importlib.metadata": metadata, **ed25519.as_nacl()}
+    with left_out((f"paramiko.{name}" for name in _UNUSED), instead):
+        from paramiko import packet
+    from m2m_ssh_client.ssh.library.mac import authentication_code
+
+    its: Any = packet  # the stubs have another type for it
+    its.compute_hmac = authentication_code
 
 
 def _version(name: str) -> str:

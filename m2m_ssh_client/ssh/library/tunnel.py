@@ -62,6 +62,9 @@ class ChannelSocket:
             raise BrokenPipeError("the channel through the jump host is closed")
         return sent
 
+    def explain(self) -> None:
+        """Return nothing: the jump host's connection knows why it ended."""
+
     def close(self) -> None:
         """Close at once and wake readers. A thread tells the jump host, which may take time."""
         with self._closing:

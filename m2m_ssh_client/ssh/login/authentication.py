@@ -27,39 +27,17 @@ from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.library.user_auth import Answer, HungUpError, UserAuth, Verdict
 from m2m_ssh_client.ssh.login import identities
 from m2m_ssh_client.ssh.login.agent import Agent, AgentError
-from m2m_ssh_client.ssh.login.identities import Identity, UnlockedKeys
+from m2m_ssh_client.ssh.login.identities import Identity
+from m2m_ssh_client.ssh.login.login_record import LoginRecord, said_meanwhile
+from m2m_ssh_client.ssh.login.unlocked_keys import UnlockedKeys
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Address, Login
 from m2m_ssh_client.ssh.system_ssh import or_by_ssh
-from m2m_ssh_client.text import shortened
 
 logger = logging.getLogger(__name__)
 
 _KERBEROS = "gssapi-with-mic"  # RFC 4462
 _MOST_SHOWN = 10  # keys in an error
-
-
-class LoginRecord:
-    """The course of a login, written by `authenticate` while it goes on.
-
-    `methods` is the server's latest list of what it accepts. The keys in `tried` were refused; the
-    server took those in `taken`, which may not be enough; those in `skipped` were not offered, for
-    these reasons. `agent` is a remark on the agent. `said` are
-    the lines that the server showed meanwhile (SSH_MSG_USERAUTH_BANNER, RFC 4252 section 5.4), fit
-    for a terminal. `prompts` are what it asked by keyboard-interactive; `interactive` is True if it
-    took that without a question.
-    """
-
-    def __init__(self) -> None:
-        self.methods: Sequence[str] = ()
-        self.tried: list[Identity] = []
-        self.taken: list[Identity] = []
-        self.skipped: list[KeyFileError] = []
-        self.agent = ""
-        self.said: list[str] = []
-        self.prompts: Sequence[str] = ()
-        self.interactive = False
-        self.succeeded = False
 
 
 def authenticate(
@@ -340,11 +318,6 @@ class _Attempts:
         """Return the line for authorized_keys of the key with the highest precedence."""
         tried = [i.public for i in (*self._tried, *self._taken, *self._found.offered) if i.public]
         return tried[0].plain.line if tried else ""
-
-
-def said_meanwhile(record: LoginRecord) -> str:
-    """Return what the server said during a login, for the end of a sentence."""
-    return f'it said "{shortened(" ".join(record.said), 300)}"'
 
 
 def _listed(items: Iterable[object]) -> str:

@@ -14,7 +14,6 @@ not want.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,7 +23,6 @@ from m2m_ssh_client.ssh.login import passphrases
 from m2m_ssh_client.ssh.login.agent import Agent, AgentError, AgentKey
 from m2m_ssh_client.ssh.login.key_files import (
     KeyFile,
-    WrongPassphraseError,
     no_passphrase,
     read_key_file,
     read_public_key,
@@ -36,41 +34,10 @@ from m2m_ssh_client.text import quoted
 if TYPE_CHECKING:
     import paramiko
 
+    from m2m_ssh_client.ssh.login.unlocked_keys import UnlockedKeys
     from m2m_ssh_client.ssh.settings import Login
 
 logger = logging.getLogger(__name__)
-
-
-class UnlockedKeys:
-    """The encrypted keys that were opened, so that a reconnect asks nobody again.
-
-    Keep one for the process. Any thread may use it; a thread that needs a key waits while another
-    one asks for a passphrase.
-    """
-
-    def __init__(self) -> None:
-        self._keys: dict[bytes, paramiko.PKey] = {}
-        self._asking = threading.Lock()
-
-    def open(self, file: KeyFile, login: Login, cancelled: Callable[[], bool]) -> paramiko.PKey:
-        """Return the private key; the first passphrase that opens it wins. Raises KeyFileError."""
-        if not file.encrypted:
-            return file.open(None)
-        with self._asking:
-            key = self._keys.get(file.content)
-            if key is None:
-                key = self._keys[file.content] = _open(file, login, cancelled)
-            return key
-
-
-def _open(file: KeyFile, login: Login, cancelled: Callable[[], bool]) -> paramiko.PKey:
-    error = no_passphrase(file.path)
-    for passphrase in passphrases.passphrases(login, file.path, cancelled):
-        try:
-            return file.open(passphrase)
-        except WrongPassphraseError as exc:
-            error = exc
-    raise error
 
 
 class FileSigner:

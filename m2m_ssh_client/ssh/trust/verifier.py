@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError, reason
 from m2m_ssh_client.ssh.public_key import CERTIFICATE_SUFFIX, PublicKey
@@ -40,9 +40,11 @@ from m2m_ssh_client.ssh.trust.known_hosts import (
     on_file,
 )
 from m2m_ssh_client.ssh.trust.known_hosts_writing import appending
-from m2m_ssh_client.ssh.trust.revoked_keys import RevokedKeys
 from m2m_ssh_client.text import printable, quoted
 from m2m_ssh_client.usage import pasteable
+
+if TYPE_CHECKING:
+    from m2m_ssh_client.ssh.trust.revoked_keys import RevokedKeys
 
 logger = logging.getLogger(__name__)
 
@@ -209,6 +211,10 @@ class HostVerifier:
 
     @cached_property
     def _revoked(self) -> list[RevokedKeys]:
+        if not self._trust.revoked_files:
+            return []
+        from m2m_ssh_client.ssh.trust.revoked_keys import RevokedKeys
+
         return [RevokedKeys(path) for path in self._trust.revoked_files]
 
     def _is_revoked(self, key: PublicKey, certificate: HostCertificate | None) -> bool:

@@ -57,6 +57,10 @@ class LiveSocket(socket.socket):
         self.last_received = time.monotonic()
         return data
 
+    def explain(self) -> str | None:
+        """Return why it ended, if it knows more than that it did."""
+        return None
+
 
 class _CannotBindError(OSError):
     """The local address cannot be used."""

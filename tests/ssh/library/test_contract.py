@@ -6,6 +6,8 @@ A release that changes one of them fails the test of that name. Then look for th
 from __future__ import annotations
 
 import ast
+import hashlib
+import hmac
 import inspect
 import socket
 import subprocess
@@ -16,8 +18,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import nacl.signing
 import paramiko
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from paramiko import packet
 from paramiko.auth_handler import AuthHandler
 from paramiko.buffered_pipe import BufferedPipe
 from paramiko.channel import Channel
@@ -37,6 +44,8 @@ from support.paramiko_contract import (
 
 import m2m_ssh_client.ssh.library as library
 from m2m_ssh_client.ssh.library.channel import Inlet
+from m2m_ssh_client.ssh.library.ed25519 import SigningKey, VerifyKey
+from m2m_ssh_client.ssh.library.mac import authentication_code
 from m2m_ssh_client.ssh.library.negotiation import _GroupExchange
 from m2m_ssh_client.ssh.library.packets import Packets
 from m2m_ssh_client.ssh.library.ssh_transport import Transport
@@ -132,15 +141,71 @@ def test_a_compressor_is_called_with_bytes() -> None:
     assert isinstance(compressor(b"some"), bytes)
 
 
+def test_authentication_codes_are_computed_by_a_function_that_can_be_replaced() -> None:
+    computed: Any = packet.compute_hmac
+    for digest in (hashlib.sha1, hashlib.sha256, hashlib.sha512):
+        expected = hmac.digest(b"key", b"message", digest)
+        assert computed(b"key", b"message", digest) == expected
+        assert authentication_code(b"key", b"message", digest) == expected
+    assert "compute_hmac" in Packetizer.send_message.__code__.co_names
+    assert "compute_hmac" in Packetizer.read_message.__code__.co_names
+
+
+KEY = bytes(range(32))
+
+
+def test_ed25519_is_the_same_as_that_of_pynacl() -> None:
+    ours, theirs = SigningKey(KEY), nacl.signing.SigningKey(KEY)
+    assert ours.verify_key.encode() == theirs.verify_key.encode()
+    signature = ours.sign(b"data").signature
+    assert signature == theirs.sign(b"data").signature
+    ours.verify_key.verify(b"data", signature)
+    with pytest.raises(InvalidSignature):
+        ours.verify_key.verify(b"other", signature)
+    with pytest.raises(InvalidSignature):
+        ours.verify_key.verify(b"data", signature[:-1])
+    assert VerifyKey(bytes(ours.verify_key.encode())) == ours.verify_key
+
+
+@pytest.mark.parametrize("made", [SigningKey, VerifyKey])
+def test_ed25519_refuses_keys_of_other_lengths(made: type) -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        made(KEY[:-1])
+
+
 def test_paramiko_loads_without_what_is_kept_from_it_and_knows_its_version() -> None:
     program = (
         "import sys; from m2m_ssh_client.ssh.library.loading import load_paramiko; load_paramiko(); "
-        "import paramiko; print(paramiko.__version__, 'invoke' in sys.modules, 'asyncio' in sys.modules)"
+        "import paramiko; print(paramiko.__version__, *sorted({'asyncio', 'invoke', 'nacl', 'paramiko.client', "
+        "'paramiko.sftp_client'} & {*sys.modules}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout.split() == [version("paramiko"), "False", "False"]
+    assert done.stdout.split() == [version("paramiko")]
+
+
+def test_an_ed25519_key_works_where_paramiko_was_loaded_so() -> None:
+    program = (
+        "from m2m_ssh_client.ssh.library.loading import load_paramiko; load_paramiko(); import io, paramiko, sys\n"
+        "key = paramiko.Ed25519Key(file_obj=io.StringIO(sys.stdin.read()))\n"
+        "public = paramiko.PKey.from_type_string('ssh-ed25519', key.asbytes())\n"
+        "signed = key.sign_ssh_data(b'data').asbytes()\n"
+        "print(public == key, public.verify_ssh_sig(b'data', paramiko.Message(signed)), "
+        "public.verify_ssh_sig(b'date', paramiko.Message(signed)))"
+    )
+    key = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=key.decode(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == ["True", "True", "False"]
 
 
 if sys.platform == "win32":  # PuTTY's agent is a program for Windows

@@ -31,8 +31,9 @@ from m2m_ssh_client.errors import AuthenticationError, KeyFileError
 from m2m_ssh_client.ssh import algorithms
 from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.login.authentication import authenticate
-from m2m_ssh_client.ssh.login.identities import Identity, UnlockedKeys
+from m2m_ssh_client.ssh.login.identities import Identity
 from m2m_ssh_client.ssh.login.key_files import load_client_key
+from m2m_ssh_client.ssh.login.unlocked_keys import UnlockedKeys
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Address, Algorithms, Login
 

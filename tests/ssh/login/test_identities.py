@@ -15,8 +15,9 @@ from support import programs
 from m2m_ssh_client.errors import KeyFileError
 from m2m_ssh_client.ssh.login import passphrases
 from m2m_ssh_client.ssh.login.agent import Agent, AgentError, AgentKey
-from m2m_ssh_client.ssh.login.identities import FileSigner, Identities, UnlockedKeys, find
+from m2m_ssh_client.ssh.login.identities import FileSigner, Identities, find
 from m2m_ssh_client.ssh.login.key_files import KeyFile, read_key_file
+from m2m_ssh_client.ssh.login.unlocked_keys import UnlockedKeys
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import Login
 from m2m_ssh_client.ssh.wire import Reader, strings

@@ -24,7 +24,8 @@ from m2m_ssh_client.parameters import Parameters
 from m2m_ssh_client.ssh import algorithms
 from m2m_ssh_client.ssh.destination import resolve
 from m2m_ssh_client.ssh.library.ssh_transport import Transport
-from m2m_ssh_client.ssh.login.authentication import LoginRecord, authenticate
+from m2m_ssh_client.ssh.login.authentication import authenticate
+from m2m_ssh_client.ssh.login.login_record import LoginRecord
 from m2m_ssh_client.ssh.settings import Address, Algorithms, Login
 
 NOTHING = InteractiveQuery("A push was sent", "Confirm it on your phone.")
