@@ -311,6 +311,7 @@ LONG: dict[str, Callable[[], None]] = {
 
 ATTACKS: dict[str, Callable[..., None]] = {
     **{f"{name} of five megabytes": attack for name, attack in LONG.items()},
+    "a hundred megabytes of noise": one_line(b"", b"x", b"", 100 * MiB),
     "answers twice": answers_twice,
     "escapes": answers_with_escapes,
     "drips": drips,

@@ -196,9 +196,22 @@ def test_a_line_over_the_limit_ends_the_connection(
         victim.ask("next", "ping")
         (answer,) = victim.answers_to(["next"])
         assert f"A message is longer than {limit} bytes" in answer["error"]["message"]
-        # Half of what a message may take: one that is refused is in memory once, and once more while it grows.
-        assert victim.look_at_memory() < MOST_MEMORY + 2 * limit
+        assert (
+            victim.look_at_memory() < MOST_MEMORY
+        )  # it is no message, so it was counted, not kept
         victim.end(1)
+
+
+def test_a_long_line_of_noise_is_counted_and_not_kept(start: Start, tmp_path: Path) -> None:
+    options = start.options("'a hundred megabytes of noise'", limit=None)
+    with attacked(tmp_path, *options) as victim:
+        victim.ask("first", "ping")
+        victim.answers_to(["first"])
+        before = victim.look_at_memory()
+        victim.ask("next", "ping")
+        victim.answers_to(["next"])
+        assert victim.look_at_memory() < before + 8 * MiB
+        victim.end(0)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from m2m_ssh_client.errors import MessageTooLongError
 from m2m_ssh_client.flow.splitting import Lines, LineSplitter
 from m2m_ssh_client.proxy.early_forwarding.early_line import EarlyLine
 from m2m_ssh_client.proxy.early_forwarding.line_prefix import LinePrefix, read_prefix
+from m2m_ssh_client.proxy.frames.noise import Noise, is_noise
 from m2m_ssh_client.proxy.frames.too_long import Excess
 
 _LONG = 64 * 1024
@@ -28,7 +30,8 @@ class LongLineSplitter:
 
     Of a line that was forwarded early, only the end is returned, behind a quote: the rest of the
     string, whose beginning has gone, and all that follows it. A line over the limit is replaced by
-    an error (`frames/too_long.py`), which may come before the line's end.
+    an error (`frames/too_long.py`), which may come before the line's end. Of a remote's long line
+    that is no message, an excerpt is returned.
     """
 
     def __init__(self, limit: int, exit_: EarlyExit | None, *, from_host: bool) -> None:
@@ -42,11 +45,14 @@ class LongLineSplitter:
         self._passed = 0  # bytes of this line that were forwarded early
         self._prefix = b""  # of this line, if it was forwarded early
         self._excess: Excess | None = None  # this line, if it is over the limit and has not ended
+        self._judged = from_host  # whether it is known if this line is noise: a host's never is
+        self._noise: Noise | None = None  # this line, until a message begins in it
 
     @property
     def pending(self) -> int:
-        """Bytes of the line that has not ended; 1 for a line over the limit."""
-        return self._passed + self._splitter.pending + (self._excess is not None)
+        """Bytes of the line that has not ended; 1 for one over the limit, or that is noise."""
+        elsewhere = self._excess is not None or self._noise is not None
+        return self._passed + self._splitter.pending + elsewhere
 
     def feed(self, chunk: bytes) -> Lines:
         """Return the lines that the chunk completes.
@@ -60,6 +66,15 @@ class LongLineSplitter:
             if end:
                 self._excess = None
             return lines + self.feed(chunk) if chunk else lines
+        if self._noise is not None:
+            line, end, rest = chunk.partition(b"\n")
+            begins = self._noise.add(line)
+            if self._noise.size > self._limit:
+                raise MessageTooLongError.over(self._limit)
+            if not begins and not end:
+                return []
+            chunk = self._noise.line() + end + rest
+            self._noise = None
         if self._early is not None:
             rest = self._early.add(chunk)
             self._passed += len(chunk) - len(rest)
@@ -72,6 +87,10 @@ class LongLineSplitter:
 
     def take_begun(self) -> bytes:
         """Remove and return the line that has not ended, unless it was forwarded early."""
+        if self._noise is not None:
+            noise, self._noise = self._noise, None
+            self._judged = self._from_host
+            return noise.line()
         return b"" if self._passed else self._splitter.take_begun()
 
     def _cut(self, chunk: bytes) -> Lines:
@@ -83,8 +102,12 @@ class LongLineSplitter:
         if ended:
             self._asked = False
             self._passed = 0
-        elif not self._asked and self._splitter.pending >= _LONG:
-            self._ask()
+            self._judged = self._from_host
+        if self._splitter.pending >= _LONG:
+            if not self._judged:
+                self._judge()
+            if not ended and not self._asked and self._noise is None:
+                self._ask()
         return lines
 
     def _without_long(self, lines: Lines) -> Lines:
@@ -115,6 +138,15 @@ class LongLineSplitter:
         excess = Excess(self._limit, begun, from_host=self._from_host, owed=bool(passed))
         excess.add(data)
         return excess
+
+    def _judge(self) -> None:
+        """Stop keeping this line if it is no message."""
+        self._judged = True
+        begun = self._splitter.take_begun()
+        if is_noise(begun):
+            self._noise = Noise(begun)
+        else:
+            self._splitter.cut(begun)
 
     def _ask(self) -> None:
         """Forward this line early from now on, if it can be."""

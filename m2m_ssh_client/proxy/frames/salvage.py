@@ -32,10 +32,10 @@ from m2m_ssh_client.proxy.frames.frame import (
     parse,
 )
 from m2m_ssh_client.proxy.frames.head import read_head
+from m2m_ssh_client.proxy.frames.noise import BEGINNING
 
 _MOST_ATTEMPTS = 16
-_BEGINNING = re.compile(rb'\{\s*"(?:jsonrpc|id|method|params|result|error)"\s*:')
-_BEGINNING_IN_TEXT = re.compile(_BEGINNING.pattern.decode())
+_BEGINNING_IN_TEXT = re.compile(BEGINNING.pattern.decode())
 # Python writes these for numbers that JSON cannot express.
 _NO_NUMBER = re.compile(rb"(?<=[\[:,\s])-?(?:NaN|Infinity)(?=[\],}\s])")
 # JSON allows these in strings as escapes only.
@@ -146,7 +146,7 @@ def _pieces(line: bytes) -> Iterator[bytes]:
 
 def _long_pieces(line: bytes) -> Iterator[bytes]:
     """Yield one complete message of a long line, or else the beginnings of all."""
-    starts = [match.start() for match in islice(_BEGINNING.finditer(line), _MOST_ATTEMPTS)]
+    starts = [match.start() for match in islice(BEGINNING.finditer(line), _MOST_ATTEMPTS)]
     for start in starts[:1]:
         whole = line[start : line.rfind(b"}") + 1]
         with suppress(NotJSONError, NotJSONRPCError):
