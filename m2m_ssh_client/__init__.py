@@ -6,11 +6,12 @@ paramiko; each public name loads its module on first use.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from m2m_ssh_client._version import __version__
 
+TYPE_CHECKING = False  # as type checkers know it; typing takes longer to load than all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from m2m_ssh_client.api import SSHServerParameters
     from m2m_ssh_client.errors import SSHClientError
     from m2m_ssh_client.transport import ssh_client

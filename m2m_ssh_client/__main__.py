@@ -12,6 +12,6 @@ if not __package__:  # started by its path: Python put the package's own folder 
     sys.path[:] = [each for each in sys.path if os.path.realpath(each or ".") != _here]
     sys.path.append(os.path.dirname(_here))  # noqa: PTH120 - last, so that it hides nothing
 
-from m2m_ssh_client.cli import main
+from m2m_ssh_client.program import main
 
 sys.exit(main())

@@ -21,11 +21,11 @@ from m2m_ssh_client.flow.remote_stdio import Receiver
 from m2m_ssh_client.flow.splitting import LineSplitter
 from m2m_ssh_client.proxy.frames.frame import (
     METHOD_NOT_FOUND,
-    Id,
+    JSONText,
+    Message,
     NotJSONError,
     NotJSONRPCError,
     error_line,
-    is_id,
     message_line,
     parse,
 )
@@ -96,14 +96,18 @@ class Conversation:
         self._next_id = 0
         self._arrived: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
         self._stdout, self._stderr = LineSplitter(longest), LineSplitter(longest)
-        self._messages: list[dict[str, Any]] = []
+        self._messages: list[Message] = []
         peer.start(_Mailbox(self._arrived))
 
     def ask(self, method: str, params: Mapping[str, object] | None = None) -> dict[str, Any]:
-        """Return the result.
+        """Return the result; empty if it is not an object.
 
         Raises RefusedError, EndedError, and NotMCPError for silence, an echo, or a shell.
         """
+        return _object(self.ask_for_text(method, params))
+
+    def ask_for_text(self, method: str, params: Mapping[str, object] | None = None) -> JSONText:
+        """Return the result as JSON text, which may be long. Raises what `ask` raises."""
         self._next_id += 1
         request_id = self._next_id
         line = message_line(id=request_id, method=method, params=dict(params or {}))
@@ -113,11 +117,11 @@ class Conversation:
             message = self._next_message(deadline)
             if message is None:
                 raise self._silence(method)
-            if method == message.get("method") == "initialize":  # no server asks for that
+            if method == message.method == "initialize":  # no server asks for that
                 raise echo_error()
-            if "method" in message:
-                self._attend(message)
-            elif message.get("id") == request_id:
+            if message.method is not None:
+                self._attend(message.method, message)
+            elif message.id == request_id:
                 return _result(message)
 
     def tell(self, method: str) -> None:
@@ -155,7 +159,7 @@ class Conversation:
         except OSError as exc:
             raise EndedError from exc
 
-    def _next_message(self, deadline: float) -> dict[str, Any] | None:
+    def _next_message(self, deadline: float) -> Message | None:
         while not self._messages:
             if not self._take(deadline):
                 return None
@@ -189,13 +193,12 @@ class Conversation:
             self._take_line(line)
 
     def _take_line(self, line: bytes) -> None:
-        if not _is_message(line):
+        messages = _messages_in(line)
+        if messages:
+            self._opened = True
+            self._messages += messages
+        else:
             self._keep_noise(line)
-            return
-        self._opened = True
-        with suppress(ValueError, RecursionError):  # numbers and depths beyond what Python reads
-            value = json.loads(line)
-            self._messages += value if isinstance(value, list) else [value]
 
     def _keep_noise(self, line: bytes) -> None:
         if not self._opened and line.strip():
@@ -209,15 +212,14 @@ class Conversation:
             self.stderr_count += len(lines)
             self.stderr += map(_shown, lines[: _MOST_KEPT - len(self.stderr)])
 
-    def _attend(self, message: dict[str, Any]) -> None:
+    def _attend(self, method: str, message: Message) -> None:
         """Hand on a notification; answer a ping, and refuse any other request."""
-        request_id: Id | None = message["id"] if is_id(message.get("id")) else None
-        if request_id is None:
-            self._notified(message)
-        elif message["method"] == "ping":
-            self._send(message_line(id=request_id, result={}))
+        if message.id is None:
+            self._notified({"jsonrpc": "2.0", "method": method, "params": _object(message.params)})
+        elif method == "ping":
+            self._send(message_line(id=message.id, result={}))
         else:
-            self._send(error_line(request_id, METHOD_NOT_FOUND, "Method not found"))
+            self._send(error_line(message.id, METHOD_NOT_FOUND, "Method not found"))
 
     def _silence(self, method: str) -> NotMCPError:
         if self._guarded and not self._opened:
@@ -245,24 +247,27 @@ class _Mailbox:
         self._arrived.put(("end", b""))
 
 
-def _is_message(line: bytes) -> bool:
-    """Return True for JSON-RPC. Other lines are dismissed by a glance: they may come in masses."""
-    if line.lstrip()[:1] not in (b"{", b"["):
-        return False
-    try:
-        parse(line)
-    except (NotJSONError, NotJSONRPCError):
-        return False
-    return True
+def _messages_in(line: bytes) -> tuple[Message, ...]:
+    """Return the messages in a line, if any. Most others are dismissed by a glance."""
+    if line.lstrip()[:1] in (b"{", b"["):
+        with suppress(NotJSONError, NotJSONRPCError):
+            return parse(line).messages
+    return ()
 
 
-def _result(message: dict[str, Any]) -> dict[str, Any]:
-    error = message.get("error")
-    if isinstance(error, dict):
+def _result(message: Message) -> JSONText:
+    if error := _object(message.error):
         text = shortened(printable(str(error.get("message", ""))))
         raise RefusedError(error.get("code"), text)
-    result = message.get("result")
-    return result if isinstance(result, dict) else {}
+    return message.result
+
+
+def _object(text: JSONText) -> dict[str, Any]:
+    """Return a JSON object; empty for other text, and for numbers that Python does not read."""
+    with suppress(ValueError, RecursionError):
+        value = json.loads(bytes(text))
+        return value if isinstance(value, dict) else {}
+    return {}
 
 
 def _shown(line: bytes) -> str:

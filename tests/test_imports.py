@@ -17,6 +17,7 @@ from support.host import PACKAGE_PARENT
 from support.paramiko_contract import FOR_THE_LIBRARY_ALONE
 
 import m2m_ssh_client
+from m2m_ssh_client._version import PROGRAM, __version__
 
 PACKAGE = Path(m2m_ssh_client.__file__).parent
 HEAVY = {
@@ -85,6 +86,23 @@ def test_help_and_version_load_nothing_heavy(arguments: list[str]) -> None:
         f"run = lambda: cli.main({arguments!r})",
         "exec('with contextlib.suppress(SystemExit): run()')",
     )
+
+
+def test_the_version_needs_nothing_of_the_command_line() -> None:
+    program = (
+        "import sys; from m2m_ssh_client import program; sys.argv[1:] = ['--version']; "
+        "assert program.main() == 0; "
+        "print(sorted({'argparse', 'logging', 'typing', 'm2m_ssh_client.cli'} & {*sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        env={**os.environ, "PYTHONPATH": PACKAGE_PARENT},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [f"{PROGRAM} {__version__}", "[]"]
 
 
 @pytest.mark.parametrize("command", USING)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+import msgspec
+
 from m2m_ssh_client.conversation import (
     Conversation,
     EndedError,
@@ -25,7 +27,14 @@ from m2m_ssh_client.errors import (
 )
 from m2m_ssh_client.masking import masked
 from m2m_ssh_client.proxy import early_end
-from m2m_ssh_client.proxy.frames.frame import member
+from m2m_ssh_client.proxy.frames.frame import (
+    JSONText,
+    NotJSONError,
+    NotJSONRPCError,
+    load,
+    member,
+    members_of,
+)
 from m2m_ssh_client.ssh import missing_program
 from m2m_ssh_client.ssh.settings import Request
 from m2m_ssh_client.text import printable, shortened
@@ -217,9 +226,8 @@ class _Server:
         count, cursor = 0, None
         for _ in range(_MOST_PAGES):
             params = {**self._meta, **({} if cursor is None else {"cursor": cursor})}
-            result = self._conversation.ask(f"{what}/list", params)
-            items, cursor = result.get(what), result.get("nextCursor")
-            count += len(items) if isinstance(items, list) else 0
+            found, cursor = _page(self._conversation.ask_for_text(f"{what}/list", params), what)
+            count += found
             if cursor is None:
                 break
         return count
@@ -268,6 +276,27 @@ class _Server:
             )
             return printable(read_all(carrier, _PATH_TIME, _LONGEST_PATH).strip()) or None
         return None
+
+
+class _Entry(msgspec.Struct, gc=False):
+    """An entry of a list, of which nothing is kept."""
+
+
+_entries = msgspec.json.Decoder(list[_Entry | str | float | bool | None]).decode
+
+
+def _page(result: JSONText, what: str) -> tuple[int, object]:
+    """Return how many entries a page of a list has, and the cursor of the next.
+
+    A page may have megabytes of them, so they do not become objects.
+    """
+    count, cursor = 0, None
+    with suppress(NotJSONError, NotJSONRPCError, RecursionError, ValueError):
+        members = members_of(bytes(result))
+        if isinstance(members, dict):
+            cursor = load(bytes(members.get("nextCursor", b"null")))
+            count = len(_entries(members.get(what, b"[]")))
+    return count, cursor
 
 
 def _introduction(

@@ -65,14 +65,16 @@ class Start:
                 cwd=self._folder,
             )
 
-    def __call__(self, words: str, attack: str, timeout: float = ENOUGH) -> Ended:
+    def __call__(self, words: str, attack: str, timeout: float | None = ENOUGH) -> Ended:
+        """Run it to its end. doctor has no `timeout`."""
         started = time.monotonic()
         peak = 0
-        with self.process(words, attack, "--timeout", str(timeout)) as process:
+        limit = () if timeout is None else ("--timeout", str(timeout))
+        with self.process(words, attack, *limit) as process:
             try:
                 while process.poll() is None:
                     peak = max(peak, _peak(process.pid))
-                    assert time.monotonic() - started < timeout + ENOUGH
+                    assert time.monotonic() - started < (timeout or 0) + ENOUGH
                     time.sleep(0.01)
             finally:
                 process.kill()
@@ -122,6 +124,23 @@ def test_memory_stays_in_its_bounds_with(words: str, attack: str, start: Start) 
     assert 0 < ended.peak < MOST_MEMORY
     assert ended.status in (0, 1)
     assert bool(ended.stdout) or "error: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("words", ["prompt p", "prompts", "resources"])
+def test_memory_stays_in_its_bounds_with_two_hundred_thousand_entries_in(
+    words: str, start: Start
+) -> None:
+    assert 0 < start(words, "small entries", LONG_ENOUGH).peak < MOST_MEMORY
+
+
+@pytest.mark.parametrize(
+    "attack", ["small entries", "entries of nothing", "entries of empty lists"]
+)
+def test_doctor_counts_entries_in_the_same_bounds(attack: str, start: Start) -> None:
+    ended = start("doctor", attack, None)
+    assert 0 < ended.peak < MOST_MEMORY
+    assert ended.status == 0
     assert "Traceback" not in ended.stderr
 
 
