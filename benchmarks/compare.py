@@ -19,7 +19,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-import figures  # noqa: E402 - the folders come first
+import bare  # noqa: E402 - the folders come first
+import figures  # noqa: E402
 import peers  # noqa: E402
 import report  # noqa: E402
 from support.fault_proxy import FaultProxy  # noqa: E402
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _arguments(argv)
     with tempfile.TemporaryDirectory() as name, _far_side(Path(name)) as sshd:
         compared = [peers.openssh(sshd), peers.ours(sshd)]
+        compared += [peers.ours(sshd, python) for python in args.python]
         if not args.without_asyncssh:
             compared.append(peers.asyncssh(sshd))
         with FaultProxy(sshd.port) as slow:
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             known = sshd.known_hosts.read_text()
             sshd.known_hosts.write_text(known + known.replace(f":{sshd.port} ", f":{slow.port} "))
             rounds = _measure(compared, sshd, slow.port, args.rounds, Path(name))
-    print(report.table(rounds))  # noqa: T201
+    print(report.table(rounds), bare.table(args.rounds * 5), sep="\n\n")  # noqa: T201
     args.output.mkdir(parents=True, exist_ok=True)
     report.write_json(rounds, _machine(), args.output / "compare.json")
     report.plot(rounds, args.output / "compare.svg")
@@ -53,6 +55,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--without-asyncssh", action="store_true", help="leave out the asyncssh client"
+    )
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="compare this client on that Python too, where it is installed (may be repeated)",
     )
     return parser.parse_args(argv)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from peers import Peer
@@ -13,6 +15,8 @@ from session import Session
 CALLS = 400
 PIPELINED = 2000
 LARGE = 16 * 1000 * 1000
+NOISE = 200 * 1000 * 1000
+TOGETHER = 10
 SIZES = [10**3, 10**4, 10**5, 10**6, 4 * 10**6, 16 * 10**6, 64 * 10**6]
 IN_FLIGHT = [1, 10, 100, 1000]
 _WARM_UP = 20
@@ -26,7 +30,8 @@ def one_round(peer: Peer, port: int, slow_port: int, env: Mapping[str, str]) -> 
     figures |= _small(peer, port, env)
     figures |= _large(peer, port, env)
     figures |= _far(peer, slow_port, env)
-    return figures
+    figures |= _together(peer, port, env)
+    return figures | _noise(peer, port, env)
 
 
 def _start(peer: Peer, port: int, env: Mapping[str, str]) -> Figures:
@@ -80,6 +85,24 @@ def _by_size(session: Session, size: int) -> tuple[float, float]:
         statistics.median(session.call(size_down=size) for _ in range(times)),
         statistics.median(session.call(size_up=size) for _ in range(times)),
     )
+
+
+def _together(peer: Peer, port: int, env: Mapping[str, str]) -> Figures:
+    """Of ten at once, each counting its share of what they have in common."""
+    with ExitStack() as sessions:
+        all_ = [sessions.enter_context(Session(peer.argv(port), env)) for _ in range(TOGETHER)]
+        for session in all_:
+            session.begin()
+        return {"memory_of_ten": sum(session.memory("Pss") for session in all_)}
+
+
+def _noise(peer: Peer, port: int, env: Mapping[str, str]) -> Figures:
+    """NaN if it ends by that."""
+    with suppress(EOFError), Session(peer.argv(port), env) as session:
+        session.begin()
+        session.call_behind_noise(NOISE)
+        return {"memory_behind_noise": session.memory("VmHWM")}
+    return {"memory_behind_noise": math.nan}
 
 
 def _far(peer: Peer, port: int, env: Mapping[str, str]) -> Figures:

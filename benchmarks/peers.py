@@ -36,13 +36,21 @@ def openssh(sshd: Sshd) -> Peer:
     return Peer(BASE, argv)
 
 
-def ours(sshd: Sshd, python: str = sys.executable) -> Peer:
+def ours(sshd: Sshd, python: str | None = None) -> Peer:
+    """This client, on the Python that measures or on another one."""
+    name = OURS if python is None else f"{OURS} on {_version(python)}"
+
     def argv(port: int) -> list[str]:
         options = sshd.client_options()
         options[options.index("--port") + 1] = str(port)
-        return [python, "-m", "m2m_ssh_client", *options, "--", "-"]
+        return [python or sys.executable, "-m", "m2m_ssh_client", *options, "--", "-"]
 
-    return Peer(OURS, argv)
+    return Peer(name, argv)
+
+
+def _version(python: str) -> str:
+    done = subprocess.run([python, "--version"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def asyncssh(sshd: Sshd) -> Peer:

@@ -32,6 +32,8 @@ ROWS = [
     Row("16 MB argument", lambda f: f["up"], "MB/s"),
     Row("peak memory with 16 MB messages", lambda f: f["peak_memory"], "MB"),
     Row("idle memory", lambda f: f["idle_memory"], "MB"),
+    Row("memory of ten at once (PSS)", lambda f: f["memory_of_ten"], "MB"),
+    Row("peak memory behind 200 MB of noise", lambda f: f["memory_behind_noise"], "MB"),
     Row("64 MB answer, time per MB", lambda f: f["by_size"][64 * 10**6][0] / 64, "ms", 1e3),
     Row("1 MB answer, time per MB", lambda f: f["by_size"][10**6][0], "ms", 1e3),
     Row("64 MB argument, time per MB", lambda f: f["by_size"][64 * 10**6][1] / 64, "ms", 1e3),

@@ -78,6 +78,11 @@ class Session:
         self._receive(1)
         return time.perf_counter() - begun
 
+    def call_behind_noise(self, size: int) -> None:
+        """A call whose answer follows a line of so many bytes that is no message."""
+        self._write(self._line(_CALL % (b'"noise":%d' % size)))
+        self._receive(1)
+
     def calls_at_once(self, count: int) -> float:
         """How long so many calls take that are sent without waiting."""
         lines = b"".join(self._line(_CALL % b'"text":"hello"') for _ in range(count))
@@ -90,8 +95,9 @@ class Session:
         return took
 
     def memory(self, field: str) -> float:
-        """In MB: `VmRSS`, what is resident now, or `VmHWM`, the most that ever was (proc(5))."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        """In MB: `VmRSS`, what is resident now, `VmHWM`, the most that ever was, or `Pss` (proc(5))."""
+        name = "smaps_rollup" if field == "Pss" else "status"
+        status = Path(f"/proc/{self._process.pid}/{name}").read_text()
         found = re.search(rf"{field}:\s+(\d+) kB", status)
         assert found is not None
         return int(found[1]) * 1024 / 1e6
