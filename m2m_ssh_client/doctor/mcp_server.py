@@ -135,9 +135,9 @@ class _Server:
 
     def second_way(self) -> Request | None:
         """Return the request for a command that was not found, run by the login shell."""
-        if self._status != COMMAND_NOT_FOUND or self._conversation.noise_count:
+        if self._conversation.noise_count:
             return None
-        return missing_program.second_way(self._request, self._conversation.stderr)
+        return missing_program.second_way(self._request, self._status, self._conversation.stderr)
 
     def steps(self, failure: SSHClientError | None, *, in_second_way: bool) -> Iterator[Step]:
         """Yield the steps after `meet`, which has returned `failure`."""

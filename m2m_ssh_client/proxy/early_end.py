@@ -51,7 +51,7 @@ def hint(status: int | None, stderr: Sequence[str]) -> str:
             "and leave out --cwd; or ask the machine's administrator for another shell."
         )
     if _NOT_FOUND_BY_CSH.fullmatch(last):
-        return "Give the program's absolute path after `--`, or let a login shell find it: --login-shell."
+        return "Is the program installed there, for this user? If so, give its absolute path after `--`."
     if len(stderr) == 1 and _NO_SHELL.fullmatch(last):
         return (
             "The server cannot start the account's shell, perhaps because of ChrootDirectory in its "

@@ -113,13 +113,13 @@ class Proxy:
         dial: Dial,
         settings: Settings,
         watch: Watch | None = None,
-        another_way: Callable[[list[str]], bool] = lambda _stderr: False,
+        another_way: Callable[[int | None, list[str]], bool] = lambda _status, _stderr: False,
         history: History | None = None,
     ) -> None:
-        """`another_way` is told the last words of a command that was not found.
+        """`another_way` is told exit status and last words of a command that has said nothing else.
 
-        It returns whether the next dial runs the command in another way. `history` is one that
-        others note something in, too.
+        It returns whether the program was not found, and the next dial runs it in another way.
+        `history` is one that others note something in, too.
         """
         self._dial = dial
         self._another_way = another_way
@@ -418,11 +418,12 @@ class Proxy:
 
     def _never_ran(self, failure: SSHClientError, bridge: Bridge | None) -> bool:
         """Return whether the command was not found, and is now run in another way."""
-        if not isinstance(failure, RemoteExitError) or failure.status != COMMAND_NOT_FOUND:
+        if not isinstance(failure, RemoteExitError) or bridge is None:
             return False
-        if bridge is None or self._session.process_answered or self._session.stray_output.last:
+        if self._session.process_answered or self._session.stray_output.last:
             return False
-        return self._another_way(bridge.stderr_tail) and self._locked.never_ran(bridge)
+        said = failure.status, bridge.stderr_tail
+        return self._another_way(*said) and self._locked.never_ran(bridge)
 
     async def _tell(self, failure: SSHClientError | None) -> None:
         """Answer all requests that are open; if there was no connection, stay to answer more."""

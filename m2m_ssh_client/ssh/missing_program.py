@@ -12,7 +12,10 @@ import re
 from collections.abc import Iterable
 
 from m2m_ssh_client import remote_command
+from m2m_ssh_client.errors import COMMAND_NOT_FOUND
 from m2m_ssh_client.ssh.settings import Request
+
+_NOT_FOUND_BY_CSH = 1
 
 _QUOTED = re.compile(r"\\.|'[^']*'", re.DOTALL)
 _MORE_THAN_ONE_COMMAND = re.compile(r"[;&|<>()`\r\n]")
@@ -32,14 +35,21 @@ def program_of(request: Request) -> str:
     return found.group(1) if found else ""
 
 
-def is_missed(program: str, stderr: Iterable[str]) -> bool:
+def is_missed(program: str, status: int, stderr: Iterable[str]) -> bool:
     """Return whether a shell (or `env`) names this program as one that it does not find.
 
     It does so behind its own name: `bash: line 1: uvx: command not found`, `env: 'uvx': No such
     file or directory`, `zsh:1: command not found: uvx`. The words vary with the language there.
+    csh names only the program, and its status is one that any program may end with, so its words
+    have to be the usual ones.
     """
-    named = re.compile(rf"(?:: |['\"`\u2018]){re.escape(program)}(?![\w./+-])")
-    return bool(program) and any(map(named.search, stderr))
+    if status == COMMAND_NOT_FOUND:
+        named = rf".*(?:: |['\"`\u2018]){re.escape(program)}(?![\w./+-]).*"
+    elif status == _NOT_FOUND_BY_CSH:
+        named = rf"{re.escape(program)}: Command not found\."
+    else:
+        return False
+    return bool(program) and any(re.fullmatch(named, line) for line in stderr)
 
 
 def in_login_shell(request: Request) -> Request:
@@ -54,11 +64,12 @@ def in_login_shell(request: Request) -> Request:
     )
 
 
-def second_way(request: Request, stderr: Iterable[str]) -> Request | None:
-    """Return the request for a second attempt after exit status 127, None if there is none.
+def second_way(request: Request, status: int | None, stderr: Iterable[str]) -> Request | None:
+    """Return the request for a second attempt if the program was not found, else None.
 
-    `stderr` has the last words of the first one, which has written nothing to stdout.
+    `status` and `stderr` are the end and the last words of the first one, which has written nothing
+    to stdout.
     """
-    if request.marker or not is_missed(program_of(request), stderr):
+    if request.marker or status is None or not is_missed(program_of(request), status, stderr):
         return None
     return in_login_shell(request)

@@ -166,15 +166,15 @@ class Opener:
             raise ConnectionLostError("Stopped while connecting")
         return self._connection
 
-    def use_login_shell(self, stderr: Sequence[str]) -> bool:
+    def use_login_shell(self, status: int | None, stderr: Sequence[str]) -> bool:
         """Let the login shell run the command from the next `open()` on, if that may help.
 
-        To be called when a process has ended with exit status 127 and without output; `stderr` has
+        To be called when a process has ended with this exit status and without output; `stderr` has
         its last words. Return False if it makes no difference, or is not allowed.
         """
         from m2m_ssh_client.ssh.missing_program import program_of, second_way
 
-        second = second_way(self.request, stderr)
+        second = second_way(self.request, status, stderr)
         if second is None or self.params.login_shell is not None:
             return False
         logger.warning(

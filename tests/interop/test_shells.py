@@ -169,6 +169,21 @@ def test_csh_says_in_its_way_that_there_is_no_such_program(machine: Sshd) -> Non
     assert "absolute path" in text
 
 
+def test_the_login_shell_looks_for_a_program_that_csh_does_not_find(machine: Sshd) -> None:
+    (machine.home / ".tcshrc").write_text("")  # what prints may have run
+    (machine.home / ".login").write_text("setenv PATH ~/programs:$PATH\n")
+    program = machine.home / "programs" / "only-there"
+    program.parent.mkdir()
+    answer = '{"jsonrpc": "2.0", "id": 1, "result": {"words": "\'"$*"\'"}}'
+    program.write_text(f"#!/bin/sh\nread line; echo '{answer}'; cat\n")
+    program.chmod(0o755)
+    given = machine.client_options()
+    given[given.index("--username") + 1] = "tcsh"
+    with Host(client_argv("-F", "none", *given, "--", "only-there", "a !b")) as host:
+        assert host.initialize()["result"]["words"] == "a !b"
+        assert "only-there is not in the short PATH" in host.stderr
+
+
 def test_the_page_lists_the_shells_of_this_test() -> None:
     table = PAGE.read_text().split("\n\n")[2]
     assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == SHELLS

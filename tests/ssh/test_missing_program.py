@@ -15,7 +15,7 @@ from m2m_ssh_client.ssh.settings import Request
 if sys.platform == "win32":
     pytest.skip("POSIX shells", allow_module_level=True)
 
-SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh", "fish") if shutil.which(shell)]
+SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh", "fish", "tcsh") if shutil.which(shell)]
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,8 @@ def test_folder_and_variables_around_a_command_play_no_part() -> None:
 @pytest.mark.parametrize("prefix", ["", "env "])
 def test_every_shell_names_the_program_that_it_does_not_find(shell: str, prefix: str) -> None:
     said, status = complaint(shell, f"{prefix}no-such-server --all")
-    assert status == 127
-    assert is_missed("no-such-server", said)
-    assert not is_missed("no-such", said)
+    assert is_missed("no-such-server", status, said)
+    assert not is_missed("no-such", status, said)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -64,18 +63,32 @@ def test_a_program_that_ran_is_not_named_as_missing(shell: str) -> None:
     """It has run already, and ended with 127 because it did not find something itself."""
     said, status = complaint(shell, f"sh -c {quoted('touch /dev/null; no-such-server')}")
     assert status == 127
-    assert second_way(Request("sh -c '…'"), said) is None
+    assert second_way(Request("sh -c '…'"), status, said) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (2, "serve: Command not found."),
+        (1, "serve: git: Command not found."),
+        (1, "serve: command not found"),
+        (None, "serve: Command not found."),
+    ],
+)
+def test_the_words_of_csh_count_only_as_it_says_them(status: int | None, said: str) -> None:
+    assert second_way(Request("serve x"), 1, ["serve: Command not found."]) is not None
+    assert second_way(Request("serve x"), status, [said]) is None
 
 
 def test_the_second_way_is_the_login_shell_and_there_is_no_third() -> None:
     said = ["sh: 1: serve: not found"]
     first = Request("cd /srv && serve x", inner="serve x", environment=(("A", "1"),))
-    second = second_way(first, said)
+    second = second_way(first, 127, said)
     assert second is not None
     assert second.command is not None
     assert second.command.endswith(f" 'echo {second.marker}; cd /srv && serve x'")
     assert second.environment == first.environment
-    assert second_way(second, said) is None
+    assert second_way(second, 127, said) is None
 
 
 def complaint(shell: str, command: str) -> tuple[list[str], int]:
