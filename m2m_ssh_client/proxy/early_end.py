@@ -19,6 +19,9 @@ _NO_SHELL = re.compile(r"/[^\s:]+: [^:]+")
 _RESTRICTED = re.compile(r": restricted\b")  # bash(1), RESTRICTED SHELL
 _NOT_FOUND_BY_CSH = re.compile(r"[^\s:]+: Command not found\.")
 
+# What OpenSSH's sftp-server ends with if it gets something else than its protocol (sftp-server.c).
+_SFTP_SERVER = 11
+
 _NEVER_RAN = (126, COMMAND_NOT_FOUND)  # POSIX, Shell Command Language, 2.8.2
 
 
@@ -39,6 +42,12 @@ def hint(status: int | None, stderr: Sequence[str]) -> str:
     if status is None or status == COMMAND_NOT_FOUND:
         return ""
     last = stderr[-1] if stderr else ""
+    if status == _SFTP_SERVER and not last:
+        return (
+            "That may be OpenSSH's sftp-server, which only transfers files. Name another subsystem or "
+            "a command; if you did, the server allows nothing else (ForceCommand internal-sftp in "
+            "sshd_config, command= in authorized_keys): ask its administrator."
+        )
     if not last:
         return (
             "If the command does not end like that by itself, this account may not run commands "

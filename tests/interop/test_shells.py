@@ -33,7 +33,14 @@ Match User jailed
   ChrootDirectory /run/sshd
 Match User no-session
   MaxSessions 0
+Match User forced-by-key,sftp-by-key,restricted
+  AuthorizedKeysFile .ssh/%u
 """
+LIMITS = {
+    "forced-by-key": 'command="echo Good evening"',
+    "sftp-by-key": 'restrict,command="internal-sftp"',
+    "restricted": "restrict",
+}
 SHELLS = [*shells.NAMES, "rbash"]
 PAGE = Path(__file__).parents[2] / "docs" / "shells.md"
 ACCOUNTS = {
@@ -41,7 +48,7 @@ ACCOUNTS = {
     "nologin": "/usr/sbin/nologin",
     "false": "/bin/false",
     "no-shell": "/no/such/shell",
-    **dict.fromkeys(("sftp-only", "forced", "jailed", "no-session"), "/bin/sh"),
+    **dict.fromkeys(("sftp-only", "forced", "jailed", "no-session", *LIMITS), "/bin/sh"),
 }
 START_FILES = (".profile", ".bashrc", ".zshenv", ".tcshrc", ".config/fish/config.fish")
 FOLDER = "it's !here"
@@ -61,8 +68,13 @@ def machine(sshd_keys: SshdKeys) -> Iterator[Sshd]:
         folder = Path(name)
         folder.chmod(0o755)
         guest = Guest(others=tuple(accounts.items()))
-        with Sshd(sshd_keys, folder, CONFIG.splitlines(), guest) as server:
+        subsystem = "Subsystem sftp internal-sftp"
+        with Sshd(sshd_keys, folder, [subsystem, *CONFIG.splitlines()], guest) as server:
             (server.home / FOLDER).mkdir()
+            (server.home / ".ssh").mkdir()
+            key = sshd_keys.client_key.with_suffix(".pub").read_text()
+            for account, limits in LIMITS.items():
+                (server.home / ".ssh" / account).write_text(f"{limits} {key}")
             for file in START_FILES:
                 path = server.home / file
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,6 +148,8 @@ def test_the_program_gets_what_was_given_whatever_the_login_shell(
         ("forced", ["it printed: Good evening", "ForceCommand in sshd_config, command= in"]),
         ("jailed", ["/bin/sh: No such file or directory", "because of ChrootDirectory in its"]),
         ("no-session", ["refused to open a session", "MaxSessions 0", "administrator"]),
+        ("forced-by-key", ["it printed: Good evening", "command= in authorized_keys", "ask its"]),
+        ("sftp-by-key", ["it printed: This service allows sftp connections only", "ask its"]),
     ],
 )
 def test_a_refusal_says_what_the_server_did_and_whom_to_ask(
@@ -143,6 +157,21 @@ def test_a_refusal_says_what_the_server_did_and_whom_to_ask(
 ) -> None:
     text = refusal(machine, account, "--", "serve")
     assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize("account", ["sh", "sftp-only", "sftp-by-key"])
+def test_a_server_for_files_is_named(machine: Sshd, account: str) -> None:
+    text = refusal(machine, account, "--subsystem", "sftp")
+    assert "exit status 11" in text
+    assert "sftp-server, which only transfers files" in text
+
+
+def test_a_key_that_is_restricted_runs_commands_but_opens_no_way(machine: Sshd) -> None:
+    assert output(machine, "restricted", "echo", "hello") == "hello\n"
+    text = refusal(machine, "sh", "-J", f"restricted@127.0.0.1:{machine.port}", "--", "serve")
+    assert "does not forward connections to 127.0.0.1 port" in text
+    assert "Its administrator decides" in text
+    assert "restrictions in authorized_keys" in text
 
 
 def test_what_is_said_in_place_of_a_login_shell_is_in_the_error(machine: Sshd) -> None:
