@@ -100,9 +100,10 @@ class ChannelCarrier:
             receiver.ended()
 
         self._pass_on = pass_on
+        # First, because all may have come already: the end of stdout is that of both.
+        self._channel.stderr.start(receiver.stderr, receiver.stderr, lambda: None)
         self._channel.stdout.start(stdout, gather, ended)
         self._started = True
-        self._channel.stderr.start(receiver.stderr, receiver.stderr, lambda: None)
 
     def grant(self, size: int) -> None:
         with self._granting:

@@ -152,6 +152,22 @@ def test_an_end_before_anybody_listened_is_told_behind_what_came(session: Sessio
     assert Received(session.carrier).to_the_end() == (b"short", b"")
 
 
+def test_such_an_end_is_told_behind_the_error_output_too(session: Session) -> None:
+    class AtTheEnd(Received):
+        stderr_then = b""
+
+        def ended(self) -> None:
+            self.stderr_then = bytes(self._stderr)
+            super().ended()
+
+    session.channel.sendall_stderr(b"last words")
+    session.channel.close()
+    session.sync()
+    received = AtTheEnd(session.carrier)
+    received.to_the_end()
+    assert received.stderr_then == b"last words"
+
+
 def test_small_packets_that_came_together_go_on_together(session: Session) -> None:
     slow = Slow(session.carrier)
     session.channel.sendall(b"first")
