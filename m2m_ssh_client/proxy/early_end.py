@@ -19,6 +19,9 @@ _NO_SHELL = re.compile(r"/[^\s:]+: [^:]+")
 _RESTRICTED = re.compile(r": restricted\b")  # bash(1), RESTRICTED SHELL
 _NOT_FOUND_BY_CSH = re.compile(r"[^\s:]+: Command not found\.")
 
+# Erlang/OTP's ssh, which evaluates a command as Erlang, or has that switched off.
+_ERLANG = re.compile(r"\*\*Error\*\* .+|Prohibited\.")
+
 # What OpenSSH's sftp-server ends with if it gets something else than its protocol (sftp-server.c).
 _SFTP_SERVER = 11
 
@@ -53,6 +56,11 @@ def hint(status: int | None, stderr: Sequence[str]) -> str:
             "If the command does not end like that by itself, this account may not run commands "
             "(its shell is nologin or false), or the server runs another one in its place "
             "(ForceCommand in sshd_config, command= in authorized_keys): ask its administrator."
+        )
+    if _ERLANG.fullmatch(last):
+        return (
+            "A server in Erlang says so. It has no programs to run unless its `exec` option brings "
+            "them: ask its administrator."
         )
     if _RESTRICTED.search(last):
         return (

@@ -10,6 +10,7 @@ import anyio
 from m2m_ssh_client.errors import NotMCPError, SilentConnectionError, SSHClientError
 from m2m_ssh_client.proxy.login_shell import (
     echo_error,
+    greets,
     runs_requests,
     shell_complains,
     shell_error,
@@ -69,7 +70,8 @@ class FirstAnswer:
             return echo_error()
         if not self._session.process_answered and runs_requests(stderr):
             return shell_error()
-        printed = late and bool(self._session.stray_output.last)
+        said = self._session.stray_output.last
+        printed = (late and bool(said)) or greets(said)
         waits = self._session.state is not State.OPEN
         if waits and self._may_be_shell and (printed or shell_complains(stderr)):
             return shell_error()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.errors import NotMCPError
 
 _UNKNOWN_COMMAND = ("not found", "unknown command", "not recognized")
+_ERLANG = "Eshell V"
 # With blanks between the words of the request, and without.
 _WITHOUT_QUOTES = ("{jsonrpc:", "jsonrpc:2.0")
 
@@ -22,6 +25,11 @@ def shell_complains(stderr: list[str]) -> bool:
 def runs_requests(stderr: list[str]) -> bool:
     """Return whether a request is named without its quotes: no server would print it like that."""
     return any(words in line for line in stderr for words in _WITHOUT_QUOTES)
+
+
+def greets(stdout: Iterable[str]) -> bool:
+    """Return whether a shell has printed what no server prints: that of Erlang's ssh says no more."""
+    return any(line.startswith(_ERLANG) for line in stdout)
 
 
 def _is_unknown_command(line: str) -> bool:

@@ -40,6 +40,7 @@ SERVERS = {
     "asyncssh": f"asyncssh {ssh_servers.ASYNCSSH}",
     "Conch": f"Twisted Conch {ssh_servers.CONCH}",
     "ssh2": f"npm ssh2 {ssh_servers.SSH2}",
+    "Erlang": "Erlang/OTP",
 }
 
 
@@ -153,7 +154,7 @@ def test_a_server_is_kept_there_over_a_cut(server: OtherServer) -> None:
         ("echo oops >&2; exit 7", ["status 7", "oops"]),
         ("printf bad; exit 7", ["status 7", "bad"]),
         ("/no/such/program", ["status 127", "not found"]),
-        ("kill -9 $$", ["KILL"]),
+        ("kill -9 $$", ["{killed}"]),
     ],
     indirect=["opener"],
     ids=["stderr", "stdout", "not found", "signal"],
@@ -164,11 +165,11 @@ def test_the_end_of_a_process_is_told_with_its_last_words(
     carrier = opener.open()
     stdout, stderr = Received(carrier).to_the_end()
     text = f"{carrier.ending()} {stdout.decode()} {stderr.decode()}"
-    assert all(word in text for word in words), text
+    assert all(word.format(killed=server.killed) in text for word in words), text
     (option,) = opener.params.ssh_options
     argv = server.openssh_argv(option.removeprefix("RemoteCommand="))
     theirs = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
-    assert (f"status {theirs.returncode}" in text) or ("KILL" in words and theirs.returncode)
+    assert (f"status {theirs.returncode}" in text) or ("SIGKILL" in text and theirs.returncode)
 
 
 def test_an_mcp_server_there_is_used(server: OtherServer) -> None:
@@ -198,6 +199,16 @@ def test_doctor_finds_nothing(server: OtherServer) -> None:
     argv = [*PROGRAM, "doctor", *server.options(), "--", *echo_server.command()]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=ENOUGH, env=environment())
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_erlang_without_programs_is_named(sshd_keys: SshdKeys, tmp_path: Path) -> None:
+    with ssh_servers.started("Erlang alone", sshd_keys, tmp_path) as server:
+        for words, said in (
+            (("--", "uvx", "mcp-server-git"), "A server in Erlang says so"),
+            ((), "it looks like a login shell"),
+        ):
+            with Host(client_argv(*server.options(), *words)) as host:
+                assert said in host.initialize()["error"]["message"]
 
 
 def test_the_page_lists_the_servers_of_this_test() -> None:

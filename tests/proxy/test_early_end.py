@@ -53,6 +53,8 @@ def test_a_server_that_ends_without_an_error_may_log_what_it_likes() -> None:
     ("stderr", "words"),
     [
         ([], "nologin or false"),
+        (["**Error** syntax error before: x"], "A server in Erlang"),
+        (["Prohibited."], "A server in Erlang"),
         (["rbash: line 1: cd: restricted"], "restricted shell"),
         (
             ["rbash: /bin/serve: restricted: cannot specify `/' in command names"],

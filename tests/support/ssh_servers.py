@@ -31,6 +31,8 @@ class OtherServer(NamedTuple):
     username: str
     known_hosts: Path
     client_key: Path
+    killed: str = "SIGKILL"
+    """What it tells of a process that SIGKILL has ended."""
 
     def options(self) -> list[str]:
         """What our command needs in order to log in here."""
@@ -68,7 +70,8 @@ def started(name: str, keys: SshdKeys, folder: Path) -> Iterator[OtherServer]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"{name} did not start: {(folder / 'log').read_text()}")
             time.sleep(0.02)
-        yield OtherServer(port, user, known_hosts, keys.client_key)
+        told = {"killed": "status 137"} if name == "Erlang" else {}
+        yield OtherServer(port, user, known_hosts, keys.client_key, **told)
     finally:
         process.kill()
         process.wait()
@@ -159,6 +162,20 @@ def _ssh2(port: int, keys: SshdKeys, _: Path) -> list[str]:
     return [str(node), str(_HERE / "ssh2_server.js"), str(modules), *_arguments(port, keys)]
 
 
+def _erlang(port: int, keys: SshdKeys, folder: Path) -> list[str]:
+    process = [sys.executable, str(_HERE / "framed_process.py")]
+    return [*_erlang_alone(port, keys, folder), *process]
+
+
+def _erlang_alone(port: int, keys: SshdKeys, folder: Path) -> list[str]:
+    kept = folder / "erlang"
+    kept.mkdir()
+    (kept / "ssh_host_ed25519_key").write_bytes(keys.host_key("ed25519").read_bytes())
+    (kept / "authorized_keys").write_bytes(keys.client_key.with_suffix(".pub").read_bytes())
+    escript = [str(programs.require("escript")), str(_HERE / "erlang_server.escript")]
+    return [*escript, str(port), str(kept)]
+
+
 def _arguments(port: int, keys: SshdKeys) -> list[str]:
     client = keys.client_key.with_suffix(".pub")
     return [str(port), str(keys.host_key("ed25519")), str(client)]
@@ -171,4 +188,6 @@ _ARGV = {
     "asyncssh": _asyncssh,
     "Conch": _conch,
     "ssh2": _ssh2,
+    "Erlang": _erlang,
+    "Erlang alone": _erlang_alone,
 }
