@@ -334,6 +334,13 @@ def add_survival(group: argparse._ArgumentGroup) -> None:
         help="give the connection up after N unanswered keepalives in a row (default: 3)",
     )
     group.add_argument(
+        "--ping",
+        type=float,
+        metavar="SECONDS",
+        help="with --via PROGRAM: after this many silent seconds, ping the server, and start the "
+        "program again after --keepalive-count pings without an answer (default: never)",
+    )
+    group.add_argument(
         "--keep",
         nargs="?",
         type=float,

@@ -76,6 +76,8 @@ class Parameters:
     `keepalive_count` unanswered ones in a row (default: 3) the connection counts as lost, as in ssh
     (ssh_config(5), ServerAliveCountMax). With `reconnect`, the client then reconnects for up to
     `reconnect_timeout` seconds (None: no limit), and requests wait up to `hold_timeout` seconds.
+    `ping` is for `via` with another program than ssh: after so many silent seconds the server is
+    asked for a sign of life, and after `keepalive_count` such requests the program is replaced.
     With `keep`, the remote server outlives a lost connection for so many seconds, and goes on where
     it was.
 
@@ -110,6 +112,7 @@ class Parameters:
     keepalive: float | None = None
     keepalive_count: int | None = None
     via: str | None = field(default=None, repr=False)
+    ping: float | None = None
     keep: float | None = None
     reconnect: bool = True
     reconnect_timeout: float | None = None
@@ -167,6 +170,8 @@ class Parameters:
             return "a remote command and a subsystem exclude each other"
         if self.keep is not None and self.subsystem is not None:
             return "keep and a subsystem exclude each other: a keeper runs a command"
+        if self.ping is not None and self.via in (None, "ssh"):
+            return "ping is for via with another program than ssh: SSH has keepalive"
         if self.disable_host_key_checking and (
             self.use_key_server or self.key_server_url or self.host_key
         ):
@@ -284,6 +289,7 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "keepalive": _between(0, 86400),
     "keepalive_count": _between(1, 1000),
     "via": _line(4096, None, ""),
+    "ping": _between(0, 86400, above=True),
     "keep": _between(1, 30 * 86400),
     "reconnect_timeout": _between(0, _MOST, above=True),
     "hold_timeout": _between(0, _MOST, above=True),

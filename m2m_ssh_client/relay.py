@@ -22,9 +22,14 @@ from m2m_ssh_client.flow.bridge import Bridge, opened
 from m2m_ssh_client.flow.hand_over import loop_caller, run_in_thread
 from m2m_ssh_client.flow.host_stdio import stdio
 from m2m_ssh_client.flow.splitting import Intake
-from m2m_ssh_client.parameters import DEFAULT_CONNECT_TIMEOUT, Parameters
+from m2m_ssh_client.parameters import (
+    DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_KEEPALIVE_COUNT,
+    Parameters,
+)
 from m2m_ssh_client.proxy.history import History
 from m2m_ssh_client.proxy.locked_session import Watch
+from m2m_ssh_client.proxy.pinging import MakeWatch
 from m2m_ssh_client.proxy.server import Proxy, Settings
 from m2m_ssh_client.ssh.destination import Destination, resolve
 from m2m_ssh_client.ssh.opener import Opener
@@ -86,7 +91,14 @@ async def proxy_for(remote: Opener) -> AsyncIterator[Proxy]:
     history = History()
     try:
         dial = partial(_dial, _opening(remote, history))
-        yield Proxy(dial, settings, _watch(), another_way=remote.use_login_shell, history=history)
+        yield Proxy(
+            dial,
+            settings,
+            _watch(),
+            another_way=remote.use_login_shell,
+            history=history,
+            pings=_pings(remote),
+        )
     finally:
         with anyio.move_on_after(_CLOSE_TIME, shield=True):
             await run_in_thread("ssh-close", remote.close)
@@ -99,6 +111,17 @@ def _opening(remote: Opener, history: History) -> Callable[[], Carrier]:
     from m2m_ssh_client.keeping.kept_servers import KeptServers
 
     return KeptServers(remote, remote.params.keep, history).open
+
+
+def _pings(remote: Opener) -> MakeWatch | None:
+    """Return the function that makes watches over silent servers, if that is wanted."""
+    seconds = remote.params.ping
+    if seconds is None:
+        return None
+    from m2m_ssh_client.ssh.way.liveness import Liveness
+
+    count = remote.params.keepalive_count or DEFAULT_KEEPALIVE_COUNT
+    return lambda heard, ask: Liveness(seconds, count, heard, ask, remote.give_up_program)
 
 
 def _watch() -> Watch | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -58,6 +59,8 @@ class Bridge:
         self._owed = 0  # bytes received and not granted again yet; guarded by the lock
         self._owing = threading.Lock()
         self._splitter = intake.splitter
+        self.heard = time.monotonic()
+        """The time of the server's last output (`time.monotonic`)."""
         self.inbound = FromThread(intake.shortcut, on_done=self._grant)
         self.outbound = ToThread(
             "ssh-writer",
@@ -114,6 +117,7 @@ class Bridge:
     # Called by the carrier: see Receiver.
 
     def stdout(self, data: bytes) -> None:
+        self.heard = time.monotonic()
         if self._too_long is not None:
             return
         try:
@@ -127,6 +131,7 @@ class Bridge:
         self._grant(len(data))
 
     def stderr(self, data: bytes) -> None:
+        self.heard = time.monotonic()
         self._carrier.grant(len(data))
         *lines, rest = (self._stderr_rest + data).split(b"\n")
         for line in lines:

@@ -28,7 +28,7 @@ def runs_requests(stderr: list[str]) -> bool:
 
 
 def greets(stdout: Iterable[str]) -> bool:
-    """Return whether a shell has printed what no server prints: that of Erlang's ssh says no more."""
+    """Return whether a shell has greeted. Erlang's does not complain of a request."""
     return any(line.startswith(_ERLANG) for line in stdout)
 
 

@@ -42,6 +42,7 @@ from m2m_ssh_client.proxy.first_answer import FirstAnswer
 from m2m_ssh_client.proxy.history import History
 from m2m_ssh_client.proxy.locked_session import LockedSession, Watch
 from m2m_ssh_client.proxy.memory.session import Session, State
+from m2m_ssh_client.proxy.pinging import MakeWatch, watched
 from m2m_ssh_client.proxy.recovery import Recovery
 from m2m_ssh_client.text import shortened, shown
 
@@ -115,14 +116,17 @@ class Proxy:
         watch: Watch | None = None,
         another_way: Callable[[int | None, list[str]], bool] = lambda _status, _stderr: False,
         history: History | None = None,
+        pings: MakeWatch | None = None,
     ) -> None:
         """`another_way` is told exit status and last words of a command that has said nothing else.
 
         It returns whether the program was not found, and the next dial runs it in another way.
-        `history` is one that others note something in, too.
+        `history` is one that others note something in, too. `pings` makes a watch over each
+        connection, which asks a silent server for a sign of life, and ends a dead one.
         """
         self._dial = dial
         self._another_way = another_way
+        self._pings = pings
         self._settings = settings
         self._session = _session(settings)
         self._locked = LockedSession(
@@ -318,7 +322,8 @@ class Proxy:
             self.history.connected()
             tasks.start_soon(self._carry_from_remote, bridge, recovery, ended)
             tasks.start_soon(judge)
-            await _first_of(ended, judged, self._stopping)
+            with watched(self._pings, bridge, self._locked, self._session):
+                await _first_of(ended, judged, self._stopping)
             if not ended.is_set():
                 deadline = min(self._stop_deadline, anyio.current_time() + SHUTDOWN_TIME)
                 await bridge.shut_down(ended, deadline)

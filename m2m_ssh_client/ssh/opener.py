@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from m2m_ssh_client.flow.remote_stdio import Carrier
     from m2m_ssh_client.ssh.connection import Connection
     from m2m_ssh_client.ssh.login.unlocked_keys import UnlockedKeys
+    from m2m_ssh_client.ssh.via.process_carrier import ProcessCarrier
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Opener:
         self._begun: Background[Carrier] | None = None
         self._loaded = threading.Event()
         self._connection: Connection | None = None
+        self._program: ProcessCarrier | None = None  # the last one of `--via`
         self.request = Request()
         """The server's, as last resolved."""
         self._in_login_shell = False
@@ -125,7 +127,13 @@ class Opener:
 
         self.destination = resolve(without_ssh_configuration(self.params))
         self._take_request(self.destination.request)
-        return Programs(self.params).channel(sent_as(self.request))
+        self._program = Programs(self.params).channel(sent_as(self.request))
+        return self._program
+
+    def give_up_program(self, silence: float) -> None:
+        """End the program of `--via`: the server has been silent for so many seconds."""
+        if self._program is not None:
+            self._program.give_up(silence)
 
     def _take_request(self, request: Request) -> None:
         self.request = request

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from support import echo_server, programs
-from support.host import Host, client_argv, finished
+from support import counting_server, echo_server, programs
+from support.counting_server import Books
+from support.host import Host, client_argv, finished, modern_meta
 from support.sshd import Sshd
+from support.waiting import wait_until
 
 if sys.platform == "win32":
     pytest.skip("programs of POSIX", allow_module_level=True)
@@ -57,6 +60,49 @@ def test_its_status_is_the_end_of_the_server() -> None:
         message = host.initialize()["error"]["message"]
         assert "ended with exit status 9" in message
         assert "it printed: no" in message
+
+
+PINGED = ("--via", "/bin/sh -c {command}", "--ping", "0.3", "--keepalive-count", "2", "box")
+
+
+@pytest.mark.parametrize("ping", ["ping", "server/discover"])
+def test_a_frozen_program_is_found_by_pings_and_replaced(ping: str, tmp_path: Path) -> None:
+    books = Books(tmp_path)
+    with Host(client_argv(*PINGED, "--", *counting_server.command(tmp_path))) as host:
+        meta = {} if ping == "ping" else {"_meta": modern_meta()}
+        first = host.request(ping, meta) if meta else host.initialize()
+        assert "result" in first
+        wait_until(lambda: books.methods(1).count(ping) > 3)  # idle, and not taken for dead
+        (server,) = books.pids
+        os.killpg(os.getpgid(server), signal.SIGSTOP)
+        assert "result" in host.request("tools/list", meta)
+        assert len(books.pids) == 2
+        host.close_stdin()
+        assert host.wait(10) == 0
+    ids = [json.loads(line)["id"] for line in host.lines if b'"id"' in line]
+    assert ids == list(range(1, len(ids) + 1))
+    assert "was asked for a sign of life" in host.stderr
+
+
+def test_a_kept_server_lives_through_a_frozen_program(tmp_path: Path) -> None:
+    books = Books(tmp_path)
+    argv = client_argv(*PINGED, "--keep", "60", "--", *counting_server.command(tmp_path))
+    with Host(argv) as host:
+        assert "result" in host.initialize()
+        (program,) = Path(f"/proc/{host.pid}/task/{host.pid}/children").read_text().split()
+        os.killpg(int(program), signal.SIGSTOP)
+        assert "result" in host.call("count", {"key": "once"})
+        assert len(books.pids) == 1
+        host.close_stdin()
+        assert host.wait(10) == 0
+    assert books.executions == {"once": 1}
+
+
+@pytest.mark.parametrize("via", [[], ["--via", "ssh"]])
+def test_pings_are_not_for_ssh_which_looks_for_itself(via: list[str]) -> None:
+    done = finished("box", *via, "--ping", "5", "--", "x")
+    assert done.returncode == 2
+    assert "keepalive" in done.stderr
 
 
 def test_a_program_that_is_missing_is_named() -> None:

@@ -158,6 +158,12 @@ class Replay:
         self._opener = next(iter(self._asked))
         return line
 
+    def ping(self) -> bytes:
+        """Return a request that changes nothing, and that each server answers. If `needed`."""
+        if self.has_handshake:
+            return self._request("ping", {})
+        return self._request("server/discover", self._discover_params)
+
     def is_own(self, message: Message) -> bool:
         """Return whether a message to the remote is part of the replay, not from the host."""
         return message.id in self._asked or (

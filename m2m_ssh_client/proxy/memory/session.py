@@ -170,6 +170,15 @@ class Session:
         """The time at which `expire` must be called; infinite if there is none."""
         return self._held.next_expiry
 
+    @property
+    def can_be_pinged(self) -> bool:
+        """Return whether the server can be asked for a sign of life."""
+        return self.state is State.OPEN and self._replay.needed
+
+    def ping(self) -> Output:
+        """Ask the server for a sign of life, if possible; the host does not get the answer."""
+        return Output(to_remote=[self._replay.ping()] if self.can_be_pinged else [])
+
     def from_host(self, lines: Iterable[bytes], now: float) -> Output:
         """Forward, hold or answer lines of the host."""
         output = Output()

@@ -20,6 +20,7 @@ from m2m_ssh_client.errors import (
     AuthenticationError,
     ConnectionLostError,
     HostKeyError,
+    SilentConnectionError,
     SSHClientError,
     UnreachableError,
     reason,
@@ -84,6 +85,7 @@ class ProcessCarrier:
         self._closing = threading.Lock()
         self._stdin_open = True
         self._answered = self._closed = False
+        self._silence = 0.0  # seconds, if it was given up
         self._behind: BehindMarker | None = None
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
 
@@ -131,7 +133,17 @@ class ProcessCarrier:
     def signal(self, name: str) -> None:
         process_group.signal(self._process, name)
 
+    def give_up(self, silence: float) -> None:
+        """End the process: the server has been silent for so many seconds. Any thread."""
+        self._silence = silence
+        process_group.kill(self._process)
+
     def ending(self) -> SSHClientError:
+        if self._silence:
+            return SilentConnectionError(
+                f"Nothing came through {self._name} for {self._silence:.0f} s, "
+                "although the server was asked for a sign of life"
+            )
         try:
             status = self._process.wait(_STATUS_TIMEOUT)
         except subprocess.TimeoutExpired:

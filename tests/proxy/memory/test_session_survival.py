@@ -697,3 +697,30 @@ class Survival(RuleBasedStateMachine):
 
 Survival.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
 TestSurvival = Survival.TestCase
+
+
+def test_a_ping_of_ours_waits_for_the_handshake_and_its_answer_stays_here() -> None:
+    session = Session("m2m-test-")
+    assert session.ping().to_remote == []
+    session.connected()
+    assert session.ping().to_remote == []
+    session = legacy_session(prefix="m2m-test-")
+    (ping,) = decoded(session.ping().to_remote)
+    assert ping["method"] == "ping"
+    assert ping["id"].startswith("m2m-test-")
+    late = decoded(session.ping().to_remote)[0]["id"]
+    assert session.from_remote([answer(ping["id"])]) == Output()
+    session.lost("gone", [], 1)
+    assert session.ping().to_remote == []
+    reconnect(session)
+    assert session.from_remote([answer(late)]) == Output()
+
+
+def test_a_server_without_ping_is_asked_what_the_host_asked_it_first() -> None:
+    session = Session()
+    session.connected()
+    session.from_host([request(0, "server/discover", x=1)], 0)
+    session.from_remote([answer(0, discovered("1"))])
+    (ping,) = decoded(session.ping().to_remote)
+    assert (ping["method"], ping["params"]) == ("server/discover", {"x": 1})
+    assert session.from_remote([answer(ping["id"], discovered("2"))]) == Output()
