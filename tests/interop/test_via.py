@@ -25,6 +25,7 @@ pytestmark = pytest.mark.interop
 StartSshd = Callable[..., Sshd]
 
 ECHO = echo_server.command()
+SOURCE = Path(__file__).parents[1] / "support" / "security_key.c"
 
 
 def answers(*options: str, command: Sequence[str] = ECHO) -> str:
@@ -124,6 +125,46 @@ def test_a_shared_connection_of_ssh_outlives_the_session(sshd: Sshd, tmp_path: P
         ssh = programs.require("ssh")
         stop = [str(ssh), "-F", "none", "-S", str(socket), "-O", "exit", "127.0.0.1"]
         subprocess.run(stop, capture_output=True, timeout=10, check=True)
+
+
+class SecurityKey:
+    """A FIDO key of which only software is there, and a server that lets nobody else in."""
+
+    def __init__(self, sshd: Sshd, folder: Path) -> None:
+        provider, key = folder / "security_key.so", folder / "id_ed25519_sk"
+        flags = ["-O1", "-shared", "-fPIC", "-o", str(provider)]
+        built = subprocess.run(
+            [programs.require("cc"), *flags, str(SOURCE), "-lcrypto"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        if built.returncode:
+            programs.unavailable(f"the security key cannot be built: {built.stderr[-500:]}")
+        make = [programs.require("ssh-keygen"), "-q", "-t", "ed25519-sk", "-N", ""]
+        subprocess.run(
+            [*make, "-w", provider, "-f", key], check=True, capture_output=True, timeout=20
+        )
+        public = key.with_suffix(".pub").read_text()
+        assert public.startswith("sk-ssh-ed25519@openssh.com ")
+        (sshd.home.parent / "authorized_keys").write_text(public)
+        there = sshd.client_options()
+        there[there.index("--client-key") + 1] = str(key)
+        self.options = [*there, "-F", "none"]
+        self.provider = ["-o", f"SecurityKeyProvider={provider}"]
+
+
+def test_ssh_logs_in_with_a_security_key(start_sshd: StartSshd, tmp_path: Path) -> None:
+    key = SecurityKey(start_sshd(), tmp_path)
+    assert answers(*key.options, "--via", "ssh", *key.provider) == ""
+
+
+def test_the_error_for_a_security_key_names_the_way_by_ssh(
+    start_sshd: StartSshd, tmp_path: Path
+) -> None:
+    key = SecurityKey(start_sshd(), tmp_path)
+    with Host(client_argv(*key.options, "--", *ECHO)) as host:
+        assert "--via ssh" in host.initialize()["error"]["message"]
 
 
 def test_variables_reach_the_server(start_sshd: StartSshd) -> None:
