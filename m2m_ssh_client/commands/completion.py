@@ -10,7 +10,7 @@ from pathlib import Path
 from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.usage import COMMANDS, Parser, command_parser
 
-_SHELLS = ("bash", "zsh", "fish")
+_SHELLS = ("bash", "zsh", "fish", "powershell")
 _FOLDERS = ("--save-to",)
 
 _SHORT_NAME = "m2m-ssh-client"
@@ -50,9 +50,11 @@ _EXAMPLES = (
     "bash > ~/.local/share/bash-completion/completions/m2m-mcp-server-ssh-client",
     "zsh > ~/.zfunc/_m2m-mcp-server-ssh-client",
     "fish > ~/.config/fish/completions/m2m-mcp-server-ssh-client.fish",
+    "powershell | Add-Content $PROFILE",
 )
 _REMARK = f"""\
-The shell loads the script from these folders on demand; create the folder if it is missing.
+bash, zsh and fish load the script from these folders on demand, PowerShell its profile at each
+start; create the folder if it is missing.
 For {_SHORT_NAME}, bash and fish need a second copy under that name. For zsh, put this line
 before compinit in ~/.zshrc: fpath=(~/.zfunc $fpath)
 
@@ -61,6 +63,9 @@ before compinit in ~/.zshrc: fpath=(~/.zfunc $fpath)
 
 def main(name: str, arguments: list[str]) -> int:
     args = parser(name).understood(arguments)
+    if args.shell == "powershell":
+        sys.stdout.write(_for_powershell())
+        return 0
     import shtab
 
     whole, parts = _assembled()
@@ -73,6 +78,16 @@ def main(name: str, arguments: list[str]) -> int:
     text = shtab.complete(whole, shell=args.shell)  # nosec B604 # a name, not a flag
     sys.stdout.write(_mended(text, args.shell) + "\n")
     return 0
+
+
+def _for_powershell() -> str:
+    from m2m_ssh_client import cli
+    from m2m_ssh_client.commands import powershell
+
+    commands = {name: cli.command(name).parser(name) for name in COMMANDS}
+    for name, description in COMMANDS.items():
+        commands[name].description = description
+    return powershell.script((PROGRAM, _SHORT_NAME), cli.parser(), commands, _takes_host)
 
 
 def _mended(text: str, shell: str) -> str:
@@ -125,11 +140,15 @@ def _assembled() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParser]
     return whole, parts
 
 
+def _takes_host(action: argparse.Action) -> bool:
+    return action.dest in ("destination", "host") or "--jump" in action.option_strings
+
+
 def _name_values(parser: argparse.ArgumentParser) -> None:
     import shtab
 
     for action in parser._actions:
-        if action.dest in ("destination", "host") or "--jump" in action.option_strings:
+        if _takes_host(action):
             action.complete = _HOSTS  # type: ignore[attr-defined]  # shtab's own attribute
         elif set(action.option_strings) & set(_FOLDERS):
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,13 @@ def test_the_short_name_of_the_command_is_completed_too(shell: Shell) -> None:
 def test_nothing_of_ours_is_offered_where_the_remote_command_stands(shell: Shell) -> None:
     shell.after_tab(f"{NAME} tools -- --hold-t")
     shell.shows("x", "--hold-tx")
+
+
+def test_the_script_for_powershell_is_in_its_grammar() -> None:
+    """No registry that the tests may use has PowerShell itself."""
+    tree_sitter, grammar = map(import_module, ("tree_sitter", "tree_sitter_powershell"))
+    parser = tree_sitter.Parser(tree_sitter.Language(grammar.language()))
+    text = completions("powershell")
+    assert "Register-ArgumentCompleter" in text
+    assert not parser.parse(text.encode()).root_node.has_error
+    assert parser.parse(text.replace("@(", "@", 1).encode()).root_node.has_error
