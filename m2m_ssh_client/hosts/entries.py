@@ -146,8 +146,10 @@ def arguments_of(argv: Sequence[str]) -> list[str] | None:
 def _absolute(option: str, value: str) -> str:
     if option in options.OPTIONAL_FILES and value.lower() == "none":
         return value
-    path = os.path.expanduser(value)  # noqa: PTH111 - a Path would normalise it
-    return path if Path(path).is_absolute() else str(Path.cwd() / path)
+    if Path(value).is_absolute():
+        return value
+    path = os.path.expanduser(value)  # noqa: PTH111 - a Path raises where there is no such user
+    return str(Path.cwd() / path)
 
 
 def _check_ssh_option(option: str) -> None:

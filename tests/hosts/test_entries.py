@@ -73,12 +73,13 @@ def test_an_installation_in_a_cache_is_noticed(
 
 
 def test_options_are_written_as_typed_but_for_paths(here: Path) -> None:
+    log = f"{here}//log"  # as typed, too
     typed = ["--host=h", "--port", "22", "--client-key", "k", "--known-hosts=d/f", "-F", "c"]
-    typed += ["-o", "User=x", "-oPort=3", "--log-file", "/var/log/x", "--use-key-server"]
+    typed += ["-o", "User=x", "-oPort=3", "--log-file", log, "--use-key-server"]
     assert written(typed, ["User=x", "Port=3"]) == [
         *("--host=h", "--port", "22", "--client-key", str(here / "k")),
         *(f"--known-hosts={here / 'd/f'}", "-F", str(here / "c")),
-        *("-o", "User=x", "-oPort=3", "--log-file", "/var/log/x", "--use-key-server"),
+        *("-o", "User=x", "-oPort=3", "--log-file", log, "--use-key-server"),
     ]
 
 

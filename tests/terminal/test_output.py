@@ -64,7 +64,7 @@ TOOLS = [
 ]
 
 
-@pytest.mark.parametrize("width", [30, 60, 80, 200])
+@pytest.mark.parametrize("width", [30, 60, 81, 200])  # 81: an old console of Windows uses 80
 def test_no_name_is_broken_on_a_narrow_terminal(
     monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
