@@ -137,7 +137,7 @@ class RotatingFile(AppendedFile):
 
     def _rotate(self, descriptor: int) -> None:
         # If another process has rotated already, ours is the old file.
-        with suppress(OSError):  # Windows does not rename open files
+        with suppress(OSError):  # on Windows, a program that reads the file can prevent it
             if os.path.samestat(os.fstat(descriptor), self._path.stat()):
                 self._path.replace(self._path.with_suffix(OLD_SUFFIX))
         self._descriptor = None

@@ -1,4 +1,4 @@
-"""Files and folders for the user alone, whatever the umask and other users' links.
+"""Files and folders for the user alone, by mode or ACL, whatever the umask and others' links.
 
 Also an environment for child processes without the passphrase.
 """
@@ -20,25 +20,41 @@ def environment() -> dict[str, str]:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder and its missing parents with mode 0700. Raises OSError."""
+    """Make the folder and its missing parents for the user alone. Raises OSError."""
     try:
-        path.mkdir(mode=0o700, exist_ok=True)
+        _make_one_folder(path)
     except FileNotFoundError:
         if path.parent == path:
             raise
         make_folder(path.parent)
+        _make_one_folder(path)
+
+
+def _make_one_folder(path: Path) -> None:
+    if sys.platform != "win32":
         path.mkdir(mode=0o700, exist_ok=True)
+        return
+    from m2m_ssh_client.windows import access
+
+    try:
+        access.make_folder(path)
+    except OSError:
+        if not path.is_dir():
+            raise
 
 
 def opened(path: Path, flags: int) -> int:
-    """Open the file, made with mode 0600 if missing, and return its descriptor. Raises OSError.
+    """Open the file, made for the user alone if missing; return its descriptor. Raises OSError.
 
     A symbolic link is followed only if this user or root owns it, as Linux does in /tmp by itself.
-    Another user's link could redirect what we write.
+    Another user's link could redirect what we write. On Windows, the file is binary, and may be
+    renamed while it is open.
     """
     flags |= os.O_CREAT
     if sys.platform == "win32":
-        return os.open(path, flags, 0o600)
+        from m2m_ssh_client.windows import access
+
+        return access.opened(path, flags)
     try:
         return os.open(path, flags | os.O_NOFOLLOW, 0o600)
     except OSError:
@@ -92,6 +108,20 @@ def _is_open_as(descriptor: int, status: os.stat_result) -> bool:
         return not stat.S_ISREG(status.st_mode) and os.path.samestat(os.fstat(descriptor), status)
     except OSError:
         return False
+
+
+def others(path: Path, mode: int) -> tuple[str, list[str]] | None:
+    """Return who else may read or change the file of this mode, and the argv that mends it.
+
+    None if nobody else may. On Windows the ACL tells, and SYSTEM and administrators do not count.
+    """
+    if sys.platform != "win32":
+        mode = stat.S_IMODE(mode)
+        return (f"mode {mode:04o}", ["chmod", "600", str(path)]) if mode & 0o077 else None
+    from m2m_ssh_client.windows import access
+
+    names = access.others(path)
+    return (", ".join(names.values()), access.mending(path)) if names else None
 
 
 def set_mode(descriptor: int, mode: int) -> None:

@@ -9,8 +9,6 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from m2m_ssh_client import logs
 from m2m_ssh_client.log_file import REMOTE_STDERR, RotatingFile, default_path
 
@@ -54,7 +52,6 @@ def test_a_large_file_makes_room_for_a_new_one_and_is_kept(tmp_path: Path) -> No
     assert [line[:6] for line in kept] == ["line 3", "line 4", "line 5"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="moves no file that is open")
 def test_processes_that_share_a_file_begin_a_new_one_together(tmp_path: Path) -> None:
     path = tmp_path / "client.log"
     with closing(RotatingFile(path, most=100)) as one, closing(RotatingFile(path, most=100)) as two:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,7 +22,6 @@ _LINE = re.compile(
 )
 _MOST_READ = 10_000_000  # bytes from the end of a file
 _MOST_AT_ONCE = 1 << 20
-_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class Line(NamedTuple):
@@ -114,7 +114,7 @@ class _Tail:
 
     def __init__(self, path: Path, whence: int) -> None:
         """Start at the beginning; with SEEK_END, so far before the end that lines are recent."""
-        self._descriptor = os.open(path, _FLAGS)
+        self._descriptor = _opened(path)
         self._begun = b""  # a line that is not complete
         self._in_a_line = False  # its beginning was not read
         status = os.fstat(self._descriptor)
@@ -140,3 +140,12 @@ class _Tail:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def _opened(path: Path) -> int:
+    """Open the file so that whoever writes it can rename it meanwhile."""
+    if sys.platform != "win32":
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    from m2m_ssh_client.windows import calls
+
+    return calls.opened(path, os.O_RDONLY)

@@ -77,7 +77,7 @@ if sys.platform == "win32":
     def _new(path: Path) -> BinaryIO:
         from m2m_ssh_client.windows import calls
 
-        return os.fdopen(calls.create_new(path), "wb")
+        return os.fdopen(calls.opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb")
 
 else:
 

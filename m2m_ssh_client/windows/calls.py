@@ -5,6 +5,7 @@ Each raises OSError, with the number and the words of Windows, unless it says so
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ _LOCK_VIOLATION = 33
 _SEM_TIMEOUT = 121
 
 _SYNCHRONIZE, _QUERY_LIMITED_INFORMATION = 0x0010_0000, 0x1000
-_GENERIC_WRITE, _SHARE_READ, _CREATE_NEW = 0x4000_0000, 1, 1
+_READ, _WRITE = 0x8000_0000, 0x4000_0000  # GENERIC_READ, GENERIC_WRITE
+_ACCESS = {os.O_RDONLY: _READ, os.O_WRONLY: _WRITE, os.O_RDWR: _READ | _WRITE}
+_SHARE_ALL = 7  # reading, writing, and another name
+_CREATE_NEW, _OPEN_EXISTING, _OPEN_ALWAYS = 1, 3, 4
 _ATTRIBUTE_NORMAL, _OPEN_REPARSE_POINT = 0x80, 0x0020_0000
 _INVALID_HANDLE = c_void_p(-1).value
 _FAIL_IMMEDIATELY, _EXCLUSIVE = 1, 2
@@ -112,19 +116,23 @@ def unlock(descriptor: int, offset: int) -> None:
         raise _failure()
 
 
-def create_new(path: Path) -> int:
-    """Create a file that must not exist, and return a descriptor to write to it.
+def opened(path: Path, flags: int, security: Any = None) -> int:
+    """Open a file as os.open does, binary, and return its descriptor.
 
-    CREATE_NEW alone follows a link whose target does not exist; here the link itself is what
-    exists already.
+    Unlike one of os.open, it can be renamed or removed meanwhile. `security` points to the
+    SECURITY_ATTRIBUTES of a new file. CREATE_NEW alone, for O_EXCL, would follow a link whose
+    target does not exist; here the link itself is what exists already.
     """
-    handle = _CreateFile(
-        *(str(path), _GENERIC_WRITE, _SHARE_READ, None, _CREATE_NEW),
-        *(_ATTRIBUTE_NORMAL | _OPEN_REPARSE_POINT, None),
-    )
+    how, attributes = _OPEN_EXISTING, _ATTRIBUTE_NORMAL
+    if flags & os.O_CREAT:
+        how = _OPEN_ALWAYS
+        if flags & os.O_EXCL:
+            how, attributes = _CREATE_NEW, attributes | _OPEN_REPARSE_POINT
+    access = _ACCESS[flags & (os.O_WRONLY | os.O_RDWR)]
+    handle = _CreateFile(str(path), access, _SHARE_ALL, security, how, attributes, None)
     if handle == _INVALID_HANDLE:
         raise _failure()
-    return msvcrt.open_osfhandle(handle, 0)
+    return msvcrt.open_osfhandle(handle, flags & os.O_APPEND)
 
 
 def wait_for_pipe(path: str, seconds: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from m2m_ssh_client import file_lock
 from m2m_ssh_client.windows import calls
 
 ENOUGH = 10.0  # seconds
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 def test_a_pipe_without_a_reader_is_told_from_one_that_has_one() -> None:
@@ -55,13 +57,50 @@ def test_a_closed_descriptor_is_not_said_to_be_locked(tmp_path: Path) -> None:
 
 def test_a_file_that_exists_is_not_created(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    os.close(calls.create_new(path))
+    os.close(calls.opened(path, NEW))
     with pytest.raises(FileExistsError):
-        calls.create_new(path)
+        calls.opened(path, NEW)
+
+
+def test_an_open_file_can_be_renamed_and_removed(tmp_path: Path) -> None:
+    descriptor = calls.opened(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    try:
+        (tmp_path / "file").replace(tmp_path / "renamed")
+        os.write(descriptor, b"a\n")
+        assert (tmp_path / "renamed").read_bytes() == b"a\n"
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        (os.O_RDONLY, FileNotFoundError),
+        (os.O_WRONLY | os.O_CREAT, PermissionError),
+        (os.O_WRONLY | os.O_CREAT | os.O_EXCL, FileExistsError),
+    ],
+)
+def test_a_file_that_cannot_be_opened_is_an_error_as_elsewhere(
+    tmp_path: Path, flags: int, error: type[OSError]
+) -> None:
+    name = {FileNotFoundError: "missing", PermissionError: "folder", FileExistsError: "file"}[error]
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(error):
+        calls.opened(tmp_path / name, flags)
+
+
+def test_what_is_appended_goes_to_the_end(tmp_path: Path) -> None:
+    for text in (b"one", b"two"):
+        descriptor = calls.opened(tmp_path / "file", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(descriptor, text)
+        os.close(descriptor)
+    assert (tmp_path / "file").read_bytes() == b"onetwo"
+    assert stat.S_ISREG((tmp_path / "file").stat().st_mode)
 
 
 def test_what_is_created_can_be_written(tmp_path: Path) -> None:
-    with os.fdopen(calls.create_new(tmp_path / "file"), "wb") as file:
+    with os.fdopen(calls.opened(tmp_path / "file", NEW), "wb") as file:
         file.write(b"a\nb")
     assert (tmp_path / "file").read_bytes() == b"a\nb"
 

@@ -12,9 +12,9 @@ import base64
 import io
 import os
 import re
+import secrets
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ from m2m_ssh_client import user_only_files
 from m2m_ssh_client.errors import KeyFileError, reason
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.wire import Reader
-from m2m_ssh_client.text import printable, quoted
+from m2m_ssh_client.text import printable, quoted, quoted_line
 from m2m_ssh_client.user_only_files import PASSPHRASE_VARIABLE
 
 _COMMENT = b"m2m-mcp-server-ssh-client"
@@ -138,11 +138,12 @@ def read_key_file(path: Path) -> KeyFile:
         )
     if b"PRIVATE KEY-----" not in content:
         raise _not_a_key(path)
-    if sys.platform != "win32" and status.st_uid == os.getuid() and status.st_mode & 0o077:
-        mode = stat.S_IMODE(status.st_mode)
+    is_ours = sys.platform == "win32" or status.st_uid == os.getuid()
+    if is_ours and (others := user_only_files.others(path, status.st_mode)):
+        who, mending = others
         raise KeyFileError(
-            f"The client key {quoted(path)} can be read by others (mode {mode:04o})",
-            f"Run: chmod 600 {quoted(path)}",
+            f"The client key {quoted(path)} can be read by others ({who})",
+            f"Run: {quoted_line(mending)}",
         )
     return KeyFile(path, content)
 
@@ -306,8 +307,8 @@ def _create(path: Path, public: Path) -> bool:
 
 def _publish(path: Path, content: bytes, mode: int) -> bool:
     """Make a complete file appear at `path`; return False if something is already there."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = user_only_files.opened(temporary, os.O_WRONLY | os.O_EXCL)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

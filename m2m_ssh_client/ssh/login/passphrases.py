@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from m2m_ssh_client import user_only_files
 from m2m_ssh_client.errors import KeyFileError, reason
-from m2m_ssh_client.text import printable, quoted, shortened
+from m2m_ssh_client.text import printable, quoted, quoted_line, shortened
 
 if TYPE_CHECKING:
     import subprocess
@@ -80,10 +79,11 @@ def _from_file(path: Path) -> str:
             f"The passphrase file {quoted(path)} cannot be read: {reason(exc)}",
             "Check --passphrase-file.",
         ) from exc
-    if sys.platform != "win32" and mode & 0o077:
+    if others := user_only_files.others(path, mode):
+        who, mending = others
         raise KeyFileError(
-            f"The passphrase file {quoted(path)} is open to others (mode {stat.S_IMODE(mode):04o})",
-            f"Run: chmod 600 {quoted(path)}",
+            f"The passphrase file {quoted(path)} is open to others ({who})",
+            f"Run: {quoted_line(mending)}",
         )
     line = content.removesuffix(b"\n").removesuffix(b"\r")
     if not line or b"\n" in line or len(content) > _LONGEST:

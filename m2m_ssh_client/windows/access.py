@@ -1,0 +1,183 @@
+"""Files and folders whose access control list has this user, the system and administrators alone.
+
+That is what OpenSSH for Windows asks of a private key. The list is there from the first moment: it
+goes into the call that makes the file. Calls of Windows that fail raise OSError.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+if sys.platform != "win32":
+    raise ImportError("for Windows alone")
+
+import ctypes
+from ctypes import POINTER, Structure, byref, c_void_p, sizeof, wintypes
+
+from m2m_ssh_client.windows import calls
+
+_ADVAPI = ctypes.WinDLL("advapi32", use_last_error=True)
+_KERNEL = ctypes.WinDLL("kernel32", use_last_error=True)
+
+_TOKEN_QUERY, _TOKEN_USER = 8, 1
+_FILE_OBJECT, _DACL = 1, 4
+_REVISION = 1  # of the language of descriptors
+_NAME_SIZE = 256  # characters, of an account or a domain
+
+_ALLOWED, _ALLOWED_CALLBACK = 0, 9  # types of an entry
+_FOR_WHAT_IS_INSIDE = 8  # its flag: it says nothing about the folder itself
+# Reading, or what leads there: any write, another list, another owner; the generic rights.
+_HARMFUL = 0x0000_0007 | 0x000C_0000 | 0xD000_0000
+_EVERYONE, _OWNER = "S-1-1-0", "S-1-3-4"
+_SYSTEM, _ADMINISTRATORS = "S-1-5-18", "S-1-5-32-544"
+
+
+class _Attributes(Structure):
+    """SECURITY_ATTRIBUTES."""
+
+    _fields_ = (
+        ("nLength", wintypes.DWORD),
+        ("lpSecurityDescriptor", c_void_p),
+        ("bInheritHandle", wintypes.BOOL),
+    )
+
+
+class _List(Structure):
+    """ACL, the head of a list."""
+
+    _fields_ = (
+        ("Revision", wintypes.BYTE),
+        ("Sbz1", wintypes.BYTE),
+        ("Size", wintypes.WORD),
+        ("Count", wintypes.WORD),
+        ("Sbz2", wintypes.WORD),
+    )
+
+
+class _Entry(Structure):
+    """ACCESS_ALLOWED_ACE; an account's identifier begins at its last member."""
+
+    _fields_ = (
+        ("Type", wintypes.BYTE),
+        ("Flags", wintypes.BYTE),
+        ("Size", wintypes.WORD),
+        ("Mask", wintypes.DWORD),
+        ("SidStart", wintypes.DWORD),
+    )
+
+
+_KERNEL.GetCurrentProcess.restype = wintypes.HANDLE
+_KERNEL.LocalFree.argtypes = (c_void_p,)
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder, whose new files get the same list."""
+    if not _KERNEL.CreateDirectoryW(wintypes.LPCWSTR(str(path)), byref(_attributes("OICI"))):
+        raise _failure()
+
+
+def opened(path: Path, flags: int) -> int:
+    """Open the file, which gets the list if it is new, and return its descriptor."""
+    return calls.opened(path, flags, byref(_attributes()))
+
+
+def others(path: Path) -> dict[str, str]:
+    """Return the names of other accounts that may read or change the file, by their identifiers."""
+    found, descriptor = POINTER(_List)(), c_void_p()
+    failed = _ADVAPI.GetNamedSecurityInfoW(
+        *(wintypes.LPCWSTR(str(path)), _FILE_OBJECT, _DACL, None, None),
+        *(byref(found), None, byref(descriptor)),
+    )
+    if failed:
+        raise ctypes.WinError(failed)
+    try:
+        if not found:  # no list: everybody may do everything
+            return {_EVERYONE: "Everyone"}
+        ours = {user(), _SYSTEM, _ADMINISTRATORS, _OWNER}
+        allowed = dict(_allowed(found))
+        return {sid: _name(address) for sid, address in allowed.items() if sid not in ours}
+    finally:
+        _KERNEL.LocalFree(descriptor)
+
+
+def mending(path: Path) -> list[str]:
+    """Return the command that leaves the file to this user; administrators need no entry."""
+    removed = [word for sid in others(path) for word in ("/remove:g", f"*{sid}")]
+    return ["icacls", str(path), "/inheritance:r", *removed, "/grant:r", f"*{user()}:F"]
+
+
+@cache
+def user() -> str:
+    """Return the identifier (SID) of the account that this process runs as."""
+    token, size = wintypes.HANDLE(), wintypes.DWORD()
+    process = wintypes.HANDLE(_KERNEL.GetCurrentProcess())
+    if not _ADVAPI.OpenProcessToken(process, _TOKEN_QUERY, byref(token)):
+        raise _failure()
+    try:
+        _ADVAPI.GetTokenInformation(token, _TOKEN_USER, None, 0, byref(size))
+        found = ctypes.create_string_buffer(size.value)  # TOKEN_USER: begins with a pointer
+        if not _ADVAPI.GetTokenInformation(token, _TOKEN_USER, found, size, byref(size)):
+            raise _failure()
+        return _text(c_void_p.from_buffer(found))
+    finally:
+        _KERNEL.CloseHandle(token)
+
+
+def _attributes(inheritance: str = "") -> _Attributes:
+    """Return what makes a new file this user's alone; its descriptor is kept for ever."""
+    return _Attributes(sizeof(_Attributes), _descriptor(inheritance), False)
+
+
+@cache
+def _descriptor(inheritance: str) -> int | None:
+    """Protected (P) from what it would inherit; full access (FA) for three accounts."""
+    accounts = (user(), _SYSTEM, _ADMINISTRATORS)
+    text = "D:P" + "".join(f"(A;{inheritance};FA;;;{account})" for account in accounts)
+    found = c_void_p()
+    if not _ADVAPI.ConvertStringSecurityDescriptorToSecurityDescriptorW(
+        wintypes.LPCWSTR(text), _REVISION, byref(found), None
+    ):
+        raise _failure()
+    return found.value
+
+
+def _allowed(entries: Any) -> Iterator[tuple[str, c_void_p]]:
+    """Yield the identifier of each account that may read or change, and its address."""
+    entry = POINTER(_Entry)()
+    for number in range(entries.contents.Count):
+        if not _ADVAPI.GetAce(entries, number, byref(entry)):
+            raise _failure()
+        about = entry.contents
+        if about.Type not in (_ALLOWED, _ALLOWED_CALLBACK) or about.Flags & _FOR_WHAT_IS_INSIDE:
+            continue
+        if about.Mask & _HARMFUL:
+            address = c_void_p(ctypes.addressof(about) + _Entry.SidStart.offset)
+            yield _text(address), address
+
+
+def _text(sid: c_void_p) -> str:
+    found = wintypes.LPWSTR()
+    if not _ADVAPI.ConvertSidToStringSidW(sid, byref(found)):
+        raise _failure()
+    try:
+        return found.value or ""
+    finally:
+        _KERNEL.LocalFree(found)
+
+
+def _name(sid: c_void_p) -> str:
+    """Return the account's name, or its identifier if nobody knows it here."""
+    name, domain = (ctypes.create_unicode_buffer(_NAME_SIZE) for _ in range(2))
+    sizes, kind = (wintypes.DWORD(_NAME_SIZE), wintypes.DWORD(_NAME_SIZE)), wintypes.DWORD()
+    found = _ADVAPI.LookupAccountSidW(
+        *(None, sid, name, byref(sizes[0])), *(domain, byref(sizes[1]), byref(kind))
+    )
+    return name.value if found else _text(sid)
+
+
+def _failure() -> OSError:
+    return ctypes.WinError(ctypes.get_last_error())
