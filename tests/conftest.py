@@ -45,6 +45,9 @@ def _private_home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> No
     home.mkdir(mode=0o700)
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(home))
+    if sys.platform == "win32":
+        for name in ("LOCALAPPDATA", "APPDATA"):
+            monkeypatch.setenv(name, str(home / "AppData" / name))
     for name in ("CACHE", "CONFIG", "DATA", "STATE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
     # Empty, not missing: a missing one would have the person's agent looked for.

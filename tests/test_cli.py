@@ -364,7 +364,7 @@ def test_a_refused_connection_answers_a_host_of_both_eras_twice_and_ends_with_on
         (["--hots", "lab"], "Unknown option --hots. Did you mean --host?"),
         (["lab", "uvx", "mcp-server-git"], "goes after `--`: -- uvx mcp-server-git"),
         (["--subsystem", "mcp", "--", "run"], "exclude each other"),
-        (["--log-file", "/"], "/"),
+        (["--log-file", "/"], str(Path("/"))),
     ],
     ids=str,
 )

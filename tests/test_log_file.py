@@ -9,6 +9,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from m2m_ssh_client import logs
 from m2m_ssh_client.log_file import REMOTE_STDERR, RotatingFile, default_path
 
@@ -32,6 +34,12 @@ def test_without_a_name_it_is_in_the_state_folder_and_the_users_alone() -> None:
     if sys.platform != "win32":
         assert stat.S_IMODE(default_path().stat().st_mode) == 0o600
         assert stat.S_IMODE(default_path().parent.stat().st_mode) == 0o700
+
+
+def test_on_macos_it_is_where_the_console_app_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    folder = Path.home() / "Library" / "Logs" / "m2m-mcp-server-ssh-client"
+    assert default_path() == folder / "client.log"
 
 
 def test_none_is_no_file() -> None:

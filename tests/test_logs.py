@@ -160,7 +160,7 @@ def test_text_that_is_no_unicode_is_escaped(stderr: io.StringIO, tmp_path: Path)
     assert stderr.getvalue()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX mode bits")
+@pytest.mark.skipif(sys.platform == "win32", reason="a mode, path or shell of POSIX")
 def test_a_new_log_file_is_private_whatever_the_umask(tmp_path: Path) -> None:
     previous = os.umask(0)
     try:

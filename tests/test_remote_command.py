@@ -17,7 +17,7 @@ from support import shells
 from m2m_ssh_client.remote_command import command_line, in_login_shell, on_one_line, quoted
 
 if sys.platform == "win32":
-    pytest.skip("lines for the shells of POSIX systems", allow_module_level=True)
+    pytest.skip("a mode, path or shell of POSIX", allow_module_level=True)
 
 SHELLS = shells.found()
 AWKWARD = "it's \\' \\\\ \"$HOME\" `id` \\ ! !x ~ #\nsecond\tline ü😀\n"

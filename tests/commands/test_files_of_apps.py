@@ -14,7 +14,7 @@ from m2m_ssh_client.hosts.apps import APPS
 
 pytestmark = pytest.mark.parametrize("app", APPS)
 
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes and links as POSIX has them")
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="a mode, path or shell of POSIX")
 
 
 def without_key(app: str, text: str) -> Any:

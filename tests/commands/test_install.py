@@ -26,7 +26,7 @@ from m2m_ssh_client.text import printable_lines, quoted
 
 list_command = import_module("m2m_ssh_client.commands.list")
 
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes and links as POSIX has them")
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="a mode, path or shell of POSIX")
 
 
 # install

@@ -154,7 +154,7 @@ def test_what_is_added_is_shown_across_a_rotation_until_ctrl_c(program: list[str
         process.communicate(timeout=ENOUGH)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="has no such shell")
+@pytest.mark.skipif(sys.platform == "win32", reason="a mode, path or shell of POSIX")
 def test_a_reader_that_leaves_early_is_no_error(program: list[str]) -> None:
     path = default_path()
     path.parent.mkdir(parents=True)

@@ -12,7 +12,7 @@ from m2m_ssh_client.errors import AppConfigError
 from m2m_ssh_client.hosts.editing import planned
 from m2m_ssh_client.hosts.nodes import FormatError
 
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes as POSIX has them")
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="a mode, path or shell of POSIX")
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ def test_a_relative_file_in_a_line_of_configuration_is_refused(option: str) -> N
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="absolute there begins with a drive")
+@pytest.mark.skipif(sys.platform == "win32", reason="a mode, path or shell of POSIX")
 @pytest.mark.parametrize(
     "option",
     ["IdentityFile=/k", "IdentityFile ~/k", "IdentityAgent=SSH_AUTH_SOCK", "IdentityAgent none", "User=x", "X"],

@@ -57,7 +57,7 @@ def test_a_server_that_does_not_exchange_keys_is_given_up(
     way: str, opened: list[Connection], tmp_path: Path
 ) -> None:
     if way == "ProxyCommand" and sys.platform == "win32":
-        pytest.skip("the program is POSIX shell's")
+        pytest.skip("a mode, path or shell of POSIX")
     config = tmp_path / "config"
     with listening(mute) as port:
         proxy = "  ProxyCommand sleep 60\n" if way == "ProxyCommand" else ""

@@ -13,7 +13,7 @@ from m2m_ssh_client.ssh.missing_program import is_missed, program_of, second_way
 from m2m_ssh_client.ssh.settings import Request
 
 if sys.platform == "win32":
-    pytest.skip("POSIX shells", allow_module_level=True)
+    pytest.skip("a mode, path or shell of POSIX", allow_module_level=True)
 
 SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh", "fish", "tcsh") if shutil.which(shell)]
 

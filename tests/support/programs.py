@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from support.wine import UNDER_WINE
 
 # Taken when pytest starts, before a fixture replaces the home folder: npm and pip want their own.
 ORIGINAL_ENVIRONMENT = dict(os.environ)
@@ -35,6 +36,8 @@ def find(name: str) -> Path | None:
 
 def require(name: str) -> Path:
     """The program's absolute path, which `sshd` needs in order to start itself again."""
+    if UNDER_WINE:
+        pytest.skip(f"Wine: {name} is a program for Linux here")
     return find(name) or unavailable(f"the program {name!r} is not installed")
 
 

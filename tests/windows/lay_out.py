@@ -55,7 +55,11 @@ __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE data, SIZE_T size)
 
 
 def laid_out() -> Path:
-    """Return the folder with the Python, which is made if what goes into it has changed."""
+    """Return the folder with the Python, which is made if what goes into it has changed.
+
+    Exits with what is missing for that.
+    """
+    require_tools()
     key = hashlib.sha256(LOCK.read_bytes() + Path(__file__).read_bytes()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     place = cache / "m2m-windows-tests" / key
@@ -70,6 +74,13 @@ def laid_out() -> Path:
     )
     (place / "complete").touch()
     return place
+
+
+def require_tools() -> None:
+    if not LOADER.exists() or not shutil.which(COMPILER):
+        sys.exit("Install Debian's packages wine64 and gcc-mingw-w64-x86-64-win32.")
+    if sys.version_info[:2] != (3, 11):
+        sys.exit("This has to run on Python 3.11, whose standard library goes with panda3d's DLLs.")
 
 
 def lay_out_python(place: Path) -> None:
@@ -133,7 +144,7 @@ def environment(place: Path) -> dict[str, str]:
         "WINEDEBUG": "-all",
         "WINEDLLOVERRIDES": "mscoree=;mshtml=",
         "PYTHONHOME": windows_path(place / "python"),
-        "PYTHONPATH": windows_path(PROJECT),
+        "PYTHONPATH": f"{windows_path(PROJECT)};{windows_path(PROJECT / 'tests')}",
         "PYTHONPYCACHEPREFIX": windows_path(place / "bytecode"),
         "PYTHONUTF8": "1",
     }

@@ -24,7 +24,7 @@ from m2m_ssh_client.ssh.config.lines import parse, split
 from m2m_ssh_client.ssh.config.patterns import listed, matches
 from m2m_ssh_client.ssh.config.tokens import local_user
 
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell, path or permission")
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="a mode, path or shell of POSIX")
 
 
 class Folder:

@@ -75,6 +75,23 @@ def test_the_places_of_the_session_come_before_older_ones(root: Path, listen: Li
     assert found(root) == names[::-1]
 
 
+def test_agents_of_macos_are_found_where_launchd_and_the_library_have_them(
+    root: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [
+        "tmp/com.apple.launchd.a1B2c3/Listeners",
+        "home/Library/Group Containers/2BUA8C4S2C.com.1password/t/agent.sock",
+        "home/Library/Containers/com.maxgoedjen.Secretive.SecretAgent/Data/socket.ssh",
+        "home/.ssh/agent/s.abc.agent.def",
+    ]
+    for name in names[::-1]:
+        listen(name)
+    assert found(root) == names[3:]
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(agent_places, "_LAUNCHD", (str(root / "missing"), str(root / "tmp")))
+    assert found(root) == names
+
+
 def test_the_newest_of_several_agents_comes_first(root: Path, listen: Listen) -> None:
     names = [f"home/.ssh/agent/s.{number}.agent.x" for number in range(3)]
     for age, name in enumerate(names):

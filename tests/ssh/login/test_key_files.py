@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import programs
 
 import m2m_ssh_client
 from m2m_ssh_client.errors import KeyFileError
@@ -40,16 +41,14 @@ from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.wire import strings
 from m2m_ssh_client.text import quoted
 
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes, paths or a shell")
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="a mode, path or shell of POSIX")
 
 SECRET = "correct horse"
 
 
 def keygen(*arguments: str) -> str:
-    done = subprocess.run(
-        ["ssh-keygen", *arguments], check=True, capture_output=True, text=True, timeout=60
-    )
-    return done.stdout
+    argv = [str(programs.require("ssh-keygen")), *arguments]
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 @cache

@@ -14,7 +14,7 @@ from m2m_ssh_client.ssh.login.passphrases import available, passphrases
 from m2m_ssh_client.ssh.settings import Login
 
 KEY = Path("/k/id_ed25519")
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes and a shell")
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="a mode, path or shell of POSIX")
 
 
 def never() -> bool:

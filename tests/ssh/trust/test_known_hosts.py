@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import programs
 
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError
 from m2m_ssh_client.ssh.public_key import PublicKey
@@ -19,7 +20,7 @@ from m2m_ssh_client.ssh.settings import Trust
 from m2m_ssh_client.ssh.trust.known_hosts import KnownHosts, entry
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier
 
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell, quoting or path")
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="a mode, path or shell of POSIX")
 
 
 def wire(*fields: bytes) -> bytes:
@@ -435,10 +436,8 @@ def test_a_host_that_would_mean_something_else_never_becomes_a_line(host: str) -
 
 
 def keygen(*arguments: str) -> str:
-    done = subprocess.run(
-        ["ssh-keygen", *arguments], check=True, capture_output=True, text=True, timeout=60
-    )
-    return done.stdout
+    argv = [str(programs.require("ssh-keygen")), *arguments]
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 REAL_TYPES = [

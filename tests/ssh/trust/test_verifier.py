@@ -19,7 +19,7 @@ from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.settings import StrictHostKeyChecking, Trust
 from m2m_ssh_client.ssh.trust.verifier import HostVerifier, Standing
 
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="a mode, path or shell of POSIX")
 
 HOST = "node.example.com"
 

@@ -33,7 +33,7 @@ def argv(via: str, request: Request = RUN, **more: Any) -> list[str]:
         ("x '$HOME' ; {command}", ["x", "$HOME", ";", "uvx 'a server'"]),
     ],
 )
-@pytest.mark.skipif(sys.platform == "win32", reason="quotes of a POSIX shell")
+@pytest.mark.skipif(sys.platform == "win32", reason="a mode, path or shell of POSIX")
 def test_a_place_becomes_one_argument_and_no_shell_reads_it(
     template: str, words: list[str]
 ) -> None:
@@ -65,7 +65,7 @@ def test_what_cannot_be_meant_is_refused(via: str, more: dict[str, Any], said: s
         argv(via, **more)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="quotes of a POSIX shell")
+@pytest.mark.skipif(sys.platform == "win32", reason="a mode, path or shell of POSIX")
 def test_an_open_quote_is_refused() -> None:
     with pytest.raises(UsageError, match="No closing quotation"):
         argv("x 'y {command}")

@@ -28,7 +28,7 @@ GONE = 2.0  # seconds: what closing may take until nothing is left
 SIGKILL = 9  # a name that Windows does not have
 BULK = 16 * 1024 * 1024  # bytes
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the programs are POSIX shell's")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a mode, path or shell of POSIX")
 
 
 def python(code: str, *arguments: object) -> str:
