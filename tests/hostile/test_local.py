@@ -533,7 +533,7 @@ STARTING = {
     "demo/ssh_server.py": "the server that the demo serves",
     "ssh/config/shell.py": "Match exec, by the user's shell",
     "ssh/login/passphrases.py": "SSH_ASKPASS",
-    "ssh/way/process_group.py": "--via, without a shell; taskkill on Windows",
+    "ssh/way/process_group.py": "--via, without a shell",
     "ssh/way/proxy_command.py": "ProxyCommand, by the user's shell",
 }
 _STARTERS = {

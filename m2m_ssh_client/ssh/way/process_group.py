@@ -1,6 +1,6 @@
 """The process group of a program that is started for us: all that it starts in turn, and its end.
 
-On Windows, its process tree, for which there is no gentle way.
+On Windows, its job object, which also ends with us; there is no gentle way.
 """
 
 from __future__ import annotations
@@ -13,38 +13,34 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 if sys.platform == "win32":
-    # It gets no Ctrl-C of our console, and no window.
-    FLAGS = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
 
     def start(argv: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start the program with three pipes. Raises OSError."""
-        return subprocess.Popen(  # noqa: S603 - the user's own command line
+        from m2m_ssh_client.windows import job
+
+        process = subprocess.Popen(  # noqa: S603 - the user's own command line
             list(argv),
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=dict(env),
-            creationflags=FLAGS,
+            creationflags=job.FLAGS,
         )
+        job.hold(process)
+        return process
 
     def hang_up(process: subprocess.Popen[bytes]) -> None:
-        """End the process and its children."""
-        # By its path: Windows looks for a bare name in the current folder first.
-        system = os.environ.get("SYSTEMROOT", r"C:\Windows")
-        subprocess.run(  # noqa: S603
-            [rf"{system}\System32\taskkill.exe", "/T", "/F", "/PID", str(process.pid)],
-            check=False,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            creationflags=subprocess.CREATE_NO_WINDOW,
-        )
+        """End the process and all that it has started."""
+        from m2m_ssh_client.windows import job
+
+        job.end(process)
 
     def kill(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
     def signal(process: subprocess.Popen[bytes], _name: str) -> None:
-        """End the process and its children, whatever the signal is."""
+        """End the process and all that it has started, whatever the signal is."""
         hang_up(process)
 
 else:

@@ -222,7 +222,9 @@ class _Program:
 if sys.platform == "win32":
 
     def spawn(command: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S602 - the user's own command line # nosec B602
+        from m2m_ssh_client.windows import job
+
+        process = subprocess.Popen(  # noqa: S602 - the user's own command line # nosec B602
             command,
             shell=True,
             bufsize=0,
@@ -230,8 +232,10 @@ if sys.platform == "win32":
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=user_only_files.environment(),
-            creationflags=process_group.FLAGS,
+            creationflags=job.FLAGS,
         )
+        job.hold(process)
+        return process
 
     class _Stop:
         """Reads and writes pipes. They cannot be waited for; the program's end ends the waiting."""
