@@ -20,7 +20,7 @@ from ctypes import Structure, byref, c_size_t, c_uint64, sizeof, wintypes
 # Suspended, so that it starts nothing before it is in the job. It gets no Ctrl-C of our console,
 # and no window.
 FLAGS = 4 | subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-"""What a program has to be started with to be held."""
+"""For the start of a program that is to be held."""
 
 _EXTENDED_LIMITS = 9
 _MAY_LEAVE, _END_ON_CLOSE = 0x800, 0x2000
@@ -52,7 +52,7 @@ def hold(process: subprocess.Popen[bytes]) -> None:
 
     The job is as old as the object. Where a job of ours forbids others, it runs without one.
     """
-    handle = wintypes.HANDLE(int(process._handle))  # type: ignore[attr-defined]
+    handle = wintypes.HANDLE(int(vars(process)["_handle"]))  # which subprocess keeps to itself
     job = wintypes.HANDLE(_kernel32.CreateJobObjectW(None, None))
     finalize(process, _kernel32.CloseHandle, job)
     _jobs[process] = job

@@ -20,7 +20,7 @@ from support.host import Host, client_argv
 from windows.far_side import FarSide
 
 AT_ONCE = 2.0  # seconds
-PATIENT = 40.0
+PATIENT = 60.0
 BIG = 16_000_000
 MANY = 2_000
 
@@ -28,6 +28,19 @@ _FAR = FarSide.from_environment(os.environ)
 pytestmark = pytest.mark.skipif(
     _FAR is None, reason="no sshd on another system; tests/windows/under_wine.py starts one"
 )
+
+# A ProxyCommand: what OpenSSH's `ssh -W` does. It leaves its process number in a file.
+_PROXY = """
+import os, pathlib, socket, sys, threading
+pathlib.Path(__file__).with_name("pid").write_text(str(os.getpid()))
+sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+def send():
+    while data := os.read(0, 65536):
+        sock.sendall(data)
+threading.Thread(target=send, daemon=True).start()
+while data := sock.recv(65536):
+    os.write(1, data)
+"""
 
 # A host whose client has the pipes that the host itself has from the test, which keeps them open.
 _HOST = """
@@ -45,15 +58,21 @@ def network() -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def argv(network: FaultProxy, tmp_path: Path) -> list[str]:
+def options(network: FaultProxy, tmp_path: Path) -> list[str]:
     assert _FAR is not None
     key, known_hosts = tmp_path / "client", tmp_path / "known_hosts"
     key.write_bytes(Path("Z:", _FAR.files, "client").read_bytes())
     known_hosts.write_text(f"[127.0.0.1]:{network.port} {_FAR.host_key}\n")
-    return client_argv(
+    return [
         *("--host", "127.0.0.1", "--port", str(network.port), "--username", _FAR.username),
-        *("--client-key", str(key), "--known-hosts", str(known_hosts), "--", *_FAR.command),
-    )
+        *("--client-key", str(key), "--known-hosts", str(known_hosts)),
+    ]
+
+
+@pytest.fixture
+def argv(options: list[str]) -> list[str]:
+    assert _FAR is not None
+    return client_argv(*options, "--", *_FAR.command)
 
 
 @pytest.fixture
@@ -124,3 +143,25 @@ def test_the_client_ends_with_a_host_that_is_killed(argv: list[str]) -> None:
     finally:
         client.close()
         between.communicate(timeout=PATIENT)
+
+
+def test_a_proxy_command_in_quotes_carries_the_connection_and_ends_with_a_client_that_is_killed(
+    options: list[str], network: FaultProxy, tmp_path: Path
+) -> None:
+    from m2m_ssh_client.windows.calls import Process
+
+    assert _FAR is not None
+    script = tmp_path / "way there" / "proxy.py"
+    script.parent.mkdir()
+    script.write_text(_PROXY)
+    way = f'ProxyCommand="{sys.executable}" "{script}" %h %p'
+    with Host(client_argv(*options, "-o", way, "--", *_FAR.command)) as host:
+        host.initialize(timeout=PATIENT)
+        assert host.call("echo", {"text": "there"}, timeout=PATIENT)["result"]
+        assert network.connections == 1
+        proxy = Process(int(script.with_name("pid").read_text()))
+        try:
+            host.kill()
+            assert proxy.ended(AT_ONCE)
+        finally:
+            proxy.close()

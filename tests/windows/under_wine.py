@@ -17,7 +17,8 @@ sys.path.insert(0, str(PROJECT / "tests"))
 from windows.far_side import far_side  # noqa: E402
 from windows.lay_out import LOADER, environment, laid_out  # noqa: E402
 
-PYTEST = ["-m", "pytest", "-m", "not interop"]
+# Patient: there, the end of a test's time is the end of the run.
+PYTEST = ["-m", "pytest", "-m", "not interop", "--timeout", "150"]
 LINGER = 10  # seconds that Wine's server waits for another process before it ends
 
 # One process, as a session is held to the two seconds that its end may take.
