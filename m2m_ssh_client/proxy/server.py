@@ -128,12 +128,13 @@ class Proxy:
         self._another_way = another_way
         self._pings = pings
         self._settings = settings
-        self._session = _session(settings)
+        prefix = f"m2m-{secrets.token_hex(4)}-"
+        self._session = _session(settings, prefix)
         self._locked = LockedSession(
             self._session,
             settings.max_message_size,
             watch,
-            _between(settings),
+            _between(settings, prefix),
             self._changed,
         )
         self._stopping = anyio.Event()
@@ -473,24 +474,22 @@ class Proxy:
         return RemoteExitError(message, hint, reason.status)
 
 
-def _session(settings: Settings) -> Session:
+def _session(settings: Settings, prefix: str) -> Session:
     make: Callable[..., Session] = Session
     if settings.tools or settings.ignore_tools:
         from m2m_ssh_client.proxy.memory.filtered_session import FilteredSession
 
         make = partial(FilteredSession, tools=settings.tools, ignore_tools=settings.ignore_tools)
     return make(
-        f"m2m-{secrets.token_hex(4)}-",
+        prefix,
         may_be_shell=settings.may_be_shell,
         hold_time=settings.hold_timeout,
         retry_tool_calls=settings.retry_tool_calls,
     )
 
 
-def _between(settings: Settings) -> Between | None:
-    if settings.bridge == "off":
-        return None
-    return EraWatch(f"m2m-{secrets.token_hex(4)}-", settings.bridge)
+def _between(settings: Settings, prefix: str) -> Between | None:
+    return None if settings.bridge == "off" else EraWatch(f"{prefix}b", settings.bridge)
 
 
 async def _first_of(*events: anyio.Event) -> None:

@@ -48,7 +48,7 @@ class Bridged:
         self.session = Session("s-", **options)
         self.now = 0.0
         self.crossing = Crossing(
-            EraWatch("b-", mode), lambda lines: self.session.from_host(lines, self.now)
+            EraWatch("s-b", mode), lambda lines: self.session.from_host(lines, self.now)
         )
         self.to_host: list[bytes] = []
         self.to_server: list[bytes] = []
@@ -78,6 +78,12 @@ class Bridged:
 
     def reconnect(self) -> None:
         self._note(self.crossing.from_session(self.session.connected(), self.now))
+
+    def expire_held(self) -> None:
+        """Let so much time go by that what waits for a connection is given up."""
+        self.now += 1000
+        output = self.session.expire(self.now, "Still away")
+        self._note(self.crossing.from_session(output, self.now))
 
     def fail(self, reason: str) -> None:
         self._note(self.crossing.failed(reason, self.now))

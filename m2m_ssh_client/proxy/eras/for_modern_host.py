@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -59,11 +59,12 @@ def legacy_capabilities(declared: Any) -> dict[str, Any]:
     return dict(declared) if isinstance(declared, dict) else {}
 
 
-def without_envelope(params: Members) -> Members:
+def without_meta(params: Members, names: Collection[str] = ENVELOPE) -> Members:
+    """Return params of which `_meta` lacks these names. Raise NotJSONRPCError."""
     if "_meta" not in params:
         return params
     meta = members(params["_meta"])
-    kept = {name: meta[name] for name in meta if name not in ENVELOPE}
+    kept = {name: meta[name] for name in meta if name not in names}
     rest = {name: params[name] for name in params if name != "_meta"}
     return {**rest, "_meta": msgspec.Raw(object_text(kept))} if kept else rest
 

@@ -56,7 +56,7 @@ from m2m_ssh_client.proxy.frames.frame import (
     message_line,
     raw_json,
 )
-from m2m_ssh_client.proxy.memory.open_requests import answerable_under
+from m2m_ssh_client.proxy.memory.open_requests import NOT_SENT, answerable_under
 from m2m_ssh_client.proxy.memory.session import Output
 
 logger = logging.getLogger(__name__)
@@ -201,7 +201,7 @@ class LegacyHost(EraBridge):
                 output.to_host.append(frame.line)  # the session's, about an invalid line
         elif message.error:
             self._rounds.ended(call)
-            output.to_host.append(error_answer(call.id, legacy_error(message.error)))
+            output.to_host.append(_error(call, message.error))
         else:
             try:
                 self._result(call, members(message.result), output)
@@ -263,3 +263,12 @@ class LegacyHost(EraBridge):
             output.to_host.append(frame.line)
         elif subscriptions is not None and subscriptions.wants(message):
             output.to_host.append(without_subscription(message))
+
+
+def _error(call: Call, error: msgspec.Raw) -> bytes:
+    """Return the error for the host. A later round was not sent, perhaps, but the first one was."""
+    found = fields(error)
+    text = found.get("message")
+    if call.round > 1 and found.get("code") == PROXY_ERROR and str(text).endswith(NOT_SENT):
+        return error_line(call.id, PROXY_ERROR, call.outcome(str(text)))
+    return error_answer(call.id, legacy_error(error))

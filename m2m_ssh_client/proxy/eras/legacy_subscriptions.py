@@ -87,7 +87,9 @@ class LegacySubscriptions:
     def unsubscribe(self, id_: Id, uri: str, output: Output) -> None:
         """Answer the host, and listen to less."""
         self._uris.pop(uri, None)
-        output.to_host.append(message_line(id=id_, result={}))
+        for each in [*(id_ for id_, waits in self._waiting.items() if waits == uri), id_]:
+            self._waiting.pop(each, None)  # nobody listens to what this would have begun
+            output.to_host.append(message_line(id=each, result={}))
         self.open(output)
 
     def cancel(self, id_: Id) -> bool:

@@ -21,7 +21,7 @@ from m2m_ssh_client.proxy.eras.for_modern_host import (
     modern_result,
     rank_of,
     refusal_of,
-    without_envelope,
+    without_meta,
 )
 from m2m_ssh_client.proxy.eras.legacy_calls import LegacyCall, LegacyCalls, Question, digest
 from m2m_ssh_client.proxy.eras.modern_listens import ModernListens
@@ -180,7 +180,7 @@ class ModernHost(EraBridge):
             line = message_line(id=self._own_id(), method="logging/setLevel", params=params_)
             output.to_remote.append(line)
         self._calls.add(call)
-        line = request_line(call.at_server, call.method, without_envelope(params))
+        line = request_line(call.at_server, call.method, without_meta(params))
         output.to_remote.append(line)
 
     def _set_round(self, call: LegacyCall, id_: Id, meta: Members) -> None:
@@ -363,7 +363,8 @@ class ModernHost(EraBridge):
             output.to_remote.append(message_line(id=id_, result={}))
             return
         call = self._calls.asking() if method in QUESTIONS else None
-        params = members(message.params)
+        # The host reports no progress on what it is asked in a result.
+        params = without_meta(members(message.params), ["progressToken"])
         if call is None or missing_capability(fields(call.capabilities), method, params):
             text = f"The host does not offer {method}, or has no call in which to be asked"
             output.to_remote.append(error_line(id_, METHOD_NOT_FOUND, text))

@@ -35,6 +35,7 @@ from m2m_ssh_client.proxy.frames.frame import (
     message_line,
     raw_json,
 )
+from m2m_ssh_client.proxy.memory.open_requests import MAY_HAVE_RUN, NOT_SENT
 from m2m_ssh_client.proxy.memory.session import Output
 
 MOST_ROUNDS = 10
@@ -56,6 +57,12 @@ class Call(msgspec.Struct):
     answers: Members = {}
     state: msgspec.Raw | None = None
     again_at: float = FOR_EVER
+
+    def outcome(self, reason: str) -> str:
+        """Return the error text for the host if there is no further round."""
+        if self.method != "tools/call":
+            return reason
+        return f"{reason.replace(NOT_SENT, '').strip().rstrip('.')}. {MAY_HAVE_RUN}"
 
 
 class Send(Protocol):
@@ -131,7 +138,7 @@ class Rounds:
         self._paused = []
         for call in waiting.values():
             self._withdraw(call, output)
-            output.to_host.append(error_line(call.id, PROXY_ERROR, reason))
+            output.to_host.append(error_line(call.id, PROXY_ERROR, call.outcome(reason)))
 
     def rises(self, message: Message) -> bool:
         """Return whether a progress notification says more than the last one with its token.

@@ -111,12 +111,9 @@ class EraWatch:
         if self._initialize is not None:
             return self._judge_initialize(self._initialize, message, line)
         asked = self._modern.pop(message.id, None)
-        if asked is None:
+        if asked is None or _is_own_error(message):
             return unchanged
-        if self._mode == "auto" and asked.messages[0].method == _DISCOVER:
-            self.next = None
-            return unchanged
-        if is_modern_answer(message) or _is_own_error(message):
+        if is_modern_answer(message) or self._may_be_of_both_eras(asked):
             self.next = None
             return unchanged
         if not message.error:
@@ -128,10 +125,19 @@ class EraWatch:
             return self._bridge_modern(asked, line)
         return self._bridge_answered(asked, line, now)
 
+    def _may_be_of_both_eras(self, asked: Frame) -> bool:
+        """Return whether a host that began like this wants to know that its discover failed."""
+        first = self._first_modern or asked.messages[0]
+        discovers = first.method == asked.messages[0].method == _DISCOVER
+        return self._mode == "auto" and discovers
+
     def _judge_initialize(self, asked: Message, answer: Message, line: bytes) -> Output:
         if answer.id != asked.id:
             return Output(to_host=[line])
-        if not answer.error or _is_own_error(answer):
+        if _is_own_error(answer):  # which says nothing of the server; the host may try again
+            self._initialize = None
+            return Output(to_host=[line])
+        if not answer.error:
             self.next = None
             return Output(to_host=[line])
         from m2m_ssh_client.proxy.eras.legacy_host import LegacyHost

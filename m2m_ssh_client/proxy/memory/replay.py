@@ -68,6 +68,7 @@ class Replay:
         self._discover_params: Params = {}
         self._discover_result: Params = {}
         self._modern = False  # the host has spoken 2026-07-28 to a server
+        self._initializing = False  # its `initialize` is not answered yet
         self._initialized = b""
         self._state: dict[_Subject, Params] = {}  # by the host's last requests, in their order
         self._changes: dict[Id, _Change] = {}
@@ -78,7 +79,7 @@ class Replay:
     @property
     def needed(self) -> bool:
         """Return whether a fresh server must answer an opener before it gets anything else."""
-        return self.has_handshake or self._modern
+        return self.has_handshake or (self._modern and not self._initializing)
 
     @property
     def has_handshake(self) -> bool:
@@ -102,6 +103,7 @@ class Replay:
         params = fields(message.params)
         if message.method == "initialize":
             self._initialize_params = _without_token(params)
+            self._initializing = True
         elif message.method == "server/discover":
             self._discover_params = _without_token(params)
         elif message.method in RESTORING and message.id is not None:
@@ -127,8 +129,9 @@ class Replay:
 
     def see_answer(self, method: str, id_: Id, message: Message) -> None:
         """Note the answer to the host's request with this method and id."""
-        if method == "initialize" and message.result:
+        if method == "initialize":
             self._initialize_result = fields(message.result)
+            self._initializing = False
         elif method == "server/discover" and message.result:
             self._discover_result = fields(message.result)
             self._modern = True

@@ -118,10 +118,10 @@ class Session:
     ) -> None:
         """Start without a connection.
 
-        `prefix` begins all ids that the proxy makes; the host must not use it. `may_be_shell`: the
-        user named no command, so a login shell may answer. `hold_time`: seconds for which a request
-        waits for a lost connection. `retry_tool_calls`: repeat calls of tools whose annotations say
-        that this does no harm.
+        `prefix` begins all ids that the proxy makes, an era bridge included; the host must not use
+        it. `may_be_shell`: the user named no command, so a login shell may answer. `hold_time`:
+        seconds for which a request waits for a lost connection. `retry_tool_calls`: repeat calls of
+        tools whose annotations say that this does no harm.
         """
         self.state = State.CONNECTING
         self.process_answered = False
@@ -131,6 +131,7 @@ class Session:
         self.refused_replay = ""
         """The reason why a fresh server cannot replace its predecessor, or empty."""
         self.stray_output = StrayOutput()
+        self._prefix = prefix
         self._may_be_shell = may_be_shell
         self._held = HeldFrames(hold_time)
         self._failure = ""
@@ -332,7 +333,7 @@ class Session:
             text = reason if harmless else f"{reason.rstrip('.')}. {MAY_HAVE_RUN}"
             self._answer_error(id_, text, output)
         for item in self._held.take_all():
-            self._answer_failed(item.frame, output)
+            self._answer_failed(item.frame, output, sent=item.sent)
         return output
 
     def ended_on_discover(self) -> Output | None:
@@ -436,8 +437,14 @@ class Session:
         waits = self._reconnecting and any(
             message.is_request and message.method != "subscriptions/listen"
             for message in item.frame.messages
+            if not self._sets_up(message)
         )
         self._held.add(item if waits else item._replace(since=FOR_EVER))
+
+    def _sets_up(self, message: Message) -> bool:
+        """Return whether an era bridge opens a session or sets its state with this request."""
+        own = isinstance(message.id, str) and message.id.startswith(self._prefix)
+        return own and message.method in _REMEMBERED
 
     def _send(self, frame: Frame, output: Output, ends: int = 0) -> None:
         if self._early is not None:
@@ -629,10 +636,12 @@ class Session:
             output.to_host.append(message_line(id=id_, result={}))
         self._open(output)
 
-    def _answer_failed(self, frame: Frame, output: Output) -> None:
+    def _answer_failed(self, frame: Frame, output: Output, *, sent: bool = False) -> None:
         for message in frame.messages:
             if message.id is not None and message.method is not None:
-                self._answer_error(message.id, self._failure, output)
+                ran = sent and message.method == "tools/call"
+                text = f"{self._failure.rstrip('.')}. {SENT_BEFORE}" if ran else self._failure
+                self._answer_error(message.id, text, output)
 
     def _answer_error(self, id_: Id, text: str, output: Output) -> None:
         self._close(id_)

@@ -518,3 +518,49 @@ def test_the_end_in_the_middle_of_the_handshake_answers_it() -> None:
     pair.host(request(1, "ping"))
     pair.fail("It is over")
     assert {said["id"] for said in pair.heard_by_host()} == {0, 1}
+
+
+def test_a_subscribe_that_is_taken_back_before_the_server_has_heard_of_it_is_answered() -> None:
+    pair = met()
+    pair.host(request(1, "resources/subscribe", uri="u"))
+    [first] = pair.heard_by_server()
+    pair.host(request(2, "resources/subscribe", uri="v"))
+    pair.host(request(3, "resources/unsubscribe", uri="v"))
+    assert [said["id"] for said in pair.heard_by_host()] == [2, 3]
+    acknowledge(pair, first)
+    assert [said["id"] for said in pair.heard_by_host()] == [1]
+    assert [said["method"] for said in pair.heard_by_server()] == ["notifications/cancelled"]
+
+
+def test_a_call_that_ends_between_two_rounds_may_have_run() -> None:
+    pair = met()
+    ask(pair, 1, {"q": {"method": "elicitation/create", "params": FORM}})
+    pair.heard_by_host()
+    pair.fail("Gone")
+    errors = [said for said in pair.heard_by_host() if said.get("id") == 1]
+    assert "may or may not have run" in errors[0]["error"]["message"]
+
+
+def test_a_second_round_that_was_not_sent_does_not_say_so_of_the_call() -> None:
+    pair = met()
+    ask(pair, 1, {"q": {"method": "elicitation/create", "params": FORM}})
+    [question] = pair.heard_by_host()
+    pair.lose()
+    pair.host(result(question["id"], action="accept"))
+    pair.expire_held()
+    [answer] = pair.heard_by_host()
+    assert answer["id"] == 1
+    assert "was not sent" not in answer["error"]["message"]
+    assert "may or may not have run" in answer["error"]["message"]
+
+
+def test_what_sets_the_session_up_waits_for_the_connection_however_long_that_takes() -> None:
+    pair = begun()
+    pair.lose()
+    pair.expire_held()
+    assert pair.heard_by_host() == []
+    pair.reconnect()
+    [probe] = pair.heard_by_server()
+    pair.server(result(probe["id"], **discovered()))
+    [answer] = pair.heard_by_host()
+    assert answer["result"]["serverInfo"] == SERVER

@@ -441,3 +441,28 @@ def test_the_end_in_the_middle_of_the_handshake_answers_what_waits() -> None:
     pair.host(call(1))
     pair.fail("It is over")
     assert [said["id"] for said in pair.heard_by_host()] == [0, 1]
+
+
+def test_a_subscription_waits_for_the_connection_however_long_that_takes() -> None:
+    pair = met()
+    pair.lose()
+    wanted = {"resourceSubscriptions": ["u"]}
+    pair.host(request(1, "subscriptions/listen", _meta=envelope(ALL), notifications=wanted))
+    pair.host(call(2, meta={f"{META}logLevel": "debug"}))
+    pair.expire_held()
+    heard = [said for said in pair.heard_by_host() if "error" in said]
+    assert [said["id"] for said in heard] == [2]  # a request does not
+    pair.reconnect()
+    [initialize] = pair.heard_by_server()
+    pair.server(initialized(initialize["id"]))
+    methods = [said["method"] for said in pair.heard_by_server()]
+    assert methods[-2:] == ["resources/subscribe", "logging/setLevel"]
+
+
+def test_a_question_in_a_result_has_no_progress_token() -> None:
+    pair = met()
+    pair.host(call(1))
+    pair.server(request(90, "elicitation/create", **FORM, _meta={"progressToken": 1, "x": 2}))
+    [answer] = pair.heard_by_host()
+    [question] = answer["result"]["inputRequests"].values()
+    assert question["params"]["_meta"] == {"x": 2}

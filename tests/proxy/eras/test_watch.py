@@ -239,3 +239,55 @@ def test_invalid_lines_are_answered_through_the_bridge_too(side: str) -> None:
         b"{", b'{"jsonrpc":"2.0","id":null,"method":"x"}', b'{"jsonrpc":"1","id":5,"method":"x"}'
     )
     assert [said["error"]["code"] for said in pair.heard_by_host()] == [-32700, -32600, -32600]
+
+
+def test_a_call_that_is_lost_before_the_era_is_known_says_nothing_of_the_server() -> None:
+    pair = Bridged()
+    pair.host(
+        request(1, "tools/list", _meta=envelope()), request(2, "tools/call", _meta=envelope())
+    )
+    pair.lose()
+    [lost] = pair.heard_by_host()
+    assert (lost["id"], lost["error"]["code"]) == (2, -32000)
+    pair.reconnect()
+    [opener] = pair.heard_by_server()
+    pair.server(error(opener["id"], -32602))
+    [again] = pair.heard_by_server()
+    pair.server(error(again["id"], -32602))
+    assert [said["method"] for said in pair.heard_by_server()] == ["initialize"]
+
+
+def test_an_initialize_that_waited_for_too_long_may_be_tried_again() -> None:
+    pair = Bridged()
+    pair.host(INITIALIZE)
+    pair.lose()
+    pair.expire_held()
+    [expired] = pair.heard_by_host()
+    assert expired["error"]["code"] == -32000
+    pair.reconnect()
+    pair.host({**INITIALIZE, "id": 1})
+    pair.heard_by_server()
+    pair.server(error(1, -32022))
+    assert [said["method"] for said in pair.heard_by_server()] == ["server/discover"]
+
+
+def test_a_discover_that_fails_behind_another_request_is_no_word_of_a_host_of_both_eras() -> None:
+    pair = Bridged()
+    pair.host(request(1, "tools/list", _meta=envelope()), DISCOVER)
+    pair.heard_by_server()
+    pair.server(error("d", -32601))
+    [initialize] = pair.heard_by_server()
+    pair.server(result(1, tools=[]), result(initialize["id"], **INITIALIZED))
+    assert [said["id"] for said in pair.heard_by_host()] == [1, "d"]
+
+
+def test_a_fresh_server_is_not_asked_to_discover_while_the_bridge_opens_a_legacy_session() -> None:
+    pair = Bridged()
+    pair.host(request(1, "tools/list", _meta=envelope()))
+    pair.server(error(1, -32602))
+    pair.lose()
+    pair.reconnect()
+    [initialize] = pair.heard_by_server()
+    assert initialize["method"] == "initialize"
+    pair.server(result(initialize["id"], **INITIALIZED))
+    assert [said["method"] for said in pair.heard_by_server()][-1] == "tools/list"

@@ -421,3 +421,16 @@ def test_an_integer_with_a_point_is_an_id_and_keeps_its_spelling(spelt: str) -> 
     replied = b'{"jsonrpc":"2.0","id":%s,"result":{}}' % spelt.encode()
     assert session.from_remote([replied]).to_host == [replied]
     assert session.pending == 0
+
+
+def test_a_harmless_call_that_waits_to_be_sent_again_may_have_run() -> None:
+    session = legacy_session(retry_tool_calls=True)
+    tools = {"tools": [{"name": "t", "annotations": {"readOnlyHint": True}}]}
+    session.from_host([request(1, "tools/list")], 0)
+    session.from_remote([answer(1, tools)])
+    session.from_host([request(2, name="t")], 0)
+    assert session.lost("gone", [], 1).to_host == []
+    session.from_host([request(3, name="t")], 2)
+    sent, unsent = decoded(session.failed("over").to_host)
+    assert "it may have run" in sent["error"]["message"]
+    assert unsent["error"]["message"] == "over"
