@@ -8,7 +8,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from stress.story import LEGACY, MODERN, Event, Story
+from stress.story import LEGACY, MANNERS, MODERN, Event, Story
 
 _LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 _QUESTIONS = ("sampling/createMessage", "elicitation/create", "roots/list", "ping")
@@ -26,6 +26,10 @@ _NOISE = (
 _HARMLESS_SPELLINGS = ("text-id", "bom")
 _SPELLINGS = ("latin-1", "nan", "control", "surrogate", "cut-off")
 _GLUED = ("carriage-return", "osc", "prompt", "trailer")
+
+BRIDGED = 0.3
+_MANNERS = {MODERN: MANNERS[MODERN], LEGACY: ("strict", "lax")}
+"""The others cost five seconds or a process; they have stories with a name."""
 
 _ASKING_BACK = ("tools/call", "prompts/get", "resources/read")
 """The methods whose result may be that input is required (2026-07-28)."""
@@ -58,8 +62,9 @@ _METHODS = {
 }
 
 
-def story(seed: int) -> Story:
-    return _Dice(Random(seed)).story()  # noqa: S311 - only to be the same each time
+def story(seed: int, bridged: float = BRIDGED) -> Story:
+    """The story of a seed. `bridged`: the part of all stories in which the eras differ."""
+    return _Dice(Random(seed)).story(bridged)  # noqa: S311 - only to be the same each time
 
 
 class Rounds:
@@ -86,6 +91,8 @@ class _Dice:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._era = random.choice((LEGACY, LEGACY, MODERN))
+        self._remote_era = self._era
+        self._bridged = ""
         self._count = 0  # of requests
         self._ids: list[object] = []  # of the last of them
         self._subscribed: set[str] = set()
@@ -96,17 +103,22 @@ class _Dice:
         self._odd = self._chance(0.15)  # the remote says what is no message
         self._batches = self._era == LEGACY
 
-    def story(self) -> Story:
+    def story(self, bridged: float) -> Story:
+        if self._chance(bridged):
+            self._era = self._random.choice((LEGACY, MODERN))
+            self._remote_era = MODERN if self._era == LEGACY else LEGACY
+            self._bridged = self._random.choice(_MANNERS[self._remote_era])
+            self._batches = self._era == LEGACY
         options = self._options()
         length = self._random.randint(2, 14)
         events = [*self._beginning(), *self.some(length)]
         if self._chance(0.08):
             events.append(Event("leave"))
-        story = Story(self._era, tuple(options), tuple(events), self._shell)
+        story = Story(self._era, tuple(options), tuple(events), self._shell, bridged=self._bridged)
         return replace(story, may_end="--no-reconnect" in options and story.breaks)
 
     def begin_rounds(self, era: str) -> None:
-        self._era = era
+        self._era = self._remote_era = era
         self._batches = era == LEGACY
         self._keepalive = True
         self._deaths = _MOST_DEATHS
@@ -134,6 +146,8 @@ class _Dice:
         if self._chance(0.1):
             options += ["--reconnect-timeout", "30"]
         self._shell = self._chance(0.2)
+        if self._bridged and self._era == MODERN and self._chance(0.6):
+            options += ["--bridge", "modern"]
         return options
 
     def _beginning(self) -> list[Event]:
@@ -176,18 +190,30 @@ class _Dice:
             self._level = args["level"] = self._random.choice(
                 [x for x in _LEVELS if x != self._level]
             )
-        if self._era == MODERN and self._chance(0.1):
+        args |= self._ornaments(method, id_)
+        if method == "subscriptions/listen":
+            args |= self._filter()
+        elif do := self._instructions(method):
+            args["do"] = do
+        self._ids = [*self._ids[-15:], id_]
+        return [Event("ask", args)]
+
+    def _ornaments(self, method: str, id_: object) -> dict[str, Any]:
+        args: dict[str, Any] = {}
+        if self._era == MODERN and self._chance(0.3 if self._bridged else 0.1):
             args["level"] = self._random.choice(_LEVELS)
         if self._chance(0.25):
             args["token"] = self._random.choice((id_, f"token-{id_}"))
         if method in ("tools/call", "prompts/get") and self._chance(0.08):
             args["size"] = self._random.choice(_BIG)
             args["fill"] = self._random.choice(("x", "é"))
-        if method != "subscriptions/listen":
-            do = self._instructions(method)
-            args |= {"do": do} if do else {}
-        self._ids = [*self._ids[-15:], id_]
-        return [Event("ask", args)]
+        return args
+
+    def _filter(self) -> dict[str, list[str]]:
+        """Of a subscription: some resources, or lists alone."""
+        if self._chance(0.4):
+            return {}
+        return {"uris": self._random.sample(("u", "v", "w"), self._random.randint(1, 2))}
 
     def _uri(self, method: str) -> str:
         """A host does not subscribe twice, nor end what it has not begun."""
@@ -219,16 +245,23 @@ class _Dice:
             kinds[f"spell {self._random.choice(_SPELLINGS)}"] = 3
             kinds[f"spell {self._random.choice(_GLUED)}"] = 3
             kinds[f"print {json.dumps(self._random.choice(_NOISE))}"] = 3
-        if method == "tools/call" and self._era == LEGACY:
-            kinds[f"ask {self._random.choice(_QUESTIONS)}"] = 4
-        if method in _ASKING_BACK and self._era == MODERN:
-            kinds[f"input {self._random.randint(1, 2)}"] = 4
+        asks = 12 if self._bridged else 4
+        if method == "tools/call" and self._remote_era == LEGACY:
+            kinds[f"ask {self._random.choice(_QUESTIONS)}"] = asks
+        if method in _ASKING_BACK and self._remote_era == MODERN:
+            rounds, questions = self._random.randint(1, 2), self._pick({1: 6, 2: 3, 0: 1})
+            kinds[f"input {rounds} {questions}"] = asks
         if self._deaths < _MOST_DEATHS:
             kinds["die 3 once"] = kinds["tear 20"] = kinds["child"] = 1
-        chosen = self._pick(kinds)
+        chosen = str(self._pick(kinds))
         if chosen in ("die 3 once", "tear 20", "child"):
             self._deaths += 1
-        return chosen.split() if chosen == "hold stubborn" else [chosen]
+        if chosen == "hold stubborn":
+            return chosen.split()
+        if chosen[:6] == "input ":  # in each round
+            more = self._pick({"": 5, "hold": 3, "progress 3": 2})
+            return [more, chosen] if more else [chosen]
+        return [chosen]
 
     def _cancel(self) -> list[Event]:
         return [Event("cancel", {"id": self._random.choice(self._ids)})] if self._ids else []
@@ -289,13 +322,13 @@ class _Dice:
 
     def _remote_does(self) -> list[Event]:
         kinds: dict[str, int] = {"notify": 4, "print": 3 * self._odd, "deaf": 1, "release": 6}
-        if self._era == LEGACY:
+        if self._remote_era == LEGACY:
             kinds |= {"ask": 4, "retract": 1}
         name = self._pick(kinds)
         if name == "release":
             if self._ids and self._chance(0.5):
                 return [Event("release", {"id": self._random.choice(self._ids)})]
-            together = self._batches and self._chance(0.3)
+            together = self._batches and not self._bridged and self._chance(0.3)
             return [Event("release", {"together": True} if together else {})]
         arguments: dict[str, dict[str, Any]] = {
             "notify": {"count": self._random.randint(1, 5)},

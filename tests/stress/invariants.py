@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from faults.play import EXIT_WITHIN, SLACK
+from stress import bridging
 from stress.record import (
     SETTING,
     SUBSCRIBING,
@@ -19,11 +20,14 @@ from stress.record import (
     TAKEN_WITHIN,
     Asked,
     Entry,
-    Message,
     Record,
     is_answer,
     is_request,
     key_of,
+    seq_of,
+    short,
+    subscription_of,
+    wants_more,
 )
 from stress.story import LEGACY, MODERN
 
@@ -63,6 +67,10 @@ def _rule(name: str) -> Callable[[Rule], Rule]:
     return add
 
 
+for _name, _bridged_rule in bridging.RULES.items():
+    RULES[_name] = _bridged_rule
+
+
 def violations(record: Record) -> list[Violation]:
     """All that are broken, the first case of each."""
     found = []
@@ -83,23 +91,23 @@ def _whole_lines(record: Record) -> Iterator[str]:
         if not message:
             yield f"no message: {entry.line[:120]!r}"
         elif message.get("jsonrpc") != "2.0":
-            yield f"not JSON-RPC 2.0: {_short(message)}"
+            yield f"not JSON-RPC 2.0: {short(message)}"
         elif "method" not in message and ("result" in message) == ("error" in message):
-            yield f"neither a result nor an error, or both: {_short(message)}"
+            yield f"neither a result nor an error, or both: {short(message)}"
 
 
 @_rule("stranger")
 def _stranger(record: Record) -> Iterator[str]:
     for entry in record.of("got"):
         if is_answer(entry.message) and record.key_of_answer(entry.message) not in record.asked:
-            yield f"an answer that nobody asked for: {_short(entry.message)}"
+            yield f"an answer that nobody asked for: {short(entry.message)}"
 
 
 @_rule("answered-twice")
 def _answered_twice(record: Record) -> Iterator[str]:
     for request in record.asked.values():
         if len(request.answers) > 1:
-            yield f"{_name(request)} has {len(request.answers)} answers"
+            yield f"{request.name} has {len(request.answers)} answers"
 
 
 @_rule("unanswered")
@@ -114,7 +122,7 @@ def _unanswered(record: Record) -> Iterator[str]:
         known = record.known_at(request.index)
         # Nobody has to answer what stayed in the pipe.
         if known <= (record.first_fault if record.may_end else over):
-            yield f"{_name(request)} has no answer"
+            yield f"{request.name} has no answer"
 
 
 @_rule("stuck")
@@ -145,19 +153,19 @@ def _listen_ended(record: Record) -> Iterator[str]:
         closed = record.first("closed")
         before = closed is None or request.answers[0].time < closed.time
         if before and not request.answered and not record.may_end:
-            yield f"{_name(request)} was ended by the program: {_short(request.answers[0].message)}"
+            yield f"{request.name} was ended by the program: {short(request.answers[0].message)}"
 
 
 @_rule("answered-after-cancel")
 def _answered_after_cancel(record: Record) -> Iterator[str]:
     for request in record.asked.values():
         for answer in request.answers:
-            made = [e.time for e in request.answered if e.time <= answer.time]
+            made = [e.time for e in _makers(record, request, answer) if e.time <= answer.time]
             since = min(made) if made else answer.time
             answers_cancel = "ancelled" in _text(answer) and answer.time > request.cancelled
             if answers_cancel or (since > request.cancel_known and (made or record.reading)):
                 late = since - request.cancelled
-                yield f"{_name(request)}, {late:.2f} s after it was cancelled: {_short(answer.message)}"
+                yield f"{request.name}, {late:.2f} s after it was cancelled: {short(answer.message)}"
 
 
 @_rule("heard-otherwise")
@@ -165,8 +173,9 @@ def _heard_otherwise(record: Record) -> Iterator[str]:
     """What the host said is what a process hears."""
     for request in record.asked.values():
         for heard in request.heard:
-            if heard.message != request.message:
-                yield f"{_name(request)} was heard as {_short(heard.message)}"
+            bridged = bool(record.story.bridged) and bridging.is_same(request, heard)
+            if heard.message != request.message and not bridged:
+                yield f"{request.name} was heard as {short(heard.message)}"
 
 
 @_rule("answered-otherwise")
@@ -186,6 +195,7 @@ def _answered_otherwise(record: Record) -> Iterator[str]:
             continue
         said = [entry.message.get("result") for entry in request.answered]
         said += own if is_setting else []
+        said += bridging.own_results(record, request) if record.story.bridged else []
         same = words.get(request.params.get("uri", ""), []) if is_setting else []
         ends = [each for each in same if each.method == "resources/unsubscribe"]
         said += [{} for each in ends if each.index >= request.index]
@@ -194,7 +204,9 @@ def _answered_otherwise(record: Record) -> Iterator[str]:
             result = answer.message.get("result", {"isError": True})
             if answer.judged or result in said or result.get("isError") is True:
                 continue
-            yield f"{_name(request)} got what was not said: {_short(answer.message)}"
+            if record.story.bridged and bridging.core(result) in map(bridging.core, said):
+                continue
+            yield f"{request.name} got what was not said: {short(answer.message)}"
 
 
 @_rule("needless-error")
@@ -210,7 +222,7 @@ def _needless_error(record: Record) -> Iterator[str]:
         if error is None or _is_misspelt(request) or too_long:
             continue
         if not error.judged and (closed is None or error.time < closed.time):
-            yield f"{_name(request)}, although nothing happened: {_short(error.message)}"
+            yield f"{request.name}, although nothing happened: {short(error.message)}"
 
 
 @_rule("error-too-soon")
@@ -228,30 +240,31 @@ def _error_too_soon(record: Record) -> Iterator[str]:
             continue
         waited = error.time - request.time
         if _NOT_SENT.search(_text(error)) and waited < 0.9 * patience:
-            yield f"{_name(request)}, after {waited:.2f} s: {_short(error.message)}"
+            yield f"{request.name}, after {waited:.2f} s: {short(error.message)}"
 
 
 @_rule("notification-twice")
 def _notification_twice(record: Record) -> Iterator[str]:
     seen: Counter[str] = Counter()
     for entry in record.of("got"):
-        seq = _seq(entry.message)
+        seq = seq_of(entry.message)
         if seq is not None:
-            seen[seq] += 1
-            if seen[seq] > 1:
-                yield f"the host gets twice: {_short(entry.message)}"
+            place = f"{seq} {subscription_of(entry.message)}"
+            seen[place] += 1
+            if seen[place] > 1:
+                yield f"the host gets twice: {short(entry.message)}"
 
 
 @_rule("notification-order")
 def _notification_order(record: Record) -> Iterator[str]:
     last: dict[Any, int] = {}
     for entry in record.of("got"):
-        seq = _seq(entry.message)
+        seq = seq_of(entry.message)
         if seq is None or "method" not in entry.message or is_request(entry.message):
             continue
         process, number, *_ = json.loads(seq)
         if number < last.get(process, 0):
-            yield f"out of order: {_short(entry.message)}"
+            yield f"out of order: {short(entry.message)}"
         last[process] = number
 
 
@@ -261,12 +274,16 @@ def _notification_lost(record: Record) -> Iterator[str]:
     if not record.last_process or record.story.has("leave"):
         return
     settled = record.first("settled")
-    got = {_seq(entry.message) for entry in record.of("got")}
+    bridged = record.story.bridged
+    got = {_copy(entry) for entry in record.of("got")}
     for entry in record.of("out"):
         if entry.process != record.last_process or settled is None or entry.time > settled.time:
             continue
-        if _seq(entry.message) not in {None, *got}:
-            yield f"never reached the host: {_short(entry.message)}"
+        if seq_of(entry.message) is None:
+            continue
+        wanted = bridging.wanted_copies(record, entry) if bridged else [_copy(entry)]
+        if any(copy not in got for copy in wanted):
+            yield f"never reached the host: {short(entry.message)}"
 
 
 @_rule("listen-after-cancel")
@@ -282,8 +299,9 @@ def _listen_after_cancel(record: Record) -> Iterator[str]:
         request = record.asked.get(key_of(id_))
         if request is None or not record.reading or entry.time <= request.cancel_taken:
             continue
-        if not any(said.message == entry.message for said in record.of("out")):
-            yield f"for {_name(request)}: {_short(entry.message)}"
+        copied = bridging.said_before(record, entry, request.cancel_taken)
+        if not copied and not any(said.message == entry.message for said in record.of("out")):
+            yield f"for {request.name}: {short(entry.message)}"
 
 
 @_rule("acknowledged-twice")
@@ -308,16 +326,20 @@ def _runs_twice(record: Record) -> Iterator[str]:
         tool = request.params.get("name")
         if record.story.retries and tool in HARMLESS_TOOLS:
             continue
-        if len(request.heard) > 1:
-            yield f"{_name(request)} was heard by {[e.process for e in request.heard]}"
+        # A second round is as unsafe as the first one.
+        for state, count in Counter(map(_state, request.heard)).items():
+            if count > 1:
+                processes = [e.process for e in request.heard if _state(e) == state]
+                yield f"{request.name} was heard by {processes}"
 
 
 @_rule("twice-in-a-process")
 def _twice_in_a_process(record: Record) -> Iterator[str]:
     for request in record.asked.values():
-        for process, count in Counter(e.process for e in request.heard).items():
+        places = Counter((e.process, _state(e)) for e in request.heard)
+        for (process, _), count in places.items():
             if count > 1:
-                yield f"{_name(request)} was heard {count} times by {process}"
+                yield f"{request.name} was heard {count} times by {process}"
 
 
 @_rule("untrue")
@@ -330,9 +352,9 @@ def _untrue(record: Record) -> Iterator[str]:
         before = [e for e in request.heard if e.time < error.time]
         if _NOT_SENT.search(_text(error)) and request.heard:
             processes = [e.process for e in request.heard]
-            yield f"{_name(request)} was heard by {processes}, but: {_short(error.message)}"
+            yield f"{request.name} was heard by {processes}, but: {short(error.message)}"
         elif before and request.method == "tools/call" and not _MAY_HAVE_RUN.search(_text(error)):
-            yield f"{_name(request)} had been heard: {_short(error.message)}"
+            yield f"{request.name} had been heard: {short(error.message)}"
 
 
 @_rule("cancelled-resent")
@@ -343,7 +365,7 @@ def _cancelled_resent(record: Record) -> Iterator[str]:
         for heard in request.heard:
             if born.get(heard.process, 0.0) > request.cancel_known:
                 late = heard.time - request.cancelled
-                yield f"{_name(request)} by process {heard.process}, {late:.2f} s after its cancellation"
+                yield f"{request.name} by process {heard.process}, {late:.2f} s after its cancellation"
 
 
 @_rule("cancel-lost")
@@ -359,44 +381,49 @@ def _cancel_lost(record: Record) -> Iterator[str]:
     }
     settled = record.first("settled")
     for request in record.asked.values():
-        here = [e.time for e in request.heard if e.process == last]
-        done = [e.time for e in request.answered if e.process == last]
-        if not request.is_cancelled or not here or request.key in cancelled or settled is None:
+        if not request.is_cancelled or settled is None:
             continue
-        if not done or done[0] > request.cancel_known:
-            yield f"{_name(request)} is still at work in process {last}"
+        for heard in request.heard:
+            id_ = heard.message["id"]
+            answered = [*request.answered, *request.rounds]
+            done = [e.time for e in answered if (e.process, e.message["id"]) == (last, id_)]
+            if heard.process != last or key_of(id_) in cancelled:
+                continue
+            if not done or done[0] > request.cancel_known:
+                yield f"{request.name} is still at work in process {last}"
 
 
 @_rule("order")
 def _order(record: Record) -> Iterator[str]:
     place = {key: request.index for key, request in record.asked.items()}
     told = {
-        _seq(e.message): index
+        seq_of(e.message): index
         for index, e in enumerate(record.entries)
-        if e.kind == "sent" and _seq(e.message)
+        if e.kind == "sent" and seq_of(e.message)
     }
     for process in record.processes:
         last, before = -1, ""
-        for message in record.heard_by(process):
-            at = (
-                place.get(key_of(message["id"])) if is_request(message) else told.get(_seq(message))
-            )
-            if at is None:
+        for entry in record.of("in"):
+            message = entry.message
+            at = place.get(entry.about or "") if is_request(message) else told.get(seq_of(message))
+            if entry.process != process or at is None or entry.note.get("refused"):
                 continue
+            if record.story.bridged and _state(entry):
+                continue  # a later round, which the host does not ask for
             if at < last:
-                yield f"process {process} heard {_short(message)} behind {before}"
-            last, before = at, _short(message)
+                yield f"process {process} heard {short(message)} behind {before}"
+            last, before = at, short(message)
 
 
 @_rule("told-twice")
 def _told_twice(record: Record) -> Iterator[str]:
     seen: Counter[str] = Counter()
     for entry in record.of("in"):
-        seq = _seq(entry.message)
+        seq = seq_of(entry.message)
         if seq is not None and "method" in entry.message:
             seen[seq] += 1
             if seen[seq] > 1:
-                yield f"a notification was heard twice: {_short(entry.message)}"
+                yield f"a notification was heard twice: {short(entry.message)}"
 
 
 # What a fresh process is told
@@ -405,6 +432,9 @@ def _told_twice(record: Record) -> Iterator[str]:
 @_rule("handshake")
 def _handshake(record: Record) -> Iterator[str]:
     """Each process of the older era is introduced to its host before anything else."""
+    if record.story.bridged:
+        yield from bridging.handshake(record)
+        return
     if record.story.era != LEGACY or not record.story.has("hello"):
         return
     initialize = record.asked.get('"hello"')
@@ -414,9 +444,9 @@ def _handshake(record: Record) -> Iterator[str]:
             continue
         first, *more = heard
         if first.get("method") != "initialize" or first["params"] != initialize.params:
-            yield f"process {process} heard first {_short(first)}"
+            yield f"process {process} heard first {short(first)}"
         elif more and more[0].get("method") != "notifications/initialized":
-            yield f"process {process} heard behind initialize {_short(more[0])}"
+            yield f"process {process} heard behind initialize {short(more[0])}"
         methods = Counter(message.get("method") for message in heard)
         for method in ("initialize", "notifications/initialized"):
             if methods[method] > 1:
@@ -425,6 +455,9 @@ def _handshake(record: Record) -> Iterator[str]:
 
 @_rule("level")
 def _level(record: Record) -> Iterator[str]:
+    if record.story.bridged:
+        yield from bridging.level(record)
+        return
     words = _words(record, ("logging/setLevel",), "level")
     wanted = _last_words([request for requests in words.values() for request in requests])
     heard = [
@@ -441,21 +474,32 @@ def _level(record: Record) -> Iterator[str]:
 @_rule("subscribed")
 def _subscribed(record: Record) -> Iterator[str]:
     """The last process has exactly the host's subscriptions."""
-    words = _words(record, SUBSCRIBING, "uri")
     if not record.last_process:
         return
-    state = {
-        m["params"]["uri"]: m["method"]
-        for m in record.heard_by(record.last_process)
-        if m.get("method") in SUBSCRIBING
-    }
+    if record.story.bridges_modern_host:
+        yield from bridging.subscribed_for_modern_host(record)
+        return
+    words = _words(record, SUBSCRIBING, "uri")
+    heard = record.heard_by(record.last_process)
+    state = [
+        uri
+        for uri in words
+        if [
+            m["method"]
+            for m in heard
+            if m.get("params", {}).get("uri") == uri and m.get("method") in SUBSCRIBING
+        ][-1:]
+        == ["resources/subscribe"]
+    ]
+    if record.story.bridges_legacy_host:
+        state = bridging.listened_to(record)
     for uri, requests in words.items():
         wanted = _last_words(requests)
         if wanted is None:
             continue
-        is_subscribed = state.get(uri) == "resources/subscribe"
+        is_subscribed = uri in state
         if is_subscribed != (wanted.method == "resources/subscribe"):
-            yield f"{uri} in process {record.last_process}; the host's last word is {_name(wanted)}"
+            yield f"{uri} in process {record.last_process}; the host's last word is {wanted.name}"
 
 
 @_rule("restored-twice")
@@ -478,9 +522,9 @@ def _restored_twice(record: Record) -> Iterator[str]:
 def _stale_token(record: Record) -> Iterator[str]:
     for entry in record.of("in"):
         message = entry.message
-        own = is_request(message) and key_of(message["id"]) not in record.asked
+        own = is_request(message) and entry.about not in record.asked
         if own and "progressToken" in message.get("params", {}).get("_meta", {}):
-            yield f"process {entry.process} hears {_short(message)}"
+            yield f"process {entry.process} hears {short(message)}"
 
 
 @_rule("listening")
@@ -489,13 +533,16 @@ def _listening(record: Record) -> Iterator[str]:
     settled = record.first("settled")
     if record.story.era != MODERN or not record.last_process or settled is None:
         return
+    if record.story.bridged:
+        yield from bridging.acknowledged(record)
+        return
     for request in record.asked.values():
         if request.method != "subscriptions/listen" or request.is_cancelled:
             continue
         here = any(entry.process == record.last_process for entry in request.heard)
         is_open = all(answer.time > settled.time for answer in request.answers)
         if is_open and not here:
-            yield f"process {record.last_process} never heard of {_name(request)}"
+            yield f"process {record.last_process} never heard of {request.name}"
 
 
 # Questions of the processes
@@ -508,7 +555,7 @@ def _question_id(record: Record) -> Iterator[str]:
         if is_request(entry.message):
             key = key_of(entry.message["id"])
             if key in seen:
-                yield f"the host is asked again under an id that is in use: {_short(entry.message)}"
+                yield f"the host is asked again under an id that is in use: {short(entry.message)}"
             seen.add(key)
 
 
@@ -521,7 +568,7 @@ def _retracted_otherwise(record: Record) -> Iterator[str]:
             asked.add(entry.message["id"])
         cancels = entry.message.get("method") == "notifications/cancelled"
         if cancels and entry.message["params"].get("requestId") not in asked:
-            yield f"the host was not asked what is called back: {_short(entry.message)}"
+            yield f"the host was not asked what is called back: {short(entry.message)}"
 
 
 @_rule("answer-to-stranger")
@@ -535,18 +582,18 @@ def _answer_to_stranger(record: Record) -> Iterator[str]:
         if entry.message.get("method") == "notifications/progress":
             token = key_of(entry.message["params"].get("progressToken"))
             if (entry.process, token) not in ever:
-                yield f"process {entry.process} hears {_short(entry.message)}"
+                yield f"process {entry.process} hears {short(entry.message)}"
         if not is_answer(entry.message):
             continue
         place = entry.process, key_of(entry.message["id"])
         if place not in asked:
-            yield f"process {entry.process} hears {_short(entry.message)}"
+            yield f"process {entry.process} hears {short(entry.message)}"
             continue
         asked.discard(place)
         question = entry.message.get("result", {}).get("to", {})
         seq = question.get("params", {}).get("_meta", {}).get("seq")
         if seq is not None and seq[:2] != [entry.process, entry.message["id"]]:
-            yield f"process {entry.process} hears the answer to {seq}: {_short(entry.message)}"
+            yield f"process {entry.process} hears the answer to {seq}: {short(entry.message)}"
 
 
 @_rule("answer-lost")
@@ -554,6 +601,9 @@ def _answer_lost(record: Record) -> Iterator[str]:
     """What the host answers to the last process is heard."""
     last, settled = record.last_process, record.first("settled")
     if not last or settled is None:
+        return
+    if record.story.bridged:
+        yield from bridging.answers_lost(record)
         return
     heard = {key_of(m["id"]) for m in record.heard_by(last) if is_answer(m)}
     for entry in record.of("sent"):
@@ -629,26 +679,27 @@ def _is_misspelt(request: Asked) -> bool:
 
 def _is_answer_to_own(record: Record, entry: Entry) -> bool:
     """Whether a process answers with this what the proxy asked, and not the host."""
-    return is_answer(entry.message) and key_of(entry.message["id"]) not in record.asked
+    return is_answer(entry.message) and entry.about not in record.asked
 
 
-def _seq(message: Message) -> str | None:
-    params = message.get("params")
-    meta = params.get("_meta") if isinstance(params, dict) else None
-    return json.dumps(meta["seq"]) if isinstance(meta, dict) and "seq" in meta else None
+def _makers(record: Record, request: Asked, answer: Entry) -> list[Entry]:
+    """What processes said that may have become this answer."""
+    if record.story.bridges_modern_host and wants_more(answer.message):
+        return bridging.questions_in(record, answer)
+    return request.answered
+
+
+def _state(heard: Entry) -> str:
+    """What tells a round of a request from the others."""
+    return str(heard.message.get("params", {}).get("requestState", ""))
+
+
+def _copy(entry: Entry) -> tuple[str | None, str | None]:
+    return seq_of(entry.message), subscription_of(entry.message)
 
 
 def _text(entry: Entry) -> str:
     return str(entry.message.get("error", {}).get("message", ""))
-
-
-def _name(request: Asked) -> str:
-    return f"{request.method} {request.key}"
-
-
-def _short(message: Message) -> str:
-    text = json.dumps(message)
-    return text if len(text) <= 260 else f"{text[:200]} … {text[-50:]}"
 
 
 def _words_on_stderr(record: Record) -> str:

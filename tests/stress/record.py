@@ -40,12 +40,22 @@ class Entry:
     message: Message = field(default_factory=dict)
     line: bytes = b""
     note: Message = field(default_factory=dict)
+    about: Key | None = None
+    """The host's request that the message is, answers or calls back; None if it is another.
+
+    At the remote, with a bridge between, a request is known by its `_meta.key`, and not by its id.
+    """
     judged: bool = False
     """Whether it belongs to an earlier round of a long session, and was judged there."""
 
     def __str__(self) -> str:
         what = self.message or self.note or self.line
         return f"{self.process} {self.kind:<8} {str(what)[:300]}"
+
+
+def _instructions(message: Message) -> list[str]:
+    found: list[str] = message.get("params", {}).get("_meta", {}).get("do", [])
+    return found
 
 
 @dataclass
@@ -58,6 +68,7 @@ class Asked:
     answers: list[Entry] = field(default_factory=list)
     heard: list[Entry] = field(default_factory=list)  # by processes
     answered: list[Entry] = field(default_factory=list)  # by processes
+    rounds: list[Entry] = field(default_factory=list)  # which asked for more, of a bridge alone
     cancelled: float = float("inf")  # when the host did
     cancel_taken: float = float("inf")  # when the program must have read that
     cancel_known: float = float("inf")  # the same, or when a process heard of it
@@ -87,6 +98,10 @@ class Asked:
     def failed(self) -> bool:
         return any("error" in answer.message for answer in self.answers)
 
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.key}"
+
     def own_error(self) -> Entry | None:
         """The answer, if it is an error that no process has sent."""
         for answer in self.answers:
@@ -99,9 +114,22 @@ def key_of(id_: object) -> Key:
     return json.dumps(id_)
 
 
-def _instructions(message: Message) -> list[str]:
-    found: list[str] = message.get("params", {}).get("_meta", {}).get("do", [])
-    return found
+def short(message: Message) -> str:
+    text = json.dumps(message)
+    return text if len(text) <= 260 else f"{text[:200]} … {text[-50:]}"
+
+
+def seq_of(message: Message) -> str | None:
+    """What tells a notification or a question of a process, or a notification of the host, from others."""
+    params = message.get("params")
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    return json.dumps(meta["seq"]) if isinstance(meta, dict) and "seq" in meta else None
+
+
+def subscription_of(message: Message) -> Key | None:
+    """The subscription that a notification is for, if it is for one alone."""
+    id_ = message.get("params", {}).get("_meta", {}).get(SUBSCRIPTION)
+    return None if id_ is None else key_of(id_)
 
 
 def is_request(message: Message) -> bool:
@@ -112,6 +140,11 @@ def is_answer(message: Message) -> bool:
     return "method" not in message and "id" in message
 
 
+def wants_more(message: Message) -> bool:
+    """Whether this answer asks for input that is required (2026-07-28)."""
+    return bool(message.get("result", {}).get("resultType") == "input_required")
+
+
 class Record:
     """The entries of one session, and views of them, which are made when all is over."""
 
@@ -120,6 +153,7 @@ class Record:
         self.entries: list[Entry] = []
         self._oldest = 0
         self._as_text: set[Key] = set()  # numbers that a process made texts of
+        self._keys: dict[tuple[int, Key], Key] = {}  # by process, and by id there
 
     def __str__(self) -> str:
         start = self.entries[0].time
@@ -129,13 +163,15 @@ class Record:
         """Add an entry, unless a process that was cut off in an earlier round hears it this late."""
         if 0 < entry.process < self._oldest:
             return
-        self.entries.append(entry)
+        self.entries.append(replace(entry, about=self._about(entry)))
         if entry.kind == "sent" and "spell text-id" in _instructions(entry.message):
             self._as_text.add(key_of(entry.message["id"]))
 
     def key_of_answer(self, message: Message) -> Key:
         """Of the request that is answered. What a process answers to "1" instead of 1 is passed on like that."""
         id_ = message["id"]
+        if self.story.bridged:  # which makes answers of its own
+            return key_of(id_)
         return id_ if isinstance(id_, str) and id_ in self._as_text else key_of(id_)
 
     def of(self, *kinds: str) -> Iterator[Entry]:
@@ -157,7 +193,7 @@ class Record:
         rest = Record(story)
         last = self.last_process
         for entry in self.entries:
-            about = self._about(entry.message)
+            about = entry.about
             if about is not None:
                 keep = about in self.lasting and (entry.kind != "in" or entry.process == last)
                 # A repetition by the program itself has an id of its own.
@@ -174,17 +210,26 @@ class Record:
         rest._oldest = max(self._oldest, last)
         return rest
 
-    def _about(self, message: Message) -> Key | None:
-        """The request that a message is, answers, cancels or acknowledges; None if it is another."""
+    def _about(self, entry: Entry) -> Key | None:
+        message = entry.message
         params = message.get("params", {})
         method = message.get("method")
         if method == "notifications/cancelled":
-            return key_of(params.get("requestId"))
-        if method == "notifications/subscriptions/acknowledged":
-            return key_of(params.get("_meta", {}).get(SUBSCRIPTION))
-        if is_answer(message):
-            return self.key_of_answer(message)
-        return key_of(message["id"]) if "id" in message else None
+            about = key_of(params.get("requestId"))
+        elif method == "notifications/subscriptions/acknowledged":
+            about = key_of(params.get("_meta", {}).get(SUBSCRIPTION))
+        elif is_answer(message):
+            about = self.key_of_answer(message) if entry.kind == "got" else key_of(message["id"])
+        elif "id" in message:
+            about = key_of(message["id"])
+        else:
+            return None
+        if not (self.story.bridged and entry.process):
+            return about
+        if entry.kind == "in" and is_request(message):
+            key = params.get("_meta", {}).get("key")
+            self._keys[entry.process, about] = "" if key is None else key_of(key)
+        return self._keys.get((entry.process, about)) or None
 
     def _is_of_state(self, message: Message) -> bool:
         """Whether the program itself restores a state with this request."""
@@ -219,32 +264,53 @@ class Record:
                 asked[key_of(message["id"])] = Asked(message, index, entry.time)
         for index, entry in enumerate(self.entries):
             message = entry.message
+            if entry.note.get("refused"):
+                continue
             if entry.kind == "got" and is_answer(message):
-                self._note(asked, self.key_of_answer(message), "answers", entry)
+                self._note(asked, entry.about, "answers", entry)
             elif entry.kind == "in" and is_request(message):
-                self._note(asked, key_of(message["id"]), "heard", entry)
+                self._note(asked, entry.about, "heard", entry)
             elif entry.kind == "out" and is_answer(message):
-                self._note(asked, key_of(message["id"]), "answered", entry)
+                more = self.story.bridges_legacy_host and wants_more(message)
+                self._note(asked, entry.about, "rounds" if more else "answered", entry)
             elif message.get("method") == "notifications/cancelled":
                 self._note_cancelled(asked, index, entry)
         return asked
 
-    @staticmethod
-    def _note(asked: dict[Key, Asked], key: Key, what: str, entry: Entry) -> None:
-        request = asked.get(key)
-        if request is not None:
-            getattr(request, what).append(entry)
+    def _note(self, asked: dict[Key, Asked], key: Key | None, what: str, entry: Entry) -> None:
+        """Add an entry to the request, and to its later rounds if the remote knows of one alone."""
+        chain = [key, *self._later_rounds.get(key, ())] if entry.process else [key]
+        for each in chain:
+            if each is not None and each in asked:
+                getattr(asked[each], what).append(entry)
 
     def _note_cancelled(self, asked: dict[Key, Asked], index: int, entry: Entry) -> None:
-        request = asked.get(key_of(entry.message.get("params", {}).get("requestId")))
-        if request is None:
-            return
-        if entry.kind == "sent":
-            request.cancelled = entry.time
-            request.cancel_taken = min(request.cancel_taken, self.known_at(index))
-            request.cancel_known = min(request.cancel_known, request.cancel_taken)
-        elif entry.kind == "in":
-            request.cancel_known = min(request.cancel_known, entry.time)
+        key = entry.about
+        for each in [key, *self._later_rounds.get(key, ())]:
+            request = asked.get(each) if each is not None else None
+            if request is None:
+                continue
+            if entry.kind == "sent" and each == key:
+                request.cancelled = entry.time
+                request.cancel_taken = min(request.cancel_taken, self.known_at(index))
+                request.cancel_known = min(request.cancel_known, request.cancel_taken)
+            elif entry.kind == "in" and request.is_cancelled:
+                request.cancel_known = min(request.cancel_known, entry.time)
+
+    @cached_property
+    def _later_rounds(self) -> dict[Key | None, list[Key]]:
+        """The host's retries of each request, where a legacy server has one request for them all."""
+        rounds: dict[Key | None, list[Key]] = {}
+        if self.story.bridges_modern_host:
+            for entry in self.of("sent"):
+                if "requestState" in entry.message.get("params", {}):
+                    first = key_of(entry.message["params"]["_meta"]["key"])
+                    rounds.setdefault(first, []).append(key_of(entry.message["id"]))
+        return rounds
+
+    def chain(self, key: Key) -> list[Key]:
+        """A request that a process has, in all its rounds, as the host knows them."""
+        return [each for each in [key, *self._later_rounds.get(key, ())] if each in self.asked]
 
     @cached_property
     def _reads(self) -> list[int]:

@@ -20,6 +20,12 @@ Message = dict[str, Any]
 
 _CHUNK = 1 << 16
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
+VERSION = "io.modelcontextprotocol/protocolVersion"
+
+_LEGACY_ONLY = ("strict", "lax", "exits", "silent")
+"""The manners of a server that speaks the older era only."""
+_MODERN_METHODS = ("server/discover", "subscriptions/listen")
+_QUESTIONS = ("elicitation/create", "sampling/createMessage", "roots/list")
 
 
 class Remote:
@@ -32,6 +38,8 @@ class Remote:
         self._writable = True
         self._prompt = False  # answers at once, whatever it was told to wait for
         self._number = 0
+        self._manner = ""  # of taking requests of the era that it does not speak; empty: of both
+        self._initialized = False
         self._count = 0  # of notifications
         self._questions = 0
         self._asked: dict[
@@ -49,6 +57,7 @@ class Remote:
         fate = json.loads(line)
         self._number = fate["number"]
         self._prompt = fate["prompt"]
+        self._manner = fate.get("manner", "")
         time.sleep(fate.get("delay", 0))
         self._raw(fate.get("print", "").encode())
         if "exit" in fate:
@@ -95,8 +104,8 @@ class Remote:
 
     def release(self, id: object = None, together: bool = False) -> None:  # noqa: A002 - of the request
         """Answer the one that is held, or all; `together`: in one batch."""
-        keys = [json.dumps(id)] if id is not None else list(self._held)
-        requests = [self._held.pop(key) for key in keys if key in self._held]
+        keys = [key for key, each in self._held.items() if id is None or _key(each) == id]
+        requests = [self._held.pop(key) for key in keys]
         if together and requests:
             self._say([self._response(request) for request in requests])
             return
@@ -117,11 +126,15 @@ class Remote:
         for _ in range(count):
             if not self._listening:
                 self._notify("notifications/message", {"level": "emergency", "data": "x"})
-            for listen in self._listening.values():
-                meta = {SUBSCRIPTION: listen["id"]}
-                self._notify("notifications/tools/list_changed", {"_meta": meta})
-            for uri in self._subscribed:
-                self._notify("notifications/resources/updated", {"uri": uri})
+            filters = [_filter(listen) for listen in self._listening.values()]
+            if any("toolsListChanged" in each for each in filters):
+                self._notify_listeners("notifications/tools/list_changed", {})
+            uris = [uri for each in filters for uri in each.get("resourceSubscriptions", ())]
+            for uri in dict.fromkeys([*self._subscribed, *uris]):
+                params = {"uri": uri}
+                if uri in self._subscribed:
+                    self._notify("notifications/resources/updated", params)
+                self._notify_listeners("notifications/resources/updated", params)
 
     def ask(self, method: str, request: Message | None = None) -> None:
         """Ask the host something, with a progress token as long requests have it."""
@@ -157,8 +170,12 @@ class Remote:
     # The client
 
     def _hear(self, line: bytes) -> None:
-        self._tell("in", line)
         message = json.loads(line)
+        refused = isinstance(message, dict) and self._is_foreign(message)
+        self._tell("in", line, refused=refused)
+        if refused:
+            self._refuse(message)
+            return
         for each in message if isinstance(message, list) else [message]:
             self._take(each)
 
@@ -170,6 +187,35 @@ class Remote:
             self._cancel(json.dumps(message["params"].get("requestId")))
         elif "id" in message:
             self._do(message)
+
+    def _is_foreign(self, message: Message) -> bool:
+        """Whether this is a request of the era that this server does not speak.
+
+        As real servers have it: one that is modern only asks for the envelope; a strict legacy one
+        for `initialize` before anything else. A lax legacy one only knows methods, or not.
+        """
+        if "method" not in message or "id" not in message:
+            return False
+        if self._manner and self._manner not in _LEGACY_ONLY:
+            return VERSION not in message.get("params", {}).get("_meta", {})
+        if self._manner in _LEGACY_ONLY and self._manner != "lax" and not self._initialized:
+            return bool(message["method"] != "initialize")
+        return bool(self._manner) and message["method"] in _MODERN_METHODS
+
+    def _refuse(self, request: Message) -> None:
+        error: Message = {"code": -32601, "message": "Method not found"}
+        if request["method"] == "server/discover" and self._manner in ("exits", "silent"):
+            if self._manner == "exits":
+                self._exit(1)
+            return
+        if self._manner == "unsupported":
+            data = {"supported": ["2026-07-28"]}
+            error = {"code": -32022, "message": "Unsupported protocol version", "data": data}
+        elif self._manner not in ("unknown", "lax"):
+            error = {"code": -32602, "message": "Invalid request parameters", "data": ""}
+        answer = {"jsonrpc": "2.0", "id": request["id"], "error": error}
+        self._tell("out", _encoded(answer), refused=True)
+        self._raw(_encoded(answer) + b"\n")
 
     def _answered(self, question: int) -> None:
         request = self._asked.pop(question, None)
@@ -189,6 +235,8 @@ class Remote:
             word, *rest = instruction.split()
             if word in _INSTRUCTIONS:
                 answering &= _INSTRUCTIONS[word](self, request, *rest) is not False
+        if request["method"] == "initialize":
+            self._initialized = True
         if request["method"] == "subscriptions/listen":
             self._listening[json.dumps(request["id"])] = request
             params = {
@@ -211,13 +259,13 @@ class Remote:
         if self._prompt:
             return True
         self._held[json.dumps(request["id"])] = request
-        self._tell("held", id=request["id"])
+        self._tell("held", id=request["id"], key=_key(request))
         return False
 
     def wait_for_answer(self, request: Message, method: str) -> bool:
         if self._prompt:
             return True
-        self._tell("held", id=request["id"])
+        self._tell("held", id=request["id"], key=_key(request))
         self.ask(method, request)
         return False
 
@@ -288,6 +336,8 @@ class Remote:
             return response
         sizes = [int(words[1]) for words in instructions if words[0] == "big"]
         response["result"] = self._result(request, max(sizes, default=0))
+        if self._manner in _LEGACY_ONLY:
+            response["result"].pop("resultType", None)
         method, params = request["method"], request.get("params", {})
         if method == "resources/subscribe":
             self._subscribed[params["uri"]] = None
@@ -309,18 +359,36 @@ class Remote:
             }
         if method == "tools/list":
             return {"resultType": "complete", "tools": _TOOLS}
-        rounds = [
-            int(each.split()[1]) for each in _instructions(request) if each.startswith("input ")
-        ]
+        inputs = [each.split()[1:] for each in _instructions(request) if each[:6] == "input "]
         begun = int(request.get("params", {}).get("requestState", "0").split()[0])
-        if rounds and begun < rounds[0]:
-            return {
-                "resultType": "input_required",
-                "inputRequests": {"name": {"method": "elicitation/create", "params": {}}},
-                "requestState": f'{begun + 1} \u00e9 "state"',
-            }
+        if inputs and begun < int(inputs[0][0]):
+            return self._wanting(begun + 1, int(inputs[0][1]) if inputs[0][1:] else 1)
         text = f"{self._number} {request['id']} " + "y" * size
         return {"resultType": "complete", "content": [{"type": "text", "text": text}]}
+
+    def _wanting(self, begun: int, count: int) -> Message:
+        """A result that asks so many questions, in the round that has begun."""
+        questions = {}
+        for number in range(count):
+            self._questions += 1
+            method = _QUESTIONS[(begun + number) % len(_QUESTIONS)]
+            meta = {"seq": [self._number, self._questions, "question"]}
+            questions[f"name-{number}"] = {"method": method, "params": {"_meta": meta}}
+        result: Message = {
+            "resultType": "input_required",
+            "requestState": f'{begun} \u00e9 "state" {self._number}.{self._questions}',
+        }
+        return {**result, "inputRequests": questions} if questions else result
+
+    def _notify_listeners(self, method: str, params: Message) -> None:
+        """Say the same thing to all that listen for it."""
+        self._count += 1
+        wanted = "toolsListChanged" if "tools" in method else "resourceSubscriptions"
+        for listen in self._listening.values():
+            found = _filter(listen).get(wanted)
+            if found is True or (found and params["uri"] in found):
+                meta = {SUBSCRIPTION: listen["id"], "seq": [self._number, self._count]}
+                self._say({"jsonrpc": "2.0", "method": method, "params": {**params, "_meta": meta}})
 
     def _notify(self, method: str, params: Message) -> None:
         self._count += 1
@@ -349,6 +417,16 @@ class Remote:
 def _instructions(request: Message) -> list[str]:
     meta = request.get("params", {}).get("_meta", {})
     found: list[str] = meta.get("do", [])
+    return found
+
+
+def _key(request: Message) -> object:
+    """The id that the host knows the request by, in whatever round it is."""
+    return request.get("params", {}).get("_meta", {}).get("key", request["id"])
+
+
+def _filter(listen: Message) -> Message:
+    found: Message = listen["params"].get("notifications", {})
     return found
 
 

@@ -106,11 +106,21 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, default=float("inf"), help="begin none after this time"
     )
+    parser.add_argument(
+        "--bridged",
+        type=float,
+        default=dice.BRIDGED,
+        metavar="PART",
+        help="in how many of them the eras differ, from 0 to 1 (default: %(default)s)",
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--story", type=Path, help="play the story in this file only")
     parser.add_argument("--repeat", type=int, default=1, help="play each so many times")
     parser.add_argument(
         "--show", action="store_true", help="print the stories, and all that was seen"
+    )
+    parser.add_argument(
+        "--show-broken", action="store_true", help="the same for those that break a rule"
     )
     parser.add_argument(
         "--no-shrink", dest="shrink", action="store_false", help="do not make them shorter"
@@ -138,7 +148,7 @@ def _jobs(options: argparse.Namespace) -> Iterator[Job]:
             yield Job(name, STORIES[name])
         if not options.names:
             for seed in range(options.seed, options.seed + options.episodes):
-                yield Job(f"seed-{seed}", dice.story(seed))
+                yield Job(f"seed-{seed}", dice.story(seed, options.bridged))
 
 
 def _longest(kinds: dict[str, list[Job]]) -> Iterator[Job]:
@@ -197,9 +207,10 @@ def _played(stage: Stage, job: Job, options: argparse.Namespace) -> Outcome:
         record = stage.play(job.story)
     except (AssertionError, OSError) as exc:
         return Outcome(job, job.story, [Violation(_DRIVER, repr(exc))], Counter(episodes=1))
-    if options.show:
+    broken = violations(record)
+    if options.show or (broken and options.show_broken):
         _show(job, record)
-    return Outcome(job, job.story, violations(record), _counts(record))
+    return Outcome(job, job.story, broken, _counts(record))
 
 
 def _shortened(stage: Stage, job: Job) -> Outcome:
@@ -246,6 +257,7 @@ def _soak_one(era: str, options: argparse.Namespace, outcomes: Queue[list[str]])
 def _counts(record: Record) -> Counter[str]:
     return Counter(
         episodes=1,
+        bridged=bool(record.story.bridged),
         requests=len(record.asked),
         processes=len(record.processes),
         faults=sum(Event.read(entry.note["text"]).is_fault for entry in record.of("event")),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from stress.story import PINNED, Event, Story
 
@@ -56,13 +57,7 @@ def _without_options(story: Story, breaks: Callable[[Story], bool], deadline: fl
         end = at + 1
         while end < len(story.options) and not story.options[end].startswith("--"):
             end += 1
-        shorter = Story(
-            story.era,
-            story.options[:at] + story.options[end:],
-            story.events,
-            story.shell,
-            story.may_end,
-        )
+        shorter = replace(story, options=story.options[:at] + story.options[end:])
         if time.monotonic() < deadline and breaks(shorter):
             story = shorter
     return story

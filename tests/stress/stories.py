@@ -404,6 +404,121 @@ _TEXTS = {
         cut fin=true
         answer
     """,
+    # Said of a request that had been sent.
+    "a-harmless-call-waits-for-the-connection-and-the-host-leaves": """
+        legacy --retry-tool-calls
+        hello
+        ask method="tools/list" id=1
+        wait
+        ask method="tools/call" id=2 tool="reader" do=["hold"]
+        wait_heard id=2
+        refuse seconds=9
+        cut
+        sleep ms=300
+        leave
+    """,
+    # Where the host and the server share no era.
+    "a-call-is-lost-before-the-era-of-the-server-is-known": """
+        modern bridged=strict
+        fate delay=0.8
+        hello wait=false
+        ask method="tools/call" id=1
+        wait_born count=1
+        sleep ms=300
+        cut
+        must_answer id="hello" seconds=15
+        ask method="subscriptions/listen" id=2 uris=["u"]
+    """,
+    "a-discover-fails-behind-the-first-request-of-a-modern-host": """
+        modern bridged=lax
+        ask method="tools/list" id="hello" do=["hold"]
+        ask method="server/discover" id=1
+        wait_heard id="hello" seconds=20
+        sleep ms=300
+        release
+    """,
+    "a-legacy-server-that-exits-on-discover": """
+        modern bridged=exits --bridge modern
+        hello
+        ask method="tools/call" id=1 do=["ask elicitation/create"]
+        wait_asked
+    """,
+    "a-legacy-server-that-is-silent-on-discover": """
+        modern bridged=silent --bridge modern
+        hello
+        ask method="tools/call" id=1 do=["ask elicitation/create"]
+        wait_asked
+        cut
+    """,
+    "a-subscribe-is-taken-back-before-the-server-has-heard-of-it": """
+        legacy bridged=unsupported
+        hello
+        remote do="deaf" seconds=0.3
+        ask method="resources/subscribe" id=1 uri="u"
+        ask method="resources/subscribe" id=2 uri="v"
+        ask method="resources/unsubscribe" id=3 uri="v"
+    """,
+    "the-subscription-of-a-modern-host-waits-longer-than-requests-do": """
+        modern bridged=strict --hold-timeout 0.3
+        hello
+        refuse seconds=0.9
+        cut
+        sleep ms=100
+        ask method="subscriptions/listen" id=1 uris=["u"]
+        sleep ms=1000
+    """,
+    "the-host-leaves-between-two-rounds": """
+        legacy bridged=unknown
+        hello
+        ask method="tools/call" id=1 do=["input 1 1"]
+        wait_asked
+        leave
+    """,
+    "a-second-round-waits-for-too-long": """
+        legacy bridged=invalid --hold-timeout 0.3
+        hello
+        ask method="tools/call" id=1 do=["input 1 1"]
+        wait_asked
+        refuse seconds=0.9
+        cut
+        sleep ms=100
+        answer
+        sleep ms=1000
+    """,
+    "the-second-round-is-lost": """
+        legacy bridged=unsupported
+        hello
+        ask method="tools/call" id=1 do=["hold", "input 1 1"]
+        wait_heard id=1
+        release
+        wait_asked
+        answer
+        sleep ms=100
+        cut
+    """,
+    "a-question-is-open-as-the-connection-is-lost": """
+        legacy bridged=unsupported
+        hello
+        ask method="tools/call" id=1 do=["input 2 2"]
+        ask method="logging/setLevel" id=2 level="debug"
+        ask method="resources/subscribe" id=3 uri="u"
+        wait_asked count=2
+        answer
+        cut
+        wait_born count=2
+        answer
+    """,
+    "a-question-of-a-legacy-server-dies-with-it": """
+        modern bridged=strict
+        hello
+        ask method="tools/call" id=1 level="debug" do=["ask sampling/createMessage"]
+        ask method="subscriptions/listen" id=2 uris=["u", "v"]
+        wait_asked
+        cut
+        wait_born count=2
+        answer
+        cancel id=2
+    """,
 }
 
 STORIES = {name: Story.read(text) for name, text in _TEXTS.items()}

@@ -11,6 +11,14 @@ from typing import Any
 LEGACY = "legacy"
 MODERN = "modern"
 
+MANNERS = {
+    MODERN: ("unsupported", "unknown", "invalid"),
+    LEGACY: ("strict", "lax", "exits", "silent"),
+}
+"""How a server that speaks one era only takes requests of the other, by its era; see `Remote`."""
+
+_BRIDGED = "bridged="
+
 PINNED = frozenset({"hello"})
 """The events without which the rest has no sense; they stay when a story is made shorter."""
 
@@ -51,9 +59,10 @@ class Event:
 
 @dataclass(frozen=True)
 class Story:
-    """The era that both sides speak, the options of the program, and what happens.
+    """The era that the host speaks, the options of the program, and what happens.
 
     `shell`: the options name no command. `may_end`: it is right that the program ends by itself.
+    `bridged`: the remote speaks the other era only, in this manner; empty if it speaks the host's.
     """
 
     era: str
@@ -61,9 +70,11 @@ class Story:
     events: tuple[Event, ...]
     shell: bool = False
     may_end: bool = False
+    bridged: str = ""
 
     def __str__(self) -> str:
-        marks = [*(["shell"] if self.shell else ()), *(["may-end"] if self.may_end else ())]
+        marks = [_BRIDGED + self.bridged] if self.bridged else []
+        marks += [*(["shell"] if self.shell else ()), *(["may-end"] if self.may_end else ())]
         return "\n".join([" ".join([self.era, *marks, *self.options]), *map(str, self.events)])
 
     @staticmethod
@@ -74,9 +85,13 @@ class Story:
         if era not in (LEGACY, MODERN):
             raise ValueError(f"not an era: {era!r}")
         marks = {"shell", "may-end"} & set(words)
-        options = tuple(word for word in words if word not in marks)
+        manners = [word for word in words if word.startswith(_BRIDGED)]
+        options = tuple(word for word in words if word not in {*marks, *manners})
         events = tuple(map(Event.read, lines[1:]))
-        return Story(era, options, events, "shell" in marks, "may-end" in marks)
+        bridged = "".join(manners).removeprefix(_BRIDGED)
+        if bridged and bridged not in MANNERS[MODERN if era == LEGACY else LEGACY]:
+            raise ValueError(f"not a manner of such a server: {bridged!r}")
+        return Story(era, options, events, "shell" in marks, "may-end" in marks, bridged)
 
     def told(self, events: Iterable[Event]) -> Story:
         """The same session with other events."""
@@ -84,6 +99,22 @@ class Story:
 
     def has(self, *names: str) -> bool:
         return any(event.name in names for event in self.events)
+
+    @property
+    def bridges_legacy_host(self) -> bool:
+        """Whether the host is a legacy one and the remote speaks 2026-07-28 only."""
+        return bool(self.bridged) and self.era == LEGACY
+
+    @property
+    def bridges_modern_host(self) -> bool:
+        """Whether the host speaks 2026-07-28 only and the remote is a legacy one."""
+        return bool(self.bridged) and self.era == MODERN
+
+    @property
+    def remote_era(self) -> str:
+        if not self.bridged:
+            return self.era
+        return MODERN if self.era == LEGACY else LEGACY
 
     @property
     def breaks(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stress import dice, stand_in
+from stress import bridge_stand_in, dice, stand_in
 from stress.invariants import RULES, violations
 from stress.play import Play
 from stress.record import Entry, Message, Record
@@ -16,6 +16,7 @@ from stress.shrink import shrunk
 from stress.stage import remote_command
 from stress.stories import STORIES
 from stress.story import Event, Story
+from support.host import PACKAGE_PARENT
 
 if sys.platform != "linux":
     pytest.skip("the pipes of a story are Linux's", allow_module_level=True)
@@ -142,6 +143,69 @@ NOISE = """
     release
 """
 
+FOR_A_LEGACY_HOST = """
+    legacy bridged=unsupported
+    hello
+    ask method="logging/setLevel" id=1 level="debug"
+    ask method="resources/subscribe" id=2 uri="u"
+    wait
+    ask method="tools/call" id=3 token="t" do=["progress 2", "input 2 2"]
+    wait_asked count=2
+    answer
+    answer
+    wait_asked count=2
+    remote do="notify" count=1
+    kill
+    wait_born count=2
+    answer
+    answer
+    ask method="tools/call" id=4 do=["input 1 1"]
+    wait_asked
+    ask method="ping" id=5
+"""
+FOR_A_MODERN_HOST = """
+    modern bridged=strict
+    hello
+    ask method="subscriptions/listen" id=1 uris=["u"]
+    ask method="tools/call" id=2 level="debug" do=["ask elicitation/create"]
+    wait_asked
+    answer
+    wait
+    remote do="notify" count=1
+    kill
+    wait_born count=2
+    ask method="tools/call" id=3 token="t" do=["progress 2", "ask roots/list"]
+    wait_asked
+    answer
+    wait
+"""
+PIPELINED = FOR_A_MODERN_HOST.replace("hello", "hello wait=false").replace("strict", "lax")
+WITH_DISCOVER = FOR_A_MODERN_HOST.replace("strict", "strict --bridge modern")
+
+# By the rule that the bridge breaks with a flaw: the story, and the flaw if it has another name.
+BRIDGE_BREAKING = [
+    ("host-era", FOR_A_LEGACY_HOST, ""),
+    ("server-era", FOR_A_LEGACY_HOST, ""),
+    ("described", FOR_A_LEGACY_HOST, ""),
+    ("round-otherwise", FOR_A_LEGACY_HOST, ""),
+    ("question-otherwise", FOR_A_LEGACY_HOST, ""),
+    ("question-otherwise", FOR_A_MODERN_HOST, ""),
+    ("unwanted-log", FOR_A_MODERN_HOST, ""),
+    ("progress-otherwise", FOR_A_LEGACY_HOST, ""),
+    ("progress-otherwise", FOR_A_MODERN_HOST, ""),
+    ("cancel-of-stranger", FOR_A_LEGACY_HOST, ""),
+    ("own-ids", FOR_A_LEGACY_HOST, ""),
+    ("refusal-passed-on", FOR_A_LEGACY_HOST, ""),
+    ("handshake", FOR_A_MODERN_HOST, ""),
+    ("level", FOR_A_MODERN_HOST, ""),
+    ("level", FOR_A_LEGACY_HOST, "another-level"),
+    ("subscribed", FOR_A_LEGACY_HOST, ""),
+    ("subscribed", FOR_A_MODERN_HOST, "unsubscribed"),
+    ("listening", FOR_A_MODERN_HOST, ""),
+    ("answer-lost", FOR_A_MODERN_HOST, ""),
+    ("runs-twice", FOR_A_LEGACY_HOST, ""),
+]
+
 # By the rule that a stand-in breaks; its flaw has the same name.
 BREAKING = {
     "whole-lines": A_CALL,
@@ -213,7 +277,7 @@ def test_a_story_that_was_printed_can_be_read_again() -> None:
 
 
 def test_there_is_a_flaw_for_each_rule() -> None:
-    assert BREAKING.keys() == RULES.keys()
+    assert BREAKING.keys() | {rule for rule, *_ in BRIDGE_BREAKING} == RULES.keys()
 
 
 @pytest.mark.parametrize("rule", BREAKING)
@@ -224,6 +288,39 @@ def test_a_rule_sees_the_program_that_breaks_it(rule: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("text", sorted({*BREAKING.values(), A_BATCH, MORE_IS_WANTED}))
 def test_no_rule_is_broken_by_a_program_that_keeps_them(text: str, tmp_path: Path) -> None:
     assert not violations(played(Story.read(text), tmp_path, patience=15.0))
+
+
+def bridged(text: str, folder: Path, flaw: str = "none") -> Record:
+    story = Story.read(text)
+    mode = "modern" if "--bridge" in story.options else "auto"
+    argv = [sys.executable, str(Path(bridge_stand_in.__file__)), flaw, mode]
+    env = {**os.environ, "PYTHONPATH": PACKAGE_PARENT}
+    patience = 15.0 if flaw == "none" else 1.0
+    command = [*argv, *remote_command(folder)]
+    with Play(story, command, env, folder, None, patience=patience) as play:
+        return play.run()
+
+
+@pytest.mark.parametrize(("rule", "text", "flaw"), BRIDGE_BREAKING)
+def test_a_rule_sees_the_bridge_that_breaks_it(
+    rule: str, text: str, flaw: str, tmp_path: Path
+) -> None:
+    record = bridged(text, tmp_path, flaw or rule)
+    assert rule in {violation.rule for violation in violations(record)}
+
+
+@pytest.mark.parametrize("text", [FOR_A_LEGACY_HOST, FOR_A_MODERN_HOST, PIPELINED, WITH_DISCOVER])
+def test_no_rule_is_broken_by_the_bridge(text: str, tmp_path: Path) -> None:
+    assert not violations(bridged(text, tmp_path))
+
+
+def test_a_remote_that_speaks_one_era_refuses_the_other(tmp_path: Path) -> None:
+    record = bridged(FOR_A_LEGACY_HOST, tmp_path)
+    first, second = [entry for entry in record.of("in") if entry.process == 1][:2]
+    assert (first.message["method"], first.note["refused"]) == ("initialize", True)
+    assert (second.message["method"], second.note["refused"]) == ("server/discover", False)
+    answer = next(entry for entry in record.of("out")).message
+    assert answer["error"]["code"] == -32022
 
 
 def test_a_batch_goes_out_as_one_line_and_each_message_of_it_is_seen(tmp_path: Path) -> None:
@@ -240,7 +337,7 @@ def test_a_result_that_wants_more_is_followed_by_a_retry(tmp_path: Path) -> None
     ]
     assert results[:4] == ["complete", "input_required", "input_required", "complete"]
     assert set(results[4:]) == {"complete"}  # the driver asks until nothing more arrives meanwhile
-    assert record.asked['"retry-1"'].heard[0].message["params"]["requestState"] == '1 é "state"'
+    assert record.asked['"retry-1"'].heard[0].message["params"]["requestState"] == '1 é "state" 1.1'
 
 
 def test_a_round_ends_when_the_answer_to_a_late_question_has_arrived(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -19,3 +20,12 @@ def threads(pid: int) -> int:
 
 def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def starved(pid: int) -> dict[str, float]:
+    """The seconds for which each thread could have run and had no processor; none if all have ended."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):  # it has ended just now, or this kernel does not count
+            found[task.name] = int((task / "schedstat").read_text().split()[1]) / 1e9
+    return found
