@@ -349,7 +349,8 @@ class _Dice:
         kinds = {"answer": 4, "tell": 2, "pause": 1, "pieces": 1}
         name = self._pick(kinds)
         if name == "answer":
-            return [Event("answer", {"progress": True} if self._chance(0.3) else {})]
+            how = self._pick({"": 6, "progress": 3, "refuse": 1})
+            return [Event("answer", {how: True} if how else {})]
         if name == "pause":
             return [Event("pause"), *self._later("resume", 200)]
         if name == "pieces":

@@ -21,7 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from faults.play import EXIT_WITHIN, SLACK, kill
-from stress.record import Entry, Message, Record, is_answer, is_request, key_of, wants_more
+from stress.record import (
+    HOST_REFUSES,
+    Entry,
+    Message,
+    Record,
+    is_answer,
+    is_request,
+    key_of,
+    wants_more,
+)
 from stress.story import LEGACY, MODERN, Event, Story
 from support.fault_proxy import TO_CLIENT, TO_SERVER, FaultProxy
 from support.host import LEGACY_VERSION, modern_meta
@@ -520,10 +529,12 @@ class Play:
         method = "notifications/roots/list_changed"
         self._say({"jsonrpc": "2.0", "method": method, "params": params})
 
-    def _do_answer(self, progress: bool = False) -> None:
-        """The oldest question, if there is one; or a result that wants more."""
+    def _do_answer(self, progress: bool = False, refuse: bool = False) -> None:
+        """The oldest question, if there is one; or a result that wants more, or leave it at that."""
         if not self._questions:
-            if self._wanted:
+            if self._wanted and refuse:
+                self._wanted.pop(0)
+            elif self._wanted:
                 self._retry(*self._wanted.pop(0))
             return
         question = self._questions.pop(0)
@@ -531,7 +542,8 @@ class Play:
         if progress and token is not None:
             params = {"progressToken": token, "progress": 1}
             self._say({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
-        self._say({"jsonrpc": "2.0", "id": question["id"], "result": {"to": question}})
+        said = {"error": HOST_REFUSES} if refuse else {"result": {"to": question}}
+        self._say({"jsonrpc": "2.0", "id": question["id"], **said})
 
     def _retry(self, request: Message, result: Message) -> None:
         """Ask once more with the input that is required (2026-07-28, multi round-trip requests)."""

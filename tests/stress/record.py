@@ -15,6 +15,7 @@ Message = dict[str, Any]
 Key = str
 """An id as JSON: the number 1 and the text "1" are different ids."""
 
+HOST_REFUSES = {"code": -1, "message": "the host does not want to answer"}
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 SUBSCRIBING = ("resources/subscribe", "resources/unsubscribe")
 SETTING = ("logging/setLevel", *SUBSCRIBING)
@@ -103,8 +104,10 @@ class Asked:
         return f"{self.method} {self.key}"
 
     def own_error(self) -> Entry | None:
-        """The answer, if it is an error that no process has sent."""
+        """The answer, if it is an error that no process has sent, nor the host."""
         for answer in self.answers:
+            if answer.message.get("error") == HOST_REFUSES:  # of the question in it
+                continue
             if "error" in answer.message and not any("error" in e.message for e in self.answered):
                 return answer
         return None

@@ -508,6 +508,15 @@ _TEXTS = {
         wait_born count=2
         answer
     """,
+    "the-host-refuses-one-of-two-questions": """
+        legacy bridged=unsupported
+        hello
+        ask method="tools/call" id=1 do=["input 1 2"]
+        ask method="tools/call" id=2 do=["input 1 1"]
+        wait_asked count=3
+        answer refuse=true
+        wait
+    """,
     "a-question-of-a-legacy-server-dies-with-it": """
         modern bridged=strict
         hello
