@@ -179,6 +179,7 @@ class LegacyHost(EraBridge):
         for at_server, call in list(self._calls.items()):
             if call.id == id_:
                 del self._calls[at_server]
+                self._rounds.ended(call)
                 params = {"requestId": at_server}
                 line = message_line(method="notifications/cancelled", params=params)
                 output.to_remote.append(line)

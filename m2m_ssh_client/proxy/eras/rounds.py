@@ -102,6 +102,7 @@ class Rounds:
         call.answers = {}
         problem = self._problem(call, questions)
         if problem:
+            self.ended(call)
             output.to_host.append(error_line(call.id, INTERNAL_ERROR, problem))
         elif not questions:
             call.again_at = now + _FIRST_WAIT * 2 ** (call.round - 1)
@@ -191,6 +192,7 @@ class Rounds:
         self._send(call, output, **more)
 
     def _withdraw(self, call: Call, output: Output) -> None:
+        self.ended(call)
         for id_ in call.questions:
             self._asked.pop(id_, None)
             params = {"requestId": id_, "reason": "The request that asked this has ended"}

@@ -564,3 +564,17 @@ def test_what_sets_the_session_up_waits_for_the_connection_however_long_that_tak
     pair.server(result(probe["id"], **discovered()))
     [answer] = pair.heard_by_host()
     assert answer["result"]["serverInfo"] == SERVER
+
+
+@pytest.mark.parametrize("asking", [True, False])
+def test_the_token_of_a_cancelled_call_may_be_used_again(asking: bool) -> None:
+    pair = met()
+    for id_ in (1, 2):
+        pair.host(request(id_, "tools/call", name="t", _meta={"progressToken": "t"}))
+        pair.server(note("progress", progressToken="t", progress=2))
+        assert [said["method"] for said in pair.heard_by_host()] == ["notifications/progress"]
+        if asking:
+            question = {"method": "elicitation/create", "params": FORM}
+            pair.server(result(id_, resultType="input_required", inputRequests={"q": question}))
+        pair.host(note("cancelled", requestId=id_))
+        pair.heard_by_host()
