@@ -336,7 +336,11 @@ def _runs_twice(record: Record) -> Iterator[str]:
 @_rule("twice-in-a-process")
 def _twice_in_a_process(record: Record) -> Iterator[str]:
     for request in record.asked.values():
-        places = Counter((e.process, _state(e)) for e in request.heard)
+        places = Counter(
+            (e.process, _state(e))
+            for e in request.heard
+            if not (record.is_early(e) and REPEATABLE.fullmatch(request.method))
+        )
         for (process, _), count in places.items():
             if count > 1:
                 yield f"{request.name} was heard {count} times by {process}"
@@ -407,6 +411,8 @@ def _order(record: Record) -> Iterator[str]:
             message = entry.message
             at = place.get(entry.about or "") if is_request(message) else told.get(seq_of(message))
             if entry.process != process or at is None or entry.note.get("refused"):
+                continue
+            if record.is_early(entry):
                 continue
             if record.story.bridged and _state(entry):
                 continue  # a later round, which the host does not ask for

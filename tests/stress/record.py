@@ -183,6 +183,17 @@ class Record:
     def first(self, kind: str) -> Entry | None:
         return next(self.of(kind), None)
 
+    def is_early(self, heard: Entry) -> bool:
+        """Whether a legacy process heard it before `initialize`: it may be asked again, if it fails."""
+        return self.story.bridges_modern_host and heard.time < self._initialized.get(
+            heard.process, 0.0
+        )
+
+    @cached_property
+    def _initialized(self) -> dict[int, float]:
+        found = (e for e in self.of("in") if e.message.get("method") == "initialize")
+        return {entry.process: entry.time for entry in found}
+
     @cached_property
     def lasting(self) -> set[Key]:
         """The requests that matter when the session goes on."""

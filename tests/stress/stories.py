@@ -437,6 +437,12 @@ _TEXTS = {
         sleep ms=300
         release
     """,
+    "what-may-have-acted-fails-before-initialize": """
+        modern bridged=lax
+        ask method="vendor/do" id="hello" do=["error"]
+        ask method="vendor/do" id=1 do=["error"]
+        ask method="tools/list" id=2
+    """,
     "a-legacy-server-that-exits-on-discover": """
         modern bridged=exits --bridge modern
         hello

@@ -41,6 +41,7 @@ from m2m_ssh_client.proxy.eras.terms import (
     NOT_FOUND,
     URL_NEEDED,
     error_answer,
+    is_own_error,
     members,
     meta_of,
     notification_line,
@@ -293,7 +294,7 @@ class ModernHost(EraBridge):
         Return True if it is taken care of.
         """
         sent, call.doubtful = call.doubtful, None
-        if sent is None or not message.error:
+        if sent is None or not message.error or is_own_error(message):
             return False
         if call.method == "server/discover" or says_not_understood(message.error, call.method):
             self._calls.remove(call)

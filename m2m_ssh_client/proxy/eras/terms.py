@@ -16,6 +16,7 @@ from m2m_ssh_client.proxy.frames.frame import (
     INVALID_REQUEST,
     LONGEST_OBJECTS,
     METHOD_NOT_FOUND,
+    PROXY_ERROR,
     Id,
     JSONText,
     Members,
@@ -26,6 +27,7 @@ from m2m_ssh_client.proxy.frames.frame import (
     members_of,
     raw_json,
 )
+from m2m_ssh_client.proxy.memory.open_requests import is_repeatable
 
 MODERN_VERSION = "2026-07-28"
 LEGACY_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -123,13 +125,19 @@ def is_modern_answer(message: Message) -> bool:
         return False
 
 
+def is_own_error(message: Message) -> bool:
+    """Return whether the session, rather than the server, may have given this error."""
+    return bool(message.error) and fields(message.error).get("code") == PROXY_ERROR
+
+
 def says_not_understood(error: msgspec.Raw, method: str | None) -> bool:
-    """Return whether this error of a legacy server means that a request has not run.
+    """Return whether a legacy server that answers so can be asked again.
 
     Before `initialize`, servers answer with any of several codes. A tool may fail with others.
     """
     codes = (INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, NOT_FOUND)
-    return method != "tools/call" or fields(error).get("code") in codes
+    harmless = method is not None and is_repeatable(method)
+    return harmless or fields(error).get("code") in codes
 
 
 def object_text(found: Members) -> bytes:

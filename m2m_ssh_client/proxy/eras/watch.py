@@ -13,16 +13,15 @@ from m2m_ssh_client.proxy.eras.crossing import Between
 from m2m_ssh_client.proxy.eras.terms import (
     is_enveloped,
     is_modern_answer,
+    is_own_error,
     says_not_understood,
 )
 from m2m_ssh_client.proxy.frames.frame import (
-    PROXY_ERROR,
     Frame,
     Id,
     Message,
     NotJSONError,
     NotJSONRPCError,
-    fields,
     parse,
 )
 from m2m_ssh_client.proxy.memory.session import Output
@@ -111,7 +110,7 @@ class EraWatch:
         if self._initialize is not None:
             return self._judge_initialize(self._initialize, message, line)
         asked = self._modern.pop(message.id, None)
-        if asked is None or _is_own_error(message):
+        if asked is None or is_own_error(message):
             return unchanged
         if is_modern_answer(message) or self._may_be_of_both_eras(asked):
             self.next = None
@@ -134,7 +133,7 @@ class EraWatch:
     def _judge_initialize(self, asked: Message, answer: Message, line: bytes) -> Output:
         if answer.id != asked.id:
             return Output(to_host=[line])
-        if _is_own_error(answer):  # which says nothing of the server; the host may try again
+        if is_own_error(answer):  # which says nothing of the server; the host may try again
             self._initialize = None
             return Output(to_host=[line])
         if not answer.error:
@@ -168,8 +167,3 @@ class EraWatch:
             id_ for id_, frame in self._modern.items() if frame.messages[0].method == _DISCOVER
         )
         return next(found, None)
-
-
-def _is_own_error(message: Message) -> bool:
-    """Return whether the session, rather than the server, may have given this error."""
-    return bool(message.error) and fields(message.error).get("code") == PROXY_ERROR

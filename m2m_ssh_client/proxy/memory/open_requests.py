@@ -61,6 +61,11 @@ class Request(msgspec.Struct, gc=False):
         return ""
 
 
+def is_repeatable(method: str) -> bool:
+    """Return whether a request with this method does no harm a second time."""
+    return method in _REPEATABLE or method.endswith("/list")
+
+
 def answerable_under(id_: Id) -> tuple[Id, ...]:
     """Return the ids of the requests that an answer with this id may belong to.
 
@@ -109,4 +114,4 @@ class OpenRequests(dict[Id, Request]):
     def _is_repeatable(self, method: str, message: Message) -> bool:
         if method == "tools/call":
             return self._harmless.include(message)
-        return method in _REPEATABLE or method.endswith("/list")
+        return is_repeatable(method)

@@ -291,3 +291,30 @@ def test_a_fresh_server_is_not_asked_to_discover_while_the_bridge_opens_a_legacy
     assert initialize["method"] == "initialize"
     pair.server(result(initialize["id"], **INITIALIZED))
     assert [said["method"] for said in pair.heard_by_server()][-1] == "tools/list"
+
+
+@pytest.mark.parametrize(("method", "again"), [("vendor/do", 0), ("resources/read", 1)])
+def test_only_what_does_no_harm_is_asked_again_after_any_error(method: str, again: int) -> None:
+    pair = Bridged()
+    pair.host(*[request(id_, method, _meta=envelope()) for id_ in (1, 2)])
+    pair.heard_by_server()
+    pair.server(error(1, -32603))
+    [initialize] = pair.heard_by_server()
+    pair.server(error(2, -32603), result(initialize["id"], **INITIALIZED))
+    asked = [said for said in pair.heard_by_server() if said["method"] == method]
+    assert len(asked) == 2 * again
+    assert len(pair.heard_by_host()) == 2 - 2 * again
+
+
+def test_a_request_that_was_lost_while_the_bridge_opens_is_not_asked_again() -> None:
+    pair = Bridged()
+    pair.host(*[request(id_, "resources/read", _meta=envelope()) for id_ in (1, 2)])
+    pair.server(error(1, -32602))
+    pair.lose()
+    pair.expire_held()
+    [expired] = pair.heard_by_host()
+    assert (expired["id"], expired["error"]["code"]) == (2, -32000)
+    pair.reconnect()
+    [initialize] = pair.heard_by_server()
+    pair.server(result(initialize["id"], **INITIALIZED))
+    assert [said.get("id") for said in pair.heard_by_server()] == [None, 1]
