@@ -70,9 +70,10 @@ def story(seed: int, bridged: float = BRIDGED) -> Story:
 class Rounds:
     """What happens in a session that goes on for long, in rounds."""
 
-    def __init__(self, seed: int, era: str) -> None:
+    def __init__(self, seed: int, story: Story) -> None:
+        """`story` says who speaks which era."""
         self._dice = _Dice(Random(seed))  # noqa: S311 - as above
-        self._dice.begin_rounds(era)
+        self._dice.begin_rounds(story)
         self._listening: list[object] = []
 
     def next(self) -> list[Event]:
@@ -117,9 +118,9 @@ class _Dice:
         story = Story(self._era, tuple(options), tuple(events), self._shell, bridged=self._bridged)
         return replace(story, may_end="--no-reconnect" in options and story.breaks)
 
-    def begin_rounds(self, era: str) -> None:
-        self._era = self._remote_era = era
-        self._batches = era == LEGACY
+    def begin_rounds(self, story: Story) -> None:
+        self._era, self._remote_era, self._bridged = story.era, story.remote_era, story.bridged
+        self._batches = story.era == LEGACY
         self._keepalive = True
         self._deaths = _MOST_DEATHS
         self._odd = False

@@ -24,7 +24,7 @@ from stress import dice  # noqa: E402
 from stress.invariants import Violation, violations  # noqa: E402
 from stress.record import Record  # noqa: E402
 from stress.shrink import shrunk  # noqa: E402
-from stress.soak import soak  # noqa: E402
+from stress.soak import soak, soaked  # noqa: E402
 from stress.stage import Stage  # noqa: E402
 from stress.stories import STORIES  # noqa: E402
 from stress.story import LEGACY, MODERN, Event, Story  # noqa: E402
@@ -230,7 +230,7 @@ def _shortened(stage: Stage, job: Job) -> Outcome:
 
 
 def _soak(options: argparse.Namespace) -> int:
-    """One program of each era at a time."""
+    """One program for each host at a time; bridged, if all sessions are to be."""
     outcomes: Queue[list[str]] = processes.Queue()
     soaks = [
         processes.Process(target=_soak_one, args=(era, options, outcomes))
@@ -249,7 +249,8 @@ def _soak(options: argparse.Namespace) -> int:
 def _soak_one(era: str, options: argparse.Namespace, outcomes: Queue[list[str]]) -> None:
     try:
         with Stage(options.package_root) as stage:
-            outcomes.put(soak(stage, era, options.seed, options.soak, _say, show=options.show))
+            story = soaked(era, bridged=options.bridged == 1)
+            outcomes.put(soak(stage, story, options.seed, options.soak, _say, show=options.show))
     except (AssertionError, OSError) as exc:
         outcomes.put([f"{era}: {exc!r}"])
 

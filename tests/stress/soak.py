@@ -5,12 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from stress.dice import Rounds
-from stress.invariants import violations
+from stress.invariants import Violation, violations
+from stress.record import Record
 from stress.stage import Stage
-from stress.story import Event, Story
+from stress.story import MANNERS, Event, Story
 from support.fault_proxy import FaultProxy
 from support.usage import descriptors, memory, threads
 
@@ -32,6 +34,7 @@ _ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": "131072",
 }
 
+_LOCAL = ("stuck", "useless", "ended", "traceback", "answered-twice", "host-era", "runs-twice")
 _WARM_UP = 0.2  # of the time: what is made once is there then
 _MOST_GROWTH = 6 << 10  # KiB: as much as is there for a moment while a long message goes through
 _TELL_EACH = 60.0  # seconds
@@ -46,9 +49,16 @@ class Sample(NamedTuple):
         return f"{self.memory} KiB, {self.threads} threads, {self.descriptors} descriptors"
 
 
+def soaked(era: str, *, bridged: bool) -> Story:
+    """What is soaked: a host of this era, and a remote of the same or of the other one alone."""
+    story = Story(era, OPTIONS, ())
+    other = Story(era, OPTIONS, (), bridged="?").remote_era
+    return replace(story, bridged=MANNERS[other][0]) if bridged else story
+
+
 def soak(
     stage: Stage,
-    era: str,
+    story: Story,
     seed: int,
     seconds: float,
     say: Callable[[str], object],
@@ -56,11 +66,12 @@ def soak(
     show: bool = False,
 ) -> list[str]:
     """Return what broke, in words. `show`: say all that was seen in a round that broke a rule."""
+    era = story.era + (" bridged" if story.bridged else "")
     with (
         FaultProxy(stage.port) as network,
-        stage.begin(Story(era, OPTIONS, ()), network, env=_ALLOCATOR) as play,
+        stage.begin(story, network, env=_ALLOCATOR) as play,
     ):
-        rounds = Rounds(seed, era)
+        rounds = Rounds(seed, story)
         samples: list[Sample] = []
         broken: list[str] = []
         began = told = time.monotonic()
@@ -70,11 +81,11 @@ def soak(
             events = rounds.next()
             play.go_on(events)
             play.settle()
-            found = violations(play.record)
+            found = _judged(play.record)
             if found:
-                story = "\n".join(map(str, events))
+                text = "\n".join(map(str, events))
                 name = f"round {len(samples)} of seed {seed}"
-                broken += [f"{name}: {violation}\n{story}" for violation in found]
+                broken += [f"{name}: {violation}\n{text}" for violation in found]
                 if show:
                     say(f"# {name}: {found}\n{play.record}")
             if play.ended:
@@ -85,9 +96,18 @@ def soak(
                 say(f"{era}: {len(samples)} rounds in {told - began:.0f} s: {samples[-1]}")
         play.go_on([])  # without what the last round was judged by
         play.leave()
-        broken += map(str, violations(play.record))
+        broken += map(str, _judged(play.record))
     say(f"{era}: {len(samples)} rounds, {samples[0]} in the beginning, {samples[-1]} in the end")
     return broken + growth(samples)
+
+
+def _judged(record: Record) -> list[Violation]:
+    """The rules that a round breaks.
+
+    Of a bridged one, those that need not know how the state of the session arose before.
+    """
+    found = violations(record)
+    return [each for each in found if each.rule in _LOCAL or not record.story.bridged]
 
 
 def growth(samples: list[Sample]) -> list[str]:
