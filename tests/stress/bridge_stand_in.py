@@ -152,7 +152,10 @@ FLAWS: dict[str, tuple[Change, Change]] = {
     "cancel-of-stranger": (_as_it_is, _followed("tools/call", _CANCEL)),
     "own-ids": (_with_own_id, _as_it_is),
     "refusal-passed-on": (_as_it_is, _as_it_is),  # there is no bridge
-    "handshake": (_as_it_is, _replaced('"method": "initialize"', '"method": "tools/list"')),
+    "handshake": (
+        _as_it_is,
+        _replaced('"own-1", "method": "initialize"', '"own-1", "method": "ping"'),
+    ),
     "level": (_as_it_is, _dropped("logging/setLevel")),
     "another-level": (_as_it_is, _replaced('logLevel": "debug"', 'logLevel": "info"')),
     "subscribed": (_as_it_is, _cancelled),

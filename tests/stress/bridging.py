@@ -214,8 +214,12 @@ def _wants(listen: Asked, method: str, params: Message) -> bool:
 
 def handshake(record: Record) -> Iterator[str]:
     """Once the program knows the era of the server, each process is opened in that era."""
-    hello = record.asked.get('"hello"')
-    known = min((e.time for e in hello.answers), default=float("inf")) if hello else float("inf")
+    if record.story.bridges_legacy_host:
+        signs = (e.time for e in record.of("got") if "serverInfo" in e.message.get("result", {}))
+    else:
+        name = "notifications/initialized"
+        signs = (e.time for e in record.of("in") if e.message.get("method") == name)
+    known = next(signs, float("inf"))
     born = {e.process: e.time for e in record.of("born")}
     opener = "initialize" if record.story.bridges_modern_host else "server/discover"
     for process in record.processes:
