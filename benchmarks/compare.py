@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _arguments(argv)
     with tempfile.TemporaryDirectory() as name, _far_side(Path(name)) as sshd:
         compared = [peers.openssh(sshd), peers.ours(sshd)]
+        if args.floor:
+            compared.append(peers.floor(sshd))
         compared += [peers.ours(sshd, python) for python in args.python]
         if not args.without_asyncssh:
             compared.append(peers.asyncssh(sshd))
@@ -55,6 +57,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--without-asyncssh", action="store_true", help="leave out the asyncssh client"
+    )
+    parser.add_argument(
+        "--floor", action="store_true", help="compare the least program with paramiko, too"
     )
     parser.add_argument(
         "--python",

@@ -14,6 +14,7 @@ from support.sshd import Sshd
 
 BASE = "ssh -T"
 OURS = "this client"
+FLOOR = "paramiko alone"
 ASYNCSSH = "asyncssh client"
 
 _ASYNCSSH_PACKAGES = ("m2m-mcp-server-ssh-client==0.1.3", "mcp<2")
@@ -46,6 +47,14 @@ def ours(sshd: Sshd, python: str | None = None) -> Peer:
         return [python or sys.executable, "-m", "m2m_ssh_client", *options, "--", "-"]
 
     return Peer(name, argv)
+
+
+def floor(sshd: Sshd) -> Peer:
+    """A program with nothing in it but what cannot be left out."""
+    options = sshd.client_options()
+    user, key = (options[options.index(name) + 1] for name in ("--username", "--client-key"))
+    program = str(Path(__file__).resolve().parent / "floor.py")
+    return Peer(FLOOR, lambda port: [sys.executable, program, str(port), user, key, "-"])
 
 
 def _version(python: str) -> str:
