@@ -19,7 +19,7 @@ class Watch(Protocol):
     def stop(self) -> None: ...
 
 
-MakeWatch = Callable[[Callable[[], float], Callable[[], None]], Watch]
+MakeWatch = Callable[[Callable[[], float], Callable[[], object]], Watch]
 """Makes a watch of a function for the time of the last sign of life, and one that asks for one."""
 
 
@@ -43,7 +43,7 @@ def watched(
             return time.monotonic()
         return bridge.heard
 
-    watch = make(heard, lambda: locked.step(session.ping) and None)
+    watch = make(heard, lambda: locked.step(session.ping))
     watch.start()
     try:
         yield

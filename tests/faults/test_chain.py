@@ -60,7 +60,8 @@ def test_a_cut_of_any_link_is_mended_and_everything_answered(
     there = ("-F", str(chain.config), "--retry-tool-calls", "lab")
     argv = client_argv(*there, "--", *counting_server.command(tmp_path))
     before = {name: proxy.connections for name, proxy in chain.links.items()}
-    with CountingHost(argv, {}) as host:
+    host = CountingHost(argv, {})
+    with host:
         assert "result" in host.initialize()
         assert "result" in host.request("tools/list")
         host.ask_tool("hold", "hold")

@@ -141,9 +141,12 @@ class SecurityKey:
         )
         if built.returncode:
             programs.unavailable(f"the security key cannot be built: {built.stderr[-500:]}")
-        make = [programs.require("ssh-keygen"), "-q", "-t", "ed25519-sk", "-N", ""]
+        make = [str(programs.require("ssh-keygen")), "-q", "-t", "ed25519-sk", "-N", ""]
         subprocess.run(
-            [*make, "-w", provider, "-f", key], check=True, capture_output=True, timeout=20
+            [*make, "-w", str(provider), "-f", str(key)],
+            check=True,
+            capture_output=True,
+            timeout=20,
         )
         public = key.with_suffix(".pub").read_text()
         assert public.startswith("sk-ssh-ed25519@openssh.com ")

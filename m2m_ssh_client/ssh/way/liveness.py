@@ -36,7 +36,7 @@ class Liveness:
         interval: float,
         count: int,
         heard: Callable[[], float],
-        probe: Callable[[], None],
+        probe: Callable[[], object],
         dead: Callable[[float], None],
     ) -> None:
         self._interval = interval

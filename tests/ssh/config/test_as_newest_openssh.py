@@ -47,7 +47,7 @@ def test_the_installed_ssh_says_what_the_table_has(case: Case, config: Path) -> 
     if version != (9, 2) and version < (10, 5):
         pytest.skip("the table has nothing of a version between")
     option = ["-o", case.option] if case.option else []
-    argv = [programs.require("ssh"), "-G", "-F", config, *option, "--", "alias"]
+    argv = [str(programs.require("ssh")), "-G", "-F", str(config), *option, "--", "alias"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=20)
     said = REFUSED
     if done.returncode == 0:
