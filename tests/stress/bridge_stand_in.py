@@ -116,6 +116,12 @@ def _cancelled(message: Message) -> list[Message]:
     return [message, {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}]
 
 
+def _listened_to_on(message: Message) -> list[Message]:
+    """An old listen is not taken back."""
+    id_ = message.get("params", {}).get("requestId", "")
+    return [] if str(id_).startswith(_OWN) else [message]
+
+
 def _second_round_twice(message: Message) -> list[Message]:
     return [message] * (2 if "requestState" in message.get("params", {}) else 1)
 
@@ -151,6 +157,7 @@ FLAWS: dict[str, tuple[Change, Change]] = {
     "progress-otherwise": (_replaced('"progressToken": "t"', '"progressToken": "u"'), _as_it_is),
     "cancel-of-stranger": (_as_it_is, _followed("tools/call", _CANCEL)),
     "own-ids": (_with_own_id, _as_it_is),
+    "too-many-listens": (_as_it_is, _listened_to_on),
     "refusal-passed-on": (_as_it_is, _as_it_is),  # there is no bridge
     "handshake": (
         _as_it_is,

@@ -275,13 +275,27 @@ def _too_coarse(record: Record) -> Iterator[str]:
 
 def listened_to(record: Record) -> list[str]:
     """The resources that the last process tells of, if that is a modern one."""
+    listens = _listens(record)
+    return [uri for each in listens for uri in each.get("resourceSubscriptions", ())]
+
+
+def _too_many_listens(record: Record) -> Iterator[str]:
+    """One listen at the server is enough for all that a legacy host subscribes to."""
+    if record.story.bridges_legacy_host and record.last_process:
+        listens = _listens(record)
+        if len(listens) > 1:
+            yield f"process {record.last_process} has {len(listens)}: {listens}"
+
+
+def _listens(record: Record) -> list[Message]:
+    """What the last process was asked to listen to, as far as that was not taken back."""
     listens: dict[object, Message] = {}
     for message in record.heard_by(record.last_process):
         if message.get("method") == "subscriptions/listen":
             listens[message["id"]] = message["params"]["notifications"]
         elif message.get("method") == "notifications/cancelled":
             listens.pop(message["params"]["requestId"], None)
-    return [uri for each in listens.values() for uri in each.get("resourceSubscriptions", ())]
+    return list(listens.values())
 
 
 def subscribed_for_modern_host(record: Record) -> Iterator[str]:
@@ -326,10 +340,12 @@ def answers_lost(record: Record) -> Iterator[str]:
                 over = request is not None and (request.is_cancelled or request.failed)
             else:
                 # At the end of a story, processes wait for no answers any more.
-                request = record.asked[key_of(entry.message["id"])]
-                ended = bool(request.answered) and entry.time > told
+                request = record.asked.get(key_of(entry.message["id"]))
                 lost = json.loads(seq)[0] != record.last_process
-                over = ended or lost or request.is_cancelled
+                over = lost or request is None  # a request to a modern host, see `host-era`
+                if request is not None:
+                    ended = bool(request.answered) and entry.time > told
+                    over |= ended or request.is_cancelled
             if not over:
                 yield f"nobody heard the answer to {short(question)}"
 
@@ -578,5 +594,6 @@ RULES: dict[str, Callable[[Record], Iterator[str]]] = {
     "progress-otherwise": _progress_otherwise,
     "cancel-of-stranger": _cancel_of_stranger,
     "own-ids": _own_ids,
+    "too-many-listens": _too_many_listens,
     "refusal-passed-on": _refusal_passed_on,
 }

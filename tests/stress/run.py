@@ -205,9 +205,9 @@ def _work(jobs: Queue[Job | None], outcomes: Queue[Outcome], options: argparse.N
 def _played(stage: Stage, job: Job, options: argparse.Namespace) -> Outcome:
     try:
         record = stage.play(job.story)
-    except (AssertionError, OSError) as exc:
+        broken = violations(record)
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the others go on
         return Outcome(job, job.story, [Violation(_DRIVER, repr(exc))], Counter(episodes=1))
-    broken = violations(record)
     if options.show or (broken and options.show_broken):
         _show(job, record)
     return Outcome(job, job.story, broken, _counts(record))

@@ -161,7 +161,8 @@ FOR_A_LEGACY_HOST = """
     answer
     ask method="tools/call" id=4 do=["input 1 1"]
     wait_asked
-    ask method="ping" id=5
+    ask method="resources/subscribe" id=5 uri="v"
+    ask method="ping" id=6
 """
 FOR_A_MODERN_HOST = """
     modern bridged=strict
@@ -195,6 +196,7 @@ BRIDGE_BREAKING = [
     ("progress-otherwise", FOR_A_MODERN_HOST, ""),
     ("cancel-of-stranger", FOR_A_LEGACY_HOST, ""),
     ("own-ids", FOR_A_LEGACY_HOST, ""),
+    ("too-many-listens", FOR_A_LEGACY_HOST, ""),
     ("refusal-passed-on", FOR_A_LEGACY_HOST, ""),
     ("handshake", FOR_A_MODERN_HOST, ""),
     ("level", FOR_A_MODERN_HOST, ""),
