@@ -323,17 +323,12 @@ def acknowledged(record: Record) -> Iterator[str]:
 
 def answers_lost(record: Record) -> Iterator[str]:
     """What the host answers is heard by the process that asked, or goes with the next round."""
-    heard = {seq_of(each) for e in record.of("in") for each in _answered_questions(e.message)}
-    retracted = {
-        json.dumps([e.process, e.message["params"]["requestId"], "question"])
-        for e in record.of("out")
-        if e.message.get("method") == "notifications/cancelled"
-    }
-    told = max((e.time for e in record.of("event")), default=0.0)
+    unheard = set(unheard_answers(record))
+    prompted = next((e.time for e in record.of("prompt")), 0.0)
     for entry in record.of("sent"):
         for question in _answered_questions(entry.message):
             seq = seq_of(question)
-            if seq is None or seq in heard | retracted:
+            if seq not in unheard or seq is None:
                 continue
             if record.story.bridges_legacy_host:
                 request = _asking(record, seq)
@@ -344,10 +339,24 @@ def answers_lost(record: Record) -> Iterator[str]:
                 lost = json.loads(seq)[0] != record.last_process
                 over = lost or request is None  # a request to a modern host, see `host-era`
                 if request is not None:
-                    ended = bool(request.answered) and entry.time > told
+                    ended = bool(request.answered) and entry.time > prompted
                     over |= ended or request.is_cancelled
             if not over:
                 yield f"nobody heard the answer to {short(question)}"
+
+
+def unheard_answers(record: Record) -> Iterator[str]:
+    """The questions that the host has answered, and that a process still waits for."""
+    heard = {seq_of(each) for e in record.of("in") for each in _answered_questions(e.message)}
+    retracted = {
+        json.dumps([e.process, e.message["params"]["requestId"], "question"])
+        for e in record.of("out")
+        if e.message.get("method") == "notifications/cancelled"
+    }
+    for entry in record.of("sent"):
+        for seq in map(seq_of, _answered_questions(entry.message)):
+            if seq is not None and seq not in heard | retracted:
+                yield seq
 
 
 def _answered_questions(message: Message) -> list[Message]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.play import EXIT_WITHIN, SLACK, kill
+from stress.bridging import unheard_answers
 from stress.record import (
     HOST_REFUSES,
     Entry,
@@ -41,6 +42,7 @@ _CAPABILITIES: Message = {"roots": {}, "sampling": {}, "elicitation": {}}
 _CAPABLE = {"io.modelcontextprotocol/clientCapabilities": _CAPABILITIES}
 _BATCH_VERSION = "2025-03-26"  # the only one that has batches
 _BIRTH = 20.0  # until the first answer
+_ARRIVAL = 3.0  # until an answer is heard, if nothing keeps it back
 _MOST_BUSY = 5  # times a limit: the most that is added to it
 _POLL = 0.01
 _PAUSE = 0.05
@@ -196,6 +198,9 @@ class Play:
         self._do_uncork()
         self._do_pieces(0)
         self._fates.clear()
+        if self.story.bridges_modern_host:
+            self._let_answers_arrive()
+        self._note("prompt")
         self._prompt = True
         self._waiting.clear()
         for process in self._processes:
@@ -208,6 +213,22 @@ class Play:
             self._note("settled", process=number)
         if not self.ended and not self._is_done():
             self._note("stuck", open=sorted(self._open.keys() - self._endless))
+
+    def _let_answers_arrive(self) -> None:
+        """Answer what the present process asks, and see that it hears of it."""
+        while self._wanted:
+            self._do_answer()
+        last = self._last()
+        if last is not None:
+            asked = f"[{last.number},"
+            self.pump_fairly(
+                lambda: (
+                    self.ended
+                    or last.gone
+                    or not any(seq.startswith(asked) for seq in unheard_answers(self.record))
+                ),
+                _ARRIVAL,
+            )
 
     def _calmed_process(self, limit: Limit) -> int:
         """Return the number of the process that serves when nothing is on its way any more, or 0.
