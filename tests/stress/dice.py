@@ -170,6 +170,7 @@ class _Dice:
             self._remote_does: 5,
             self._network_does: 3,
             self._host_does: 5,
+            self._talk: 10 if self._bridged else 0,
         }
         events: list[Event] = self._pick(kinds)()
         return events
@@ -228,6 +229,19 @@ class _Dice:
                 return ""
             self._subscribed.discard(uri)
         return uri
+
+    def _talk(self) -> list[Event]:
+        """A call in which the remote asks the host something, and what happens meanwhile."""
+        kind = self._random.choice(_QUESTIONS[:-1])
+        rounds = self._random.randint(1, 2)
+        question = f"ask {kind}" if self._remote_era == LEGACY else f"input {rounds} 1"
+        asked = [Event("ask", {**each.args, "do": [question]}) for each in self._ask("tools/call")]
+        meanwhile = self._pick({self._nothing: 5, self._break: 3, self._cancel: 1, self._ask: 2})
+        wait = Event("wait_asked", {"seconds": 1.0})
+        return [*asked, wait, *meanwhile(), Event("answer"), Event("wait", {"seconds": 0.5})]
+
+    def _nothing(self) -> list[Event]:
+        return []
 
     def _instructions(self, method: str) -> list[str]:
         if self._chance(0.45):
