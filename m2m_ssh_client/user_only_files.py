@@ -9,6 +9,7 @@ import errno
 import os
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 PASSPHRASE_VARIABLE = "M2M_SSH_PASSPHRASE"  # noqa: S105 - a name # nosec B105
@@ -120,8 +121,10 @@ def others(path: Path, mode: int) -> tuple[str, list[str]] | None:
         return (f"mode {mode:04o}", ["chmod", "600", str(path)]) if mode & 0o077 else None
     from m2m_ssh_client.windows import access
 
-    names = access.others(path)
-    return (", ".join(names.values()), access.mending(path)) if names else None
+    with suppress(OSError):  # as for the file of another user elsewhere
+        if names := access.others(path):
+            return ", ".join(names.values()), access.mending(path)
+    return None
 
 
 def set_mode(descriptor: int, mode: int) -> None:

@@ -30,8 +30,8 @@ _NAME_SIZE = 256  # characters, of an account or a domain
 
 _ALLOWED, _ALLOWED_CALLBACK = 0, 9  # types of an entry
 _FOR_WHAT_IS_INSIDE = 8  # its flag: it says nothing about the folder itself
-# Reading, or what leads there: any write, another list, another owner; the generic rights.
-_HARMFUL = 0x0000_0007 | 0x000C_0000 | 0xD000_0000
+# What others may do: read, or change the content, the list or the owner; the generic rights, too.
+READ, CHANGE = 0x9000_0001, 0x500C_0006
 _EVERYONE, _OWNER = "S-1-1-0", "S-1-3-4"
 _SYSTEM, _ADMINISTRATORS = "S-1-5-18", "S-1-5-32-544"
 
@@ -85,8 +85,8 @@ def opened(path: Path, flags: int) -> int:
     return calls.opened(path, flags, byref(_attributes()))
 
 
-def others(path: Path) -> dict[str, str]:
-    """Return the names of other accounts that may read or change the file, by their identifiers."""
+def others(path: Path, rights: int = READ | CHANGE) -> dict[str, str]:
+    """Return the names of other accounts with any of these rights, by their identifiers."""
     found, descriptor = POINTER(_List)(), c_void_p()
     failed = _ADVAPI.GetNamedSecurityInfoW(
         *(wintypes.LPCWSTR(str(path)), _FILE_OBJECT, _DACL, None, None),
@@ -98,7 +98,7 @@ def others(path: Path) -> dict[str, str]:
         if not found:  # no list: everybody may do everything
             return {_EVERYONE: "Everyone"}
         ours = {user(), _SYSTEM, _ADMINISTRATORS, _OWNER}
-        allowed = dict(_allowed(found))
+        allowed = dict(_allowed(found, rights))
         return {sid: _name(address) for sid, address in allowed.items() if sid not in ours}
     finally:
         _KERNEL.LocalFree(descriptor)
@@ -145,8 +145,8 @@ def _descriptor(inheritance: str) -> int | None:
     return found.value
 
 
-def _allowed(entries: Any) -> Iterator[tuple[str, c_void_p]]:
-    """Yield the identifier of each account that may read or change, and its address."""
+def _allowed(entries: Any, rights: int) -> Iterator[tuple[str, c_void_p]]:
+    """Yield the identifier of each account with any of these rights, and its address."""
     entry = POINTER(_Entry)()
     for number in range(entries.contents.Count):
         if not _ADVAPI.GetAce(entries, number, byref(entry)):
@@ -154,7 +154,7 @@ def _allowed(entries: Any) -> Iterator[tuple[str, c_void_p]]:
         about = entry.contents
         if about.Type not in (_ALLOWED, _ALLOWED_CALLBACK) or about.Flags & _FOR_WHAT_IS_INSIDE:
             continue
-        if about.Mask & _HARMFUL:
+        if about.Mask & rights:
             address = c_void_p(ctypes.addressof(about) + _Entry.SidStart.offset)
             yield _text(address), address
 

@@ -14,7 +14,8 @@ if sys.platform != "win32":
     pytest.skip("access control lists", allow_module_level=True)
 
 from m2m_ssh_client import user_only_files
-from m2m_ssh_client.errors import KeyFileError
+from m2m_ssh_client.errors import ConfigError, KeyFileError
+from m2m_ssh_client.ssh.config.files import File, lines
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key, load_client_key, read_key_file
 from m2m_ssh_client.ssh.login.passphrases import _from_file
 from m2m_ssh_client.windows import access
@@ -89,6 +90,21 @@ def test_a_passphrase_file_that_others_may_read_is_refused(tmp_path: Path) -> No
     path.write_bytes(b"secret")
     with pytest.raises(KeyFileError, match="open to others"):
         _from_file(path)
+
+
+@pytest.mark.parametrize(("rights", "refused"), [("FR", False), ("FRFW", True)])
+def test_a_configuration_that_others_may_change_is_not_read(
+    rights: str, refused: bool, tmp_path: Path
+) -> None:
+    """What others may read is in order, as for `ssh`."""
+    path = made(tmp_path / "config", EVERYONE, rights=rights)
+    path.write_bytes(b"User ada\n")
+    file = File(path, private=True)
+    if not refused:
+        assert lines(file)[0] == "User ada"
+        return
+    with pytest.raises(ConfigError, match="can be changed by others"):
+        lines(file)
 
 
 def test_a_key_that_is_made_is_the_users_alone_and_so_is_its_folder(tmp_path: Path) -> None:

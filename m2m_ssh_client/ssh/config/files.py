@@ -13,7 +13,7 @@ from typing import NamedTuple
 from m2m_ssh_client.errors import ConfigError, reason
 from m2m_ssh_client.ssh.config.lines import shown as shown_text
 from m2m_ssh_client.ssh.config.tokens import expand_home
-from m2m_ssh_client.text import printable
+from m2m_ssh_client.text import printable, quoted_line
 
 HINT = "Correct it there; `ssh -G HOST` shows what OpenSSH makes of it."
 
@@ -105,35 +105,47 @@ def _system_folder() -> Path:
     return Path("/etc/ssh")
 
 
-def _check(path: Path, status: os.stat_result) -> None:
-    """Require that the file is ours or root's and that nobody else can write it.
+if sys.platform == "win32":
 
-    A group without other members may have write access, as on Debian.
-    """
-    if sys.platform == "win32":
-        return  # there, OpenSSH looks at access lists
-    user = os.getuid()
-    writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if writable == stat.S_IWGRP and _is_alone(user, status.st_gid):
-        writable = 0
-    if status.st_uid not in (0, user) or writable:
-        raise ConfigError(
-            f"The SSH configuration {shown(path)} belongs to somebody else, or others may write to "
-            "it",
-            f"As ssh, we do not read it then: chmod 600 {shown(path)}",
+    def _check(path: Path, _status: os.stat_result) -> None:
+        """Require that nobody else can change the file; to read it is in order, as for OpenSSH."""
+        from m2m_ssh_client.windows import access
+
+        if others := access.others(path, access.CHANGE):
+            raise ConfigError(
+                f"The SSH configuration {shown(path)} can be changed by others "
+                f"({', '.join(others.values())})",
+                f"As ssh, we do not read it then. Run: {quoted_line(access.mending(path))}",
+            )
+
+else:
+
+    def _check(path: Path, status: os.stat_result) -> None:
+        """Require that the file is ours or root's and that nobody else can write it.
+
+        A group without other members may have write access, as on Debian.
+        """
+        user = os.getuid()
+        writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if writable == stat.S_IWGRP and _is_alone(user, status.st_gid):
+            writable = 0
+        if status.st_uid not in (0, user) or writable:
+            raise ConfigError(
+                f"The SSH configuration {shown(path)} belongs to somebody else, "
+                "or others may write to it",
+                f"As ssh, we do not read it then: chmod 600 {shown(path)}",
+            )
+
+    def _is_alone(user: int, group: int) -> bool:
+        """Return whether the group is the user's own, without other members."""
+        import grp
+        import pwd
+
+        try:
+            name, members = pwd.getpwuid(user).pw_name, grp.getgrgid(group).gr_mem
+        except KeyError:
+            return False
+        others = (
+            entry for entry in pwd.getpwall() if entry.pw_gid == group and entry.pw_uid != user
         )
-
-
-def _is_alone(user: int, group: int) -> bool:
-    """Return whether the group is the user's own, without other members."""
-    if sys.platform == "win32":
-        return False
-    import grp
-    import pwd
-
-    try:
-        name, members = pwd.getpwuid(user).pw_name, grp.getgrgid(group).gr_mem
-    except KeyError:
-        return False
-    others = (entry for entry in pwd.getpwall() if entry.pw_gid == group and entry.pw_uid != user)
-    return set(members) <= {name} and next(others, None) is None
+        return set(members) <= {name} and next(others, None) is None

@@ -71,7 +71,8 @@ def _prompt(login: Login) -> Callable[[str], str | None] | None:
 def _from_file(path: Path) -> str:
     """Return the one line of a file that only its owner can read."""
     try:
-        with path.expanduser().open("rb") as file:
+        path = path.expanduser()
+        with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(_LONGEST + 1)
     except (OSError, RuntimeError, ValueError) as exc:  # no home folder; a NUL in the path
