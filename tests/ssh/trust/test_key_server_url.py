@@ -17,6 +17,7 @@ import pytest
 import trustme
 from support.host import Host, client_argv
 from support.pair import Pair, pair
+from support.wine import not_under_wine
 
 from m2m_ssh_client.demo.sample_key_server import KeyServer as RealKeyServer
 from m2m_ssh_client.errors import KeyServerError
@@ -343,6 +344,7 @@ def run(pair: Pair, url: str, key: Path, **env: str) -> tuple[dict[str, Any], st
         return answer, host.stderr
 
 
+@not_under_wine("programs start slowly")
 def test_the_command_gets_in_over_https_with_a_private_authority(
     registering: Pair, authority: trustme.CA, bundle: str, tmp_path: Path
 ) -> None:
@@ -356,6 +358,7 @@ def test_the_command_gets_in_over_https_with_a_private_authority(
     assert made == ["client", "client.known_hosts", "client.pub"]
 
 
+@not_under_wine("programs start slowly")
 def test_the_command_refuses_a_certificate_that_does_not_verify(
     registering: Pair, authority: trustme.CA, tmp_path: Path
 ) -> None:
@@ -368,6 +371,7 @@ def test_the_command_refuses_a_certificate_that_does_not_verify(
     assert not registering.key_server.registered
 
 
+@not_under_wine("programs start slowly")
 def test_the_command_gets_in_over_plain_http_and_remembers(
     registering: Pair, tmp_path: Path
 ) -> None:
