@@ -22,10 +22,10 @@ PARSERS = {
 
 
 def examples(name: str) -> list[str]:
-    """Return the examples without the program's name and without redirections."""
+    """Return the examples without the program's name and without what follows it in a shell."""
     start = rf"^  {PROGRAM}{f' {name}' if name else ''}(?= |$)(.*)$"
     lines = re.findall(start, PARSERS[name].format_help(), re.MULTILINE)
-    return [re.split(r"\s[<>]|\s\s\(", line)[0].strip() for line in lines]
+    return [re.split(r"\s[<>|]|\s\s\(", line)[0].strip() for line in lines]
 
 
 @pytest.mark.parametrize("name", PARSERS, ids=lambda name: name or "proxy")
