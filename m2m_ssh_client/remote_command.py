@@ -11,8 +11,10 @@ import shlex
 from collections.abc import Sequence
 
 _ACTIVE = re.compile(r"['\\!]")  # within the single quotes of one shell or another
+# A backslash is so for fish alone, before another one and before a quote.
+_OUTSIDE = re.compile(r"['!]|\\(?=['\\!]|\Z)")
 _HOME = re.compile(r"~[\w.-]*", re.ASCII)
-_WORD = r"(?:[\w./:=@%+,~-]|'[^']*'|\\['\\!])+"
+_WORD = r"""(?:[\w./:=@%+,~-]|'[^']*'|"'"|\\['\\!])+"""
 _WORDS = rf"({_WORD})(?: +{_WORD})* *"
 _NO_PROGRAMS = (
     ". alias builtin case cd command eval exec export for function if repeat set setenv source "
@@ -64,15 +66,20 @@ def in_login_shell(command: str, marker: str) -> str:
 
 
 def quoted(word: str) -> str:
-    """Return the word quoted for POSIX shells, fish and csh.
+    """Return the word quoted for POSIX shells, fish and csh, and for nushell as far as it goes.
 
-    fish treats backslashes within single quotes as escapes (see its manual, "Quotes"), and csh
-    replaces `!` there, so they are placed outside of the quotes, like single quotes. zsh replaces
-    an unquoted word that begins with `=`.
+    fish treats some backslashes within single quotes as escapes (see its manual, "Quotes"), and csh
+    replaces `!` there, so they are placed outside of the quotes. nushell has no escapes outside of
+    quotes, so nothing else is placed there. zsh replaces an unquoted word that begins with `=`.
     """
     if word == shlex.quote(word) and word[0] not in "=%":
         return word
-    return "'" + _ACTIVE.sub(r"'\\\g<0>'", word) + "'"
+    return "'" + _OUTSIDE.sub(_between_quotes, word) + "'"
+
+
+def _between_quotes(found: re.Match[str]) -> str:
+    sign = found.group()
+    return "'\"'\"'" if sign == "'" else f"'\\{sign}'"
 
 
 def _is_program(command: str) -> bool:

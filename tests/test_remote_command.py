@@ -44,6 +44,35 @@ def test_a_command_without_wishes_is_as_it_was() -> None:
     assert on_one_line("serve 'a b'") == "serve 'a b'"
 
 
+PLAIN = [
+    "it's",
+    "it's (50 %) #1",
+    "a\\b",
+    "C:\\x\\y z",
+    "\\",
+    "a\\\\b",
+    "\\'",
+    "\\!",
+    "'",
+    '"',
+    "'\"",
+    "",
+    "'!'",
+]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_each_shell_reads_each_word_as_it_was(shell: str) -> None:
+    line = words("sh", "-c", 'printf "%s|" "$@"', "sh", *PLAIN)
+    assert run(line, shell).split("|")[:-1] == PLAIN
+
+
+def test_a_word_has_as_few_signs_outside_of_quotes_as_can_be() -> None:
+    """nushell has no escapes there."""
+    assert quoted("it's here") == "'it'\"'\"'s here'"
+    assert quoted("C:\\x y") == "'C:\\x y'"
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("awkward", [AWKWARD, ONE_LINE], ids=["lines", "one line"])
 @pytest.mark.parametrize(
