@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -22,19 +23,21 @@ def test_a_placeholder_has_every_name_as_a_class_of_its_own() -> None:
         _ = module.__path__
 
 
-def test_left_out_modules_are_found_by_the_next_import() -> None:
-    assert "colorsys" not in sys.modules
-    with left_out(["colorsys"], {"absent_module": ModuleType("absent_module"), "chunk": None}):
-        import colorsys as placeholder
-
-        assert isinstance(placeholder, Placeholder)
-        assert sys.modules["absent_module"].__name__ == "absent_module"
+def test_left_out_modules_are_found_by_the_next_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("left_out_once", "refused_once"):
+        (tmp_path / f"{name}.py").write_text("value = 7\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    absent = ModuleType("absent_once")
+    with left_out(["left_out_once"], {"absent_once": absent, "refused_once": None}):
+        assert isinstance(import_module("left_out_once"), Placeholder)
+        assert import_module("absent_once") is absent
         with pytest.raises(ImportError):
-            __import__("chunk")
-    import colorsys
-
-    assert colorsys.rgb_to_hsv(1, 1, 1) == (0, 0, 1)
-    assert "absent_module" not in sys.modules
+            import_module("refused_once")
+    assert import_module("left_out_once").value == 7
+    assert import_module("refused_once").value == 7
+    assert "absent_once" not in sys.modules
 
 
 def test_what_is_loaded_stays() -> None:

@@ -73,10 +73,13 @@ def entries(count: int, size: int) -> Callable[[dict[str, Any]], None]:
     return lambda asked: answer(asked, listed)
 
 
+_NAMED = b'{"name":"t%06d","uri":"x:%06d","inputSchema":{"type":"object"}}'
+SMALL_SIZE = MANY * len(_NAMED % (0, 0))  # bytes
+
+
 def small(asked: dict[str, Any]) -> None:
     """The least that an entry may be: 200,000 of them are 12 MB."""
-    named = b'{"name":"t%06d","uri":"x:%06d","inputSchema":{"type":"object"}}'
-    answer(asked, b",".join(named % (number, number) for number in range(MANY)))
+    answer(asked, b",".join(_NAMED % (number, number) for number in range(MANY)))
 
 
 def repeated(
