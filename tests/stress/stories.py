@@ -523,6 +523,17 @@ _TEXTS = {
         answer refuse=true
         wait
     """,
+    "a-question-outlives-the-call-that-it-seemed-to-be-about": """
+        modern bridged=strict --bridge modern
+        hello
+        ask method="tools/call" id=1 do=["hold"]
+        ask method="tools/call" id=2 do=["ask elicitation/create"]
+        wait_asked
+        release id=1
+        sleep ms=100
+        answer
+        wait
+    """,
     "a-question-of-a-legacy-server-dies-with-it": """
         modern bridged=strict
         hello

@@ -221,6 +221,11 @@ class ModernHost(EraBridge):
             call.at_server, call.again = id_, False
             self._send(call, params, output)
         elif call.ending is not None:
+            # The server may have asked in another call, and still wait.
+            self._settles(call, responses, output)
+            questions, call.questions = call.questions, []
+            for question in questions:
+                self._put_question(question, output)
             self._end(call, call.ending, output)
         elif self._settles(call, responses, output):
             if call.questions:
@@ -363,10 +368,17 @@ class ModernHost(EraBridge):
         if method == "ping":
             output.to_remote.append(message_line(id=id_, result={}))
             return
-        call = self._calls.asking() if method in QUESTIONS else None
         # The host reports no progress on what it is asked in a result.
         params = without_meta(members(message.params), ["progressToken"])
-        if call is None or missing_capability(fields(call.capabilities), method, params):
+        self._put_question(Question(id_, method, params), output)
+
+    def _put_question(self, question: Question, output: Output) -> None:
+        """Ask the host in one of its calls, or refuse."""
+        id_, method = question.id, question.method
+        if id_ is None:
+            return
+        call = self._calls.asking() if method in QUESTIONS else None
+        if call is None or missing_capability(fields(call.capabilities), method, question.params):
             text = f"The host does not offer {method}, or has no call in which to be asked"
             output.to_remote.append(error_line(id_, METHOD_NOT_FOUND, text))
             return
@@ -374,7 +386,7 @@ class ModernHost(EraBridge):
             text = "There are too many open questions in this call"
             output.to_remote.append(error_line(id_, PROXY_ERROR, text))
             return
-        call.questions.append(Question(id_, method, params))
+        call.questions.append(question)
         if call.at_host is not None:
             self._ask(call, output)
 

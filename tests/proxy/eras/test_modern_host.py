@@ -228,6 +228,37 @@ def test_a_call_that_ends_while_it_is_parked_answers_the_retry() -> None:
     assert pair.heard_by_server() == []
 
 
+def test_the_server_gets_its_answer_although_the_call_that_it_seemed_to_be_about_has_ended() -> (
+    None
+):
+    pair = met()
+    pair.host(call(1), call(2))
+    pair.heard_by_server()
+    pair.server(request(90, "elicitation/create", **FORM), result(1, content=[]))
+    [parked] = pair.heard_by_host()
+    pair.host(retry(3, parked["result"]["requestState"]))
+    assert pair.heard_by_server() == [result(90, action="accept")]
+    assert pair.heard_by_host() == [result(3, content=[], **COMPLETE)]
+
+
+def test_further_questions_of_a_call_that_has_ended_are_asked_in_another_one() -> None:
+    pair = met()
+    pair.host(call(1), call(2))
+    pair.heard_by_server()
+    pair.server(*(request(id_, "roots/list") for id_ in (90, 91, 92)), result(1, content=[]))
+    first, second = pair.heard_by_host()
+    pair.host(retry(3, first["result"]["requestState"], {"roots": []}))
+    assert pair.heard_by_server() == [result(90, roots=[])]
+    assert pair.heard_by_host() == [result(3, content=[], **COMPLETE)]
+    pair.host(retry(4, second["result"]["requestState"], {"roots": []}))
+    assert pair.heard_by_server() == [result(91, roots=[])]
+    [third] = pair.heard_by_host()
+    assert third["result"]["resultType"] == "input_required"
+    pair.server(result(2, content=[]))
+    pair.host(retry(5, third["result"]["requestState"], {"roots": []}))
+    assert pair.heard_by_server() == [result(92, roots=[])]
+
+
 def test_a_parked_call_is_cancelled_by_the_id_of_its_first_round() -> None:
     pair = met()
     token, _ = asked(pair)
