@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from m2m_ssh_client.proxy.eras.terms import value_in
+from m2m_ssh_client.proxy.eras.terms import QUESTIONS, value_in
 from m2m_ssh_client.proxy.frames.frame import Members
-
-QUESTIONS = frozenset({"elicitation/create", "roots/list", "sampling/createMessage"})
 
 
 def missing_capability(capabilities: Any, method: str, params: Members) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from m2m_ssh_client.proxy.eras.capabilities import QUESTIONS, missing_capability
+from m2m_ssh_client.proxy.eras.capabilities import missing_capability
 from m2m_ssh_client.proxy.eras.era_bridge import EraBridge
 from m2m_ssh_client.proxy.eras.for_modern_host import (
     discover_result,
@@ -39,6 +39,7 @@ from m2m_ssh_client.proxy.eras.terms import (
     LOG_LEVEL,
     MODERN_VERSION,
     NOT_FOUND,
+    QUESTIONS,
     URL_NEEDED,
     error_answer,
     is_own_error,

@@ -54,6 +54,8 @@ MODERN_ERRORS = range(-32022, -32019)
 
 ASKING = frozenset({"tools/call", "prompts/get", "resources/read"})
 """The requests during which a server may ask the host something."""
+QUESTIONS = frozenset({"elicitation/create", "roots/list", "sampling/createMessage"})
+"""The requests in which a legacy server asks; a modern one makes none."""
 CACHEABLE = frozenset(
     {
         "prompts/list",

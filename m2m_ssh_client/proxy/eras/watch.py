@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from m2m_ssh_client.proxy.eras.crossing import Between
 from m2m_ssh_client.proxy.eras.terms import (
+    QUESTIONS,
     is_enveloped,
     is_modern_answer,
     is_own_error,
@@ -105,6 +106,8 @@ class EraWatch:
     def _hear_server(self, line: bytes, now: float) -> Output:
         message = parse(line).messages[0]
         unchanged = Output(to_host=[line])
+        if message.method in QUESTIONS and self._is_modern_alone():
+            return self._bridge_answered([], line, now)  # no modern server asks by itself
         if message.method is not None or message.id is None:
             return unchanged
         if self._initialize is not None:
@@ -119,10 +122,17 @@ class EraWatch:
             if asked.messages[0].method == _DISCOVER:
                 self.next = None
                 return unchanged
-            return self._bridge_answered(asked, line, now)
+            return self._bridge_answered([asked], line, now)
         if says_not_understood(message.error, asked.messages[0].method):
             return self._bridge_modern(asked, line)
-        return self._bridge_answered(asked, line, now)
+        return self._bridge_answered([asked], line, now)
+
+    def _is_modern_alone(self) -> bool:
+        """Return whether the host has begun as one that speaks nothing older."""
+        first = self._first_modern
+        if first is None or self._initialize is not None or not self._modern:
+            return False
+        return self._mode == "modern" or first.method != _DISCOVER
 
     def _may_be_of_both_eras(self, asked: Frame) -> bool:
         """Return whether a host that began like this wants to know that its discover failed."""
@@ -153,13 +163,14 @@ class EraWatch:
         self.next = bridge
         return bridge.begin(self._modern.values(), [(asked, answer)])
 
-    def _bridge_answered(self, asked: Frame, line: bytes, now: float) -> Output:
-        """Begin to bridge; a legacy server has run this request without being initialized."""
+    def _bridge_answered(self, asked: list[Frame], line: bytes, now: float) -> Output:
+        """Begin to bridge; a legacy server runs a request without being initialized."""
         from m2m_ssh_client.proxy.eras.modern_host import ModernHost
 
-        bridge = ModernHost(self._prefix, self._first_modern or asked.messages[0])
+        sent = [*asked, *self._modern.values()]
+        bridge = ModernHost(self._prefix, self._first_modern or sent[0].messages[0])
         self.next = bridge
-        output = bridge.begin([asked, *self._modern.values()])
+        output = bridge.begin(sent)
         return output + bridge.from_session([line], now)
 
     def _discover(self) -> Id | None:

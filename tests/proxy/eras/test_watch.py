@@ -318,3 +318,24 @@ def test_a_request_that_was_lost_while_the_bridge_opens_is_not_asked_again() -> 
     [initialize] = pair.heard_by_server()
     pair.server(result(initialize["id"], **INITIALIZED))
     assert [said.get("id") for said in pair.heard_by_server()] == [None, 1]
+
+
+def test_a_question_before_the_first_answer_is_of_a_legacy_server() -> None:
+    pair = Bridged()
+    meta = envelope({"elicitation": {}})
+    pair.host(request(1, "tools/call", name="t", _meta=meta))
+    pair.heard_by_server()
+    pair.server(request(90, "elicitation/create", message="?", requestedSchema={}))
+    [asked] = pair.heard_by_host()
+    assert (asked["id"], asked["result"]["resultType"]) == (1, "input_required")
+    [initialize] = pair.heard_by_server()
+    assert initialize["method"] == "initialize"
+    pair.server(result(initialize["id"], protocolVersion="2025-06-18", capabilities={}))
+    state, answers = asked["result"]["requestState"], {"question": {"action": "accept"}}
+    again = request(
+        2, "tools/call", name="t", _meta=meta, requestState=state, inputResponses=answers
+    )
+    pair.host(again)
+    assert pair.heard_by_server()[-1] == result(90, action="accept")
+    pair.server(result(1, content=[]))
+    assert [said["id"] for said in pair.heard_by_host()] == [2]
