@@ -149,7 +149,7 @@ def test_the_padding_of_a_fingerprint_does_not_matter() -> None:
         (("run", "--all"), "run --all"),
         (("run", "a b"), "run 'a b'"),
         (("run", "$HOME", "`id`", ";"), "run '$HOME' '`id`' ';'"),
-        (("run", "it's"), r"run 'it'\''s'"),
+        (("run", "it's"), """run 'it'"'"'s'"""),
         (("run", ""), "run ''"),
         (("run", "--", "x"), "run -- x"),
         (("two words", "x"), "'two words' x"),
