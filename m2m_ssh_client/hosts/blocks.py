@@ -96,7 +96,9 @@ def without_member(text: str, path: Sequence[str]) -> str:
     if found is None or wanted == _value(text):
         return text
     lines = list(_servers(text, found[1]))
-    (old,) = [each for each in lines if each.name == name]
+    old, *others = [each for each in lines if each.name == name]
+    if others:
+        raise FormatError(f"{key} has {name!r} more than once")
     after = text[: old.start] + text[old.end :]
     if len(lines) == 1:
         colon = _colon(text, found[0])

@@ -117,6 +117,12 @@ def test_a_text_that_cannot_be_edited_is_refused_with_the_reason(
         with_member(text, PATH, ENTRY, items=items)
 
 
+def test_a_server_that_is_there_twice_is_not_removed() -> None:
+    key, name = PATH
+    with pytest.raises(FormatError, match="more than once"):
+        without_member(f"{key}:\n  {name}:\n    x:\n  {name}:\n    y: 1\n", PATH)
+
+
 def test_every_string_is_read_as_the_string_that_it_is() -> None:
     words = [
         "yes",
