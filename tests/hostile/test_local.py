@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -340,7 +341,8 @@ def test_the_temporary_file_cannot_be_foreseen() -> None:
 
 # What the programs that we start are told
 
-PHRASE, TOKEN = "canary-of-a-passphrase", "canary-of-a-token"
+# The spy reads the command lines of other tests, too: no other run may have the same ones.
+PHRASE, TOKEN = f"canary-{uuid.uuid4().hex}", f"canary-{uuid.uuid4().hex}"
 _SPY = """#!/bin/sh
 { echo "ENVIRONMENT"; env; echo "COMMANDS"; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; } > "%s/$1-$$"
 """
@@ -379,9 +381,8 @@ def test_no_program_of_ours_is_told_a_secret(
     assert set(told) == {"match-exec", "proxy-command"}
     for text in told.values():
         assert PHRASE not in text
-        assert (
-            TOKEN not in text.partition("COMMANDS")[2]
-        )  # what was in our environment may be in theirs
+        # What was in our environment may be in theirs.
+        assert TOKEN not in text.partition("COMMANDS")[2]
         assert "--host far --env TOKEN" in text  # it saw ours
 
 
