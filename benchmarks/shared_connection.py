@@ -1,8 +1,9 @@
-"""What a shared connection of OpenSSH saves `--via ssh`: `python benchmarks/shared_connection.py`.
+"""What a shared connection saves, ours (`--share`) and OpenSSH's: `python benchmarks/shared_connection.py`.
 
-In each round a session starts where no connection is shared yet (ControlMaster=auto, ControlPersist), and a second one
-after its end, which finds that connection: on loopback, and over a link with 100 ms round-trip time. The same two
-starts of `ssh -T` stand beside them. The ratios, second to first start, are what counts.
+In each round a session starts where no connection is shared yet, and a second one after its end, which finds that
+connection (ControlPersist): on loopback, and over a link with 100 ms round-trip time. Our client does so with its own
+SSH, and with `--via ssh`; `ssh -T` stands beside them, and its own start without a shared connection. What counts are
+the ratios: second to first start, and second start to that of `ssh -T` alone.
 """
 
 from __future__ import annotations
@@ -54,23 +55,43 @@ def _compare(
     options = [word for each in shared for word in ("-o", each)]
     there = sshd.client_options()
     there[there.index("--port") + 1] = str(port)
-    client = [sys.executable, "-m", "m2m_ssh_client", "-F", "none", *there, "--via", "ssh"]
+    client = [sys.executable, "-m", "m2m_ssh_client", "-F", "none", *there]
     ssh = sshd.openssh_argv(*SERVER)
     ssh[ssh.index(f"Port={sshd.port}")] = f"Port={port}"
     peers = {
-        "--via ssh": [*client, *options, "--", *SERVER],
+        "--share": [*client, "--share", "-o", "ControlPersist=3", "--", *SERVER],
+        "--via ssh": [*client, "--via", "ssh", *options, "--", *SERVER],
         "ssh -T": [*ssh[:3], *options, *ssh[3:]],
     }
+    alone: list[float] = []
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in peers}
     for _ in range(rounds):
+        alone.append(_start(ssh, env))
         for name, argv in peers.items():
             found[name].append((_start(argv, env), _start(argv, env)))
+            if name == "--share":
+                _wait_for_the_end_of_holders(Path(env["HOME"]))
+                continue
             stop = ["ssh", "-F", "none", "-S", str(socket), "-O", "exit", "127.0.0.1"]
             subprocess.run(stop, capture_output=True, timeout=10, check=True)
     for name, starts in found.items():
         first, second = (statistics.median(each) for each in zip(*starts, strict=True))
         ratio = statistics.median(second / first for first, second in starts)
-        print(f"{place:10} {name:10} {first:.3f} s {second:.3f} s {ratio:.2f}")  # noqa: T201
+        beside = statistics.median(
+            second / one for (_, second), one in zip(starts, alone, strict=True)
+        )
+        print(  # noqa: T201
+            f"{place:10} {name:10} {first:.3f} s {second:.3f} s {ratio:.2f}; "
+            f"second to `ssh -T` alone {beside:.2f}"
+        )
+
+
+def _wait_for_the_end_of_holders(home: Path) -> None:
+    deadline = time.monotonic() + 20
+    while any(path.is_socket() for path in home.rglob("shared/*")):
+        if time.monotonic() > deadline:
+            raise RuntimeError("the shared connection is still there")
+        time.sleep(0.05)
 
 
 def _start(argv: Sequence[str], env: Mapping[str, str]) -> float:

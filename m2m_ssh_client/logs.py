@@ -111,6 +111,11 @@ def file() -> Path | None:
     return _files[-1] if _files else None
 
 
+def level() -> str:
+    """Return the name of the lowest level that is logged."""
+    return logging.getLevelName(logging.getLogger("m2m_ssh_client").getEffectiveLevel())
+
+
 def default_file() -> Path | None:
     """Return the default log file; None if the home folder is unknown."""
     with suppress(RuntimeError):

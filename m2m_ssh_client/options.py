@@ -189,6 +189,21 @@ def add_machine(group: argparse._ArgumentGroup) -> None:
         help="let this program carry in place of our own SSH: `ssh`, or a command line with the "
         "places {destination}, {host}, {port}, {user}, and {command} or {words}",
     )
+    share = group.add_mutually_exclusive_group()
+    share.add_argument(
+        "--share",
+        action="store_const",
+        const=True,
+        help="use one SSH connection for all entries with the same machine, user and options, held "
+        "by a process that ends with the last of them (default: as ControlMaster says)",
+    )
+    share.add_argument(
+        "--no-share",
+        dest="share",
+        action="store_const",
+        const=False,
+        help="have a connection of its own, whatever ControlMaster and ControlPath say",
+    )
     group.add_argument(
         "--connect-timeout",
         type=float,

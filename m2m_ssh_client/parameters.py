@@ -76,8 +76,10 @@ class Parameters:
     `keepalive_count` unanswered ones in a row (default: 3) the connection counts as lost, as in ssh
     (ssh_config(5), ServerAliveCountMax). With `reconnect`, the client then reconnects for up to
     `reconnect_timeout` seconds (None: no limit), and requests wait up to `hold_timeout` seconds.
-    `ping` is for `via` with another program than ssh: after so many silent seconds the server is
-    asked for a sign of life, and after `keepalive_count` such requests the program is replaced.
+    With `share`, a process of its own holds the connection for all who share it; None means as
+    ControlMaster says. `ping` is for `via` with another program than ssh: after so many silent
+    seconds the server is asked for a sign of life, and after `keepalive_count` such requests the
+    program is replaced.
     With `keep`, the remote server outlives a lost connection for so many seconds, and goes on where
     it was.
 
@@ -112,6 +114,7 @@ class Parameters:
     keepalive: float | None = None
     keepalive_count: int | None = None
     via: str | None = field(default=None, repr=False)
+    share: bool | None = None
     ping: float | None = None
     keep: float | None = None
     reconnect: bool = True
@@ -170,6 +173,8 @@ class Parameters:
             return "a remote command and a subsystem exclude each other"
         if self.keep is not None and self.subsystem is not None:
             return "keep and a subsystem exclude each other: a keeper runs a command"
+        if self.share and self.via is not None:
+            return "share and via exclude each other: ssh has ControlMaster"
         if self.ping is not None and self.via in (None, "ssh"):
             return "ping is for via with another program than ssh: SSH has keepalive"
         if self.disable_host_key_checking and (

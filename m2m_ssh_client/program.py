@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from m2m_ssh_client._version import PROGRAM, __version__
+from m2m_ssh_client._version import HOLDER, PROGRAM, __version__
 
 
 def main() -> int:
@@ -12,6 +12,10 @@ def main() -> int:
     if sys.argv[1:] == ["--version"] and sys.stdout is not None:
         sys.stdout.write(f"{PROGRAM} {__version__}\n")
         return 0
+    if sys.platform != "win32" and sys.argv[1:] == [HOLDER]:
+        from m2m_ssh_client.holding import holder
+
+        return holder.main()
     from m2m_ssh_client import cli
 
     return cli.main()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import paramiko
 
 from m2m_ssh_client.errors import (
+    ChannelRefusedError,
     ConnectionLostError,
     SilentConnectionError,
     SSHClientError,
@@ -127,8 +128,11 @@ class Connection:
             self._watch()
 
     def channel(self, request: Request) -> ChannelCarrier:
-        """Start a new process on the machine. Raises as `open` does."""
-        with self._bounded():
+        """Start a new process on the machine. Raises as `open` does.
+
+        If the server refuses just this one (ChannelRefusedError), the connection stays.
+        """
+        with self._bounded(spared=ChannelRefusedError):
             if self._transport is None:
                 raise ConnectionLostError("The SSH connection is not open")
             self._phase = "opening the session"
@@ -194,12 +198,14 @@ class Connection:
         return failures.lost(self._progress)
 
     @contextmanager
-    def _bounded(self) -> Iterator[float]:
-        """Close the connection at the deadline, and translate failures."""
+    def _bounded(self, spared: type[SSHClientError] | tuple[()] = ()) -> Iterator[float]:
+        """Close the connection at the deadline and on failures but `spared`; translate them."""
         deadline = time.monotonic() + self._connect_timeout
         try:
             with self._ending_at(deadline, self._limit), self._in_words():
                 yield deadline
+        except spared:
+            raise
         except SSHClientError:
             self.close()
             if self._timed_out:

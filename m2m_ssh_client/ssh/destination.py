@@ -38,6 +38,7 @@ from m2m_ssh_client.ssh.settings import (
     HostSettings,
     Login,
     Request,
+    Sharing,
     Trust,
 )
 from m2m_ssh_client.usage import pasteable
@@ -47,6 +48,11 @@ _KNOWN_HOSTS = ("known_hosts", "known_hosts2")
 _SYSTEM_KNOWN_HOSTS = ("ssh_known_hosts", "ssh_known_hosts2")
 _MOST_JUMPS = 16
 _WINDOWS_AGENT = r"\\.\pipe\openssh-ssh-agent"
+
+_OF_OUR_LOGIN = (
+    *("client_key", "key_fingerprint", "known_hosts", "host_key", "disable_host_key_checking"),
+    "use_key_server",
+)
 
 # LogLevel as a level for stderr. INFO stays silent: hosts show each line there as an error.
 _LOG_LEVELS = {
@@ -68,6 +74,7 @@ class Destination(NamedTuple):
     connect_timeout: float
     keepalive: float
     keepalive_count: int
+    sharing: Sharing = Sharing()
     warnings: tuple[str, ...] = ()
     log_level: int | None = None
 
@@ -91,9 +98,23 @@ def resolve(params: Parameters) -> Destination:
         keepalive_count=(
             params.keepalive_count or found.server_alive_count_max or DEFAULT_KEEPALIVE_COUNT
         ),
+        sharing=_sharing(params, found),
         warnings=found.warnings,
         log_level=_LOG_LEVELS.get(found.log_level or ""),
     )
+
+
+def _sharing(params: Parameters, found: config.HostConfig) -> Sharing:
+    """Return how the connection is shared: as our option says, else as ControlMaster does.
+
+    What ssh holds has been checked by ssh, so options of ours for login and trust exclude it.
+    """
+    if params.share is False:
+        return Sharing()
+    is_plain = not any(getattr(params, name) for name in _OF_OUR_LOGIN)
+    path = found.control_path
+    ours = params.share or (path is not None and found.control_master in ("yes", "auto"))
+    return Sharing(path if is_plain else None, ours, found.control_persist)
 
 
 class _Defaults(NamedTuple):

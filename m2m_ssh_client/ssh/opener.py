@@ -7,6 +7,7 @@ server is used.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections import deque
@@ -64,6 +65,7 @@ class Opener:
         self._early: Background[Carrier] | None = None  # until `open` takes its result
         self._begun: Background[Carrier] | None = None
         self._loaded = threading.Event()
+        self._logs_in = False
         self._connection: Connection | None = None
         self._program: ProcessCarrier | None = None  # the last one of `--via`
         self.request = Request()
@@ -87,7 +89,7 @@ class Opener:
 
         self._early = self._begun = Background("ssh-connect", early)
         self._loaded.wait()
-        if self.params.via is None:
+        if self._logs_in:
             import m2m_ssh_client.ssh.login.authentication  # noqa: F401 - it is needed next
 
     def open(self, sent_as: SentAs = unchanged) -> Carrier:
@@ -109,6 +111,27 @@ class Opener:
             return self._open_via(sent_as)
         destination = self.destination = resolve(self.params)
         self._deadline = time.monotonic() + destination.connect_timeout
+        if destination.sharing.is_wanted:
+            self._take_request(destination.request)
+            shared = self._open_shared(destination, sent_as(self.request))
+            if shared is not None:
+                return shared
+        connection = self._connect(destination, load_first)
+        try:
+            return connection.channel(sent_as(self.request))
+        except SSHClientError:
+            connection.close()
+            raise
+
+    def connect(self) -> Connection:
+        """Make a connection of our own, without a process on it. Raises as `open` does."""
+        destination = self.destination = resolve(self.params)
+        self._deadline = time.monotonic() + destination.connect_timeout
+        return self._connect(destination)
+
+    def _connect(
+        self, destination: Destination, load_first: Callable[[], None] = lambda: None
+    ) -> Connection:
         dialled = self._dial(destination)
         try:
             load_first()
@@ -119,7 +142,24 @@ class Opener:
                     dialled.result().close()
             raise
         connection.open()
-        return connection.channel(sent_as(self.request))
+        return connection
+
+    def _open_shared(self, destination: Destination, request: Request) -> Carrier | None:
+        """Start the server on a connection that another process holds, if there can be one."""
+        if sys.platform == "win32":
+            logger.info("connections are not shared on Windows")
+            return None
+        from m2m_ssh_client.ssh.sharing import held_connections
+
+        self._loaded.set()
+        waiting = held_connections.Waiting(self._deadline, self._stop.is_set)
+        control_path, wanted, persist = destination.sharing
+        carrier = control_path and held_connections.of_openssh(control_path, request, waiting)
+        if carrier or not wanted:
+            return carrier or None
+        return held_connections.of_ours(
+            self.params, destination.settings, persist, request, waiting
+        )
 
     def _open_via(self, sent_as: SentAs) -> Carrier:
         """Start the program that carries in place of a connection of ours."""
@@ -156,6 +196,7 @@ class Opener:
     def _made(self, destination: Destination, dialled: Background[LiveSocket] | None) -> Connection:
         from m2m_ssh_client.ssh.connection import Connection
 
+        self._logs_in = True
         self._loaded.set()
         settings = self._prepared(destination.settings)
         if self._connection is not None:

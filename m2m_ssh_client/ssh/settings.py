@@ -130,6 +130,21 @@ class HostSettings(NamedTuple):
         return f"HostSettings({self.address!r}, …)"  # people write passwords into a ProxyCommand
 
 
+class Sharing(NamedTuple):
+    """A connection that several processes use: OpenSSH's at `control_path`, or `ours`.
+
+    Ours is held for `persist` more seconds when nobody uses it any more.
+    """
+
+    control_path: Path | None = None
+    ours: bool = False
+    persist: float = 0.0
+
+    @property
+    def is_wanted(self) -> bool:
+        return self.ours or self.control_path is not None
+
+
 class Request(NamedTuple):
     """The process to run: a command line for the user's shell, a subsystem, or else a shell.
 

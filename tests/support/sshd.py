@@ -128,6 +128,11 @@ class Sshd:
         self.stop()
 
     @property
+    def pid(self) -> int:
+        """The listening server's; its children serve one connection each."""
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         return self._log.decode(errors="replace")
 

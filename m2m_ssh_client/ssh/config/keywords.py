@@ -55,7 +55,7 @@ READERS: dict[str, Reader] = {
     "connecttimeout": values.seconds,
     "controlmaster": values.flag("auto", "ask", "autoask"),
     "controlpath": values.text,
-    "controlpersist": values.text,
+    "controlpersist": values.persistence,
     "dynamicforward": values.text,
     "enableescapecommandline": values.flag(),
     "enablesshkeysign": values.flag(),

@@ -32,9 +32,9 @@ class HostConfig(NamedTuple):
     Times are in seconds; tokens, `~` and variables are expanded. An empty tuple of files or jumps,
     and an empty command, means `none`: set, and not to be replaced by a default. `identity_agent`
     is a path or "none". `proxy_jump` is in the order of travel, and never set together with
-    `proxy_command`. Algorithms are lists as written, with `+`, `-`, `^` and wildcards. `origins`
-    has the place (`path:line`, `-o`) of each keyword, in lower case; `warnings` a line for each
-    keyword that is ignored although it matters.
+    `proxy_command`. `control_persist` is 0 for `no`. Algorithms are lists as written, with `+`,
+    `-`, `^` and wildcards. `origins` has the place (`path:line`, `-o`) of each keyword, in lower
+    case; `warnings` a line for each keyword that is ignored although it matters.
     """
 
     hostname: str
@@ -80,6 +80,9 @@ class HostConfig(NamedTuple):
     remote_command: str | None = None
     session_type: SessionType | None = None
     request_tty: RequestTTY | None = None
+    control_master: str | None = None
+    control_path: Path | None = None
+    control_persist: float = 0.0
     log_level: str | None = None
 
 
@@ -135,6 +138,9 @@ def build(reading: Reading) -> HostConfig:
         remote_command=typed.command("remotecommand"),
         session_type=cast("SessionType | None", reading.word("sessiontype")),
         request_tty=cast("RequestTTY | None", reading.word("requesttty")),
+        control_master=reading.word("controlmaster"),
+        control_path=typed.control_path(),
+        control_persist=typed.control_persist(),
         log_level=reading.word("loglevel"),
     )
 
@@ -178,6 +184,17 @@ class _Typed:
         with self._told("identityagent"):
             path = self._path(word, "identityagent")
         return os.environ.get(path[1:]) or "none" if path.startswith("$") else path
+
+    def control_path(self) -> Path | None:
+        word = self._reading.word("controlpath")
+        if word is None or word.lower() == "none":
+            return None
+        with self._told("controlpath"):
+            return Path(self._path(word, "controlpath"))
+
+    def control_persist(self) -> float:
+        word = self._reading.word("controlpersist")
+        return 0.0 if word in (None, "no") else float(word) or float("inf")
 
     def command(self, keyword: str, only: str = "") -> str | None:
         word = self._reading.word(keyword)

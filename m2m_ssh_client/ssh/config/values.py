@@ -108,13 +108,24 @@ def port_number(word: str) -> int:
 
 
 def seconds(line: Line) -> tuple[str, ...]:
-    """Read a time (sshd_config(5), TIME FORMATS) in seconds; `none` sets nothing.
+    """Read a time in seconds; `none` sets nothing."""
+    (word,) = text(line)
+    return () if word == "none" else (_time(word),)
+
+
+def persistence(line: Line) -> tuple[str, ...]:
+    """Read ControlPersist: a time in seconds, 0 for ever, or `no`."""
+    (word,) = text(line)
+    if word in _YES_NO:
+        return ("0",) if _YES_NO[word] == "yes" else ("no",)
+    return (_time(word),)
+
+
+def _time(word: str) -> str:
+    """Return the seconds of a time (sshd_config(5), TIME FORMATS).
 
     A fraction without a unit is cut off, as from OpenSSH 10.3 on.
     """
-    (word,) = text(line)
-    if word == "none":
-        return ()
     if _FRACTION.fullmatch(word):
         word = word.partition(".")[0]
     total = position = 0
@@ -126,7 +137,7 @@ def seconds(line: Line) -> tuple[str, ...]:
         position = part.end()
     if total > _MOST:
         raise ValueError(f"invalid time {shown(word)}")
-    return (str(total),)
+    return str(total)
 
 
 def files(line: Line) -> tuple[str, ...]:

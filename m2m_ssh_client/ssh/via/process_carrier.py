@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-import select
 import subprocess
-import sys
-import threading
-import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from io import FileIO
+from typing import cast
 
-from m2m_ssh_client import threads
 from m2m_ssh_client.errors import (
     AuthenticationError,
     ConnectionLostError,
@@ -26,26 +20,16 @@ from m2m_ssh_client.errors import (
     reason,
 )
 from m2m_ssh_client.ssh.process.exit_error import exit_error
-from m2m_ssh_client.ssh.process.output_marker import BehindMarker
+from m2m_ssh_client.ssh.process.pipe_carrier import PipeCarrier
 from m2m_ssh_client.ssh.settings import Request
 from m2m_ssh_client.ssh.via.program_line import SSH, ProgramLine
 from m2m_ssh_client.ssh.way import process_group
 from m2m_ssh_client.text import printable, shortened
 
-if TYPE_CHECKING:
-    from m2m_ssh_client.flow.remote_stdio import Receiver
-
 logger = logging.getLogger(__name__)
-
-_WINDOW = 2 * 1024 * 1024  # bytes that may come before they are granted
-_CHUNK = 64 * 1024
-_SURELY = 4096  # bytes that a writable pipe takes at once (POSIX, PIPE_BUF; Linux, pipe(7))
-_F_SETPIPE_SZ = 1031  # Linux
-_PIPE = 1024 * 1024
 
 # Seconds.
 _STATUS_TIMEOUT = 1.5
-_LAST_OUTPUT = 0.5  # between the end of the process and that of pipes which others may hold open
 _AFTER_END_OF_FILE = 0.05
 _AFTER_SIGTERM = 0.1
 
@@ -69,66 +53,30 @@ def start(line: ProgramLine, request: Request) -> ProcessCarrier:
     return ProcessCarrier(process, line.name, request)
 
 
-class ProcessCarrier:
+class ProcessCarrier(PipeCarrier):
     """The stdio of a process of ours, which is ended with all that it has started in its group."""
 
     def __init__(self, process: subprocess.Popen[bytes], name: str, request: Request) -> None:
-        assert process.stdin is not None  # noqa: S101 - all three were asked for
-        assert process.stdout is not None  # noqa: S101
-        assert process.stderr is not None  # noqa: S101
-        self._process, self._name, self._request = process, name, request
-        self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
-        for pipe in (self._stdin, self._stdout):
-            _widen(pipe.fileno())
-        self._window = _WINDOW
-        self._granted = threading.Condition()
-        self._closing = threading.Lock()
-        self._stdin_open = True
-        self._answered = self._closed = False
+        # Without a buffer, each pipe is a raw file.
+        pipes = (process.stdin, process.stdout, process.stderr)
+        super().__init__(*cast("tuple[FileIO, FileIO, FileIO]", pipes), request)
+        self._process, self._name = process, name
+        self._answered = False
         self._silence = 0.0  # seconds, if it was given up
-        self._behind: BehindMarker | None = None
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
 
-    def start(self, receiver: Receiver) -> None:
-        self._receiver = receiver
-        stdout = receiver.stdout
-        if self._request.marker:
-            stdout = self._behind = BehindMarker(self._request.marker, stdout, self.grant)
+    def output(self, data: bytes) -> None:
+        self._answered = True
+        super().output(data)
 
-        def answered(data: bytes) -> None:
-            self._answered = True
-            stdout(data)
+    def complaint(self, data: bytes) -> None:
+        for line in data.splitlines():
+            if text := shortened(printable(line.strip()), 300):
+                self._last_words.append(text)
+        super().complaint(data)
 
-        readers = (
-            threads.start("via-out", lambda: self._read(self._stdout.fileno(), answered)),
-            threads.start("via-err", lambda: self._read(self._stderr.fileno(), self._complain)),
-        )
-        threads.start("via-end", lambda: self._tell_end(readers))
-
-    def grant(self, size: int) -> None:
-        with self._granted:
-            self._window += size
-            self._granted.notify_all()
-
-    def write(self, data: bytes | memoryview) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._writable(), rest) :]
-
-    def write_now(self, data: bytes) -> bool:
-        if len(data) > _SURELY or not _takes_more(self._writable()):
-            return False
-        os.write(self._writable(), data)
-        return True
-
-    def write_some(self, data: bytes) -> int:
-        piece = data[:_SURELY]
-        return len(piece) if piece and self.write_now(piece) else 0
-
-    def close_write(self) -> None:
-        with self._closing, suppress(OSError):
-            self._stdin_open = False
-            self._stdin.close()
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
 
     def signal(self, name: str) -> None:
         process_group.signal(self._process, name)
@@ -157,9 +105,7 @@ class ProcessCarrier:
 
     def close(self) -> None:
         """End the process with its group, and every wait here."""
-        with self._granted:
-            self._closed = True
-            self._granted.notify_all()
+        self.stop_reading()
         for seconds, step in (
             (_AFTER_END_OF_FILE, process_group.hang_up),
             (_AFTER_SIGTERM, process_group.kill),
@@ -170,46 +116,6 @@ class ProcessCarrier:
             step(self._process)
         process_group.kill(self._process)
         self.close_write()  # last: a write that waits has failed by now
-
-    def _writable(self) -> int:
-        if not self._stdin_open:
-            raise OSError("the program's stdin is closed")
-        return self._stdin.fileno()
-
-    def _read(self, descriptor: int, pass_on: Callable[[bytes], None]) -> None:
-        with suppress(OSError, ValueError):
-            while True:
-                with self._granted:
-                    self._granted.wait_for(lambda: self._window > 0 or self._closed)
-                    if self._closed:
-                        return
-                data = os.read(descriptor, _CHUNK)
-                if not data:
-                    return
-                with self._granted:
-                    self._window -= len(data)
-                pass_on(data)
-
-    def _complain(self, data: bytes) -> None:
-        for line in data.splitlines():
-            if text := shortened(printable(line.strip()), 300):
-                self._last_words.append(text)
-        self._receiver.stderr(data)
-
-    def _tell_end(self, readers: tuple[threading.Thread, ...]) -> None:
-        """Tell the end: behind all output, unless what the process has left holds its pipes."""
-        out, err = readers
-        while out.is_alive() and self._process.poll() is None and not self._closed:
-            out.join(_LAST_OUTPUT)
-        deadline = time.monotonic() + _LAST_OUTPUT
-        for each in (out, err):
-            each.join(max(deadline - time.monotonic(), 0))
-        if self._behind is not None:
-            self._behind.end()
-        self._receiver.ended()
-        for reader, pipe in ((out, self._stdout), (err, self._stderr)):
-            if not reader.is_alive():
-                pipe.close()
 
     def _ssh_failure(self, said: str) -> SSHClientError:
         message = said or "ssh ended with exit status 255 and said nothing"
@@ -229,24 +135,3 @@ class ProcessCarrier:
             "Does the same ssh command work in a terminal?",
             network_down=_NO_NETWORK.search(said) is not None,
         )
-
-
-if sys.platform == "win32":
-
-    def _takes_more(_descriptor: int) -> bool:
-        return False  # a pipe cannot be asked
-
-else:
-
-    def _takes_more(descriptor: int) -> bool:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLOUT)
-        return any(event == select.POLLOUT for _, event in poll.poll(0))
-
-
-def _widen(descriptor: int) -> None:
-    if sys.platform == "linux":
-        import fcntl
-
-        with suppress(OSError):  # beyond the user's limit
-            fcntl.fcntl(descriptor, _F_SETPIPE_SZ, _PIPE)

@@ -105,6 +105,18 @@ CASES = [
     Case("a time that is none", "ConnectTimeout 5x\n"),
     Case("a time of a minus", "ConnectTimeout -5\n"),
     Case("a time beyond all bounds", "ConnectTimeout 9999999999\n"),
+    *(
+        Case(f"ControlPersist {word}", f"ControlPersist {word}\n")
+        for word in ("yes", "TRUE", "no", "false", "0", "10m", "90", "none", "5x", "-1", "ask")
+    ),
+    *(
+        Case(f"ControlMaster {word}", f"ControlMaster {word}\n")
+        for word in ("yes", "NO", "auto", "ask", "autoask", "maybe")
+    ),
+    *(
+        Case(f"ControlPath {word}", f"Port {{port}}\nControlPath {word}\n")
+        for word in ("~/.ssh/%C", "none", "NONE", "/srv/%r@%h:%p-%n-%i-%l-%L-%u-%k-%d-%%", "x%T", "${SHORT}/x")
+    ),
     Case("numbers", "ConnectionAttempts 3\nServerAliveCountMax 0\n"),
     Case("no attempts", "ConnectionAttempts 0\n"),
     Case("no attempts at another host", "Host other\nConnectionAttempts 0\n"),

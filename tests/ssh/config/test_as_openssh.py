@@ -114,6 +114,7 @@ ONE_WORD = {
     "remotecommand": "remote_command",
     "sessiontype": "session_type",
     "requesttty": "request_tty",
+    "controlmaster": "control_master",
     "loglevel": "log_level",
     "ciphers": "ciphers",
     "macs": "macs",
@@ -152,6 +153,8 @@ def ours(config: HostConfig, host: str) -> dict[str, object]:
     said["identityagent"] = config.identity_agent
     said["proxycommand"] = config.proxy_command or None
     said["proxyjump"] = config.proxy_jump or None
+    said["controlpath"] = config.control_path and str(config.control_path)
+    said["controlpersist"] = config.control_persist
     said["sendenv"] = sorted(set(config.send_env))
     said["setenv"] = [f"{name}={value}" for name, value in config.set_env.items()]
     return said
@@ -172,6 +175,9 @@ def theirs(said: dict[str, list[str]]) -> dict[str, object]:
     result["proxycommand"] = said.get("proxycommand", [None])[0]
     way = said.get("proxyjump", [None])[0]
     result["proxyjump"] = None if way is None else parse_jumps(way)
+    result["controlpath"] = said.get("controlpath", [None])[0]
+    persist = said["controlpersist"][0]
+    result["controlpersist"] = float({"no": "0", "yes": "inf"}.get(persist, persist))
     result["sendenv"] = sorted(set(said.get("sendenv", [])))
     result["setenv"] = said.get("setenv", [])
     return result

@@ -1,0 +1,1 @@
+"""The process that holds an SSH connection for several entries (`--share`)."""

@@ -1,0 +1,1 @@
+"""One SSH connection for several processes: those that use it, and where it is found."""
