@@ -12,8 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support import echo_server, programs
+from support import counting_server, echo_server, programs
+from support.counting_server import Books
 from support.host import Host, client_argv, finished
+from support.pair import pair
 from support.sshd import Sshd
 from support.waiting import wait_until
 
@@ -331,3 +333,26 @@ def test_a_holder_is_out_of_reach_of_what_ends_the_first_entry(start_sshd: Start
             ended(second)
         wait_until(lambda: not holders(), ENOUGH)
     assert logins(sshd) == 1
+
+
+def test_a_kept_server_lives_through_the_end_of_the_holder(
+    start_sshd: StartSshd, tmp_path: Path
+) -> None:
+    sshd, books = start_sshd(), Books(tmp_path)
+    server = counting_server.command(tmp_path)
+    with sharing(sshd, "--share", "--keep", "60", command=server) as host:
+        assert "result" in host.initialize(), host.stderr
+        holder().kill()
+        assert "result" in host.call("count", {"key": "once"}, timeout=ENOUGH), host.stderr
+        assert (len(books.pids), logins(sshd), len(holders())) == (1, 2, 1)
+        ended(host)
+
+
+def test_a_connection_with_a_key_server_is_shared() -> None:
+    with pair(ECHO) as far:
+        options = ["--host", "127.0.0.1", "--port", str(far.ssh.port), "--use-key-server"]
+        options += ["--key-server-port", str(far.key_server.port), "--share"]
+        with Host(client_argv(*options)) as first, Host(client_argv(*options)) as second:
+            for host in (first, second):
+                assert "result" in host.initialize(timeout=ENOUGH), host.stderr
+            assert len(holders()) == 1
