@@ -44,6 +44,8 @@ def parse(words: tuple[str, ...]) -> tuple[Criterion, ...]:
             if waiting or len(criteria) > 1:
                 raise ValueError('"all" cannot be combined with other Match criteria')
         elif name in _TESTS:
+            if equals and name == "sessiontype":
+                raise ValueError("write `sessiontype NAME`: OpenSSH 10 takes no `=` there")
             argument = _argument(name, argument if equals else None, waiting)
         elif name not in ("canonical", "final") or equals:
             raise ValueError(f"unsupported Match criterion {shown(bare)}")
@@ -58,7 +60,7 @@ def _argument(name: str, given: str | None, waiting: list[str]) -> str:
     if given is None and waiting:
         given = waiting.pop(0)
         if given == "=" and waiting:
-            given = waiting.pop(0)
+            raise ValueError(f"write `{name}=VALUE`: OpenSSH 10 refuses blanks around the `=`")
     if given is None or (not given and name not in ("tagged", "command")):
         raise ValueError(f"missing argument of the Match criterion {name}")
     return given

@@ -157,6 +157,19 @@ def algorithms(line: Line) -> tuple[str, ...]:
     return (word,)
 
 
+def key_algorithms(line: Line) -> tuple[str, ...]:
+    """Read a list of signatures, as `algorithms` does; none may be DSA, unless it is removed.
+
+    OpenSSH 10 has no names with `dss` left, so that a pattern for them is an error to it, too.
+    """
+    (word,) = algorithms(line)
+    if not word.startswith("-"):
+        gone = [item for item in word.lstrip("+^").split(",") if "dss" in item]
+        if gone:
+            raise ValueError(f"take out {shown(','.join(gone))}: OpenSSH 10 refuses DSA")
+    return (word,)
+
+
 def variable_names(line: Line) -> tuple[str, ...]:
     """Read SendEnv: patterns of names, also `-PATTERN`."""
     for word in line.words:

@@ -238,7 +238,7 @@ CASES = [
     Case("match not the local user", "Match !localuser nobody-at-all\nPort {port}\n"),
     Case("match several", "Match host alias user nobody-at-all\nPort 1\n"),
     Case("match in any case", "MATCH HOST alias OriginalHost alias\nPort {port}\n"),
-    Case("match with equals signs", "Match host=alias\nPort {port}\nMatch host = alias\nUser {user}\n"),
+    Case("match with equals signs", "Match host=alias\nPort {port}\nMatch originalhost=alias\nUser {user}\n"),
     Case("match a quoted argument", 'Match host "alias"\nPort {port}\n'),
     Case("match with a comment", "Match host alias # and more\nPort {port}\n"),
     Case("match nothing", "Match # all\n"),

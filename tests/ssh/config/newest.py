@@ -1,8 +1,9 @@
 """What the newest OpenSSH makes of a configuration, where an older one makes something else of it.
 
-The values of `newest` are those of 10.5p1, as seen by running it; `since` is the version that brought them, if an
-earlier one is known to have. Debian's 9.2 is beside it, and is asked live where it is installed.
-The client follows the newest. What that refuses and 9.2 takes is taken: whoever has such a line has an older ssh.
+The values of `newest` are those of 10.5p1, as seen by running it; of the rows with DSA and most with `=`, as read in
+its source. `since` is the version that brought them, if an earlier one is known to have. Debian's 9.2 is beside it,
+and is asked live where it is installed.
+The client follows the newest in every row.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ class Case(NamedTuple):
     since: str = "10.5"
     keyword: str = "port"
     option: str = ""  # of `-o`
-    ours: str = ""  # if it is not that of the newest
 
 
 def _match(criteria: str, newest: str, before: str = REFUSED, since: str = "10.5") -> Case:
@@ -30,6 +30,18 @@ def _match(criteria: str, newest: str, before: str = REFUSED, since: str = "10.5
 
 
 HOLDS, DOES_NOT = "1", "22"
+
+WITH_DSA = [
+    "HostKeyAlgorithms +ssh-dss",
+    "HostKeyAlgorithms ^ssh-dss-cert-v01@openssh.com",
+    "HostKeyAlgorithms ssh-ed25519,ssh-dss",
+    "HostKeyAlgorithms +*dss*",
+    "HostbasedAcceptedAlgorithms +ssh-dss",
+    "PubkeyAcceptedAlgorithms +ssh-dss",
+    "PubkeyAcceptedKeyTypes ssh-rsa,ssh-dss",
+    "CASignatureAlgorithms +ssh-dss",
+]
+WITHOUT_DSA = ["HostKeyAlgorithms -ssh-dss", "HostKeyAlgorithms ssh-*"]
 
 CASES = [
     Case("ConnectTimeout 1.5\n", "1", REFUSED, "10.3", "connecttimeout"),
@@ -42,12 +54,16 @@ CASES = [
     _match('command "*"', DOES_NOT),
     _match("version OpenSSH_10.*", HOLDS, since="10.0"),
     _match("host=alias", HOLDS, HOLDS, "9.2"),
-    _match("host = alias", REFUSED, HOLDS)._replace(ours=HOLDS),
+    _match("host = alias", REFUSED, HOLDS),
+    _match("!user = alias", REFUSED, HOLDS),
+    _match("host =", DOES_NOT, REFUSED),
+    _match("sessiontype=exec", REFUSED),
     Case("RevokedHostKeys /a /b\nPort 1\n", "1", REFUSED, "10.3"),
     Case("WarnWeakCrypto no-pq-kex\nPort 1\n", "1", REFUSED, "10.1"),
     Case("KexAlgorithms +mlkem768nistp256-sha256\nPort 1\n", "1", REFUSED),
-    Case("HostKeyAlgorithms +ssh-dss\nPort 1\n", REFUSED, "1", ours="1"),
-    Case("PubkeyAcceptedAlgorithms +ssh-dss\nPort 1\n", REFUSED, "1", ours="1"),
+    *(Case(f"{line}\nPort 1\n", REFUSED, "1", "10.0") for line in WITH_DSA),
+    Case("HostKeyAlgorithms ssh-*,!ssh-dss\nPort 1\n", REFUSED, REFUSED, "9.2"),
+    *(Case(f"{line}\nPort 1\n", "1", "1", "9.2") for line in WITHOUT_DSA),
     Case(
         "PubkeyAcceptedAlgorithms +ssh-mldsa44-ed25519@openssh.com\nPort 1\n", "1", REFUSED, "10.4"
     ),

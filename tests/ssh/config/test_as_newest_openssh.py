@@ -32,11 +32,28 @@ def test_we_say_what_the_newest_openssh_says(case: Case, config: Path) -> None:
     try:
         found = resolve("alias", files=[config], options=[case.option] if case.option else [])
     except ConfigError:
-        assert (case.ours or case.newest) == REFUSED
+        assert case.newest == REFUSED
     else:
-        assert str(getattr(found, NAMES.get(case.keyword, case.keyword))) == (
-            case.ours or case.newest
-        )
+        assert str(getattr(found, NAMES.get(case.keyword, case.keyword))) == case.newest
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("Match host = alias", "write `host=VALUE`: OpenSSH 10 refuses blanks around the `=`"),
+        ("Match sessiontype=exec", "write `sessiontype NAME`: OpenSSH 10 takes no `=` there"),
+        (
+            "PubkeyAcceptedKeyTypes +ssh-rsa,ssh-dss",
+            "pubkeyacceptedkeytypes: take out ssh-dss: OpenSSH 10 refuses DSA",
+        ),
+    ],
+)
+def test_the_error_says_what_to_change(line: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(f"Port 1\n{line}\n")
+    with pytest.raises(ConfigError) as failure:
+        resolve("alias", files=[path])
+    assert failure.value.message == f"{path}:2: {reason}"
 
 
 @pytest.mark.interop
