@@ -67,6 +67,21 @@ def opened(path: Path, flags: int) -> int:
         return os.open(path, flags, 0o600)
 
 
+def made_like(path: Path, model: Path) -> int:
+    """Make a file with the mode or ACL of another; return its descriptor. Raises OSError.
+
+    FileExistsError if there is one, or a link. On Windows, the file is binary, as above.
+    """
+    if sys.platform == "win32":
+        from m2m_ssh_client.windows import access
+
+        return access.made_like(path, model)
+    mode = stat.S_IMODE(model.stat().st_mode)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    os.fchmod(descriptor, mode)
+    return descriptor
+
+
 def refuse_links_of_others(path: Path, most: int = 40) -> None:
     """Raise PermissionError if a link on this path, at any place, is not root's or this user's.
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import codecs
 import os
-import stat
+import secrets
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -105,9 +104,7 @@ def _backed_up(target: Path, content: bytes) -> Path:
     while True:
         backup = target.with_name(f"{target.name}.bak{number or ''}")
         with suppress(FileExistsError):
-            descriptor = os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                user_only_files.set_mode(descriptor, stat.S_IMODE(target.stat().st_mode))
+            with os.fdopen(user_only_files.made_like(backup, target), "wb") as file:
                 file.write(content)
             return backup
         if backup.is_file() and backup.read_bytes() == content:
@@ -117,29 +114,29 @@ def _backed_up(target: Path, content: bytes) -> Path:
 
 def _replace(target: Path, content: bytes) -> None:
     """Replace the file by a new one that is complete on disk before it gets the name."""
-    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    new = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    if target.exists():
+        descriptor = user_only_files.made_like(new, target)
+    else:
+        descriptor = user_only_files.opened(new, os.O_WRONLY | os.O_EXCL)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            user_only_files.set_mode(descriptor, mode)
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        Path(name).replace(target)
+        new.replace(target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
     _sync_folder(target.parent)
 
 
 if sys.platform == "win32":
-    _BINARY = os.O_BINARY
 
     def _sync_folder(folder: Path) -> None:
         """Do nothing: Windows cannot sync folders."""
 
 else:
-    _BINARY = 0
 
     def _sync_folder(folder: Path) -> None:
         with suppress(OSError):  # some file systems cannot sync folders

@@ -1,11 +1,13 @@
-"""Files and folders whose access control list has this user, the system and administrators alone.
+"""Files and folders whose access control list is this user's alone, or that of another file.
 
-That is what OpenSSH for Windows asks of a private key. The list is there from the first moment: it
-goes into the call that makes the file. Calls of Windows that fail raise OSError.
+This user's alone means as OpenSSH for Windows asks it of a private key: the system and
+administrators have access, too. A list is there from the first moment: it goes into the call that
+makes the file. Calls of Windows that fail raise OSError.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -25,6 +27,7 @@ _KERNEL = ctypes.WinDLL("kernel32", use_last_error=True)
 
 _TOKEN_QUERY, _TOKEN_USER = 8, 1
 _FILE_OBJECT, _DACL = 1, 4
+_INHERIT_REQUEST, _INHERITED, _PROTECTED = 0x0100, 0x0400, 0x1000  # SECURITY_DESCRIPTOR_CONTROL
 _REVISION = 1  # of the language of descriptors
 _NAME_SIZE = 256  # characters, of an account or a domain
 
@@ -85,6 +88,26 @@ def opened(path: Path, flags: int) -> int:
     return calls.opened(path, flags, byref(_attributes()))
 
 
+def made_like(path: Path, model: Path) -> int:
+    """Make a file with the list of another, and return its descriptor.
+
+    Made with it, a file would also inherit from its folder, which may be more open than where the
+    other file comes from. So it is made with all of it as its own, and is then told which part
+    was inherited. File systems that keep no lists, and shares where nobody may change one, refuse
+    the latter; who may read it stays the same.
+    """
+    found = _list(model)
+    inherits = not _controls(found) & _PROTECTED
+    _set_controls(found, _PROTECTED, _PROTECTED)
+    attributes = _Attributes(sizeof(_Attributes), ctypes.addressof(found), False)
+    descriptor = calls.opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, byref(attributes))
+    if inherits:
+        both = _INHERIT_REQUEST | _INHERITED
+        _set_controls(found, _PROTECTED | both, both)
+        _ADVAPI.SetFileSecurityW(wintypes.LPCWSTR(str(path)), _DACL, found)
+    return descriptor
+
+
 def others(path: Path, rights: int = READ | CHANGE) -> dict[str, str]:
     """Return the names of other accounts with any of these rights, by their identifiers."""
     found, descriptor = POINTER(_List)(), c_void_p()
@@ -143,6 +166,30 @@ def _descriptor(inheritance: str) -> int | None:
     ):
         raise _failure()
     return found.value
+
+
+def _list(path: Path) -> ctypes.Array[ctypes.c_char]:
+    """Return a descriptor with nothing but the file's list."""
+    name, size = wintypes.LPCWSTR(str(path)), wintypes.DWORD()
+    _ADVAPI.GetFileSecurityW(name, _DACL, None, 0, byref(size))
+    found = ctypes.create_string_buffer(size.value)
+    if not _ADVAPI.GetFileSecurityW(name, _DACL, found, size, byref(size)):
+        raise _failure()
+    return found
+
+
+def _controls(descriptor: ctypes.Array[ctypes.c_char]) -> int:
+    found, revision = wintypes.WORD(), wintypes.DWORD()
+    if not _ADVAPI.GetSecurityDescriptorControl(descriptor, byref(found), byref(revision)):
+        raise _failure()
+    return found.value
+
+
+def _set_controls(descriptor: ctypes.Array[ctypes.c_char], which: int, bits: int) -> None:
+    if not _ADVAPI.SetSecurityDescriptorControl(
+        descriptor, wintypes.WORD(which), wintypes.WORD(bits)
+    ):
+        raise _failure()
 
 
 def _allowed(entries: Any, rights: int) -> Iterator[tuple[str, c_void_p]]:

@@ -7,6 +7,7 @@ import os
 import sys
 from ctypes import wintypes
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +16,11 @@ if sys.platform != "win32":
 
 from m2m_ssh_client import user_only_files
 from m2m_ssh_client.errors import ConfigError, KeyFileError
+from m2m_ssh_client.hosts.editing import planned
 from m2m_ssh_client.ssh.config.files import File, lines
 from m2m_ssh_client.ssh.login.key_files import ensure_client_key, load_client_key, read_key_file
 from m2m_ssh_client.ssh.login.passphrases import _from_file
-from m2m_ssh_client.windows import access
+from m2m_ssh_client.windows import access, calls
 
 ADVAPI = ctypes.WinDLL("advapi32")
 EVERYONE = "S-1-1-0"
@@ -140,3 +142,54 @@ def test_what_is_made_has_the_list_from_the_call_that_makes_it(
     ours = [row for row in list_of(tmp_path / what).split("(") if access.user() in row]
     assert ours
     assert not any("FA" in row for row in ours)
+
+
+@pytest.mark.parametrize("accounts", [(), (EVERYONE,)])
+def test_an_edited_file_and_its_backup_have_the_list_that_the_file_had(
+    accounts: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Whatever the folder hands on, and whatever a new file of ours would get."""
+    path = made(tmp_path / "mcp.json", *accounts, rights="FR")
+    before = list_of(path)
+    assert (EVERYONE in access.others(path)) == bool(accounts)
+    backup = planned(path, lambda _: "new").write()
+    assert backup
+    assert [list_of(each) for each in (path, backup)] == [before, before]
+
+
+def test_a_file_that_is_made_for_an_application_is_the_users_alone(tmp_path: Path) -> None:
+    planned(tmp_path / "mcp.json", lambda _: "new").write()
+    assert access.others(tmp_path / "mcp.json") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("D:P(A;;FA;;;SY)", ["D:P(A;;FA;;;SY)"]),
+        ("D:AI(A;ID;FA;;;SY)", ["D:PAI(A;ID;FA;;;SY)", "D:ARAI(A;ID;FA;;;SY)"]),
+    ],
+)
+def test_a_list_is_a_files_own_until_it_is_told_what_was_inherited(
+    text: str, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shown by what the calls get, as Wine keeps neither flag."""
+    descriptor, size = ctypes.c_void_p(), wintypes.DWORD()
+    assert ADVAPI.ConvertStringSecurityDescriptorToSecurityDescriptorW(
+        *(wintypes.LPCWSTR(text), 1, ctypes.byref(descriptor), ctypes.byref(size))
+    )
+    found = ctypes.create_string_buffer(ctypes.string_at(descriptor, size.value), size.value)
+    seen = []
+
+    def opened(path: Path, flags: int, attributes: Any) -> int:
+        seen.append(in_words(ctypes.c_void_p(attributes._obj.lpSecurityDescriptor)))
+        return os.open(path, flags)
+
+    def set_list(_path: object, _what: int, descriptor: Any) -> int:
+        seen.append(in_words(descriptor))
+        return 1
+
+    monkeypatch.setattr(access, "_list", lambda _: found)
+    monkeypatch.setattr(calls, "opened", opened)
+    monkeypatch.setattr(access._ADVAPI, "SetFileSecurityW", set_list)
+    os.close(access.made_like(tmp_path / "new", tmp_path / "old"))
+    assert seen == told
