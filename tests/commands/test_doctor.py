@@ -30,6 +30,7 @@ from support.odd_ssh import (
     speaks_http,
 )
 from support.pair import pair
+from support.wine import not_under_wine
 
 from m2m_ssh_client import cli
 from m2m_ssh_client.commands import doctor
@@ -680,6 +681,7 @@ def test_a_login_shell_is_called_so(command: list[str], start: StartFar, examine
     assert "after `--`" in step["advice"]
 
 
+@not_under_wine("much output takes long")
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_server_that_never_stops_talking_is_given_up_in_time(
     stream: str, start: StartFar, examined: Doctor

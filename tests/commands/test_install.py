@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import os
 import re
 import socket
 import sys
@@ -15,6 +16,7 @@ import pytest
 from support.app_configs import OF_APP, SECRET
 from support.at_home import LAB, Run, Shown, arguments_of, entry_of, everything_in, file_of, put
 from support.host import PACKAGE_PARENT, Host
+from support.wine import not_under_wine
 
 from m2m_ssh_client import cli
 from m2m_ssh_client._version import PROGRAM
@@ -236,7 +238,7 @@ def test_with_all_every_application_that_is_here_gets_the_entry(run: Run, home: 
 
     done = run("install", "--all", "lab", "--yes", *LAB)
     assert done.status == 1
-    assert "windsurf/mcp_config.json: line 1" in done.err
+    assert f"windsurf{os.sep}mcp_config.json: line 1" in done.err
     assert [app for app in APPS if file_of(app).exists() and app != "windsurf"] == [
         "cursor",
         "codex",
@@ -486,7 +488,7 @@ def test_programs_get_the_list_as_json(run: Run) -> None:
 
 def test_many_entries_are_read_at_once_without_confusion(run: Run) -> None:
     """With a parser in several threads, this failed now and then."""
-    entry = {"command": client()[0], "args": LAB}
+    entry = {"command": client()[0], "args": [*client()[1:], *LAB]}
     put("cursor", json.dumps({"mcpServers": {f"lab-{n}": entry for n in range(200)}}))
     switching = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -650,9 +652,10 @@ def test_the_help_has_three_examples(run: Run, command: str) -> None:
 def test_all_in_the_remote_command_is_its_own(app: str, run: Run) -> None:
     put("codex", OF_APP["codex"])
     printed = run("install", app, "lab", "--print", "lab.example", "--", "serve", "--all").out
-    assert 'args = ["lab.example", "--", "serve", "--all"]' in printed
+    assert '"lab.example", "--", "serve", "--all"]' in printed
 
 
+@not_under_wine("programs start slowly")
 def test_the_written_entry_starts_a_server_that_answers(
     run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,7 +143,7 @@ def test_values_get_the_types_of_the_schema(far: Far, server: tuple[str, ...]) -
 
 
 def test_a_value_comes_from_a_file_from_stdin_or_as_json(far: Far) -> None:
-    (far.here / "said").write_text("grüße\n", encoding="utf-8")
+    (far.here / "said").write_bytes("grüße\n".encode())
     words = ["text=@said", "free=@-", "count:=[1]"]
     done = far("call", "typed", *words, stdin='{"a": 1}')
     assert json.loads(done.stdout) == {"text": "grüße\n", "free": {"a": 1}, "count": [1]}

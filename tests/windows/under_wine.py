@@ -26,11 +26,12 @@ SESSIONS = ["tests/windows"]
 ROOMS = [
     *("tests/hosts", "tests/terminal", "tests/status", "tests/proxy/memory", "tests/proxy/frames"),
     *("tests/proxy/eras", "tests/proxy/early_forwarding"),
-    *("tests/ssh/config", "tests/ssh/login", "tests/ssh/trust", "tests/ssh/via"),
-    *("tests/ssh/test_algorithms.py", "tests/ssh/test_destination.py", "tests/ssh/test_wire.py"),
+    *("tests/ssh", "tests/commands"),
     *("tests/test_entry_tag.py", "tests/test_errors.py", "tests/test_file_lock.py"),
     *("tests/test_log_file.py", "tests/test_masking.py", "tests/test_parameters.py"),
-    *("tests/test_text.py", "tests/test_threads.py", "tests/commands/test_completion.py"),
+    *("tests/test_text.py", "tests/test_threads.py"),
+    *("--ignore=tests/ssh/test_connection.py", "--ignore=tests/ssh/test_opener.py"),
+    *("--ignore=tests/commands/test_use.py", "--ignore=tests/commands/test_questions.py"),
 ]
 WORKERS = ["-n", os.environ.get("WORKERS", "2"), "--dist", "loadgroup"]
 
