@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 # Control characters (C0 without the tab, DEL, C1), and marks that change the writing direction.
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -48,6 +48,17 @@ def can_show(text: str, encoding: str | None) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def takes_escapes(stream: TextIO) -> bool:
+    """Return True for a terminal that takes escape sequences; a console of Windows is told to."""
+    if not stream.isatty():
+        return False
+    if sys.platform != "win32":
+        return True
+    from m2m_ssh_client.windows import calls
+
+    return calls.take_escapes(stream.fileno())
 
 
 def colours_are_wanted() -> bool:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from m2m_ssh_client.doctor.steps import TITLES, Status, Step
-from m2m_ssh_client.text import can_show, colours_are_wanted, encodable, printable
+from m2m_ssh_client.text import can_show, colours_are_wanted, encodable, printable, takes_escapes
 
 _MARKS = {
     Status.OK: "✓",
@@ -38,6 +38,8 @@ class Page:
         self._encoding = self._stream.encoding or "utf-8"
         self._console = Console(
             file=self._stream,
+            force_terminal=takes_escapes(self._stream),
+            legacy_windows=False,
             highlight=False,
             soft_wrap=True,
             # With NO_COLOR alone, rich would still make lines bold or dim.

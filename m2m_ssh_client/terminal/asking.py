@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from m2m_ssh_client.text import colours_are_wanted, encodable
+from m2m_ssh_client.text import colours_are_wanted, encodable, takes_escapes
 
 _COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
 _NO_COLOUR = "\x1b[0m"
@@ -62,14 +63,27 @@ def passphrase_prompt() -> Callable[[str], str | None] | None:
 
 
 def _passphrase(question: str) -> str | None:
-    """Ask on the terminal without showing what is typed; return None at its end."""
+    """Ask on the terminal without showing what is typed; return None at its end.
+
+    On Windows, getpass brings halves of characters (UTF-16), and raises KeyboardInterrupt where it
+    runs, which need not be the thread that Ctrl-C ends the program in.
+    """
     import getpass
 
     with _echo_restored():
         try:
-            return getpass.getpass(question)
+            typed = getpass.getpass(question)
         except EOFError:
             return None
+        except KeyboardInterrupt:
+            signal.raise_signal(signal.SIGINT)
+            return None
+    return typed if sys.platform != "win32" else whole_characters(typed)
+
+
+def whole_characters(text: str) -> str:
+    """Join the halves of characters beyond U+FFFF."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @contextmanager
@@ -99,7 +113,5 @@ def say_diff(lines: Iterable[str]) -> None:
 
 
 def _shows_colours() -> bool:
-    if not sys.stdout.isatty() or not colours_are_wanted() or os.environ.get("TERM") == "dumb":
-        return False
-    # The old Windows console needs to be switched first; Windows Terminal sets this variable.
-    return sys.platform != "win32" or "WT_SESSION" in os.environ
+    is_dumb = os.environ.get("TERM") == "dumb"
+    return not is_dumb and colours_are_wanted() and takes_escapes(sys.stdout)

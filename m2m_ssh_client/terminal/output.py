@@ -23,6 +23,7 @@ from m2m_ssh_client.text import (
     printable_lines,
     readable_json,
     safe_in_quotes,
+    takes_escapes,
 )
 
 NO_LIMIT: Final = Limit()
@@ -39,9 +40,10 @@ _UNBOUNDED = 1_000_000  # columns, without a terminal
 
 def console(stream: TextIO) -> Console:
     """Return a rich console: plain without a terminal, and without markup in foreign text."""
-    terminal = stream.isatty()
+    terminal = takes_escapes(stream)
     return Console(
         file=stream,
+        legacy_windows=False,
         force_terminal=terminal,
         color_system="auto" if terminal and colours_are_wanted() else None,
         width=None if terminal else _UNBOUNDED,

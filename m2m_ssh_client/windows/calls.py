@@ -30,6 +30,7 @@ _CREATE_NEW, _OPEN_EXISTING, _OPEN_ALWAYS = 1, 3, 4
 _ATTRIBUTE_NORMAL, _OPEN_REPARSE_POINT = 0x80, 0x0020_0000
 _INVALID_HANDLE = c_void_p(-1).value
 _FAIL_IMMEDIATELY, _EXCLUSIVE = 1, 2
+_ENABLE_VIRTUAL_TERMINAL_PROCESSING = 4
 _LONGEST_PATH = 32_768  # characters
 
 _PROCESS_BASIC_INFORMATION = 0
@@ -79,6 +80,8 @@ _CloseHandle = _function("CloseHandle", _BOOL, _HANDLE)
 _CreateFile = _function(
     "CreateFileW", _HANDLE, _TEXT, _DWORD, _DWORD, c_void_p, _DWORD, _DWORD, _HANDLE
 )
+_GetConsoleMode = _function("GetConsoleMode", _BOOL, _HANDLE, wintypes.PDWORD)
+_SetConsoleMode = _function("SetConsoleMode", _BOOL, _HANDLE, _DWORD)
 _GetProcessTimes = _function("GetProcessTimes", _BOOL, _HANDLE, *[_TIME] * 4)
 _LockFileEx = _function(
     "LockFileEx", _BOOL, _HANDLE, _DWORD, _DWORD, _DWORD, _DWORD, POINTER(_Overlapped)
@@ -157,6 +160,18 @@ def has_no_reader(descriptor: int) -> bool:
         c_ulong(_PIPE_LOCAL_INFORMATION),
     )
     return not failed and found.NamedPipeState == _PIPE_CLOSING
+
+
+def take_escapes(descriptor: int) -> bool:
+    """Let a console take escape sequences, as programs have to; return False if it cannot.
+
+    The legacy console of Windows 10 cannot. cmd and PowerShell set the mode anew for themselves.
+    """
+    console, mode = msvcrt.get_osfhandle(descriptor), wintypes.DWORD()
+    return bool(
+        _GetConsoleMode(console, byref(mode))
+        and _SetConsoleMode(console, mode.value | _ENABLE_VIRTUAL_TERMINAL_PROCESSING)
+    )
 
 
 class Process:
