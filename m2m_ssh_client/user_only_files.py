@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
 PASSPHRASE_VARIABLE = "M2M_SSH_PASSPHRASE"  # noqa: S105 - a name # nosec B105
+_PATIENCE = 2.0  # seconds
+_RETRY = 0.05  # seconds
 
 
 def environment() -> dict[str, str]:
@@ -126,20 +130,39 @@ def _is_open_as(descriptor: int, status: os.stat_result) -> bool:
         return False
 
 
-def others(path: Path, mode: int) -> tuple[str, list[str]] | None:
-    """Return who else may read or change the file of this mode, and the argv that mends it.
+def others(path: Path, mode: int) -> tuple[str, str] | None:
+    """Return who else may read or change the file of this mode, and what mends it, as a hint.
 
     None if nobody else may. On Windows the ACL tells, and SYSTEM and administrators do not count.
     """
     if sys.platform != "win32":
         mode = stat.S_IMODE(mode)
-        return (f"mode {mode:04o}", ["chmod", "600", str(path)]) if mode & 0o077 else None
+        mending = f"Run: chmod 600 {shlex.quote(str(path))}"
+        return (f"mode {mode:04o}", mending) if mode & 0o077 else None
     from m2m_ssh_client.windows import access
 
     with suppress(OSError):  # as for the file of another user elsewhere
         if names := access.others(path):
             return ", ".join(names.values()), access.mending(path)
     return None
+
+
+def replace(new: Path, target: Path) -> None:
+    """Give a file the name of another, which is gone then. Raises OSError.
+
+    On Windows, no program may have either open. An antivirus and what synchronizes a folder
+    (OneDrive) open what is new or has changed, for a moment, which is waited for.
+    """
+    deadline = time.monotonic() + (_PATIENCE if sys.platform == "win32" else 0)
+    while True:
+        try:
+            new.replace(target)
+        except PermissionError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_RETRY)
+        else:
+            return
 
 
 def set_mode(descriptor: int, mode: int) -> None:

@@ -124,7 +124,7 @@ def _replace(target: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        new.replace(target)
+        user_only_files.replace(new, target)
     except BaseException:
         new.unlink(missing_ok=True)
         raise

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from subprocess import list2cmdline
 from typing import Any
 
 if sys.platform != "win32":
@@ -28,6 +29,7 @@ _KERNEL = ctypes.WinDLL("kernel32", use_last_error=True)
 _TOKEN_QUERY, _TOKEN_USER = 8, 1
 _FILE_OBJECT, _DACL = 1, 4
 _INHERIT_REQUEST, _INHERITED, _PROTECTED = 0x0100, 0x0400, 0x1000  # SECURITY_DESCRIPTOR_CONTROL
+_LISTS = 8  # FILE_PERSISTENT_ACLS
 _REVISION = 1  # of the language of descriptors
 _NAME_SIZE = 256  # characters, of an account or a domain
 
@@ -127,10 +129,22 @@ def others(path: Path, rights: int = READ | CHANGE) -> dict[str, str]:
         _KERNEL.LocalFree(descriptor)
 
 
-def mending(path: Path) -> list[str]:
-    """Return the command that leaves the file to this user; administrators need no entry."""
+def mending(path: Path) -> str:
+    """Return what leaves the file to this user; administrators need no entry."""
+    if not _has_lists(path):
+        return "This drive keeps no access control lists. Move the file to one that does (NTFS)."
     removed = [word for sid in others(path) for word in ("/remove:g", f"*{sid}")]
-    return ["icacls", str(path), "/inheritance:r", *removed, "/grant:r", f"*{user()}:F"]
+    argv = ["icacls", str(path), "/inheritance:r", *removed, "/grant:r", f"*{user()}:F"]
+    return f"Run: {list2cmdline(argv)}"
+
+
+def _has_lists(path: Path) -> bool:
+    """Return False if the drive or share says that it keeps none, as FAT does."""
+    root, flags = ctypes.create_unicode_buffer(calls.LONGEST_PATH), wintypes.DWORD(_LISTS)
+    name, size = wintypes.LPCWSTR(str(path)), wintypes.DWORD(calls.LONGEST_PATH)
+    if _KERNEL.GetVolumePathNameW(name, root, size):
+        _KERNEL.GetVolumeInformationW(root, None, 0, None, None, byref(flags), None, 0)
+    return bool(flags.value & _LISTS)
 
 
 @cache

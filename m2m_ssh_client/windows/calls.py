@@ -31,7 +31,7 @@ _ATTRIBUTE_NORMAL, _OPEN_REPARSE_POINT = 0x80, 0x0020_0000
 _INVALID_HANDLE = c_void_p(-1).value
 _FAIL_IMMEDIATELY, _EXCLUSIVE = 1, 2
 _ENABLE_VIRTUAL_TERMINAL_PROCESSING = 4
-_LONGEST_PATH = 32_768  # characters
+LONGEST_PATH = 32_768  # characters
 
 _PROCESS_BASIC_INFORMATION = 0
 _PIPE_LOCAL_INFORMATION = 24
@@ -220,7 +220,7 @@ class Process:
     @property
     def program(self) -> Path:
         """The path of its executable."""
-        size = wintypes.DWORD(_LONGEST_PATH)
+        size = wintypes.DWORD(LONGEST_PATH)
         name = ctypes.create_unicode_buffer(size.value)
         if not _QueryFullProcessImageName(self._handle, 0, name, byref(size)):
             raise _failure()

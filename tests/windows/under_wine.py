@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
@@ -44,8 +47,22 @@ def main(arguments: list[str]) -> int:
         runs[-1] += ["-p", "windows.left_out"]
     os.umask(0o077)  # which is what Wine makes of and shows as access control lists
     place = laid_out()
-    with far_side() as variables:
-        return max(run(place, [*PYTEST, *each], variables) for each in runs)
+    with far_side() as variables, share(place) as name:
+        known = {**variables, "M2M_TESTS_SHARE": name}
+        return max(run(place, [*PYTEST, *each], known) for each in runs)
+
+
+@contextmanager
+def share(place: Path) -> Iterator[str]:
+    """Let Wine have a folder on another machine; yields its name there."""
+    with tempfile.TemporaryDirectory() as folder:
+        link = place / "prefix/dosdevices/unc/server" / Path(folder).name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(folder)
+        try:
+            yield f"\\\\server\\{link.name}"
+        finally:
+            link.unlink()
 
 
 def run(place: Path, arguments: list[str], variables: dict[str, str]) -> int:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from m2m_ssh_client.errors import ConfigError, reason
 from m2m_ssh_client.ssh.config.lines import shown as shown_text
 from m2m_ssh_client.ssh.config.tokens import expand_home
-from m2m_ssh_client.text import printable, quoted_line
+from m2m_ssh_client.text import printable
 
 HINT = "Correct it there; `ssh -G HOST` shows what OpenSSH makes of it."
 
@@ -115,7 +115,7 @@ if sys.platform == "win32":
             raise ConfigError(
                 f"The SSH configuration {shown(path)} can be changed by others "
                 f"({', '.join(others.values())})",
-                f"As ssh, we do not read it then. Run: {quoted_line(access.mending(path))}",
+                f"As ssh, we do not read it then. {access.mending(path)}",
             )
 
 else:

@@ -36,7 +36,7 @@ from m2m_ssh_client import user_only_files
 from m2m_ssh_client.errors import KeyFileError, reason
 from m2m_ssh_client.ssh.public_key import PublicKey
 from m2m_ssh_client.ssh.wire import Reader
-from m2m_ssh_client.text import printable, quoted, quoted_line
+from m2m_ssh_client.text import printable, quoted
 from m2m_ssh_client.user_only_files import PASSPHRASE_VARIABLE
 
 _COMMENT = b"m2m-mcp-server-ssh-client"
@@ -143,7 +143,7 @@ def read_key_file(path: Path) -> KeyFile:
         who, mending = others
         raise KeyFileError(
             f"The client key {quoted(path)} can be read by others ({who})",
-            f"Run: {quoted_line(mending)}",
+            mending,
         )
     return KeyFile(path, content)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from m2m_ssh_client import user_only_files
 from m2m_ssh_client.errors import KeyFileError, reason
-from m2m_ssh_client.text import printable, quoted, quoted_line, shortened
+from m2m_ssh_client.text import printable, quoted, shortened
 
 if TYPE_CHECKING:
     import subprocess
@@ -84,7 +84,7 @@ def _from_file(path: Path) -> str:
         who, mending = others
         raise KeyFileError(
             f"The passphrase file {quoted(path)} is open to others ({who})",
-            f"Run: {quoted_line(mending)}",
+            mending,
         )
     line = content.removesuffix(b"\n").removesuffix(b"\r")
     if not line or b"\n" in line or len(content) > _LONGEST:
