@@ -255,6 +255,13 @@ _TEXTS = {
         ask method="logging/setLevel" id=1 level="alert" do=["spell cut-off"]
         remote do="die" status=1
     """,
+    "a-discover-is-repeated-and-the-answer-is-broken": """
+        modern
+        hello
+        ask method="resources/read" id=1 uri="u" do=["die 3 once"]
+        ask method="server/discover" id=2 do=["spell cut-off"]
+        must_answer id=1 seconds=5
+    """,
     "a-discover-with-a-progress-token": """
         modern
         ask method="server/discover" id="hello" token="t"

@@ -177,23 +177,23 @@ class Replay:
         """Return whether a replayed request with this id is unanswered."""
         return id_ in self._asked
 
-    def is_opener(self, message: Message) -> bool:
-        """Return whether a message answers the opener."""
-        return message.id == self._opener
+    def is_opener(self, id_: Id) -> bool:
+        """Return whether the opener has this id, and is unanswered."""
+        return id_ == self._opener
 
     def refuses(self, message: Message) -> bool:
         """Return whether this answer to the opener rules out the fresh server."""
         return self.has_handshake and not message.result
 
-    def rest(self, opener: Message, waiting: Iterable[Id | None]) -> tuple[list[bytes], list[Id]]:
-        """Take the answer to the opener.
+    def rest(self, opened: Params, waiting: Iterable[Id | None]) -> tuple[list[bytes], list[Id]]:
+        """Take the result of the opener, empty if it is unknown.
 
         `waiting` are the ids of the host's requests that the replay answers. Return the lines that
         follow the opener, and the ids of the waiting requests that need no answer from the server.
         """
         self._opener = None
         self._asked.clear()
-        self._compare(self._initialize_result or self._discover_result, fields(opener.result))
+        self._compare(self._initialize_result or self._discover_result, opened)
         if not self.has_handshake:
             return [], []
         lines = [self._initialized] if self._initialized else []

@@ -14,6 +14,7 @@ import enum
 import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from m2m_ssh_client.proxy.frames.frame import (
     INVALID_REQUEST,
@@ -545,6 +546,10 @@ class Session:
             self._deliver(frame, output)
         text = f"The remote server's answer is not valid JSON-RPC and was dropped: {why}"
         for id_ in broken:
+            if self._replay.is_opener(id_):
+                # It is answered, whatever that says: the host knows what the predecessor said.
+                self.process_answered = True
+                self._restore({}, output)
             # Without an error, the host would wait for ever.
             for asked in self._waiting_for(id_):
                 self._answer_error(asked, text, output)
@@ -594,7 +599,7 @@ class Session:
         if message.id is None:
             return True
         if self._replay.asked(message.id):
-            if self._replay.is_opener(message):
+            if self._replay.is_opener(message.id):
                 self._finish_replay(message, output)
             else:
                 self._pass_on_replayed(message.id, message, output)
@@ -619,17 +624,21 @@ class Session:
             output.to_host.append(answer_line(id_, answer))
 
     def _finish_replay(self, message: Message, output: Output) -> None:
-        """Send the rest of the replay and the held frames, now that the opener is answered."""
+        """Go on with the replay if this answer to the opener accepts the host."""
         if self._replay.refuses(message):
             self.refused_replay = (
                 "After the reconnect, the remote server refused the initialize request that its "
                 "predecessor had accepted"
             )
             return
+        self._restore(fields(message.result), output)
+
+    def _restore(self, opened: dict[str, Any], output: Output) -> None:
+        """Send the rest of the replay and the held frames; `opened` is the opener's result."""
         waiting = [(item, item.frame.messages[0]) for item in self._held.take_restored()]
         for item, request in waiting:
             self._open_requests.add(request, item.frame, item.ends)
-        lines, done = self._replay.rest(message, [request.id for _, request in waiting])
+        lines, done = self._replay.rest(opened, [request.id for _, request in waiting])
         output.to_remote += lines
         for id_ in done:
             self._close(id_)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -255,6 +256,30 @@ def test_a_broken_answer_to_the_replay_is_an_error_for_the_request_that_waited()
     assert reply["id"] == 1
     assert "not valid JSON-RPC" in reply["error"]["message"]
     assert session.pending == 0
+
+
+def modern_session() -> Session:
+    """Return a session in which the host has spoken 2026-07-28."""
+    session = Session()
+    session.connected()
+    session.from_host([request(0, "server/discover")], 0)
+    session.from_remote([answer(0, {"supportedVersions": ["2026-07-28"]})])
+    return session
+
+
+@pytest.mark.parametrize("make", [legacy_session, modern_session])
+def test_a_broken_answer_to_the_first_request_of_the_replay_lets_the_session_go_on(
+    make: Callable[[], Session],
+) -> None:
+    session = make()
+    session.from_host([request(1, "resources/read")], 0)
+    session.lost("gone", [], 1)
+    (opener,) = decoded(session.connected().to_remote)
+    output = session.from_remote([answer(opener["id"], HELLO)[:-3]])
+    assert output.to_remote[-1] == request(1, "resources/read")
+    assert ids(output.to_host) == []
+    assert session.state is State.OPEN
+    assert session.process_answered
 
 
 def test_refused_state_is_not_restored() -> None:
