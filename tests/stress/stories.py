@@ -498,6 +498,18 @@ _TEXTS = {
         answer
         sleep ms=1000
     """,
+    "the-host-leaves-while-a-second-round-waits": """
+        legacy bridged=unknown
+        hello
+        ask method="tools/call" id=1 do=["input 1 1"]
+        wait_asked
+        refuse seconds=9
+        cut
+        sleep ms=200
+        answer
+        sleep ms=100
+        leave
+    """,
     "the-second-round-is-lost": """
         legacy bridged=unsupported
         hello

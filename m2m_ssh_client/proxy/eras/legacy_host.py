@@ -80,6 +80,7 @@ class LegacyHost(EraBridge):
         if isinstance(params.get("clientInfo"), dict):
             self._envelope[CLIENT_INFO] = raw_json(params["clientInfo"])
         self._discover_id: Id | None = None
+        self._failure: str | None = None
         self._subscriptions: LegacySubscriptions | None = None
         self._rounds = Rounds(self._own_id, self._capabilities, self._send)
         self._calls: dict[Id, Call] = {}  # at the server, by the id that it knows
@@ -99,6 +100,7 @@ class LegacyHost(EraBridge):
         return output
 
     def failed(self, reason: str) -> Output:
+        self._failure = reason
         output = Output()
         if self._discover_id is not None and self._initialize_id is not None:
             output.to_host.append(error_line(self._initialize_id, PROXY_ERROR, reason))
@@ -202,7 +204,7 @@ class LegacyHost(EraBridge):
                 output.to_host.append(frame.line)  # the session's, about an invalid line
         elif message.error:
             self._rounds.ended(call)
-            output.to_host.append(_error(call, message.error))
+            output.to_host.append(self._error(call, message.error))
         else:
             try:
                 self._result(call, members(message.result), output)
@@ -243,6 +245,15 @@ class LegacyHost(EraBridge):
             self._rounds.ended(call)
             output.to_host.append(result_line(call.id, legacy_result(call.method, result)))
 
+    def _error(self, call: Call, error: msgspec.Raw) -> bytes:
+        """Return the error for the host; a later round was not sent, perhaps, but the first was."""
+        found = fields(error)
+        text = str(found.get("message"))
+        not_sent = text.endswith(NOT_SENT) or text == self._failure
+        if call.round > 1 and found.get("code") == PROXY_ERROR and not_sent:
+            return error_line(call.id, PROXY_ERROR, call.outcome(text))
+        return error_answer(call.id, legacy_error(error))
+
     def _server_request(self, message: Message, output: Output) -> None:
         if message.id is not None:  # the modern era has none
             text = f"Method not found: {message.method}"
@@ -264,12 +275,3 @@ class LegacyHost(EraBridge):
             output.to_host.append(frame.line)
         elif subscriptions is not None and subscriptions.wants(message):
             output.to_host.append(without_subscription(message))
-
-
-def _error(call: Call, error: msgspec.Raw) -> bytes:
-    """Return the error for the host. A later round was not sent, perhaps, but the first one was."""
-    found = fields(error)
-    text = found.get("message")
-    if call.round > 1 and found.get("code") == PROXY_ERROR and str(text).endswith(NOT_SENT):
-        return error_line(call.id, PROXY_ERROR, call.outcome(str(text)))
-    return error_answer(call.id, legacy_error(error))

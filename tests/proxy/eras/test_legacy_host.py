@@ -554,6 +554,19 @@ def test_a_second_round_that_was_not_sent_does_not_say_so_of_the_call() -> None:
     assert "may or may not have run" in answer["error"]["message"]
 
 
+def test_a_second_round_that_is_held_at_the_end_does_not_make_the_call_one_that_never_ran() -> None:
+    pair = met()
+    ask(pair, 1, {"q": {"method": "elicitation/create", "params": FORM}})
+    [question] = pair.heard_by_host()
+    pair.lose()
+    pair.host(result(question["id"], action="accept"))
+    pair.fail("It is over")
+    [answer] = pair.heard_by_host()
+    assert answer["id"] == 1
+    assert "It is over" in answer["error"]["message"]
+    assert "may or may not have run" in answer["error"]["message"]
+
+
 def test_what_sets_the_session_up_waits_for_the_connection_however_long_that_takes() -> None:
     pair = begun()
     pair.lose()
