@@ -450,6 +450,14 @@ _TEXTS = {
         ask method="vendor/do" id=1 do=["error"]
         ask method="tools/list" id=2
     """,
+    "the-level-of-a-request-that-was-sent-before-the-era-was-known": """
+        modern bridged=lax --bridge modern
+        hello wait=false
+        ask method="tools/list" id=1 level="alert" do=["hold"]
+        wait
+        cut
+        release
+    """,
     "a-legacy-server-that-exits-on-discover": """
         modern bridged=exits --bridge modern
         hello

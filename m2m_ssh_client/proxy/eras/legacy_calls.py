@@ -103,6 +103,11 @@ class LegacyCalls:
         calls = [call for call in self._calls.values() if call.method in ASKING]
         return next((call for call in calls if not call.questions), next(iter(calls), None))
 
+    @property
+    def finest_level(self) -> str:
+        """The log level that shows most, of those that open requests ask for; empty for none."""
+        return min((call.level for call in self._calls.values()), key=rank_of, default="")
+
     def want_log(self, level: object) -> bool:
         """Return whether an open request has asked for log messages of this level."""
         rank = rank_of(level if isinstance(level, str) else "")

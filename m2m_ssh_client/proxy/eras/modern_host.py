@@ -172,18 +172,18 @@ class ModernHost(EraBridge):
         """Send a call to the server, after the log level that its host wants."""
         if call.method in ASKING:
             call.digest = digest(params)
-        rank = rank_of(call.level)
-        if (
-            rank < rank_of(self._level)
-            and member(self._server, "capabilities", "logging") is not None
-        ):
-            self._level = call.level
-            params_ = {"level": call.level}
-            line = message_line(id=self._own_id(), method="logging/setLevel", params=params_)
-            output.to_remote.append(line)
+        self._want_level(call.level, output)
         self._calls.add(call)
         line = request_line(call.at_server, call.method, without_meta(params))
         output.to_remote.append(line)
+
+    def _want_level(self, level: str, output: Output) -> None:
+        """Set the log level of the connection, if it shows less than a request wants."""
+        is_finer = rank_of(level) < rank_of(self._level)
+        if is_finer and member(self._server, "capabilities", "logging") is not None:
+            self._level = level
+            id_, params = self._own_id(), {"level": level}
+            output.to_remote.append(message_line(id=id_, method="logging/setLevel", params=params))
 
     def _set_round(self, call: LegacyCall, id_: Id, meta: Members) -> None:
         call.at_host = id_
@@ -323,6 +323,7 @@ class ModernHost(EraBridge):
         version = self._server.get("protocolVersion")
         logger.info("bridging: the host speaks %s, the server %s", MODERN_VERSION, version)
         output.to_remote.append(message_line(method="notifications/initialized"))
+        self._want_level(self._calls.finest_level, output)  # of those that it has already
         self._listens = ModernListens(self._own_id, self._server.get("capabilities"))
         self._held[:0] = [frame for frame, _ in self._again]
         self._release(output)

@@ -316,6 +316,28 @@ def test_log_messages_come_only_while_a_request_asks_for_them() -> None:
     assert pair.heard_by_host() == []
 
 
+def test_the_level_of_a_request_that_the_server_already_has_is_set_and_restored() -> None:
+    pair = Bridged()
+    early = request(1, "prompts/list", _meta=envelope(ALL, **{f"{META}logLevel": "info"}))
+    pair.host(request(0, "tools/list", _meta=envelope(ALL)), early)
+    pair.heard_by_server()
+    pair.server(error(0, -32602))
+    [opener] = pair.heard_by_server()
+    pair.server(initialized(opener["id"]))
+    ready, level, _ = pair.heard_by_server()
+    assert ready["method"] == "notifications/initialized"
+    assert (level["method"], level["params"]) == ("logging/setLevel", {"level": "info"})
+    pair.server(result(level["id"]), note("message", level="error", data=0))
+    assert [said["params"]["data"] for said in pair.heard_by_host()] == [0]
+    pair.lose()
+    pair.reconnect()
+    [opener] = pair.heard_by_server()
+    pair.server(initialized(opener["id"]))
+    _, restored, *again = pair.heard_by_server()
+    assert (restored["method"], restored["params"]) == ("logging/setLevel", {"level": "info"})
+    assert early in again
+
+
 def test_a_listen_gets_what_the_server_can_send_under_its_own_id() -> None:
     pair = met()
     wanted = {
