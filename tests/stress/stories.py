@@ -458,6 +458,15 @@ _TEXTS = {
         cut
         release
     """,
+    "servers-end-twice-before-a-legacy-one-is-initialized": """
+        modern bridged=lax
+        ask method="tools/list" id="hello"
+        wait seconds=10
+        fate count=2 exit=254
+        kill
+        ask method="resources/read" id=1 uri="u"
+        wait_born count=4
+    """,
     "a-legacy-server-that-exits-on-discover": """
         modern bridged=exits --bridge modern
         hello

@@ -302,7 +302,7 @@ class Session:
         for id_, request in self._open_requests.take_all(ended=ended).items():
             if id_ in kept:
                 continue
-            text = request.outcome(reason)
+            text = "" if self._sets_up(id_, request.method) else request.outcome(reason)
             if text:
                 self._answer_error(id_, text, output)
             elif request.frame is not None:
@@ -438,14 +438,14 @@ class Session:
         waits = self._reconnecting and any(
             message.is_request and message.method != "subscriptions/listen"
             for message in item.frame.messages
-            if not self._sets_up(message)
+            if not self._sets_up(message.id, message.method)
         )
         self._held.add(item if waits else item._replace(since=FOR_EVER))
 
-    def _sets_up(self, message: Message) -> bool:
+    def _sets_up(self, id_: Id | None, method: str | None) -> bool:
         """Return whether an era bridge opens a session or sets its state with this request."""
-        own = isinstance(message.id, str) and message.id.startswith(self._prefix)
-        return own and message.method in _REMEMBERED
+        own = isinstance(id_, str) and id_.startswith(self._prefix)
+        return own and method in _REMEMBERED
 
     def _send(self, frame: Frame, output: Output, ends: int = 0) -> None:
         if self._early is not None:

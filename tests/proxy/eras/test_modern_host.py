@@ -496,6 +496,16 @@ def test_the_end_in_the_middle_of_the_handshake_answers_what_waits() -> None:
     assert [said["id"] for said in pair.heard_by_host()] == [0, 1]
 
 
+def test_a_server_that_ends_twice_in_the_handshake_gets_another_one() -> None:
+    pair, initialize = begun()
+    for _ in range(3):
+        pair.lose(ended=True)
+        pair.reconnect()
+        assert pair.heard_by_server() == [initialize]
+    pair.server(initialized(initialize["id"]))
+    assert pair.heard_by_server()[1] == request(0, "tools/list")
+
+
 def test_a_subscription_waits_for_the_connection_however_long_that_takes() -> None:
     pair = met()
     pair.lose()
