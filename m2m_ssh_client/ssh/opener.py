@@ -147,7 +147,8 @@ class Opener:
     def _open_shared(self, destination: Destination, request: Request) -> Carrier | None:
         """Start the server on a connection that another process holds, if there can be one."""
         if sys.platform == "win32":
-            logger.info("connections are not shared on Windows")
+            if self.params.share:
+                logger.warning("--share does nothing on Windows, so this is a connection of its own")
             return None
         from m2m_ssh_client.ssh.sharing import held_connections
 
