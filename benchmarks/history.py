@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
-from peers import OURS
-from report import ROWS
-
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests"))
+
+from peers import OURS  # noqa: E402 - the folder comes first
+from report import ROWS  # noqa: E402
+
 RELEASES = HERE / "releases"
 PICTURE = HERE.parent / "docs" / "performance.svg"
 
