@@ -90,15 +90,17 @@ async def proxy_for(remote: Opener) -> AsyncIterator[Proxy]:
     settings = _settings(remote.params, await _destination(remote))
     history = History()
     try:
-        dial = partial(_dial, _opening(remote, history))
-        yield Proxy(
-            dial,
+        proxy = Proxy(
+            partial(_dial, remote, _opening(remote, history)),
             settings,
             _watch(),
             another_way=remote.use_login_shell,
             history=history,
             pings=_pings(remote),
         )
+        if remote.params.keep is None:  # a keeper is spoken to in another way
+            remote.first_words = proxy.first_words
+        yield proxy
     finally:
         with anyio.move_on_after(_CLOSE_TIME, shield=True):
             await run_in_thread("ssh-close", remote.close)
@@ -170,7 +172,9 @@ def _settings(params: Parameters, destination: Destination | None) -> Settings:
 
 
 @asynccontextmanager
-async def _dial(open_: Callable[[], Carrier], intake: Intake) -> AsyncIterator[Bridge]:
+async def _dial(
+    remote: Opener, open_: Callable[[], Carrier], intake: Intake
+) -> AsyncIterator[Bridge]:
     try:
         carrier = await run_in_thread("ssh-connect", open_)
     except SSHClientError:
@@ -178,7 +182,7 @@ async def _dial(open_: Callable[[], Carrier], intake: Intake) -> AsyncIterator[B
     except Exception as exc:
         logger.info("details", exc_info=exc)
         raise unexpected(exc) from exc
-    async with opened(carrier, intake) as bridge:
+    async with opened(carrier, intake, remote.sent_ahead) as bridge:
         yield bridge
 
 

@@ -50,7 +50,9 @@ class Bridge:
     up, so that a host that does not read slows down the server instead of filling our memory.
     """
 
-    def __init__(self, carrier: Carrier, intake: Intake) -> None:
+    def __init__(self, carrier: Carrier, intake: Intake, ahead: bytes = b"") -> None:
+        """`ahead` is input that the server was sent before."""
+        self.ahead = ahead
         self._carrier = carrier
         self._too_long: MessageTooLongError | None = None
         self._close_time = _CLOSE_TIME
@@ -163,9 +165,9 @@ class Bridge:
 
 
 @asynccontextmanager
-async def opened(carrier: Carrier, intake: Intake) -> AsyncIterator[Bridge]:
-    """Yield the bridge to this carrier, and close both at the end."""
-    bridge = Bridge(carrier, intake)
+async def opened(carrier: Carrier, intake: Intake, ahead: bytes = b"") -> AsyncIterator[Bridge]:
+    """Yield the bridge to this carrier, and close both at the end. `ahead`: see `Bridge`."""
+    bridge = Bridge(carrier, intake, ahead)
     try:
         carrier.start(bridge)
         yield bridge

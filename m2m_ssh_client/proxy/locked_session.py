@@ -125,14 +125,22 @@ class LockedSession:
 
     # Steps.
 
-    def step(self, step: Callable[[], Output]) -> Output:
-        """Let the session take a step, and hand on its output."""
+    def step(self, step: Callable[[], Output], sent: bytes = b"") -> Output:
+        """Let the session take a step, and hand on its output.
+
+        `sent` is a line of it that the remote has got already.
+        """
         with self._lock:
             output = step()
             if not self.is_direct:
                 output = self._crossing.from_session(output, self.now())
-            self._hand_on(output)
+            self._hand_on(output, sent)
         return output
+
+    def first_line(self) -> bytes:
+        """See `Session.first_line`."""
+        with self._lock:
+            return self._session.first_line
 
     def from_host(self, lines: Lines) -> Output:
         with self._lock:
@@ -193,9 +201,11 @@ class LockedSession:
         self._undelivered = []
         return unsent
 
-    def _hand_on(self, output: Output) -> None:
+    def _hand_on(self, output: Output, sent: bytes = b"") -> None:
         if self._watch is not None:
             self._watch(output)
+        if sent in output.to_remote:
+            output.to_remote.remove(sent)
         if output.to_remote:
             remote = self.remote
             if remote is not None:

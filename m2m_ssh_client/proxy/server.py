@@ -154,6 +154,11 @@ class Proxy:
         """The intake for what the host sends."""
         return self._locked.host_intake
 
+    def first_words(self) -> bytes:
+        """Return the input that the first server may get before it is connected. Any thread."""
+        line = self._locked.first_line()
+        return line and line + b"\n"
+
     @property
     def facts(self) -> Facts:
         """A snapshot of the session. Any thread may take it."""
@@ -318,7 +323,7 @@ class Proxy:
                 judged.set()
 
         async with anyio.create_task_group() as tasks:
-            self._locked.step(self._session.connected)
+            self._locked.step(self._session.connected, sent=bridge.ahead.removesuffix(b"\n"))
             self._changed()
             self.history.connected()
             tasks.start_soon(self._carry_from_remote, bridge, recovery, ended)

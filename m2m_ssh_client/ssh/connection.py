@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import paramiko
@@ -127,10 +128,11 @@ class Connection:
             self._open(deadline)
             self._watch()
 
-    def channel(self, request: Request) -> ChannelCarrier:
+    def channel(self, request: Request, ahead: Callable[[], bytes] = lambda: b"") -> ChannelCarrier:
         """Start a new process on the machine. Raises as `open` does.
 
-        If the server refuses just this one (ChannelRefusedError), the connection stays.
+        If the server refuses just this one (ChannelRefusedError), the connection stays. `ahead`:
+        see `ChannelCarrier.ask`.
         """
         with self._bounded(spared=ChannelRefusedError):
             if self._transport is None:
@@ -138,7 +140,7 @@ class Connection:
             self._phase = "opening the session"
             channel = self._session(self._transport)
             carrier = ChannelCarrier(self, self._transport, channel, request)
-            self._ask(channel, request)
+            self._ask(channel, request, partial(carrier.ask, ahead))
             self._learn_host_keys()
             return carrier
 
@@ -358,18 +360,12 @@ class Connection:
         except paramiko.ChannelException as exc:
             raise failures.session_refused(exc) from exc
 
-    def _ask(self, channel: paramiko.Channel, request: Request) -> None:
+    def _ask(self, channel: paramiko.Channel, request: Request, ask: Callable[[], None]) -> None:
         for name, value in request.environment:
             channel.set_environment_variable(name, value)
         try:
             with asked_for(channel, request.variables) as refused:
-                if request.command is not None:
-                    # The remote user's shell is meant to run it.
-                    channel.exec_command(request.command)  # nosec B601
-                elif request.subsystem is not None:
-                    channel.invoke_subsystem(request.subsystem)
-                else:
-                    channel.invoke_shell()
+                ask()
         except paramiko.SSHException as exc:
             if not self.alive:
                 raise

@@ -60,6 +60,13 @@ class Opener:
         self.destination: Destination | None = None  # as last resolved
         self.round_trips: deque[tuple[float, float]] = deque(maxlen=_MOST_ROUND_TRIPS)
         """The last keepalives: when they were answered (`time.time`), after how many seconds."""
+        self.first_words: Callable[[], bytes] = lambda: b""
+        """Returns the server's first input, for `ChannelCarrier.ask`, if there is any yet.
+
+        To be set at any time before `open`, also after `begin`. Called in the thread that opens.
+        """
+        self.sent_ahead = b""
+        """The input that the last `open` has sent."""
         self._deadline = float("inf")  # of the present attempt, on the monotonic clock
         self._stop = threading.Event()
         self._early: Background[Carrier] | None = None  # until `open` takes its result
@@ -102,9 +109,10 @@ class Opener:
         return self._open(sent_as) if early is None else early.result()
 
     def _open(self, sent_as: SentAs, load_first: Callable[[], None] = lambda: None) -> Carrier:
+        self.sent_ahead = b""
         if self._connection is not None and self._connection.alive:
             try:
-                return self._connection.channel(sent_as(self.request))
+                return self._channel(self._connection, sent_as)
             except SSHClientError as exc:  # MaxSessions, or it is dying: try a new one
                 logger.info("no further session on this connection: %s", exc.message)
         if self.params.via is not None:
@@ -118,7 +126,7 @@ class Opener:
                 return shared
         connection = self._connect(destination, load_first)
         try:
-            return connection.channel(sent_as(self.request))
+            return self._channel(connection, sent_as)
         except SSHClientError:
             connection.close()
             raise
@@ -161,6 +169,11 @@ class Opener:
         return held_connections.of_ours(
             self.params, destination.settings, persist, request, waiting
         )
+
+    def _channel(self, connection: Connection, sent_as: SentAs) -> Carrier:
+        carrier = connection.channel(sent_as(self.request), lambda: self.first_words())
+        self.sent_ahead = carrier.ahead
+        return carrier
 
     def _open_via(self, sent_as: SentAs) -> Carrier:
         """Start the program that carries in place of a connection of ours."""

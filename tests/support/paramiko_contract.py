@@ -94,6 +94,8 @@ CONTRACT: dict[type, dict[str, Expectation]] = {
         "sock": Value((object,)),
     },
     Channel: {
+        "_event_pending": Method(),
+        "_wait_for_event": Method(),
         "_handle_request": Method(1),
         "chanid": Value((int,)),
         "closed": Value((bool, int)),

@@ -168,6 +168,20 @@ class Session:
         return self._held.size > HOLD_LIMIT
 
     @property
+    def first_line(self) -> bytes:
+        """The host's `initialize`, if the first server will get that first; else empty.
+
+        It may be sent before `connected`, and again to the next server: it has no effect but to
+        begin a session.
+        """
+        first = next(iter(self._held), None)
+        if first is None or self.state is not State.CONNECTING or self._replay.needed:
+            return b""
+        if [message.method for message in first.frame.messages] != ["initialize"]:
+            return b""
+        return shell_safe(first.frame.line) if self._may_be_shell else first.frame.line
+
+    @property
     def next_expiry(self) -> float:
         """The time at which `expire` must be called; infinite if there is none."""
         return self._held.next_expiry

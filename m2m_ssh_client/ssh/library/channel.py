@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import paramiko
 from paramiko.buffered_pipe import BufferedPipe
@@ -43,6 +44,32 @@ class SessionChannel:
         """Bytes that have ever come. Written in the transport's thread."""
         self._allowed = channel.in_window_size  # limit for `received`
         self._granting = threading.Lock()
+
+    def request(self, kind: str, argument: str | None, ahead: Callable[[], bytes]) -> bytes:
+        """Ask for a command, subsystem or shell (RFC 4254 section 6.5), and wait for the reply.
+
+        Input need not wait for it if the window has room, and that of `ssh` does not: `ahead`
+        returns bytes to send behind the request. They are returned if all of them were sent.
+        Raises paramiko's SSHException.
+        """
+        channel: Any = self._channel  # the stubs leave its events out
+        with channel.lock:
+            if channel.closed:
+                raise paramiko.SSHException("Channel closed.")
+            channel._event_pending()
+        message = self._message(paramiko.common.cMSG_CHANNEL_REQUEST)
+        message.add_string(kind)
+        message.add_boolean(True)
+        if argument is not None:
+            message.add_string(argument)
+        self._transport._send_user_message(message)
+        data = ahead()
+        if len(data) > self.surely_at_once():
+            data = b""
+        with suppress(OSError):  # it is closed: the reply says more
+            self.send(memoryview(data))
+        channel._wait_for_event()
+        return data
 
     def attach(self, user: ChannelUser) -> None:
         """Notify the user of events, until `close`."""

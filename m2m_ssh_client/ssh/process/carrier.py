@@ -53,7 +53,7 @@ class ChannelCarrier:
     def __init__(
         self, way: Way, transport: Transport, channel: paramiko.Channel, request: Request
     ) -> None:
-        """The channel is open, and nothing was requested on it yet.
+        """The channel is open, and nothing was requested on it yet: `ask` does that.
 
         Output up to the line with the request's marker is dropped.
         """
@@ -66,8 +66,24 @@ class ChannelCarrier:
         self._pass_on: Callable[[], None] = lambda: None
         self._winding_up = False  # whether the process has ended and its output has not
         self._aftermath = Aftermath(lambda: transport.last_received, transport.probe)
+        self.ahead = b""
+        """Input that was sent with the request."""
         self._channel = SessionChannel(transport, channel)
         self._channel.attach(self)
+
+    def ask(self, ahead: Callable[[], bytes]) -> None:
+        """Make the request and wait for the reply. Raises paramiko's SSHException.
+
+        `ahead` returns input for the process that does no harm if it is sent more than once.
+        """
+        request = self._request
+        if request.command is not None:
+            kind, argument = "exec", request.command
+        elif request.subsystem is not None:
+            kind, argument = "subsystem", request.subsystem
+        else:
+            kind, argument = "shell", None
+        self.ahead = self._channel.request(kind, argument, ahead)
 
     def start(self, receiver: Receiver) -> None:
         threads.start("ssh-granter", self._tell_grants)

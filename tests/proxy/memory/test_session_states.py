@@ -159,3 +159,48 @@ def test_every_state_is_a_row_of_the_page() -> None:
     rows = [line for line in page.read_text("utf-8").splitlines() if line.startswith("| `")]
     assert {state.name for state in State} <= {row.split("`")[1] for row in rows}
     assert {end for _, _, end in ROWS} == set(State)
+
+
+@pytest.mark.parametrize("begin", [connecting, connecting_to_a_shell])
+def test_an_initialize_may_go_ahead_as_it_would_be_sent(begin: Callable[[], Session]) -> None:
+    session = begin()
+    session.from_host([INITIALIZE.replace(b"{}", b'{"x":"a $(b)"}'), NOTE], 0)
+    first = session.first_line
+    assert first
+    assert session.connected().to_remote[0] == first
+    assert session.first_line == b""
+
+
+def initialize_is_not_first(session: Session) -> None:
+    session.from_host([NOTE, INITIALIZE], 0)
+
+
+def initialize_is_in_a_batch(session: Session) -> None:
+    session.from_host([b"[%s,%s]" % (NOTE, INITIALIZE)], 0)
+
+
+def only_asks_for_the_tools(session: Session) -> None:
+    session.from_host([INITIALIZE.replace(b"initialize", b"tools/list")], 0)
+
+
+def initializes(session: Session) -> None:
+    session.from_host([INITIALIZE], 0)
+
+
+@pytest.mark.parametrize(
+    ("begin", "event"),
+    [
+        (connecting, initialize_is_not_first),
+        (connecting, initialize_is_in_a_batch),
+        (connecting, only_asks_for_the_tools),
+        (lost, initializes),
+        (lost_after_handshake, initializes),
+        (failed, initializes),
+    ],
+)
+def test_nothing_else_goes_ahead(
+    begin: Callable[[], Session], event: Callable[[Session], None]
+) -> None:
+    session = begin()
+    event(session)
+    assert session.first_line == b""
