@@ -91,8 +91,10 @@ class Link(Connection):
         self.round_trips: list[float] = []
         self._wish = destination.request
 
-    def channel(self, request: Request | None = None) -> ChannelCarrier:
-        return super().channel(request or self._wish)
+    def channel(
+        self, request: Request | None = None, ahead: Callable[[], bytes] = lambda: b""
+    ) -> ChannelCarrier:
+        return super().channel(request or self._wish, ahead)
 
 
 @pytest.fixture(autouse=True)
