@@ -226,6 +226,8 @@ def handshake(record: Record) -> Iterator[str]:
         heard = [e for e in record.of("in") if e.process == process]
         said = [e.message for e in heard if not e.note.get("refused")]
         methods = [str(message["method"]) for message in said if "method" in message]
+        # What is called back may have been sent before the era was known.
+        methods = [each for each in methods if each != "notifications/cancelled"]
         if heard and born[process] > known and heard[0].message.get("method") != opener:
             yield f"process {process} heard first {short(heard[0].message)}"
         if record.story.bridges_legacy_host or "initialize" not in methods:

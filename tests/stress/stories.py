@@ -458,6 +458,19 @@ _TEXTS = {
         cut
         release
     """,
+    "called-back-before-a-legacy-server-is-initialized": """
+        modern bridged=lax --bridge modern
+        hello wait=false
+        ask method="resources/read" id=1 uri="u" do=["hold"]
+        wait_heard id=1 seconds=20
+        refuse seconds=0.8
+        cut
+        sleep ms=200
+        ask method="resources/read" id=2 uri="v"
+        cancel id=1
+        cancel id=2
+        sleep ms=100
+    """,
     "servers-end-twice-before-a-legacy-one-is-initialized": """
         modern bridged=lax
         ask method="tools/list" id="hello"

@@ -12,14 +12,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from m2m_ssh_client.proxy.eras.crossing import Between
-from m2m_ssh_client.proxy.eras.terms import INVALID_PARAMS
+from m2m_ssh_client.proxy.eras.terms import CANCELLED, INVALID_PARAMS
 from m2m_ssh_client.proxy.frames.frame import (
     PROXY_ERROR,
     Frame,
+    Id,
     Message,
     NotJSONError,
     NotJSONRPCError,
+    as_id,
     error_line,
+    fields,
     parse,
     parts,
     unusable_ids,
@@ -106,6 +109,8 @@ class EraBridge(ABC):
                     output.to_host.append(error_line(each.id, INVALID_PARAMS, text))
         elif message.method is not None and message.id is None and any(unusable_ids(frame)):
             output.to_remote.append(frame.line)  # as above
+        elif message.method == CANCELLED and message.id is None:
+            self._cancelled(message, output)
         elif not self._ready:
             self._hold(frame, output)
         elif message.method is None:
@@ -143,6 +148,16 @@ class EraBridge(ABC):
             text = "Too much was sent before the server had answered for the first time"
             output.to_host.append(error_line(message.id, PROXY_ERROR, text))
 
+    def _cancelled(self, message: Message, output: Output) -> None:
+        """Forget the request that the host cancels, at once: a fresh server must not get it."""
+        id_ = as_id(fields(message.params).get("requestId"))
+        if id_ is None:
+            return
+        kept = [frame for frame in self._held if not _is_request(frame.messages[0], id_)]
+        if len(kept) == len(self._held):
+            self._cancel(id_, output)
+        self._held = kept
+
     def _release(self, output: Output) -> None:
         """Take the frames that were held, now that the two sides have met."""
         self._ready = True
@@ -175,8 +190,12 @@ class EraBridge(ABC):
         """Take a request of the host. May raise NotJSONRPCError for its params."""
 
     @abstractmethod
+    def _cancel(self, id_: Id, output: Output) -> None:
+        """Cancel a request of the host that the server may have."""
+
+    @abstractmethod
     def _notification(self, message: Message, frame: Frame, output: Output) -> None:
-        """Take a notification of the host."""
+        """Take any other notification of the host."""
 
     @abstractmethod
     def _host_answer(self, message: Message, output: Output) -> None:
@@ -193,3 +212,7 @@ class EraBridge(ABC):
     @abstractmethod
     def _server_notification(self, message: Message, frame: Frame, output: Output) -> None:
         """Take a notification of the server, or of the session."""
+
+
+def _is_request(message: Message, id_: Id) -> bool:
+    return message.is_request and message.id == id_

@@ -24,6 +24,7 @@ from m2m_ssh_client.proxy.eras.legacy_subscriptions import LegacySubscriptions
 from m2m_ssh_client.proxy.eras.rounds import Call, Rounds
 from m2m_ssh_client.proxy.eras.terms import (
     ASKING,
+    CANCELLED,
     CLIENT_CAPABILITIES,
     CLIENT_INFO,
     INTERNAL_ERROR,
@@ -169,13 +170,11 @@ class LegacyHost(EraBridge):
         if message.method == "notifications/initialized":
             if self._subscriptions is not None:
                 self._subscriptions.open(output)
-        elif message.method == "notifications/cancelled":
-            self._cancel(as_id(fields(message.params).get("requestId")), output)
         elif message.method not in ("notifications/progress", "notifications/roots/list_changed"):
             output.to_remote.append(frame.line)  # an extension's
 
-    def _cancel(self, id_: Id | None, output: Output) -> None:
-        if id_ is None or (self._subscriptions is not None and self._subscriptions.cancel(id_)):
+    def _cancel(self, id_: Id, output: Output) -> None:
+        if self._subscriptions is not None and self._subscriptions.cancel(id_):
             return
         self._rounds.cancel(id_, output)
         for at_server, call in list(self._calls.items()):
@@ -183,7 +182,7 @@ class LegacyHost(EraBridge):
                 del self._calls[at_server]
                 self._rounds.ended(call)
                 params = {"requestId": at_server}
-                line = message_line(method="notifications/cancelled", params=params)
+                line = message_line(method=CANCELLED, params=params)
                 output.to_remote.append(line)
 
     def _host_answer(self, message: Message, output: Output) -> None:
@@ -264,7 +263,7 @@ class LegacyHost(EraBridge):
         if message.method == "notifications/subscriptions/acknowledged":
             if subscriptions is not None:
                 subscriptions.acknowledged(message, output)
-        elif message.method == "notifications/cancelled":
+        elif message.method == CANCELLED:
             id_ = as_id(fields(message.params).get("requestId"))
             if subscriptions is not None and id_ is not None:
                 subscriptions.ended(id_, output)

@@ -9,7 +9,13 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from m2m_ssh_client.proxy.eras.terms import INTERNAL_ERROR, LISTS, SUBSCRIPTION_ID, error_answer
+from m2m_ssh_client.proxy.eras.terms import (
+    CANCELLED,
+    INTERNAL_ERROR,
+    LISTS,
+    SUBSCRIPTION_ID,
+    error_answer,
+)
 from m2m_ssh_client.proxy.frames.frame import (
     Id,
     Members,
@@ -162,7 +168,7 @@ class LegacySubscriptions:
     def _end_present(self, output: Output) -> None:
         if self._present is not None:
             params = {"requestId": self._present.id}
-            output.to_remote.append(message_line(method="notifications/cancelled", params=params))
+            output.to_remote.append(message_line(method=CANCELLED, params=params))
             self._present = None
 
     def _settle(self, output: Output) -> None:

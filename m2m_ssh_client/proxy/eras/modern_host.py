@@ -28,6 +28,7 @@ from m2m_ssh_client.proxy.eras.modern_listens import ModernListens
 from m2m_ssh_client.proxy.eras.parked import KEY, Parked, pages_of
 from m2m_ssh_client.proxy.eras.terms import (
     ASKING,
+    CANCELLED,
     CAPABILITY_NEEDED,
     CLIENT_CAPABILITIES,
     CLIENT_INFO,
@@ -73,7 +74,6 @@ from m2m_ssh_client.proxy.memory.session import Output
 logger = logging.getLogger(__name__)
 
 _MOST_QUESTIONS = 100  # open at once in one call
-_CANCELLED = "notifications/cancelled"
 _SWALLOWED = frozenset(
     {
         "notifications/elicitation/complete",
@@ -98,7 +98,7 @@ class ModernHost(EraBridge):
             "clientInfo": meta.get(CLIENT_INFO) or {"name": "host", "version": ""},
         }
         self._initialize_id: Id | None = None
-        self._again: Sequence[tuple[Frame, bytes]] = ()
+        self._refusals: dict[Id | None, bytes] = {}
         self._server: dict[str, Any] = {}
         self._listens: ModernListens | None = None
         self._level = ""  # of the connection
@@ -114,11 +114,12 @@ class ModernHost(EraBridge):
         output = Output()
         for frame in sent:
             self._note_sent(frame)
-        self._again = again
         for frame, answer in again:
+            id_ = frame.messages[0].id
+            self._held.append(frame)
+            self._refusals[id_] = answer
             if not answer:  # one that still comes would be a second one
-                params = {"requestId": frame.messages[0].id}
-                output.to_remote.append(message_line(method=_CANCELLED, params=params))
+                output.to_remote.append(message_line(method=CANCELLED, params={"requestId": id_}))
         self._initialize_id = self._own_id()
         line = message_line(id=self._initialize_id, method="initialize", params=self._client)
         output.to_remote.append(line)
@@ -135,11 +136,8 @@ class ModernHost(EraBridge):
         return output
 
     def failed(self, reason: str) -> Output:
-        output = Output()
-        if self._initialize_id is not None:
-            self._held[:0] = [frame for frame, _ in self._again]
-            self._initialize_id = None
-        output += super().failed(reason)
+        self._initialize_id = None
+        output = super().failed(reason)
         self._ready = True
         if self._listens is not None:
             self._listens.failed(reason, output)
@@ -246,11 +244,7 @@ class ModernHost(EraBridge):
         return True
 
     def _notification(self, message: Message, frame: Frame, output: Output) -> None:
-        if message.method == _CANCELLED:
-            id_ = as_id(fields(message.params).get("requestId"))
-            if id_ is not None:
-                self._cancel(id_, output)
-        elif message.method not in _SWALLOWED:
+        if message.method not in _SWALLOWED:
             output.to_remote.append(frame.line)  # an extension's
 
     def _cancel(self, id_: Id, output: Output) -> None:
@@ -266,7 +260,7 @@ class ModernHost(EraBridge):
         """Cancel a call at the server, and its questions."""
         if self._calls.remove(call):
             params = {"requestId": call.at_server, "reason": reason}
-            output.to_remote.append(message_line(method=_CANCELLED, params=params))
+            output.to_remote.append(message_line(method=CANCELLED, params=params))
         for question in call.questions:
             if question.id is not None:
                 output.to_remote.append(error_line(question.id, PROXY_ERROR, reason))
@@ -312,11 +306,11 @@ class ModernHost(EraBridge):
         """Take the server's answer to `initialize`, and the host's requests after that."""
         self._initialize_id = None
         if message.error:  # perhaps a slow modern server
-            for frame, answer in self._again:
-                if answer:
-                    output.to_host.append(answer)
-                else:
-                    output.to_remote.append(frame.line)
+            refusals = [self._refusals.get(frame.messages[0].id) for frame in self._held]
+            output.to_host += filter(None, refusals)
+            self._held = [
+                frame for frame, refusal in zip(self._held, refusals, strict=True) if not refusal
+            ]
             self._give_up(output)
             return
         self._server = fields(message.result)
@@ -325,7 +319,6 @@ class ModernHost(EraBridge):
         output.to_remote.append(message_line(method="notifications/initialized"))
         self._want_level(self._calls.finest_level, output)  # of those that it has already
         self._listens = ModernListens(self._own_id, self._server.get("capabilities"))
-        self._held[:0] = [frame for frame, _ in self._again]
         self._release(output)
 
     def _end(self, call: LegacyCall, message: Message, output: Output) -> None:
@@ -404,7 +397,7 @@ class ModernHost(EraBridge):
         elif method == "notifications/message":
             if self._calls.want_log(fields(message.params).get("level")):
                 output.to_host.append(frame.line)
-        elif method == _CANCELLED:
+        elif method == CANCELLED:
             self._calls.question_cancelled(as_id(fields(message.params).get("requestId")))
         elif method in LIST_CHANGED or method == "notifications/resources/updated":
             if self._listens is not None:

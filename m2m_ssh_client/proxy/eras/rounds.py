@@ -16,6 +16,7 @@ import msgspec
 from m2m_ssh_client.proxy.eras.capabilities import missing_capability, mode_of
 from m2m_ssh_client.proxy.eras.era_bridge import FOR_EVER
 from m2m_ssh_client.proxy.eras.terms import (
+    CANCELLED,
     INTERNAL_ERROR,
     error_answer,
     members,
@@ -196,7 +197,7 @@ class Rounds:
         for id_ in call.questions:
             self._asked.pop(id_, None)
             params = {"requestId": id_, "reason": "The request that asked this has ended"}
-            output.to_host.append(message_line(method="notifications/cancelled", params=params))
+            output.to_host.append(message_line(method=CANCELLED, params=params))
         call.questions = {}
 
 

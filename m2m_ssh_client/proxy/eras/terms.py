@@ -70,6 +70,7 @@ CACHEABLE = frozenset(
 LEGACY_ONLY = frozenset(
     {"logging/setLevel", "ping", "resources/subscribe", "resources/unsubscribe"}
 )
+CANCELLED = "notifications/cancelled"
 MODERN_ONLY = frozenset({"server/discover", "subscriptions/listen"})
 LISTS = ("tools", "prompts", "resources")
 LIST_CHANGED = {f"notifications/{name}/list_changed": name for name in LISTS}

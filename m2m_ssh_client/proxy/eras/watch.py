@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from m2m_ssh_client.proxy.eras.crossing import Between
 from m2m_ssh_client.proxy.eras.terms import (
+    CANCELLED,
     QUESTIONS,
     is_enveloped,
     is_modern_answer,
@@ -23,6 +24,8 @@ from m2m_ssh_client.proxy.frames.frame import (
     Message,
     NotJSONError,
     NotJSONRPCError,
+    as_id,
+    fields,
     parse,
 )
 from m2m_ssh_client.proxy.memory.session import Output
@@ -47,6 +50,7 @@ class EraWatch:
         self._words = 0
         self._initialize: Message | None = None
         self._modern: dict[Id, Frame] = {}  # unanswered requests with an envelope
+        self._cancelled: set[Id | None] = set()  # by the host
         self._first_modern: Message | None = None
         self.next_expiry = float("inf")
 
@@ -95,6 +99,8 @@ class EraWatch:
         except (NotJSONError, NotJSONRPCError):
             return
         message = frame.messages[0]
+        if message.method == CANCELLED:
+            self._cancelled.add(as_id(fields(message.params).get("requestId")))
         if message.id is None or message.method is None or self._initialize is not None:
             return
         if message.method == "initialize":
@@ -161,17 +167,23 @@ class EraWatch:
 
         bridge = ModernHost(self._prefix, self._first_modern or asked.messages[0])
         self.next = bridge
-        return bridge.begin(self._modern.values(), [(asked, answer)])
+        return bridge.begin(
+            self._wanted(self._modern.values()), [(each, answer) for each in self._wanted([asked])]
+        )
 
     def _bridge_answered(self, asked: list[Frame], line: bytes, now: float) -> Output:
         """Begin to bridge; a legacy server runs a request without being initialized."""
         from m2m_ssh_client.proxy.eras.modern_host import ModernHost
 
-        sent = [*asked, *self._modern.values()]
-        bridge = ModernHost(self._prefix, self._first_modern or sent[0].messages[0])
+        sent = [*asked, *self._wanted(self._modern.values())]
+        bridge = ModernHost(self._prefix, self._first_modern or asked[0].messages[0])
         self.next = bridge
         output = bridge.begin(sent)
         return output + bridge.from_session([line], now)
+
+    def _wanted(self, frames: Iterable[Frame]) -> list[Frame]:
+        """Leave out what the host has cancelled."""
+        return [frame for frame in frames if frame.messages[0].id not in self._cancelled]
 
     def _discover(self) -> Id | None:
         found = (

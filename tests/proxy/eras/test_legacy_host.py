@@ -466,6 +466,14 @@ def test_a_question_stays_open_over_a_reconnect() -> None:
     assert answers == [result(1, content=[])]
 
 
+def test_a_request_that_is_cancelled_before_the_server_is_known_never_reaches_it() -> None:
+    pair = begun()
+    [probe] = pair.heard_by_server()
+    pair.host(request(1, "tools/list"), request(2, "tools/list"), note("cancelled", requestId=1))
+    pair.server(result(probe["id"], **discovered()))
+    assert [said["id"] for said in pair.heard_by_server()] == [2]
+
+
 def test_a_second_round_that_is_lost_is_not_run_again() -> None:
     pair = met()
     ask(pair, 1, {"a": {"method": "roots/list"}})

@@ -259,6 +259,53 @@ def test_further_questions_of_a_call_that_has_ended_are_asked_in_another_one() -
     assert pair.heard_by_server() == [result(92, roots=[])]
 
 
+def test_a_request_that_is_cancelled_before_the_server_is_known_never_reaches_it() -> None:
+    pair, initialize = begun()
+    cancellations = [note("cancelled", requestId=id_) for id_ in (0, 1)]
+    pair.host(call(1), call(2), *cancellations)
+    pair.server(initialized(initialize["id"]))
+    assert [said.get("id") for said in pair.heard_by_server()] == [None, 2]
+    assert pair.heard_by_host() == []
+
+
+def test_a_request_that_the_server_has_is_cancelled_while_the_connection_is_away() -> None:
+    pair = Bridged()
+    pair.host(request(0, "tools/list", _meta=envelope()), call(1, method="resources/read"))
+    pair.server(error(0, -32602))
+    pair.lose()
+    pair.host(note("cancelled", requestId=1))
+    pair.reconnect()
+    [opener] = pair.heard_by_server()
+    pair.server(initialized(opener["id"]))
+    assert [said.get("id") for said in pair.heard_by_server()] == [None, 0]
+    assert pair.heard_by_host() == []
+
+
+def test_a_call_that_is_cancelled_before_the_server_refuses_the_first_request_asks_nothing() -> (
+    None
+):
+    pair = Bridged()
+    pair.host(request(0, "tools/list", _meta=envelope(ALL)), call(1))
+    pair.host(note("cancelled", requestId=1))
+    pair.server(error(0, -32602))
+    initialize = pair.heard_by_server()[-1]
+    pair.server(initialized(initialize["id"]))
+    pair.host(call(2))
+    pair.server(request(90, "elicitation/create", **FORM))
+    assert [said["id"] for said in pair.heard_by_host()] == [2]
+
+
+def test_a_discover_that_is_cancelled_and_never_answered_is_not_answered_by_the_bridge() -> None:
+    pair = Bridged("modern")
+    pair.host(request(0, "server/discover", _meta=envelope()), note("cancelled", requestId=0))
+    pair.heard_by_server()
+    pair.pass_time(10)
+    [initialize] = pair.heard_by_server()
+    assert initialize["method"] == "initialize"
+    pair.server(initialized(initialize["id"]))
+    assert pair.heard_by_host() == []
+
+
 def test_a_parked_call_is_cancelled_by_the_id_of_its_first_round() -> None:
     pair = met()
     token, _ = asked(pair)
