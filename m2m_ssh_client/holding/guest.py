@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import socket
 import sys
 import threading
@@ -18,6 +17,7 @@ if sys.platform == "win32":
 
 from m2m_ssh_client import threads
 from m2m_ssh_client.errors import ChannelRefusedError, RemoteExitError, SSHClientError
+from m2m_ssh_client.ssh.process.pipe_carrier import SURELY, takes_more
 from m2m_ssh_client.ssh.settings import Request
 from m2m_ssh_client.ssh.sharing import mux
 from m2m_ssh_client.ssh.sharing.mux import Message, MuxSocket
@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 _SESSION = 1  # each guest has one
 _CHUNK = 64 * 1024
-_SURELY = 4096  # bytes that a writable pipe takes at once (POSIX, PIPE_BUF; Linux, pipe(7))
 
 
 class Guest:
@@ -162,14 +161,12 @@ class Outlet:
         self._queue: deque[bytes] = deque()
         self._busy = self._over = False
         self._changed = threading.Condition()
-        self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLOUT)
         threads.start("holder-out", self._work)
 
     def write(self, data: bytes) -> None:
         """Write without blocking: one thread at a time."""
         with self._changed:
-            if self._queue or self._busy or len(data) > _SURELY or not self._has_room():
+            if self._queue or self._busy or len(data) > SURELY or not takes_more(self._descriptor):
                 self._queue.append(data)
                 self._changed.notify()
                 return
@@ -181,9 +178,6 @@ class Outlet:
         with self._changed:
             self._over = True
             self._changed.notify()
-
-    def _has_room(self) -> bool:
-        return any(event == select.POLLOUT for _, event in self._poll.poll(0))
 
     def _put(self, data: bytes) -> None:
         with suppress(OSError):  # the guest has gone

@@ -156,7 +156,9 @@ class Opener:
         """Start the server on a connection that another process holds, if there can be one."""
         if sys.platform == "win32":
             if self.params.share:
-                logger.warning("--share does nothing on Windows, so this is a connection of its own")
+                logger.warning(
+                    "--share does nothing on Windows, so this is a connection of its own"
+                )
             return None
         from m2m_ssh_client.ssh.sharing import held_connections
 

@@ -21,9 +21,11 @@ from m2m_ssh_client.ssh.settings import Request
 if TYPE_CHECKING:
     from m2m_ssh_client.flow.remote_stdio import Receiver
 
+SURELY = 4096
+"""Bytes that a pipe with room takes at once (POSIX, PIPE_BUF; Linux, pipe(7))."""
+
 _WINDOW = 2 * 1024 * 1024  # bytes that may come before they are granted
 _CHUNK = 64 * 1024
-_SURELY = 4096  # bytes that a writable pipe takes at once (POSIX, PIPE_BUF; Linux, pipe(7))
 _F_SETPIPE_SZ = 1031  # Linux
 _PIPE = 1024 * 1024
 
@@ -86,13 +88,13 @@ class PipeCarrier(ABC):
             rest = rest[os.write(self._writable(), rest) :]
 
     def write_now(self, data: bytes) -> bool:
-        if len(data) > _SURELY or not _takes_more(self._writable()):
+        if len(data) > SURELY or not takes_more(self._writable()):
             return False
         os.write(self._writable(), data)
         return True
 
     def write_some(self, data: bytes) -> int:
-        piece = data[:_SURELY]
+        piece = data[:SURELY]
         return len(piece) if piece and self.write_now(piece) else 0
 
     def close_write(self) -> None:
@@ -143,12 +145,14 @@ class PipeCarrier(ABC):
 
 if sys.platform == "win32":
 
-    def _takes_more(_descriptor: int) -> bool:
+    def takes_more(_descriptor: int) -> bool:
+        """Return whether a pipe has room."""
         return False  # a pipe cannot be asked
 
 else:
 
-    def _takes_more(descriptor: int) -> bool:
+    def takes_more(descriptor: int) -> bool:
+        """Return whether a pipe has room."""
         poll = select.poll()
         poll.register(descriptor, select.POLLOUT)
         return any(event == select.POLLOUT for _, event in poll.poll(0))
