@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
@@ -58,7 +59,10 @@ def takes_escapes(stream: TextIO) -> bool:
         return True
     from m2m_ssh_client.windows import calls
 
-    return calls.take_escapes(stream.fileno())
+    try:
+        return calls.take_escapes(stream.fileno())
+    except io.UnsupportedOperation:  # a terminal that is no console, such as that of an editor
+        return True
 
 
 def colours_are_wanted() -> bool:
