@@ -511,9 +511,15 @@ def _questions(message: Message) -> list[Any]:
 
 
 def _unwanted_log(record: Record) -> Iterator[str]:
-    """A modern host gets log messages while a request is open that asked for them."""
+    """A modern host gets log messages while a request is open that asked for them.
+
+    What a server says before its era can be known is passed on, as without a bridge.
+    """
     if not record.story.bridges_modern_host:
         return
+    opened = (e.time for e in record.of("in") if e.message.get("method") == "initialize")
+    known = next(opened, float("inf"))
+    early = {seq_of(e.message) for e in record.of("out") if e.time < known} - {None}
     wanted: dict[Key, int] = {}
     for entry in record.entries:
         message = entry.message
@@ -525,7 +531,7 @@ def _unwanted_log(record: Record) -> Iterator[str]:
             wanted.pop(entry.about or "", None)
         elif entry.kind == "got" and message.get("method") == "notifications/message":
             rank = _LEVELS.index(message["params"]["level"])
-            if not any(each <= rank for each in wanted.values()):
+            if seq_of(message) not in early and not any(each <= rank for each in wanted.values()):
                 yield short(message)
 
 

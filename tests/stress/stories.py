@@ -458,6 +458,15 @@ _TEXTS = {
         cut
         release
     """,
+    "a-server-logs-before-its-era-is-known": """
+        modern bridged=strict --bridge modern
+        fate delay=0.5
+        hello wait=false
+        wait_born count=1 seconds=20
+        remote do="notify" count=1
+        must_answer id="hello" seconds=20
+        remote do="notify" count=1
+    """,
     "called-back-before-a-legacy-server-is-initialized": """
         modern bridged=lax --bridge modern
         hello wait=false
