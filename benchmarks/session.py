@@ -62,9 +62,11 @@ class Session:
         self._stdout.close()
 
     def begin(self) -> None:
-        """`initialize` and `tools/list`, as a host begins."""
+        """`initialize` and `tools/list`, as a host begins. Raises RuntimeError for a peer that has no server."""
         self._send(_INITIALIZE)
-        self._receive(1)
+        answer = self._receive(1)
+        if b'"error"' in answer:
+            raise RuntimeError(f"the peer has no server: {answer.decode(errors='replace')}")
         self._write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
         self._send(b'"tools/list"')
         self._receive(1)
@@ -114,11 +116,12 @@ class Session:
         while rest:
             rest = rest[os.write(self._stdin.fileno(), rest) :]
 
-    def _receive(self, count: int) -> None:
+    def _receive(self, count: int) -> bytes:
+        """Read so many lines; return the last piece that came."""
         while True:
             chunk = os.read(self._stdout.fileno(), 1 << 20)
             if not chunk:
                 raise EOFError("the peer ended")
             count -= chunk.count(b"\n")
             if count <= 0:
-                return
+                return chunk
