@@ -32,7 +32,8 @@ def main() -> None:
         version, file = args.add
         found = json.loads(Path(file).read_text())
         ratios = {label: peers[args.peer] for label, peers in found["ratios"].items()}
-        content = {"machine": found["machine"], "ratios": ratios}
+        system = found["machine"]["system"].partition("-")[0]
+        content = {"machine": {**found["machine"], "system": system}, "ratios": ratios}
         RELEASES.mkdir(exist_ok=True)
         (RELEASES / f"{version}.json").write_text(json.dumps(content, indent=1) + "\n")
     draw()
