@@ -169,9 +169,9 @@ def _start(path: Path, params: Parameters, persist: float, waiting: Waiting) -> 
         with stdin, stdout, stderr:
             stdin.write(holder_task.written(task))
             stdin.close()
-            process.wait()  # it goes on in a child, so that it is nobody's to wait for
             said = _line(stdout.fileno(), waiting)
             last = b"" if said is not None else stderr.read(2000)
+            process.wait()  # it goes on in a child, so that it is nobody's to wait for
     except BaseException:
         process_group.kill(process)
         raise
