@@ -107,14 +107,16 @@ def resolve(params: Parameters) -> Destination:
 def _sharing(params: Parameters, found: config.HostConfig) -> Sharing:
     """Return how the connection is shared: as our option says, else as ControlMaster does.
 
-    What ssh holds has been checked by ssh, so options of ours for login and trust exclude it.
+    What ssh holds has been checked by ssh, so options of ours for login and trust exclude it. It is
+    also ssh that has to notice when the link is dead, which it does only with ServerAliveInterval.
     """
     if params.share is False:
         return Sharing()
     is_plain = not any(getattr(params, name) for name in _OF_OUR_LOGIN)
     path = found.control_path
     ours = params.share or (path is not None and found.control_master in ("yes", "auto"))
-    return Sharing(path if is_plain else None, ours, found.control_persist)
+    notices = bool(found.server_alive_interval)
+    return Sharing(path if is_plain and notices else None, ours, found.control_persist)
 
 
 class _Defaults(NamedTuple):

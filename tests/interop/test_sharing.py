@@ -234,16 +234,16 @@ def test_a_configuration_alone_shares_nothing_without_a_controlpath(start_sshd: 
 
 
 @contextmanager
-def master(sshd: Sshd, path: Path) -> Iterator[None]:
+def master(sshd: Sshd, path: Path) -> Iterator[psutil.Process]:
     """OpenSSH's own process that holds a connection."""
     argv = sshd.openssh_argv()
     argv[1:1] = ["-M", "-N", "-S", str(path)]
     with subprocess.Popen(argv[: argv.index("--")], stderr=subprocess.DEVNULL) as process:
         try:
             wait_until(path.is_socket, ENOUGH)
-            yield
+            yield psutil.Process(process.pid)
         finally:
-            process.terminate()
+            process.kill()
 
 
 def configured(sshd: Sshd, path: Path, folder: Path) -> list[str]:
@@ -252,7 +252,7 @@ def configured(sshd: Sshd, path: Path, folder: Path) -> list[str]:
     config.write_text(
         f"Host box\n  HostName 127.0.0.1\n  Port {sshd.port}\n  User {sshd.username}\n"
         f"  IdentityFile {sshd.keys.client_key}\n  UserKnownHostsFile {sshd.known_hosts}\n"
-        f"  ControlPath {path}\n"
+        f"  ControlPath {path}\n  ServerAliveInterval 15\n"
     )
     return ["-F", str(config), "--host", "box", "--log-level", "INFO"]
 
@@ -288,6 +288,29 @@ def test_when_the_ssh_that_holds_it_ends_we_connect_by_ourselves(
             assert "result" in host.initialize(), host.stderr
             held.close()
             assert "result" in host.request("tools/list", timeout=ENOUGH), host.stderr
+    assert logins(sshd) == 2
+
+
+def test_an_ssh_that_would_not_notice_a_dead_link_carries_nobody(
+    start_sshd: StartSshd, tmp_path: Path
+) -> None:
+    sshd, path = start_sshd(), tmp_path / "master"
+    options = [*configured(sshd, path, tmp_path), "-o", "ServerAliveInterval=0"]
+    with master(sshd, path), Host(client_argv(*options, "--", *ECHO)) as host:
+        assert "result" in host.initialize(), host.stderr
+    assert logins(sshd) == 2
+
+
+def test_an_ssh_that_does_not_answer_is_not_waited_for(
+    start_sshd: StartSshd, tmp_path: Path
+) -> None:
+    """As after a sleep: its connection is dead, and it does not know yet."""
+    sshd, path = start_sshd(), tmp_path / "master"
+    with master(sshd, path) as held:
+        held.suspend()
+        with Host(client_argv(*configured(sshd, path, tmp_path), "--", *ECHO)) as host:
+            assert "result" in host.initialize(timeout=ENOUGH), host.stderr
+            assert "ssh holds no connection for us" in host.stderr
     assert logins(sshd) == 2
 
 

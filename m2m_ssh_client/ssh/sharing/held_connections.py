@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _POLL = 0.05  # seconds
+_PATIENCE = 5.0  # seconds for an ssh that may hold a dead connection without knowing it
 _TRIES = 3
 
 
@@ -70,7 +71,7 @@ class Waiting(NamedTuple):
 def of_openssh(path: Path, request: Request, waiting: Waiting) -> SharedCarrier | None:
     """Start the process on the connection that ssh holds there (ControlPath), if it does."""
     try:
-        carrier = join(path, request, waiting.left)
+        carrier = join(path, request, min(waiting.left, _PATIENCE))
     except (NobodyError, ChannelRefusedError) as exc:
         logger.info("ssh holds no connection for us at %s: %s", printable(str(path)), exc)
         return None
