@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 _FIRST = 10.0  # seconds in which the one that started the holder comes
 _LOOK = 1.0  # seconds
+_FAREWELL = 10.0  # seconds in which guests are told of the connection's end
 
 
 def main() -> int:
@@ -58,14 +59,14 @@ def main() -> int:
             _tell(told(exc if isinstance(exc, SSHClientError) else unexpected(exc)))
             return 1
         _tell("")
+        holder = Holder(connection, listener)
         try:
-            Holder(connection, listener).hold(task.persist)
+            holder.hold(task.persist)
         finally:
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)  # a call of accept would keep it open
-            listener.close()
-            remote.close()
+            holder.take_no_more()
             forget(task.socket)
+            holder.see_off()
+            remote.close()
     return 0
 
 
@@ -88,10 +89,10 @@ class Holder:
         self._guests = 0
         self._idle_since = time.monotonic() + _FIRST
         self._changed = threading.Condition()
+        self._listening = threads.start("holder-listen", self._listen)
 
     def hold(self, persist: float) -> None:
         """Serve guests until there has been none for `persist` seconds, or the connection ends."""
-        threads.start("holder-listen", self._listen)
         with self._changed:
             while self._connection.alive:
                 left = self._idle_since + persist - time.monotonic()
@@ -100,6 +101,23 @@ class Holder:
                     return
                 self._changed.wait(_LOOK if self._guests else min(left, _LOOK))
         logger.info("the shared connection has ended: %s", self._connection.lost().message)
+
+    def take_no_more(self) -> None:
+        """Let nobody in any more: whoever comes now finds or starts another holder."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # a call of accept would keep it open
+        self._listener.close()
+
+    def see_off(self) -> None:
+        """Wait for the guests: those who came at the last moment stay as long as they like.
+
+        Behind the end of the connection, each is told so: one that is only cut off knows no reason.
+        """
+        self._listening.join()
+        with self._changed:
+            while self._guests and self._connection.alive:
+                self._changed.wait(_LOOK)
+            self._changed.wait_for(lambda: not self._guests, _FAREWELL)
 
     def _listen(self) -> None:
         with suppress(OSError):  # it is closed

@@ -243,7 +243,14 @@ class Connection:
         except (paramiko.SSHException, OSError, EOFError) as exc:
             if self._timed_out:
                 raise self._timeout_error(self._timed_out) from exc
-            raise failures.explained(self._progress, exc, self._limit) from exc
+            raise failures.explained(self._progress, self._cause(exc), self._limit) from exc
+
+    def _cause(self, exc: Exception) -> Exception:
+        """Return what ended the connection, where this is that nothing could be sent any more."""
+        transport = self._transport
+        if isinstance(exc, EOFError) and transport is not None and transport.heard_out():
+            return transport.get_exception() or exc
+        return exc
 
     def _open(self, deadline: float) -> None:
         """Reach, verify and log in: for the last machine and for each jump host."""

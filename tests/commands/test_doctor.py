@@ -27,6 +27,7 @@ from support.odd_ssh import (
     odd_server,
     public,
     python,
+    say_farewell,
     speaks_http,
 )
 from support.pair import pair
@@ -614,14 +615,7 @@ class Impatient(Odd):
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:  # noqa: ARG002
         self.tried += 1
         if self.tried > 1:
-            message = paramiko.Message()
-            message.add_byte(paramiko.common.cMSG_DISCONNECT)
-            message.add_int(2)
-            message.add_string("Too many authentication failures")
-            message.add_string("")
-            transport: Any = self.transport
-            transport._send_message(message)
-            transport.close()
+            say_farewell(self.transport, "Too many authentication failures")
         return paramiko.common.AUTH_FAILED
 
 

@@ -29,12 +29,14 @@ from support.odd_ssh import (
     ENOUGH,
     Keys,
     Odd,
+    OneWay,
     hangs_up,
     listening,
     mute,
     odd_server,
     public,
     python,
+    say_farewell,
     speaks_http,
 )
 from support.received import Received, read_all
@@ -433,6 +435,19 @@ def test_a_server_that_falls_silent_is_dead_when_its_probes_have_gone_unanswered
             assert "no sign of life" in str(link.lost())
 
 
+def test_the_reason_for_a_lost_connection_is_told_to_each_who_asks(keys: Keys) -> None:
+    server = Odd()
+    with odd_server(server, keys["ed25519 host"]) as port:
+        way: dict[str, Any] = {"disable_host_key_checking": True}
+        with opened(connection(port, keys.path(keys["ed25519"]), **way)) as carrier:
+            its: Any = server.transport
+            its._send_message(paramiko.Message(b"\x14"))  # a KEXINIT of no lists
+            wait_until(lambda: not carrier._way.alive)
+            told = {str(carrier._way.lost()) for _ in range(2)}
+    assert len(told) == 1
+    assert " was lost: " in told.pop()
+
+
 # How far it came
 
 
@@ -795,6 +810,27 @@ def test_what_is_no_ssh_server_is_told_apart_at_once(
     assert f"127.0.0.1 port {port} ended the connection while negotiating" in text
     assert "--port" in text
     assert text.isprintable()
+
+
+def test_the_last_words_of_a_server_that_takes_nothing_any_more_are_the_reason(keys: Keys) -> None:
+    class Behind(Link):
+        def _reach(self, deadline: float) -> Any:
+            sock: Any = super()._reach(deadline)
+            self.link = OneWay(sock)
+            return self.link
+
+    class Farewell(Odd):
+        def check_channel_request(self, kind: str, chanid: int) -> int:
+            link.link.close_before(lambda: say_farewell(self.transport, "the account has expired"))
+            return super().check_channel_request(kind, chanid)
+
+    with odd_server(Farewell(), keys["ed25519 host"]) as port:
+        way: dict[str, Any] = {"host": "127.0.0.1", "port": port, "username": USER}
+        trust: dict[str, Any] = {"disable_host_key_checking": True}
+        link = Behind([], client_key=keys.path(keys["ed25519"]), **way, **trust)
+        link.open()
+        with pytest.raises(UnreachableError, match="opening the session: the account has expired"):
+            link.channel()
 
 
 def test_a_server_with_several_keys_shows_the_one_on_file(keys: Keys, tmp_path: Path) -> None:

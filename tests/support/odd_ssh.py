@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import paramiko
 from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
@@ -153,6 +154,44 @@ def odd_server(server: Odd, *host_keys: paramiko.PKey) -> Iterator[int]:
             yield port
         finally:
             server.thaw.set()
+
+
+class OneWay:
+    """A socket that sends nothing any more once it is `closed`, and still receives."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.closed, self.tried = threading.Event(), threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def send(self, data: bytes) -> int:
+        if self.closed.is_set():
+            self.tried.set()
+            raise BrokenPipeError
+        return self._sock.send(data)
+
+    def close_before(self, farewell: Callable[[], object]) -> None:
+        """Close it; the first attempt to send sets that off, in a thread."""
+        self.closed.set()
+
+        def work() -> None:
+            if self.tried.wait(ENOUGH):
+                farewell()
+
+        threading.Thread(target=work, daemon=True).start()
+
+
+def say_farewell(transport: Any, words: str) -> None:
+    """End the connection with these words (RFC 4253 section 11.1)."""
+    message = paramiko.Message()
+    message.add_byte(paramiko.common.cMSG_DISCONNECT)
+    message.add_int(2)
+    message.add_string(words)
+    message.add_string("")
+    transport._send_message(message)
+    transport.close()
 
 
 def mute(sock: socket.socket) -> None:

@@ -66,6 +66,7 @@ def options(network: FaultProxy, tmp_path: Path) -> list[str]:
     return [
         *("--host", "127.0.0.1", "--port", str(network.port), "--username", _FAR.username),
         *("--client-key", str(key), "--known-hosts", str(known_hosts)),
+        *("--connect-timeout", str(PATIENT)),
     ]
 
 
@@ -78,7 +79,7 @@ def argv(options: list[str]) -> list[str]:
 @pytest.fixture
 def host(argv: list[str]) -> Iterator[Host]:
     with Host(argv) as host:
-        host.initialize(timeout=PATIENT)
+        assert "result" in host.initialize(timeout=PATIENT), host.stderr
         yield host
 
 
@@ -156,8 +157,8 @@ def test_a_proxy_command_in_quotes_carries_the_connection_and_ends_with_a_client
     script.write_text(_PROXY)
     way = f'ProxyCommand="{sys.executable}" "{script}" %h %p'
     with Host(client_argv(*options, "-o", way, "--", *_FAR.command)) as host:
-        host.initialize(timeout=PATIENT)
-        assert host.call("echo", {"text": "there"}, timeout=PATIENT)["result"]
+        for answer in (host.initialize(timeout=PATIENT), host.call("echo", {}, timeout=PATIENT)):
+            assert "result" in answer, (answer, host.stderr)
         assert network.connections == 1
         proxy = Process(int(script.with_name("pid").read_text()))
         try:

@@ -28,6 +28,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 # hung up.
 _SLACK = 1.0
 
+_LAST_WORDS = 1.0  # seconds in which they arrive, once nothing can be sent any more
 _MOST_POSTPONED = 1000  # messages, each the answer to one
 _MOST_EXTENSIONS = 1000  # RFC 8308 knows four
 
@@ -81,6 +82,7 @@ class Transport(paramiko.Transport):
         self.offer = offer
         self._proof = b"", b""  # the host key or certificate, and the first signature by that
         self._key_exchange = ""  # its name
+        self._ended_by: Exception | None = None
         self._exchange_timeout = exchange_timeout
         # Writers wait for the exchange; if it fails, the end of the connection wakes them.
         self.clear_to_send_timeout = exchange_timeout + _SLACK
@@ -140,16 +142,28 @@ class Transport(paramiko.Transport):
         return packets  # type: ignore[no-any-return]
 
     def get_exception(self) -> Exception | None:
-        """Return why it ended, as an SSHException, OSError or EOFError.
+        """Return why it ended, as an SSHException, OSError or EOFError, to each who asks.
 
-        A message that makes no sense to paramiko can raise any exception there.
+        A message that makes no sense to paramiko can raise any exception there. paramiko's own
+        method returns it once.
         """
         cause = super().get_exception()
+        if not self.is_active():  # before that, it is about a channel
+            cause = self._ended_by = cause or self._ended_by
         if cause is None and self.farewell:
             return paramiko.SSHException(self.farewell)
         if cause is None or isinstance(cause, (paramiko.SSHException, OSError, EOFError)):
             return cause
         return paramiko.SSHException(f"The server broke the protocol ({cause})")
+
+    def heard_out(self) -> bool:
+        """Return whether the connection has ended, after what the server said before that was read.
+
+        To be called when nothing can be sent any more; waits a second at the most. Any thread but
+        the transport's.
+        """
+        self.join(_LAST_WORDS)
+        return not self.is_active()
 
     @property
     def last_received(self) -> float:

@@ -26,6 +26,7 @@ from paramiko.common import (
     MSG_USERAUTH_SUCCESS,
 )
 
+from m2m_ssh_client.ssh.library.ssh_transport import Transport
 from m2m_ssh_client.ssh.wire import strings
 from m2m_ssh_client.text import printable, shortened
 
@@ -70,7 +71,7 @@ class UserAuth(AuthHandler):
     which must happen in that thread.
     """
 
-    def __init__(self, transport: paramiko.Transport, user: str, said: list[str]) -> None:
+    def __init__(self, transport: Transport, user: str, said: list[str]) -> None:
         """Start; the lines that the server shows meanwhile go to `said`, and to the log at once."""
         super().__init__(transport)
         self._user = user  # paramiko clears `username` when an attempt fails
@@ -187,4 +188,8 @@ class UserAuth(AuthHandler):
     def _send(self, message: bytes) -> None:
         # Waits while keys are exchanged; a transport that has ended drops it.
         transport: Any = self.transport  # the stubs leave the method out
-        transport._send_user_message(paramiko.Message(message))
+        try:
+            transport._send_user_message(paramiko.Message(message))
+        except EOFError:
+            if not transport.heard_out():
+                raise

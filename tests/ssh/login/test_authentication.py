@@ -19,6 +19,7 @@ import paramiko
 import pytest
 from paramiko.common import AUTH_FAILED, AUTH_PARTIALLY_SUCCESSFUL, AUTH_SUCCESSFUL
 from support import programs
+from support.odd_ssh import OneWay, say_farewell
 from support.sshd import Sshd, SshdKeys, make_privilege_separation_folder
 
 if sys.platform == "win32":
@@ -164,9 +165,11 @@ class Here:
 
 
 @contextmanager
-def connected(port: int) -> Iterator[Transport]:
+def connected(
+    port: int, link: Callable[[socket.socket], Any] = lambda sock: sock
+) -> Iterator[Transport]:
     sock = socket.create_connection(("127.0.0.1", port), timeout=ENOUGH)
-    transport = Transport(sock, algorithms.offer(Algorithms()))
+    transport = Transport(link(sock), algorithms.offer(Algorithms()))
     deadline = threading.Timer(ENOUGH, transport.close)
     deadline.daemon = True
     deadline.start()
@@ -968,5 +971,26 @@ def test_a_server_that_hangs_up_is_no_refusal_of_the_keys(pool: Path) -> None:
         odd(server, pool / "ecdsa", transports.append) as port,
         connected(port) as transport,
         pytest.raises((paramiko.SSHException, EOFError, OSError)),
+    ):
+        log_in(transport, odd_login(pool, "a", "b"), port)
+
+
+def test_the_last_words_of_a_server_count_though_it_takes_nothing_any_more(pool: Path) -> None:
+    links: list[OneWay] = []
+    transports: list[paramiko.Transport] = []
+
+    def link(sock: socket.socket) -> OneWay:
+        links.append(OneWay(sock))
+        return links[0]
+
+    class Farewell(OddServer):
+        def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+            links[0].close_before(lambda: say_farewell(transports[0], "too many keys"))
+            return super().check_auth_publickey(username, key)
+
+    with (
+        odd(Farewell([AUTH_FAILED]), pool / "ecdsa", transports.append) as port,
+        connected(port, link) as transport,
+        pytest.raises(AuthenticationError, match=r"refused keys \(too many keys\)"),
     ):
         log_in(transport, odd_login(pool, "a", "b"), port)
