@@ -185,6 +185,19 @@ def refusal(link: Link, kind: type[SSHClientError]) -> str:
     return text
 
 
+def test_a_link_is_prompt_until_a_process_is_started_on_it(start: StartFar) -> None:
+    far = start()
+    link = far.connection()
+    link.open()
+    try:
+        assert link._link is not None
+        assert link._link.prompt
+        link.channel()
+        assert not link._link.prompt
+    finally:
+        link.close()
+
+
 # Host keys
 
 

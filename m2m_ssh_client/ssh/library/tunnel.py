@@ -39,7 +39,9 @@ class ChannelSocket:
         self._closing = threading.Lock()
         self._closed = False  # paramiko reads this name
         self.last_received = time.monotonic()
-        self.exchange_by = float("inf")  # as for `way.sockets.LiveSocket`
+        # As for `way.sockets.LiveSocket`.
+        self.exchange_by = float("inf")
+        self.prompt = False
 
     def getpeername(self) -> tuple[str, int]:
         return self._peer

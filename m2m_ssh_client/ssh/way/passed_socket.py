@@ -66,7 +66,7 @@ def _passed(
         raise
     sock.setblocking(True)
     if sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.hurry()
     return sock
 
 

@@ -115,6 +115,25 @@ def test_the_socket_is_connected_blocking_and_sends_at_once(family: tuple[int, s
             assert sock.recv(1) == b"x"
 
 
+if sys.platform == "linux":
+
+    def test_what_arrives_is_acknowledged_at_once_while_the_socket_is_prompt() -> None:
+        """Linux delays that in a conversation, and notes so in TCP_QUICKACK (tcp(7))."""
+        with listening(IPV4) as listener, connect("127.0.0.1", port_of(listener)) as sock:
+            there, _ = listener.accept()
+            with there:
+
+                def delays() -> bool:
+                    sock.sendall(b"x")
+                    there.sendall(there.recv(1))
+                    assert sock.recv(1)
+                    return not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK)
+
+                assert not any(delays() for _ in range(20))
+                sock.prompt = False
+                assert any(delays() for _ in range(20))
+
+
 @pytest.mark.parametrize(
     "family", [IPV4, pytest.param(IPV6, marks=needs_ipv6)], ids=["only IPv4", "only IPv6"]
 )
