@@ -6,7 +6,6 @@ failure, 2 for a usage error, 128 + N for signal N.
 
 from __future__ import annotations
 
-import argparse
 import io
 import logging
 import os
@@ -22,7 +21,7 @@ from m2m_ssh_client._version import PROGRAM, __version__
 from m2m_ssh_client.errors import SSHClientError, UsageError, unexpected
 from m2m_ssh_client.lean_imports import leave_out_openssl
 from m2m_ssh_client.text import encodable, filled
-from m2m_ssh_client.usage import COMMANDS, Parser, nearest
+from m2m_ssh_client.usage import COMMANDS, HelpFormatter, Parser, nearest
 
 if TYPE_CHECKING:
     from m2m_ssh_client.parameters import Parameters
@@ -167,7 +166,7 @@ def parser() -> Parser:
         "commands, each with its own --help:\n"
         + "\n".join(f"  {name:<11} {line}" for name, line in COMMANDS.items()),
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     other = options.add_all(parser)

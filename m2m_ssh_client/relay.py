@@ -5,6 +5,7 @@ For the command and for the Python API.
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -64,6 +65,8 @@ def _keep_memory() -> None:
 
 
 async def _relay_stdio(remote: Opener, arguments: Sequence[str]) -> int:
+    gc.freeze()  # what is loaded stays
+    gc.set_threshold(2_000)  # again: see `program.main`
     received: list[int] = []
     async with proxy_for(remote) as proxy, stdio(proxy.intake) as host:
         with (

@@ -16,7 +16,6 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +34,6 @@ from m2m_ssh_client.flow.bridge import Bridge
 from m2m_ssh_client.flow.hand_over import ToThread
 from m2m_ssh_client.flow.host_stdio import HostStreams
 from m2m_ssh_client.flow.splitting import Intake
-from m2m_ssh_client.proxy import early_end
 from m2m_ssh_client.proxy.eras.crossing import Between
 from m2m_ssh_client.proxy.eras.watch import EraWatch
 from m2m_ssh_client.proxy.first_answer import FirstAnswer
@@ -71,8 +69,7 @@ _LINGER_TIME = 4.0
 _LATE_VERDICT_TIME = 0.5  # the attempt itself has the same time limit and a better message
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """Behaviour of a proxy; times in seconds, sizes in bytes.
 
     `may_be_shell`: no command was named, or a shell, so that may answer. `answer_timeout` limits
@@ -419,6 +416,8 @@ class Proxy:
         """Return whether `server/discover` may have ended the remote, and a fresh one may live."""
         if not isinstance(failure, RemoteExitError) or bridge is None:
             return False
+        from m2m_ssh_client.proxy import early_end  # not needed to start
+
         printed = self._session.stray_output.last
         if not early_end.may_be_about_discover(failure.status, list(printed), bridge.stderr_tail):
             return False
@@ -467,6 +466,8 @@ class Proxy:
         """Add what the remote command printed before it ended."""
         if not isinstance(reason, RemoteExitError):
             return reason
+        from m2m_ssh_client.proxy import early_end  # not needed to start
+
         message, hint = reason.message, reason.hint
         if not self._session.process_answered:
             hint = early_end.hint(reason.status, bridge.stderr_tail) or hint

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-
 
 def or_by_ssh(what: str = "") -> str:
     """Return advice to add to another one, where there is an `ssh`; else nothing."""
+    import shutil  # not needed to start
+
     return f" Or let the ssh of this machine carry{what}: --via ssh." if shutil.which("ssh") else ""

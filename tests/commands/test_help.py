@@ -13,7 +13,7 @@ from m2m_ssh_client import cli, options
 from m2m_ssh_client._version import PROGRAM
 from m2m_ssh_client.commands import completion
 from m2m_ssh_client.terminal.arguments import read_words
-from m2m_ssh_client.usage import COMMANDS
+from m2m_ssh_client.usage import COMMANDS, HelpFormatter
 
 PARSERS = {
     "": cli.parser(),
@@ -50,7 +50,7 @@ def test_help_says_what_the_command_is_for_in_lines_that_fit(name: str) -> None:
     parser = PARSERS[name]
     assert parser.description
     assert max(map(len, parser.description.splitlines())) <= 100
-    assert parser.formatter_class is argparse.RawDescriptionHelpFormatter
+    assert parser.formatter_class is HelpFormatter
 
 
 def test_every_option_of_a_command_is_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
