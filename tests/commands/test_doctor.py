@@ -36,7 +36,7 @@ from support.wine import not_under_wine
 from m2m_ssh_client import cli
 from m2m_ssh_client.commands import doctor
 from m2m_ssh_client.demo.ssh_server import SSHServer
-from m2m_ssh_client.doctor import configuration
+from m2m_ssh_client.doctor import configuration, walk
 from m2m_ssh_client.doctor.showing import Page
 from m2m_ssh_client.doctor.steps import Status, Step
 from m2m_ssh_client.doctor.walk import examine
@@ -99,26 +99,35 @@ class Told(NamedTuple):
 
 
 class Doctor:
-    """Return a function that runs the command twice, once for each form of output."""
+    """Runs the command for a program, and shows a person the steps that it found."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._capsys = capsys
+        self._walked: list[Step] = []
+        monkeypatch.setattr(walk, "examine", self._examine)
 
     def __call__(self, *options: str, command: Sequence[str] = ()) -> Told:
         tail = ["--", *command] if command else []
         given = ["-F", "none", *options] if "-F" not in options else list(options)
-        outputs = []
-        for form in ([], ["--json"]):
-            status = doctor.main("doctor", [*given, *form, *tail])
-            outputs.append(self._capsys.readouterr().out)
-        steps = json.loads(outputs[1])
+        self._walked.clear()
+        status = doctor.main("doctor", [*given, "--json", *tail])
+        steps = json.loads(self._capsys.readouterr().out)
         assert all(set(step) == {"name", "status", "found", "advice"} for step in steps)
-        return Told(outputs[0], {step["name"]: step for step in steps}, status)
+        page = Page()
+        for step in self._walked:
+            page.show(step)
+        text = self._capsys.readouterr().out
+        return Told(text, {step["name"]: step for step in steps}, status)
+
+    def _examine(self, params: Parameters) -> Iterator[Step]:
+        for step in examine(params):
+            self._walked.append(step)
+            yield step
 
 
 @pytest.fixture
-def examined(capsys: pytest.CaptureFixture[str]) -> Doctor:
-    return Doctor(capsys)
+def examined(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Doctor:
+    return Doctor(capsys, monkeypatch)
 
 
 class Far:
@@ -216,6 +225,16 @@ def test_each_step_of_a_good_connection_is_a_line(start: StartFar, examined: Doc
     assert "✓ MCP              legacy era, 2025-11-25, echo 9.8.7\n" in steady
     assert "✓ round trip       N ms (N to N), median of 20 times ping\n" in steady
     assert lines[-1] == "✓ protocol eras    up to 2025-11-25 and 2026-07-28"
+
+
+def test_the_command_shows_a_person_each_step(
+    start: StartFar, examined: Doctor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    far = start()
+    told = examined(*far.options(), command=["serve"])
+    assert doctor.main("doctor", ["-F", "none", *far.options(), "--", "serve"]) == 0
+    figures = re.compile(r"\d+(\.\d+)*")
+    assert figures.sub("N", capsys.readouterr().out) == figures.sub("N", told.text)
 
 
 def test_the_facts_are_there_for_programs(start: StartFar, examined: Doctor) -> None:
