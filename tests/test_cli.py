@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import fields
@@ -513,10 +512,8 @@ def test_a_signal_while_connecting_ends_everything_orderly(name: str, mute: Mute
         host.send({"jsonrpc": "2.0", "id": "x", "method": "initialize"})
         connection = mute.wait_for_connection()
         wait_until_up(host)
-        started = time.monotonic()
         host.signal(number)
-        assert host.wait(GONE + 1) == 128 + number
-        assert time.monotonic() - started < GONE
+        assert host.wait(GONE) == 128 + number
         answer = host.receive()
         assert (answer["id"], answer["error"]["code"]) == ("x", -32000)
         while connection.recv(1 << 16):  # our key exchange, then the end of the connection
@@ -538,10 +535,8 @@ def test_a_second_signal_does_no_harm(mute: Mute) -> None:
 def test_end_of_file_while_connecting_ends_everything_with_zero(mute: Mute) -> None:
     with Host(options(mute.port, "--disable-host-key-checking")) as host:
         mute.wait_for_connection()
-        started = time.monotonic()
         host.close_stdin()
-        assert host.wait(GONE + 1) == 0
-        assert time.monotonic() - started < GONE
+        assert host.wait(GONE) == 0
     assert "Traceback" not in host.stderr
 
 

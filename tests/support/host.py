@@ -14,9 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from support.usage import Limit
 
 import m2m_ssh_client
 from m2m_ssh_client.usage import COMMANDS
@@ -29,6 +32,7 @@ DEFAULT_TIMEOUT = 15.0  # seconds for one message; a slow machine imports and co
 # The package under test, installed or not, whatever the folder that tests run in.
 PACKAGE_PARENT = str(Path(m2m_ssh_client.__file__).parent.parent)
 PROGRAM = (sys.executable, "-m", "m2m_ssh_client")
+_LOOKING = 0.05  # seconds between two looks at how long a process has had no processor
 _STDERR_SHOWN = 4000  # characters of stderr in a failure
 
 
@@ -216,14 +220,17 @@ class Host:
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 
-    def wait(self, timeout: float = DEFAULT_TIMEOUT) -> int:
-        """The exit status, once stderr is complete too."""
-        try:
-            status = self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise self._failure(f"still running after {timeout} s") from None
+    def wait(self, timeout: float | Limit = DEFAULT_TIMEOUT) -> int:
+        """The exit status, once stderr is complete too; a wait for a processor does not count."""
+        limit = timeout if isinstance(timeout, Limit) else Limit(timeout, self.pid)
+        while (left := limit.left) > 0:
+            with suppress(subprocess.TimeoutExpired):
+                status = self._process.wait(min(left, _LOOKING))
+                break
+        else:
+            raise self._failure("still running after its time")
         for thread in self._threads:
-            thread.join(timeout)
+            thread.join(DEFAULT_TIMEOUT)
         return status
 
     def wait_for_stderr(self, text: str, timeout: float = DEFAULT_TIMEOUT) -> None:
