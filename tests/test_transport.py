@@ -61,7 +61,7 @@ class Far:
     def __init__(self, server: SSHServer, params: SSHServerParameters) -> None:
         self.params = params
         self.server = server
-        self.run = SAMPLE
+        self.run = echo_server.command()
         self.ended = threading.Event()
         """Set when the process of a session has ended."""
         self.log: list[str] = []
@@ -122,6 +122,7 @@ async def session(
 
 
 async def test_a_program_lists_and_calls_the_tools_of_the_remote_server(far: Far) -> None:
+    far.run = SAMPLE
     with anyio.fail_after(ENOUGH):
         async with session(far.params) as client:
             tools = [tool.name for tool in (await client.list_tools()).tools]
@@ -131,6 +132,7 @@ async def test_a_program_lists_and_calls_the_tools_of_the_remote_server(far: Far
 
 
 async def test_progress_reaches_the_program_in_order(far: Far) -> None:
+    far.run = SAMPLE
     heard: list[tuple[float, float | None, str | None]] = []
 
     async def progress(done: float, total: float | None, message: str | None) -> None:
@@ -146,6 +148,7 @@ async def test_progress_reaches_the_program_in_order(far: Far) -> None:
 
 
 async def test_resources_and_prompts_are_there_too(far: Far) -> None:
+    far.run = SAMPLE
     with anyio.fail_after(ENOUGH):
         async with session(far.params) as client:
             resources = await client.list_resources()
@@ -156,6 +159,7 @@ async def test_resources_and_prompts_are_there_too(far: Far) -> None:
 
 async def test_a_megabyte_makes_the_round_trip(far: Far) -> None:
     text = "x☂" * 250_000
+    far.run = SAMPLE
     with anyio.fail_after(ENOUGH):
         async with session(far.params) as client:
             result = await client.call_tool("echo", {"text": text})
@@ -163,6 +167,8 @@ async def test_a_megabyte_makes_the_round_trip(far: Far) -> None:
 
 
 async def test_many_calls_at_once_each_get_their_own_answer(far: Far) -> None:
+    far.run = SAMPLE
+
     async def add(number: int) -> None:
         result = await client.call_tool("add", {"a": number, "b": 1000})
         answers[number] = result.content[0].text
@@ -210,7 +216,6 @@ async def test_cancelling_the_program_ends_the_remote_process_too(far: Far) -> N
 
 
 async def test_half_a_character_in_an_answer_is_replaced(far: Far) -> None:
-    far.run = echo_server.command()
     content = r'{"type":"text","text":"cut \ud83d, whole \ud83d\ude00, spelt \\ud83d"}'
     rest = f'"result":{{"resultType":"complete","content":[{content}]}}'
     with anyio.fail_after(ENOUGH):
@@ -220,7 +225,6 @@ async def test_half_a_character_in_an_answer_is_replaced(far: Far) -> None:
 
 
 async def test_half_a_character_in_a_request_is_replaced(far: Far) -> None:
-    far.run = echo_server.command()
     with anyio.fail_after(ENOUGH):
         async with session(far.params) as client:
             result = await client.call_tool("echo", {"text": "cut \ud83d"})
@@ -239,8 +243,6 @@ async def test_half_a_character_in_a_request_is_replaced(far: Far) -> None:
 async def test_an_answer_that_the_sdk_cannot_read_is_an_error(
     far: Far, rest: str, reason: str
 ) -> None:
-    far.run = echo_server.command()
-
     async def call() -> None:
         async with session(far.params) as client:
             await client.call_tool("spell", {"rest": rest})
@@ -251,7 +253,6 @@ async def test_an_answer_that_the_sdk_cannot_read_is_an_error(
 
 
 async def test_a_request_that_the_sdk_cannot_read_is_answered(far: Far) -> None:
-    far.run = echo_server.command()
     request = b'{"jsonrpc":"2.0","id":"q","method":"ping","params":[]}'
     told: list[Any] = []
     heard = anyio.Event()
