@@ -43,8 +43,5 @@ def require(name: str) -> Path:
 
 def cache_folder() -> Path:
     """Where programs that the tests install are kept from one run to the next."""
-    work = ORIGINAL_ENVIRONMENT.get("TOX_WORK_DIR")
-    if work:
-        return Path(work) / "interop-cache"
     base = ORIGINAL_ENVIRONMENT.get("XDG_CACHE_HOME")
     return (Path(base) if base else _ORIGINAL_HOME / ".cache") / "m2m-ssh-client-tests"
