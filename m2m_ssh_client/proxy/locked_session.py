@@ -119,6 +119,11 @@ class LockedSession:
         return min(self._session.next_expiry, self._crossing.next_expiry)
 
     @property
+    def is_awaited(self) -> bool:
+        """Return whether a request of the host waits for a connection."""
+        return self._session.next_expiry < float("inf") or self._crossing.is_awaited
+
+    @property
     def is_direct(self) -> bool:
         """Return whether nothing stands between the host and the session."""
         return self._crossing.between is None
@@ -153,11 +158,13 @@ class LockedSession:
 
     def lost(self, reason: str, bridge: Bridge | None, *, ended: bool) -> None:
         """Note that this connection is lost, and that another one is to come."""
-        self.step(
-            lambda: self._forwarding.lost(
-                reason, self._take_unsent(bridge), self.now(), ended=ended
-            )
-        )
+
+        def lost() -> Output:
+            now = self.now()
+            self._crossing.lost(now)
+            return self._forwarding.lost(reason, self._take_unsent(bridge), now, ended=ended)
+
+        self.step(lost)
 
     def failed(self, reason: str) -> None:
         """Note that no connection will come."""
@@ -168,7 +175,7 @@ class LockedSession:
     def expire(self, reason: str) -> None:
         """Answer the requests that were held for too long."""
         with self._lock:
-            self._hand_on(self._crossing.expire(self.now()))
+            self._hand_on(self._crossing.expire(self.now(), reason))
         self.step(lambda: self._session.expire(self.now(), reason))
 
     def ended_on_discover(self, bridge: Bridge | None) -> bool:

@@ -261,9 +261,7 @@ class Proxy:
 
     async def _pause(self, delay: float, hurried: float) -> None:
         """Wait for the next attempt: `delay`, or `hurried` while a request waits for it."""
-        awaited = self._session.state is State.CONNECTING or self._session.next_expiry < float(
-            "inf"
-        )
+        awaited = self._session.state is State.CONNECTING or self._locked.is_awaited
         self._asked = anyio.Event()
         with anyio.move_on_after(hurried):
             await self._stopping.wait()
@@ -495,7 +493,9 @@ def _session(settings: Settings, prefix: str) -> Session:
 
 
 def _between(settings: Settings, prefix: str) -> Between | None:
-    return None if settings.bridge == "off" else EraWatch(f"{prefix}b", settings.bridge)
+    if settings.bridge == "off":
+        return None
+    return EraWatch(f"{prefix}b", settings.bridge, settings.hold_timeout)
 
 
 async def _first_of(*events: anyio.Event) -> None:

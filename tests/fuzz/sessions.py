@@ -72,6 +72,7 @@ class _Story:
         elif what == b"-" and self.connected:
             self.connected = False
             unsent, self.unsent = self.unsent, []
+            self.crossing.lost(self.now)
             self._take(self.session.lost("gone", unsent, self.now))
         elif what == b"|":
             self.blocked = True
@@ -81,7 +82,7 @@ class _Story:
             self._deliver(unsent)
         elif what == b"~":
             self.now += 8.0
-            self._note(self.crossing.expire(self.now))
+            self._note(self.crossing.expire(self.now, "waiting"))
             self._take(self.session.expire(self.now, "waiting"))
         elif what == b"?" and self.connected and not self.session.process_answered:
             self._end_process()

@@ -64,6 +64,7 @@ class BridgeStandIn:
                     self._hand_on(self._crossing.from_session(output, 0.0))
         with self._lock:
             if not self._leaving:
+                self._crossing.lost(0.0)
                 output = self._session.lost("The remote server ended", [], 0.0, ended=True)
                 self._hand_on(self._crossing.from_session(output, 0.0))
                 self._begin()

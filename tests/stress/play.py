@@ -616,13 +616,18 @@ class Play:
         """Until everything is answered that nothing holds back."""
         self.pump(lambda: self.ended or self._is_done(), seconds)
 
-    def _do_wait_heard(self, id: object, seconds: float = 2.0) -> None:  # noqa: A002
-        """Until a process has heard this request."""
-        self.pump(lambda: self.ended or self._was_heard(id), seconds)
+    def _do_wait_heard(
+        self,
+        id: object,  # noqa: A002
+        seconds: float = 2.0,
+        refused: bool = False,
+    ) -> None:
+        """Until a process has heard this request, or has refused it as one of another era."""
+        self.pump(lambda: self.ended or self._was_heard(id, refused), seconds)
 
-    def _was_heard(self, id_: object) -> bool:
+    def _was_heard(self, id_: object, refused: bool) -> bool:
         heard = (e for e in self.record.of("in") if is_request(e.message))
-        return any(e.about == key_of(id_) and not e.note.get("refused") for e in heard)
+        return any(e.about == key_of(id_) and bool(e.note.get("refused")) == refused for e in heard)
 
     def _do_wait_asked(self, count: int = 1, seconds: float = 5.0) -> None:
         """Until the host has so many questions or results that want more."""

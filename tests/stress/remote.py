@@ -39,6 +39,7 @@ class Remote:
         self._prompt = False  # answers at once, whatever it was told to wait for
         self._number = 0
         self._manner = ""  # of taking requests of the era that it does not speak; empty: of both
+        self._hesitation = 0.0  # seconds after it has refused that
         self._initialized = False
         self._count = 0  # of notifications
         self._questions = 0
@@ -58,6 +59,7 @@ class Remote:
         self._number = fate["number"]
         self._prompt = fate["prompt"]
         self._manner = fate.get("manner", "")
+        self._hesitation = fate.get("hesitate", 0.0)
         time.sleep(fate.get("delay", 0))
         self._raw(fate.get("print", "").encode())
         if "exit" in fate:
@@ -216,6 +218,7 @@ class Remote:
         answer = {"jsonrpc": "2.0", "id": request["id"], "error": error}
         self._tell("out", _encoded(answer), refused=True)
         self._raw(_encoded(answer) + b"\n")
+        time.sleep(self._hesitation)
 
     def _answered(self, question: int) -> None:
         request = self._asked.pop(question, None)

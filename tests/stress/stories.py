@@ -519,6 +519,19 @@ _TEXTS = {
         ask method="subscriptions/listen" id=1 uris=["u"]
         sleep ms=1000
     """,
+    "what-waits-for-a-bridge-waits-no-longer-than-other-requests": """
+        modern bridged=strict --hold-timeout 0.3
+        fate hesitate=1.0
+        hello wait=false
+        wait_heard id="hello" refused=true seconds=20
+        sleep ms=200
+        refuse seconds=2.5
+        cut
+        ask method="tools/call" id=1
+        ask method="subscriptions/listen" id=2
+        must_answer id="hello" seconds=1
+        must_answer id=1 seconds=1
+    """,
     "the-host-leaves-between-two-rounds": """
         legacy bridged=unknown
         hello

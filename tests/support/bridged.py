@@ -65,11 +65,12 @@ class Bridged:
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
-        self._note(self.crossing.expire(self.now))
+        self._note(self.crossing.expire(self.now, "Still away"))
 
     def lose(self, *, ended: bool = False) -> None:
         """Lose the connection. What the server was sent had arrived."""
         self.to_server.clear()
+        self.crossing.lost(self.now)
         self._note(
             self.crossing.from_session(
                 self.session.lost("Lost", [], self.now, ended=ended), self.now
@@ -81,7 +82,7 @@ class Bridged:
 
     def expire_held(self) -> None:
         """Let so much time go by that what waits for a connection is given up."""
-        self.now += 1000
+        self.pass_time(1000)
         output = self.session.expire(self.now, "Still away")
         self._note(self.crossing.from_session(output, self.now))
 

@@ -17,11 +17,14 @@ class Between(Protocol):
     """Itself, or what takes its place after this step."""
 
     @property
+    def is_awaited(self) -> bool: ...
+    @property
     def next_expiry(self) -> float: ...
     def from_host(self, lines: Iterable[bytes], now: float, /) -> Output: ...
     def from_session(self, lines: Iterable[bytes], now: float, /) -> Output: ...
     def sent(self, now: float, /) -> None: ...
-    def expire(self, now: float, /) -> Output: ...
+    def lost(self, now: float, /) -> None: ...
+    def expire(self, now: float, reason: str, /) -> Output: ...
     def failed(self, reason: str, /) -> Output: ...
 
 
@@ -62,12 +65,22 @@ class Crossing:
             done += self._passed(between.from_session(output.to_host, now), now)
         return done
 
-    def expire(self, now: float) -> Output:
-        """Return all that follows from the time."""
+    @property
+    def is_awaited(self) -> bool:
+        """Return whether a request of the host waits here for a connection."""
+        return self.between is not None and self.between.is_awaited
+
+    def lost(self, now: float) -> None:
+        """Note that the connection is lost. The session has more to say of that."""
+        if self.between is not None:
+            self.between.lost(now)
+
+    def expire(self, now: float, reason: str) -> Output:
+        """Return all that follows from the time; `reason` says why requests wait."""
         between = self.between
         if between is None or between.next_expiry > now:
             return Output()
-        return self._passed(between.expire(now), now)
+        return self._passed(between.expire(now, reason), now)
 
     def failed(self, reason: str, now: float) -> Output:
         """Return the answers to what waits here, because there will be no server."""

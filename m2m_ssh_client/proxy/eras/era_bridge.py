@@ -28,11 +28,10 @@ from m2m_ssh_client.proxy.frames.frame import (
     unusable_ids,
 )
 from m2m_ssh_client.proxy.frames.too_long import Reply
+from m2m_ssh_client.proxy.memory.held_frames import FOR_EVER, HeldFrame, HeldFrames
 from m2m_ssh_client.proxy.memory.session import HOLD_LIMIT, Output
 
 logger = logging.getLogger(__name__)
-
-FOR_EVER = float("inf")
 
 
 class EraBridge(ABC):
@@ -41,20 +40,28 @@ class EraBridge(ABC):
     In each `Output`, `to_host` is for the host and `to_remote` for the session.
     """
 
-    def __init__(self, prefix: str) -> None:
-        """`prefix` begins all ids that the bridge makes; neither side may use it."""
+    def __init__(self, prefix: str, hold_time: float) -> None:
+        """`prefix` begins all ids that the bridge makes; neither side may use it.
+
+        `hold_time`: seconds for which a request waits here once the connection is lost.
+        """
         self.next: Between | None = self
         self._prefix = prefix
         self._count = 0
         self._now = 0.0
         self._ready = False  # the two sides have met
-        self._held: list[Frame] = []  # of the host, until then
-        self._held_size = 0
+        self._held = HeldFrames(hold_time)  # of the host, until then
+        self._away = False  # the connection was lost before then
 
     @property
-    @abstractmethod
     def next_expiry(self) -> float:
         """The time at which `expire` must be called; infinite if there is none."""
+        return min(self._held.next_expiry, self._due)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Return whether a request of the host waits here for a connection."""
+        return self._held.next_expiry < FOR_EVER
 
     def from_host(self, lines: Iterable[bytes], now: float) -> Output:
         """Take lines of the host."""
@@ -86,16 +93,37 @@ class EraBridge(ABC):
         """Note that the server was sent something."""
         self._now = now
 
+    def lost(self, now: float) -> None:
+        """Note that the connection is lost: from now on, what is held waits for that."""
+        if not self._ready:
+            self._away = True
+            for item in self._held.take_all():
+                self._keep(item._replace(since=min(item.since, now)))
+
+    def expire(self, now: float, reason: str) -> Output:
+        """Answer the requests that were held for too long, and do what else is due."""
+        output = Output()
+        for item in self._held.take_expired(now):
+            id_ = item.frame.messages[0].id
+            if id_ is not None:
+                output.to_host.append(error_line(id_, PROXY_ERROR, item.expired(reason)))
+        self._do_due(now, output)
+        return output
+
+    @property
     @abstractmethod
-    def expire(self, now: float) -> Output:
-        """Do what is due."""
+    def _due(self) -> float:
+        """The time at which `_do_due` must be called; infinite if there is none."""
+
+    @abstractmethod
+    def _do_due(self, now: float, output: Output) -> None:
+        """Do what is due, if anything is."""
 
     def failed(self, reason: str) -> Output:
         """Answer whatever waits for the host here: there will be no server."""
         output = Output()
-        held, self._held = self._held, []
-        for frame in held:
-            message = frame.messages[0]
+        for item in self._held.take_all():
+            message = item.frame.messages[0]
             if message.is_request and message.id is not None:
                 output.to_host.append(error_line(message.id, PROXY_ERROR, reason))
         return output
@@ -141,35 +169,41 @@ class EraBridge(ABC):
 
     def _hold(self, frame: Frame, output: Output) -> None:
         message = frame.messages[0]
-        self._held_size += len(frame.line)
-        if self._held_size <= HOLD_LIMIT:
-            self._held.append(frame)
+        if self._held.size + len(frame.line) <= HOLD_LIMIT:
+            self._keep(HeldFrame(frame, self._now))
         elif message.is_request and message.id is not None:
             text = "Too much was sent before the server had answered for the first time"
             output.to_host.append(error_line(message.id, PROXY_ERROR, text))
 
+    def _keep(self, item: HeldFrame) -> None:
+        """Hold a frame, with the limit that the session has: see `Session.lost`."""
+        message = item.frame.messages[0]
+        waits = self._away and message.is_request and message.method != "subscriptions/listen"
+        self._held.add(item if waits else item._replace(since=FOR_EVER))
+
     def _cancelled(self, message: Message, output: Output) -> None:
         """Forget the request that the host cancels, at once: a fresh server must not get it."""
         id_ = as_id(fields(message.params).get("requestId"))
-        if id_ is None:
+        opens = any(
+            (each.method, each.id) == ("initialize", id_)
+            for item in self._held
+            for each in item.frame.messages
+        )
+        if id_ is None or opens:  # which cannot be cancelled
             return
-        kept = [frame for frame in self._held if not _is_request(frame.messages[0], id_)]
-        if len(kept) == len(self._held):
+        if not self._held.cancel(id_):
             self._cancel(id_, output)
-        self._held = kept
 
     def _release(self, output: Output) -> None:
         """Take the frames that were held, now that the two sides have met."""
         self._ready = True
-        held, self._held = self._held, []
-        for frame in held:
-            self._from_host(frame, output)
+        for item in self._held.take_all():
+            self._from_host(item.frame, output)
 
     def _give_up(self, output: Output) -> None:
         """Pass on what was held, as it is: the two sides cannot be bridged, or need not be."""
         self.next = None
-        held, self._held = self._held, []
-        output.to_remote += [frame.line for frame in held]
+        output.to_remote += [item.frame.line for item in self._held.take_all()]
 
     def _own_id(self) -> str:
         self._count += 1
@@ -212,7 +246,3 @@ class EraBridge(ABC):
     @abstractmethod
     def _server_notification(self, message: Message, frame: Frame, output: Output) -> None:
         """Take a notification of the server, or of the session."""
-
-
-def _is_request(message: Message, id_: Id) -> bool:
-    return message.is_request and message.id == id_

@@ -6,10 +6,10 @@ import hashlib
 
 import msgspec
 
-from m2m_ssh_client.proxy.eras.era_bridge import FOR_EVER
 from m2m_ssh_client.proxy.eras.for_modern_host import rank_of
 from m2m_ssh_client.proxy.eras.terms import ASKING, LEVELS, object_text
 from m2m_ssh_client.proxy.frames.frame import Frame, Id, JSONText, Members, Message, raw_json
+from m2m_ssh_client.proxy.memory.held_frames import FOR_EVER
 from m2m_ssh_client.proxy.memory.open_requests import answerable_under
 
 _RETRYING = frozenset({"_meta", "inputResponses", "requestState"})

@@ -57,6 +57,7 @@ from m2m_ssh_client.proxy.frames.frame import (
     message_line,
     raw_json,
 )
+from m2m_ssh_client.proxy.memory.held_frames import FOR_EVER, HeldFrame
 from m2m_ssh_client.proxy.memory.open_requests import NOT_SENT, answerable_under
 from m2m_ssh_client.proxy.memory.session import Output
 
@@ -66,12 +67,14 @@ logger = logging.getLogger(__name__)
 class LegacyHost(EraBridge):
     """The bridge for a host whose `initialize` a modern server has refused."""
 
-    def __init__(self, prefix: str, initialize: Message, refusal: bytes) -> None:
+    def __init__(self, prefix: str, hold_time: float, initialize: Frame, refusal: bytes) -> None:
         """`refusal` is the server's answer to `initialize`, which the host has not seen."""
-        super().__init__(prefix)
-        params = fields(initialize.params)
+        super().__init__(prefix, hold_time)
+        self._keep(HeldFrame(initialize, FOR_EVER, sent=True))
+        self._initialize_id = initialize.messages[0].id
         self._refusal = refusal
-        self._initialize_id = initialize.id
+        self._opened: dict[str, Any] | None = None  # the result, until the host has it
+        params = fields(initialize.messages[0].params)
         self._version = params.get("protocolVersion")
         self._capabilities = modern_capabilities(params.get("capabilities"))
         self._envelope: Members = {
@@ -92,21 +95,16 @@ class LegacyHost(EraBridge):
         return Output(to_remote=[self._enveloped(self._discover_id, "server/discover", {})])
 
     @property
-    def next_expiry(self) -> float:
+    def _due(self) -> float:
         return self._rounds.next_expiry
 
-    def expire(self, now: float) -> Output:
-        output = Output()
+    def _do_due(self, now: float, output: Output) -> None:
         self._rounds.expire(now, output)
-        return output
 
     def failed(self, reason: str) -> Output:
         self._failure = reason
-        output = Output()
-        if self._discover_id is not None and self._initialize_id is not None:
-            output.to_host.append(error_line(self._initialize_id, PROXY_ERROR, reason))
-            self._discover_id = None
-        output += super().failed(reason)
+        self._discover_id = None
+        output = super().failed(reason)
         self._ready = True
         self._rounds.failed(reason, output)
         if self._subscriptions is not None:
@@ -126,8 +124,7 @@ class LegacyHost(EraBridge):
         elif method in ("resources/subscribe", "resources/unsubscribe"):
             self._subscribe(id_, method, fields(message.params).get("uri"), output)
         elif method == "initialize":
-            text = "Invalid Request: already initialized"
-            output.to_host.append(error_line(id_, INVALID_REQUEST, text))
+            output.to_host.append(self._initialize(id_))
         elif method in MODERN_ONLY or method.startswith("tasks/"):
             text = f"Method not found: {method} (the server speaks {MODERN_VERSION} only)"
             output.to_host.append(error_line(id_, METHOD_NOT_FOUND, text))
@@ -148,6 +145,13 @@ class LegacyHost(EraBridge):
         if "_meta" in params:
             meta = {**members(params["_meta"]), **meta}
         return request_line(id_, method, {**params, "_meta": msgspec.Raw(object_text(meta))})
+
+    def _initialize(self, id_: Id) -> bytes:
+        """Return the answer to `initialize`: to the first one that has not waited for too long."""
+        result, self._opened = self._opened, None
+        if result is None:
+            return error_line(id_, INVALID_REQUEST, "Invalid Request: already initialized")
+        return message_line(id=id_, result=result)
 
     def _set_level(self, id_: Id, level: Any) -> bytes:
         if level not in LEVELS:
@@ -219,15 +223,14 @@ class LegacyHost(EraBridge):
         """Give the host an answer to its `initialize`, or the server's refusal."""
         found = fields(message.result)
         versions = found.get("supportedVersions")
+        self._discover_id = None
         if not isinstance(versions, list) or MODERN_VERSION not in versions:
-            self._discover_id = None
-            output.to_host.append(self._refusal)
+            if self._initialize_id is not None and self._held.cancel(self._initialize_id):
+                output.to_host.append(self._refusal)
             self._give_up(output)
             return
         logger.info("bridging: the host speaks %s, the server %s", self._version, MODERN_VERSION)
-        result = initialize_result(found, self._version)
-        output.to_host.append(message_line(id=self._initialize_id, result=result))
-        self._discover_id = None
+        self._opened = result = initialize_result(found, self._version)
         self._subscriptions = LegacySubscriptions(
             self._own_id, self._enveloped, result["capabilities"]
         )

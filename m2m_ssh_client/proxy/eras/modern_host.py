@@ -69,6 +69,7 @@ from m2m_ssh_client.proxy.frames.frame import (
     message_line,
     raw_json,
 )
+from m2m_ssh_client.proxy.memory.held_frames import FOR_EVER, HeldFrame
 from m2m_ssh_client.proxy.memory.session import Output
 
 logger = logging.getLogger(__name__)
@@ -88,9 +89,9 @@ _SWALLOWED = frozenset(
 class ModernHost(EraBridge):
     """The bridge for a host whose first request a legacy server has not understood."""
 
-    def __init__(self, prefix: str, first: Message) -> None:
+    def __init__(self, prefix: str, hold_time: float, first: Message) -> None:
         """`first` is the host's first request, which says who the host is."""
-        super().__init__(prefix)
+        super().__init__(prefix, hold_time)
         meta = meta_of(first)
         self._client = {
             "protocolVersion": LEGACY_VERSIONS[-1],
@@ -116,7 +117,7 @@ class ModernHost(EraBridge):
             self._note_sent(frame)
         for frame, answer in again:
             id_ = frame.messages[0].id
-            self._held.append(frame)
+            self._keep(HeldFrame(frame, FOR_EVER, sent=True))
             self._refusals[id_] = answer
             if not answer:  # one that still comes would be a second one
                 output.to_remote.append(message_line(method=CANCELLED, params={"requestId": id_}))
@@ -126,14 +127,12 @@ class ModernHost(EraBridge):
         return output
 
     @property
-    def next_expiry(self) -> float:
+    def _due(self) -> float:
         return self._parked.next_expiry
 
-    def expire(self, now: float) -> Output:
-        output = Output()
+    def _do_due(self, now: float, output: Output) -> None:
         for call in self._parked.expired(now):
             self._abandon(call, "The host has not answered in time", output)
-        return output
 
     def failed(self, reason: str) -> Output:
         self._initialize_id = None
@@ -306,11 +305,12 @@ class ModernHost(EraBridge):
         """Take the server's answer to `initialize`, and the host's requests after that."""
         self._initialize_id = None
         if message.error:  # perhaps a slow modern server
-            refusals = [self._refusals.get(frame.messages[0].id) for frame in self._held]
-            output.to_host += filter(None, refusals)
-            self._held = [
-                frame for frame, refusal in zip(self._held, refusals, strict=True) if not refusal
-            ]
+            for item in self._held.take_all():
+                refusal = self._refusals.get(item.frame.messages[0].id)
+                if refusal:
+                    output.to_host.append(refusal)
+                else:
+                    self._held.add(item)
             self._give_up(output)
             return
         self._server = fields(message.result)

@@ -10,10 +10,10 @@ import secrets
 
 import msgspec
 
-from m2m_ssh_client.proxy.eras.era_bridge import FOR_EVER
 from m2m_ssh_client.proxy.eras.legacy_calls import LegacyCall, Question
 from m2m_ssh_client.proxy.eras.terms import members, object_text
 from m2m_ssh_client.proxy.frames.frame import Id, NotJSONError, NotJSONRPCError, items_of, raw_json
+from m2m_ssh_client.proxy.memory.held_frames import FOR_EVER
 
 TOKEN_TIME = 600.0
 """Seconds for which a host may think about a question."""

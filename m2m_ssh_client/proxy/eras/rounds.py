@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import msgspec
 
 from m2m_ssh_client.proxy.eras.capabilities import missing_capability, mode_of
-from m2m_ssh_client.proxy.eras.era_bridge import FOR_EVER
 from m2m_ssh_client.proxy.eras.terms import (
     CANCELLED,
     INTERNAL_ERROR,
@@ -36,6 +35,7 @@ from m2m_ssh_client.proxy.frames.frame import (
     message_line,
     raw_json,
 )
+from m2m_ssh_client.proxy.memory.held_frames import FOR_EVER
 from m2m_ssh_client.proxy.memory.open_requests import MAY_HAVE_RUN, NOT_SENT
 from m2m_ssh_client.proxy.memory.session import Output
 

@@ -27,6 +27,7 @@ from m2m_ssh_client.proxy.frames.frame import (
     as_id,
     fields,
     parse,
+    parts,
 )
 from m2m_ssh_client.proxy.memory.session import Output
 
@@ -38,17 +39,21 @@ _DISCOVER = "server/discover"
 class EraWatch:
     """Watches until the era of both sides is known. Lines pass unchanged."""
 
-    def __init__(self, prefix: str, mode: str) -> None:
+    is_awaited = False  # what it has seen is the session's
+
+    def __init__(self, prefix: str, mode: str, hold_time: float = 20.0) -> None:
         """`prefix` begins the ids that a bridge makes. `mode` is `auto` or `modern`.
 
         With `auto`, an error that answers a host's `server/discover` is given to the host, because
-        a host of both eras then speaks the older one. With `modern` it is bridged.
+        a host of both eras then speaks the older one. With `modern` it is bridged. `hold_time` is
+        for the bridge.
         """
         self.next: Between | None = self
         self._prefix = prefix
         self._mode = mode
+        self._hold_time = hold_time
         self._words = 0
-        self._initialize: Message | None = None
+        self._initialize: Frame | None = None
         self._modern: dict[Id, Frame] = {}  # unanswered requests with an envelope
         self._cancelled: set[Id | None] = set()  # by the host
         self._first_modern: Message | None = None
@@ -78,7 +83,11 @@ class EraWatch:
         if waits and self.next_expiry == float("inf") and self._discover() is not None:
             self.next_expiry = now + _SILENCE
 
-    def expire(self, _now: float) -> Output:
+    def lost(self, _now: float) -> None:
+        """Note that nobody is silent who is not there."""
+        self.next_expiry = float("inf")
+
+    def expire(self, _now: float, _reason: str) -> Output:
         """Bridge, because the server does not answer the host's discover."""
         self.next_expiry = float("inf")
         id_ = self._discover()
@@ -104,7 +113,7 @@ class EraWatch:
         if message.id is None or message.method is None or self._initialize is not None:
             return
         if message.method == "initialize":
-            self._initialize = message
+            self._initialize = parts(frame)[0]
         elif is_enveloped(message):
             self._first_modern = self._first_modern or message
             self._modern[message.id] = frame
@@ -146,8 +155,8 @@ class EraWatch:
         discovers = first.method == asked.messages[0].method == _DISCOVER
         return self._mode == "auto" and discovers
 
-    def _judge_initialize(self, asked: Message, answer: Message, line: bytes) -> Output:
-        if answer.id != asked.id:
+    def _judge_initialize(self, asked: Frame, answer: Message, line: bytes) -> Output:
+        if answer.id != asked.messages[0].id:
             return Output(to_host=[line])
         if is_own_error(answer):  # which says nothing of the server; the host may try again
             self._initialize = None
@@ -157,7 +166,7 @@ class EraWatch:
             return Output(to_host=[line])
         from m2m_ssh_client.proxy.eras.legacy_host import LegacyHost
 
-        bridge = LegacyHost(self._prefix, asked, line)
+        bridge = LegacyHost(self._prefix, self._hold_time, asked, line)
         self.next = bridge
         return bridge.begin()
 
@@ -165,7 +174,8 @@ class EraWatch:
         """Begin to bridge; the server gets this request again, or is asked nothing for it."""
         from m2m_ssh_client.proxy.eras.modern_host import ModernHost
 
-        bridge = ModernHost(self._prefix, self._first_modern or asked.messages[0])
+        first = self._first_modern or asked.messages[0]
+        bridge = ModernHost(self._prefix, self._hold_time, first)
         self.next = bridge
         return bridge.begin(
             self._wanted(self._modern.values()), [(each, answer) for each in self._wanted([asked])]
@@ -176,7 +186,8 @@ class EraWatch:
         from m2m_ssh_client.proxy.eras.modern_host import ModernHost
 
         sent = [*asked, *self._wanted(self._modern.values())]
-        bridge = ModernHost(self._prefix, self._first_modern or asked[0].messages[0])
+        first = self._first_modern or asked[0].messages[0]
+        bridge = ModernHost(self._prefix, self._hold_time, first)
         self.next = bridge
         output = bridge.begin(sent)
         return output + bridge.from_session([line], now)

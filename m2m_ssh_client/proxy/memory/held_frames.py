@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from m2m_ssh_client.proxy.frames.frame import Frame, Id
+from m2m_ssh_client.proxy.memory.open_requests import NOT_SENT, SENT_BEFORE
 
 FOR_EVER = float("inf")
 
@@ -26,6 +27,10 @@ class HeldFrame(NamedTuple):
     """The number of servers that ended or fell silent while the request was open."""
     restored: bool = False
     """The replay restores the state that this request sets, and answers the request."""
+
+    def expired(self, reason: str) -> str:
+        """Return the error text for the host after too long a wait; `reason` says what for."""
+        return f"{reason.rstrip('.')}. {SENT_BEFORE if self.sent else NOT_SENT}"
 
 
 class HeldFrames:
@@ -69,9 +74,13 @@ class HeldFrames:
         """Remove the frames that the replay answers and return them."""
         return self._take_where(lambda item: item.restored)
 
-    def cancel(self, id_: Id) -> None:
-        """Remove the request with this id."""
-        self._take_where(lambda item: [m.id for m in item.frame.messages if m.is_request] == [id_])
+    def cancel(self, id_: Id) -> bool:
+        """Remove the request with this id; return whether there was one."""
+        return bool(
+            self._take_where(
+                lambda item: [m.id for m in item.frame.messages if m.is_request] == [id_]
+            )
+        )
 
     def _take_where(self, condition: Callable[[HeldFrame], bool]) -> list[HeldFrame]:
         taken: list[HeldFrame] = []

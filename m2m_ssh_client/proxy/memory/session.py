@@ -43,7 +43,6 @@ from m2m_ssh_client.proxy.memory.harmless_tools import HarmlessTools
 from m2m_ssh_client.proxy.memory.held_frames import FOR_EVER, HeldFrame, HeldFrames
 from m2m_ssh_client.proxy.memory.open_requests import (
     MAY_HAVE_RUN,
-    NOT_SENT,
     SENT_BEFORE,
     OpenRequests,
     answerable_under,
@@ -332,10 +331,9 @@ class Session:
         """Answer the requests that have been held for too long; `reason` says why they wait."""
         output = Output()
         for item in self._held.take_expired(now):
-            said = SENT_BEFORE if item.sent else NOT_SENT
             for message in item.frame.messages:
                 if message.id is not None and message.is_request:
-                    self._answer_error(message.id, f"{reason.rstrip('.')}. {said}", output)
+                    self._answer_error(message.id, item.expired(reason), output)
         return output
 
     def failed(self, reason: str) -> Output:

@@ -576,15 +576,36 @@ def test_a_second_round_that_is_held_at_the_end_does_not_make_the_call_one_that_
 
 
 def test_what_sets_the_session_up_waits_for_the_connection_however_long_that_takes() -> None:
+    """The host itself does not, but it may try again."""
     pair = begun()
-    pair.lose()
-    pair.expire_held()
+    pair.pass_time(1000)
     assert pair.heard_by_host() == []
+    pair.host(request(1, "ping"))
+    pair.lose()
+    pair.pass_time(19)
+    assert pair.heard_by_host() == []
+    pair.pass_time(1)
+    expired = pair.heard_by_host()
+    assert [said["id"] for said in expired] == [0, 1]
+    assert "Still away. This request was sent before" in expired[0]["error"]["message"]
+    assert "Still away. This request was not sent" in expired[1]["error"]["message"]
     pair.reconnect()
     [probe] = pair.heard_by_server()
+    pair.host(request(2, "initialize", protocolVersion="2025-06-18"))
     pair.server(result(probe["id"], **discovered()))
     [answer] = pair.heard_by_host()
-    assert answer["result"]["serverInfo"] == SERVER
+    assert (answer["id"], answer["result"]["serverInfo"]) == (2, SERVER)
+    pair.host(request(3, "initialize"))
+    [answer] = pair.heard_by_host()
+    assert answer["error"]["code"] == -32600
+
+
+def test_an_initialize_that_is_bridged_cannot_be_cancelled() -> None:
+    pair = begun()
+    [probe] = pair.heard_by_server()
+    pair.host(note("cancelled", requestId=0))
+    pair.server(result(probe["id"], **discovered()))
+    assert [said["id"] for said in pair.heard_by_host()] == [0]
 
 
 @pytest.mark.parametrize("asking", [True, False])

@@ -543,6 +543,33 @@ def test_the_end_in_the_middle_of_the_handshake_answers_what_waits() -> None:
     assert [said["id"] for said in pair.heard_by_host()] == [0, 1]
 
 
+def test_what_is_held_before_the_handshake_waits_for_a_lost_connection_as_long_as_other_requests() -> (
+    None
+):
+    pair, initialize = begun()
+    pair.host(call(1))
+    pair.pass_time(1000)
+    assert pair.heard_by_host() == []  # the server is slow
+    assert not pair.crossing.is_awaited
+    pair.lose()
+    assert pair.crossing.is_awaited
+    pair.pass_time(10)
+    pair.host(call(2), request(3, "subscriptions/listen", _meta=envelope(ALL)))
+    pair.pass_time(10)
+    expired = pair.heard_by_host()
+    assert [said["id"] for said in expired] == [0, 1]
+    assert "Still away. This request was sent before" in expired[0]["error"]["message"]
+    assert "Still away. This request was not sent" in expired[1]["error"]["message"]
+    pair.reconnect()
+    pair.pass_time(10)
+    assert [said["id"] for said in pair.heard_by_host()] == [2]
+    assert pair.heard_by_server() == [initialize]
+    pair.server(initialized(initialize["id"]))
+    assert [said["method"] for said in pair.heard_by_server()] == ["notifications/initialized"]
+    [acknowledged] = pair.heard_by_host()
+    assert acknowledged["method"] == "notifications/subscriptions/acknowledged"
+
+
 def test_a_server_that_ends_twice_in_the_handshake_gets_another_one() -> None:
     pair, initialize = begun()
     for _ in range(3):

@@ -312,12 +312,26 @@ def test_a_request_that_was_lost_while_the_bridge_opens_is_not_asked_again() -> 
     pair.server(error(1, -32602))
     pair.lose()
     pair.expire_held()
-    [expired] = pair.heard_by_host()
-    assert (expired["id"], expired["error"]["code"]) == (2, -32000)
+    expired = pair.heard_by_host()
+    assert {said["id"]: said["error"]["code"] for said in expired} == {1: -32000, 2: -32000}
     pair.reconnect()
     [initialize] = pair.heard_by_server()
     pair.server(result(initialize["id"], **INITIALIZED))
-    assert [said.get("id") for said in pair.heard_by_server()] == [None, 1]
+    assert [said["method"] for said in pair.heard_by_server()] == ["notifications/initialized"]
+
+
+def test_a_server_is_not_silent_while_the_connection_is_away() -> None:
+    pair = Bridged("modern")
+    pair.host(DISCOVER)
+    [discover] = pair.heard_by_server()
+    pair.lose()
+    pair.pass_time(6)
+    pair.reconnect()
+    assert pair.heard_by_server() == [discover]
+    pair.pass_time(4)
+    assert pair.heard_by_server() == []
+    pair.pass_time(1)
+    assert [said["method"] for said in pair.heard_by_server()][-1] == "initialize"
 
 
 def test_a_question_before_the_first_answer_is_of_a_legacy_server() -> None:
