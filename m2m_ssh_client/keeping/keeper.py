@@ -156,7 +156,7 @@ class Keeper:
         elif descriptor == self._in:
             self._from_client()
         elif descriptor == self._out:
-            self._detach() if broken else self._to_client()
+            self._mute() if broken else self._to_client()
         elif descriptor == self._stdin:
             self._close_stdin() if broken else self._to_server()
         elif descriptor == self._woken:
@@ -357,18 +357,20 @@ class Keeper:
         except BlockingIOError:
             pass
         except OSError:
-            self._detach()
+            self._mute()
+
+    def _mute(self) -> None:
+        """Tell this client nothing more. Its last words, up to the end of file, still count."""
+        self._out = self._closed(self._out)
+        self._unsent.clear()
+        self._unsent_size = 0
 
     def _detach(self) -> None:
-        if self._in >= 0:
-            self._forget(self._in)
-            self._forget(self._out)
-            self._in = self._out = -1
+        self._mute()
+        self._in = self._closed(self._in)
         if self._waiter is not None:
             self._waiter.close()
             self._waiter = None
-        self._unsent.clear()
-        self._unsent_size = 0
 
     def _accept(self) -> None:
         try:

@@ -122,7 +122,7 @@ class KeptCarrier:
             receiver.ended()
 
     def grant(self, size: int) -> None:
-        link = self._link
+        link = self._source  # which may be read before all is sent again, and it is written to
         if link is not None:
             link.grant(size)
 

@@ -135,6 +135,23 @@ def test_in_an_argument_of_sixteen_megabytes(play: StartPlay, fault: str) -> Non
     stage.end()
 
 
+def test_a_long_answer_goes_on_while_a_long_argument_does(play: StartPlay) -> None:
+    """Neither side waits for the other: what comes is granted before all is sent again."""
+    stage = play(*KEPT)
+    stage.begin()
+    broken = stage.network.when(
+        lambda link: link.received(TO_CLIENT) > LARGE // 4, lambda: stage.network.cut()
+    )
+    stage.host.ask_tool("big", "big", bytes=LARGE)
+    stage.host.ask_tool("count", "long", text="y" * LARGE)
+    big, _ = stage.host.answers_to(["big", "long"])
+    assert broken.is_set()
+    assert text_of(big) == "x" * LARGE
+    assert stage.books.executions == {"big": 1, "long": 1}
+    assert_one_server(stage)
+    stage.end()
+
+
 def test_cut_while_the_keeper_starts(play: StartPlay) -> None:
     """As without a keeper: the first request is answered, with a result or with an error in words."""
     stage = play(*KEPT, "--connect-timeout", "4")

@@ -6,6 +6,7 @@ import ast
 import os
 import random
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -149,6 +150,24 @@ def test_an_offset_that_does_not_exist_is_refused(keep: Keep, offset: int) -> No
     client.attach()
     client.give(b"still there")
     client.wait_for(b"still there")
+
+
+def test_the_last_words_of_a_client_are_heard_although_it_listens_no_more(
+    keep: Keep, tmp_path: Path
+) -> None:
+    """Otherwise the keeper of a server that has ended would stay for as long as it keeps one."""
+    said = tmp_path / "said"
+    client = keep(f"echo $PPID; while sleep 0.01; do echo still here; echo x >> {said}; done")
+    client.wait_for(b"here\n")
+    keeper = int(client.stdout.split()[0])
+    os.kill(keeper, signal.SIGSTOP)
+    client.write(stream.QUIT)
+    left = client.hang_up()
+    before = said.stat().st_size
+    wait_until(lambda: said.stat().st_size > before, ENOUGH)
+    os.kill(keeper, signal.SIGCONT)  # the first thing that it does is to pass that on
+    left.wait(ENOUGH)
+    wait_until(lambda: not socket_of(client), ENOUGH)
 
 
 def test_an_unknown_name_is_gone() -> None:

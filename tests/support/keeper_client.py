@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import select
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from m2m_ssh_client.keeping.keeper_command import keeper_command
 from m2m_ssh_client.keeping.stream import OFFSET, Records, Sent, order, record
 
 ENOUGH = 20.0  # seconds
+_POLL = 0.02
 
 
 class KeeperClient:
@@ -39,6 +41,7 @@ class KeeperClient:
         self._process: subprocess.Popen[bytes] | None = None
         self._changed = threading.Condition()
         self._reader: threading.Thread | None = None
+        self._hanging_up = False
 
     def __enter__(self) -> KeeperClient:
         return self
@@ -97,6 +100,19 @@ class KeeperClient:
             self._reader = None
         process.stdout.close()
 
+    def hang_up(self) -> subprocess.Popen[bytes]:
+        """Close our ends at once, as sshd does when its client goes; return the process between."""
+        assert self._process is not None
+        assert self._reader is not None
+        process, self._process = self._process, None
+        self._hanging_up = True
+        self._reader.join(ENOUGH)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdin.close()
+        return process
+
     def give(self, data: bytes) -> None:
         """Write to the server's stdin."""
         self.write(stream.STDIN, data)
@@ -153,7 +169,12 @@ class KeeperClient:
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
-        while data := os.read(process.stdout.fileno(), 1 << 16):
+        while not self._hanging_up:
+            if not select.select([process.stdout], [], [], _POLL)[0]:
+                continue
+            data = os.read(process.stdout.fileno(), 1 << 16)
+            if not data:
+                break
             with self._changed:
                 self.received += len(data)
                 for kind, piece in self._records.feed(data):
