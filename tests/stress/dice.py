@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from stress.story import LEGACY, MANNERS, MODERN, Event, Story
+from stress.variants import KEPT, with_keep
 
 _LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 _QUESTIONS = ("sampling/createMessage", "elicitation/create", "roots/list", "ping")
@@ -62,9 +63,14 @@ _METHODS = {
 }
 
 
-def story(seed: int, bridged: float = BRIDGED) -> Story:
-    """The story of a seed. `bridged`: the part of all stories in which the eras differ."""
-    return _Dice(Random(seed)).story(bridged)  # noqa: S311 - only to be the same each time
+def story(seed: int, bridged: float = BRIDGED, kept: float = KEPT) -> Story:
+    """The story of a seed.
+
+    Of all stories, `bridged` is the part in which the eras differ, and `kept` the part in which the
+    remote outlives its connections.
+    """
+    made = _Dice(Random(seed)).story(bridged)  # noqa: S311 - only to be the same each time
+    return with_keep(made, Random(f"keep {seed}"), kept)  # noqa: S311 - as above
 
 
 class Rounds:

@@ -187,6 +187,8 @@ def _answered_otherwise(record: Record) -> Iterator[str]:
     was asked before it.
     """
     own = [e.message.get("result") for e in record.of("out") if _is_answer_to_own(record, e)]
+    whole = not record.story.has("leave") and "--max-message-size" not in record.story.options
+    outlives = record.story.keeps and not record.breaks and whole
     words = _words(record, SUBSCRIBING, "uri")
     setting = [each for each in record.asked.values() if each.method in SETTING]
     for request in record.asked.values():
@@ -202,6 +204,9 @@ def _answered_otherwise(record: Record) -> Iterator[str]:
         for answer in request.answers:
             # Of a long answer that was broken off, the beginning has gone on.
             result = answer.message.get("result", {"isError": True})
+            broken_off = result.get("isError") is True and "result" in answer.message
+            if broken_off and outlives:
+                yield f"{request.name}, whose server lives: {short(answer.message)}"
             if answer.judged or result in said or result.get("isError") is True:
                 continue
             if record.story.bridged and bridging.core(result) in map(bridging.core, said):
@@ -211,7 +216,7 @@ def _answered_otherwise(record: Record) -> Iterator[str]:
 
 @_rule("needless-error")
 def _needless_error(record: Record) -> Iterator[str]:
-    if record.story.breaks or record.story.has("leave"):
+    if record.breaks or record.story.has("leave"):
         return
     limit = record.story.option("--max-message-size", float("inf"))
     closed = record.first("closed")
@@ -551,6 +556,22 @@ def _listening(record: Record) -> Iterator[str]:
             yield f"process {record.last_process} never heard of {request.name}"
 
 
+@_rule("kept")
+def _kept(record: Record) -> Iterator[str]:
+    """A server that is kept, and has heard the host, lives on until it ends or its keeper does."""
+    if not record.story.keeps:
+        return
+    heard = sorted({entry.process for entry in record.of("in")})
+    if len(heard) > 1 and not record.breaks:
+        yield f"the host was heard by {heard}"
+    over = min((entry.time for entry in record.of("closed", "ended")), default=float("inf"))
+    for entry in record.of("eof"):
+        if entry.process in heard and entry.time < over and not record.story.has("kill_keeper"):
+            yield f"process {entry.process} was given up"
+    if "cannot be kept" in _words_on_stderr(record):
+        yield _words_on_stderr(record)
+
+
 # Questions of the processes
 
 
@@ -649,8 +670,12 @@ def _exit_status(record: Record) -> Iterator[str]:
 @_rule("left-behind")
 def _left_behind(record: Record) -> Iterator[str]:
     over = record.first("over")
-    if over is not None and over.note["alive"] and "child" not in record.story.instructions():
+    if over is None:
+        return
+    if over.note["alive"] and "child" not in record.story.instructions():
         yield f"remote processes still run: {over.note['alive']}"
+    if over.note["keepers"]:
+        yield f"their keepers still run: {over.note['keepers']}"
 
 
 @_rule("traceback")

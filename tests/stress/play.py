@@ -56,8 +56,14 @@ class Process:
         self.number = number
         self.connection = connection
         self.pid = 0
+        self.parent = 0  # its keeper, if it has one
         self.buffer = bytearray()
         self.gone = False
+
+    @property
+    def keeper(self) -> int:
+        """The process id of its keeper, while that runs; else 0."""
+        return self.parent if self.parent and _is_keeper(self.parent) else 0
 
     def told(self, **control: object) -> None:
         """Have it do something; it may be gone, or not be born yet."""
@@ -156,6 +162,8 @@ class Play:
             process.connection.close()
             if process.pid and not process.gone:
                 kill(process.pid)
+            if process.keeper:
+                kill(process.keeper, "SIGTERM")  # it removes its socket then
         for stream in (self._stdin, self._stdout, self._stderr):
             with suppress(OSError):
                 stream.close()
@@ -291,9 +299,26 @@ class Play:
         if self._network is not None:
             self._network.thaw()
             self._network.delay(0)
-        self.pump(lambda: all(p.gone for p in self._processes), SLACK)
-        alive = [p.number for p in self._processes if not p.gone]
-        self._note("over", alive=alive, stderr=self.stderr.decode(errors="replace"))
+        ending = self._processes_that_must_end()
+        self.pump(lambda: all(p.gone and not p.keeper for p in ending), SLACK)
+        alive = [p.number for p in ending if not p.gone]
+        keepers = [p.number for p in ending if p.keeper]
+        stderr = self.stderr.decode(errors="replace")
+        self._note("over", alive=alive, keepers=keepers, stderr=stderr)
+
+    def _processes_that_must_end(self) -> list[Process]:
+        """Those that end with the host, and not when the time for which they are kept is over.
+
+        A keeper has to be told that the host has left. If its first client was lost, nobody knows of
+        it.
+        """
+        if "--keep" not in self.story.options:
+            return self._processes
+        lost = any(event.is_of_network for event in self.story.events)
+        if lost and self.record.last_process == 0:  # there may have been no connection
+            return []
+        heard = {entry.process for entry in self.record.of("in")}
+        return [process for process in self._processes if process.number in heard]
 
     # Waiting
 
@@ -470,6 +495,8 @@ class Play:
     ) -> None:
         if kind == "born":
             process.pid = note["pid"]
+            if "--keep" in self.story.options:
+                process.parent = note["parent"]
             fate = self._fates.pop(0) if self._fates else {}
             note["fate"] = fate
             manner = self.story.bridged
@@ -657,6 +684,12 @@ class Play:
         if process is not None and process.pid and not process.gone:
             kill(process.pid)
 
+    def _do_kill_keeper(self) -> None:
+        """SIGKILL for the process that keeps the present one."""
+        process = self._last()
+        if process is not None and process.keeper:
+            kill(process.keeper)
+
     def _do_kill_session(self) -> None:
         """SIGKILL for the SSH server's own process."""
         self._kill_sessions()
@@ -740,6 +773,13 @@ else:
     def _is_empty(pipe: int) -> bool:
         """Whether the other end has read all that was written."""
         return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))) == (0,)
+
+
+def _is_keeper(pid: int) -> bool:
+    try:
+        return b"a2b_base64" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _messages(line: bytes) -> list[Message]:

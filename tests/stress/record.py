@@ -362,9 +362,26 @@ class Record:
         return not any(entry.note.get("name") == "pause" for entry in self.of("event"))
 
     @cached_property
+    def breaks(self) -> bool:
+        """Whether requests may have been lost."""
+        return self.story.breaks or bool(self._faults)
+
+    @cached_property
+    def _faults(self) -> list[float]:
+        """When something happened by which requests may be lost."""
+        heard = self.first("in")
+        begun = heard.time if heard is not None else float("inf")
+        return [
+            entry.time
+            for entry in self.of("event")
+            if (event := Event.read(entry.note["text"])).is_fault
+            and not (self.story.keeps and event.is_of_network and entry.time > begun)
+        ]
+
+    @cached_property
     def first_fault(self) -> float:
         """When requests may have been lost for the first time."""
-        moments = [e.time for e in self.of("event") if Event.read(e.note["text"]).is_fault]
+        moments = list(self._faults)
         moments += [e.time for e in self.of("exit", "gone")]
         return min(moments, default=float("inf"))
 

@@ -51,7 +51,7 @@ class Remote:
         self._subscribed: dict[str, None] = {}
 
     def run(self) -> None:
-        self._tell("born", pid=os.getpid())
+        self._tell("born", pid=os.getpid(), parent=os.getppid())
         while b"\n" not in self._control:
             self._read_control()
         line, _, self._control = self._control.partition(b"\n")

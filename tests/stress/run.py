@@ -20,7 +20,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 
-from stress import dice  # noqa: E402
+from stress import dice, variants  # noqa: E402
 from stress.invariants import Violation, violations  # noqa: E402
 from stress.record import Record  # noqa: E402
 from stress.shrink import shrunk  # noqa: E402
@@ -113,6 +113,13 @@ def _options() -> argparse.Namespace:
         metavar="PART",
         help="in how many of them the eras differ, from 0 to 1 (default: %(default)s)",
     )
+    parser.add_argument(
+        "--kept",
+        type=float,
+        default=variants.KEPT,
+        metavar="PART",
+        help="in how many of them the remote is kept, from 0 to 1 (default: %(default)s)",
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--story", type=Path, help="play the story in this file only")
     parser.add_argument("--repeat", type=int, default=1, help="play each so many times")
@@ -148,7 +155,7 @@ def _jobs(options: argparse.Namespace) -> Iterator[Job]:
             yield Job(name, STORIES[name])
         if not options.names:
             for seed in range(options.seed, options.seed + options.episodes):
-                yield Job(f"seed-{seed}", dice.story(seed, options.bridged))
+                yield Job(f"seed-{seed}", dice.story(seed, options.bridged, options.kept))
 
 
 def _longest(kinds: dict[str, list[Job]]) -> Iterator[Job]:
@@ -259,6 +266,7 @@ def _counts(record: Record) -> Counter[str]:
     return Counter(
         episodes=1,
         bridged=bool(record.story.bridged),
+        kept="--keep" in record.story.options,
         requests=len(record.asked),
         processes=len(record.processes),
         faults=sum(Event.read(entry.note["text"]).is_fault for entry in record.of("event")),

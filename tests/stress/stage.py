@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,12 +22,15 @@ from support.fault_proxy import FaultProxy
 from support.host import PACKAGE_PARENT
 from support.sshd import SshdKeys, make_privilege_separation_folder
 
+from m2m_ssh_client.keeping import stream
+from m2m_ssh_client.keeping.keeper_command import keeper_command
+
 _GONE_WITHIN = 5.0  # seconds from the end of a story to the end of its sessions
 _PRIVATE = ("SSH_ASKPASS",)
 
 
-def remote_command(folder: Path) -> list[str]:
-    return [sys.executable, "-S", "-E", str(Path(remote.__file__)), str(folder / "control")]
+def remote_command(folder: Path, control: str = "control") -> list[str]:
+    return [sys.executable, "-S", "-E", str(Path(remote.__file__)), str(folder / control)]
 
 
 class Stage:
@@ -35,6 +39,7 @@ class Stage:
     def __init__(self, package: str = PACKAGE_PARENT) -> None:
         self._package = package
         self._stack = ExitStack()
+        self._kept = 0  # stories
 
     def __enter__(self) -> Stage:
         make_privilege_separation_folder()
@@ -44,8 +49,10 @@ class Stage:
         for folder in (self._folder, self._home, top / "keys"):
             folder.mkdir()
         command = shlex.join(remote_command(self._folder))
-        # The same for a shell request as for a command.
-        extra = ["MaxStartups 100", f"ForceCommand exec {command}"]
+        # The same for a shell request as for a command, but for a keeper's.
+        run = 'eval "exec $SSH_ORIGINAL_COMMAND"'
+        choice = f"case $SSH_ORIGINAL_COMMAND in python3*) {run};; *) exec {command};; esac"
+        extra = ["MaxStartups 100", f"ForceCommand {choice}"]
         self._sshd = BreakableSshd(SshdKeys.generate(top / "keys"), top / "sshd", extra)
         self._stack.enter_context(self._sshd)
         return self
@@ -57,6 +64,8 @@ class Stage:
         trace: TracebackType | None,
     ) -> None:
         self._stack.close()
+        if self._kept:
+            _forget_killed_keepers()
 
     @property
     def port(self) -> int:
@@ -86,7 +95,9 @@ class Stage:
         connection = [*self._sshd.client_options(), "--port", str(network.port)]
         connection += ["-F", "none", "--known-hosts", str(known_hosts)]
         argv = [sys.executable, "-m", "m2m_ssh_client", *connection, *story.options]
-        if not story.shell:
+        if "--keep" in story.options:
+            argv += ["--", *self._kept_command()]
+        elif not story.shell:
             argv += ["--", "remote"]
         return Play(
             story,
@@ -97,6 +108,13 @@ class Stage:
             kill_sessions=self._sshd.kill_sessions,
             patience=patience,
         )
+
+    def _kept_command(self) -> list[str]:
+        """A command for this story alone: a keeper may start it when the story is over."""
+        self._kept += 1
+        name = f"control-{self._kept}"
+        (self._folder / name).symlink_to("control")
+        return remote_command(self._folder, name)
 
     def _environment(self) -> Mapping[str, str]:
         own = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
@@ -121,3 +139,15 @@ class Stage:
             time.sleep(0.01)
         for path in self._folder.iterdir():
             path.unlink()
+
+
+def _forget_killed_keepers() -> None:
+    """Have the sockets of those removed that could not do it themselves: to list them does."""
+    said = stream.order(stream.LIST, b"0")
+    subprocess.run(
+        ["sh", "-c", keeper_command()],
+        input=said,
+        stdout=subprocess.DEVNULL,
+        check=True,
+        timeout=30,
+    )

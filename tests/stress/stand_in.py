@@ -176,6 +176,9 @@ class StandIn:
             if "id" not in message:
                 self._held.append(message)
             return
+        if self._flaw == "kept" and method == "ping" and self._generation == 1:
+            self._child.stdin.close()  # type: ignore[union-attr]
+            return
         self._to_remote(message)
         twice = "twice-in-a-process" if "id" in message else "told-twice"
         if self._flaw == twice and method != "notifications/initialized":

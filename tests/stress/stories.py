@@ -424,6 +424,51 @@ _TEXTS = {
         sleep ms=300
         leave
     """,
+    # Where the remote is kept.
+    "all-is-in-flight-and-the-connection-is-cut-again-and-again": """
+        legacy --keep 60 --hold-timeout 0.3
+        hello
+        ask method="tools/call" id=1 do=["hold"]
+        ask method="tools/call" id=2 do=["ask elicitation/create"]
+        ask method="tools/call" id=3 do=["big 3000000"]
+        ask method="tools/call" id=4 size=3000000
+        cut
+        ask method="resources/subscribe" id=5 uri="u"
+        refuse seconds=0.9
+        cut
+        ask method="tools/call" id=6
+        cancel id=1
+        sleep ms=1200
+        remote do="notify" count=3
+        kill_session
+        wait_asked
+        answer
+    """,
+    "the-keeper-is-killed": """
+        legacy --keep 60
+        hello
+        ask method="tools/call" id=1 do=["hold"]
+        ask method="resources/read" id=2 uri="u" do=["hold"]
+        wait_heard id=2
+        kill_keeper
+        must_answer id=1 seconds=5
+    """,
+    "a-kept-remote-is-away-for-longer-than-it-is-kept": """
+        modern --keep 1
+        hello
+        ask method="tools/call" id=1 do=["hold"]
+        wait_heard id=1
+        refuse seconds=2.5
+        cut
+        must_answer id=1 seconds=10
+    """,
+    "the-host-leaves-and-a-kept-remote-has-something-to-say": """
+        legacy --keep 60
+        hello
+        remote do="deaf" seconds=0.3
+        ask method="tools/call" id=1 do=["big 300000"]
+        leave
+    """,
     # Where the host and the server share no era.
     "a-call-is-lost-before-the-era-of-the-server-is-known": """
         modern bridged=strict

@@ -22,8 +22,11 @@ _BRIDGED = "bridged="
 PINNED = frozenset({"hello"})
 """The events without which the rest has no sense; they stay when a story is made shorter."""
 
-_FAULTS = frozenset({"cut", "cut_after", "freeze", "refuse", "kill", "kill_session", "fate"})
-_BREAKING = frozenset({"die", "tear", "child"})
+_OF_NETWORK = frozenset({"cut", "cut_after", "freeze", "refuse", "kill_session"})
+_DEADLY = frozenset({"kill", "kill_keeper", "fate"})
+_KEPT_LONG = 10.0  # seconds, longer than any connection is away
+BREAKING = frozenset({"die", "tear", "child"})
+"""The instructions that end the remote."""
 
 _ARGUMENT = re.compile(r"\s*([a-z_]+)=")
 _JSON = json.JSONDecoder()
@@ -43,7 +46,12 @@ class Event:
     @property
     def is_fault(self) -> bool:
         """Whether requests may be lost by it."""
-        return self.name in _FAULTS or self.args.get("do") == "die"
+        return self.is_of_network or self.name in _DEADLY or self.args.get("do") == "die"
+
+    @property
+    def is_of_network(self) -> bool:
+        """Whether it is a fault that a server outlives if it is kept."""
+        return self.name in _OF_NETWORK
 
     @staticmethod
     def read(line: str) -> Event:
@@ -117,11 +125,18 @@ class Story:
         return MODERN if self.era == LEGACY else LEGACY
 
     @property
+    def keeps(self) -> bool:
+        """Whether the remote outlives each loss of the connection."""
+        long = self.option("--keep", 0.0) >= _KEPT_LONG
+        return long and "--no-reconnect" not in self.options
+
+    @property
     def breaks(self) -> bool:
-        """Whether requests may be lost in it."""
-        return any(event.is_fault for event in self.events) or bool(
-            _BREAKING & set(self.instructions())
-        )
+        """Whether requests may be lost in it, once the remote has heard the host."""
+        faults = [event for event in self.events if event.is_fault]
+        if self.keeps:
+            faults = [event for event in faults if not event.is_of_network]
+        return bool(faults or BREAKING & set(self.instructions()))
 
     @property
     def retries(self) -> bool:

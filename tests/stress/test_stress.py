@@ -244,6 +244,7 @@ BREAKING = {
     "retracted-otherwise": A_QUESTION.replace("answer", 'remote do="retract"\n    sleep ms=100'),
     "answer-to-stranger": QUESTIONS_OF_TWO,
     "answer-lost": A_QUESTION,
+    "kept": 'legacy --keep 60\nhello\nask method="ping" id=1\nwait_born count=2',
     "ended": A_LOST_READ,
     "late-exit": A_CALL,
     "exit-status": A_CALL,
@@ -276,6 +277,14 @@ def test_a_seed_is_always_the_same_story() -> None:
 def test_a_story_that_was_printed_can_be_read_again() -> None:
     for story in [*STORIES.values(), *map(dice.story, range(200))]:
         assert Story.read(str(story)) == story
+
+
+def test_a_story_that_is_kept_has_a_command_and_nothing_that_others_have_not() -> None:
+    for seed in range(100):
+        plain, kept = dice.story(seed, kept=0.0), dice.story(seed, kept=1.0)
+        assert (kept.era, kept.bridged, kept.shell) == (plain.era, plain.bridged, False)
+        assert kept.options[:-1] == (*plain.options, "--keep")
+        assert len(kept.events) <= len(plain.events)
 
 
 def test_there_is_a_flaw_for_each_rule() -> None:
