@@ -142,8 +142,7 @@ class Connection:
             channel = self._session(self._transport)
             carrier = ChannelCarrier(self, self._transport, channel, request)
             self._ask(channel, request, partial(carrier.ask, ahead))
-            if self._link is not None:  # from now on sshd sends at once, but not a jump host's
-                self._link.prompt = False
+            self._transport.settle()
             self._learn_host_keys()
             return carrier
 

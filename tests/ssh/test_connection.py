@@ -21,6 +21,7 @@ from paramiko.common import (
     AUTH_PARTIALLY_SUCCESSFUL,
     MSG_CHANNEL_DATA,
     MSG_GLOBAL_REQUEST,
+    MSG_IGNORE,
     cMSG_UNIMPLEMENTED,
 )
 from support.host import PACKAGE_PARENT
@@ -196,6 +197,60 @@ def test_a_link_is_prompt_until_a_process_is_started_on_it(start: StartFar) -> N
         assert not link._link.prompt
     finally:
         link.close()
+
+
+class Listening(Odd):
+    """Counts what comes, by the numbers of the messages, and calls itself this."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__()
+        self._version = version
+        self.got: list[int] = []
+
+    def configure(self, transport: paramiko.Transport) -> None:
+        its: Any = transport
+        its.local_version = f"SSH-2.0-{self._version}"
+        read = its.packetizer.read_message
+
+        def counted() -> tuple[int, paramiko.Message]:
+            kind, message = read()
+            self.got.append(kind)
+            return kind, message
+
+        its.packetizer.read_message = counted
+
+    def announce_host_keys(self, times: int) -> None:
+        """Announce none, and wait until that has been heard."""
+        its: Any = self.transport
+        for _ in range(times):
+            its.global_request("hostkeys-00@openssh.com", wait=False)
+        its.global_request("anything", wait=True)
+
+
+@pytest.mark.parametrize(
+    ("version", "prompt", "acknowledged"),
+    [("OpenSSH_9.9", False, 10), ("OpenSSH_9.9", True, 0), ("dropbear_2022.83", False, 0)],
+)
+def test_a_link_that_is_not_prompt_acknowledges_what_openssh_says_by_packets_but_not_without_end(
+    version: str, prompt: bool, acknowledged: int, keys: Keys
+) -> None:
+    class Way(Link):
+        def _reach(self, deadline: float) -> Any:
+            link = super()._reach(deadline)
+            link.prompt = prompt
+            return link
+
+    server = Listening(version)
+    with odd_server(server, keys["ed25519 host"]) as port:
+        place: dict[str, Any] = {"host": "127.0.0.1", "port": port, "username": USER}
+        key = keys.path(keys["ed25519"])
+        link = Way([], client_key=key, disable_host_key_checking=True, **place)
+        try:
+            link.open()
+            server.announce_host_keys(20)
+            assert server.got.count(MSG_IGNORE) == acknowledged
+        finally:
+            link.close()
 
 
 # Host keys

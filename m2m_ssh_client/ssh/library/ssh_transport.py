@@ -11,12 +11,13 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_REQUEST
+from paramiko.common import MSG_CHANNEL_REQUEST, MSG_IGNORE
 
 from m2m_ssh_client.ssh.library import negotiation
 from m2m_ssh_client.ssh.library.global_requests import GlobalRequests, announced_host_keys
 from m2m_ssh_client.ssh.library.negotiation import Offer
 from m2m_ssh_client.ssh.library.packets import Packets
+from m2m_ssh_client.ssh.wire import strings
 from m2m_ssh_client.text import printable, shortened
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 _SLACK = 1.0
 
 _LAST_WORDS = 1.0  # seconds in which they arrive, once nothing can be sent any more
+_MOST_ACKNOWLEDGEMENTS = 10
 _MOST_POSTPONED = 1000  # messages, each the answer to one
 _MOST_EXTENSIONS = 1000  # RFC 8308 knows four
 
@@ -83,6 +85,7 @@ class Transport(paramiko.Transport):
         self._proof = b"", b""  # the host key or certificate, and the first signature by that
         self._key_exchange = ""  # its name
         self._ended_by: Exception | None = None
+        self._acknowledgements = _MOST_ACKNOWLEDGEMENTS
         self._exchange_timeout = exchange_timeout
         # Writers wait for the exchange; if it fails, the end of the connection wakes them.
         self.clear_to_send_timeout = exchange_timeout + _SLACK
@@ -195,6 +198,28 @@ class Transport(paramiko.Transport):
         self.packets.asked_unknown = True
         return self._requests.ask(kind, data, time.monotonic() + seconds, self.is_active)
 
+    def acknowledge(self) -> None:
+        """Send a packet without a meaning, so that an acknowledgement of what came goes with it.
+
+        For links that cannot do better: see `LiveSocket.hurry`. Only OpenSSH is known both to wait
+        for that and to take such packets anywhere (RFC 4253 section 11.2).
+        """
+        link: Any = self.sock
+        if "OpenSSH" not in self.server_version or getattr(link, "prompt", False):
+            return
+        if self._acknowledgements:  # no server makes us send without end
+            self._acknowledgements -= 1
+            self._send_user_message(paramiko.Message(bytes([MSG_IGNORE]) + strings(b"")))
+
+    def settle(self) -> None:
+        """Acknowledge as usual, once a process was started: OpenSSH sends at once from then on.
+
+        A jump host's does not, as it starts none.
+        """
+        link: Any = self.sock
+        link.prompt = False
+        self._acknowledgements = 0
+
     def attach(self, channel: int, user: ChannelUser) -> None:
         """Notify the user of this channel of events, until `detach`. Any thread."""
         with self._attaching:
@@ -292,6 +317,7 @@ class Transport(paramiko.Transport):
         with suppress(ValueError):
             self.announced_host_keys = announced_host_keys(m.asbytes()) or self.announced_host_keys
         super()._parse_global_request(m)  # type: ignore[misc]  # not in the stubs
+        self.acknowledge()
 
     def _send_user_message(self, data: paramiko.Message) -> None:
         # Senders wait while keys are exchanged. paramiko's own thread, which exchanges them, would

@@ -74,6 +74,7 @@ class UserAuth(AuthHandler):
     def __init__(self, transport: Transport, user: str, said: list[str]) -> None:
         """Start; the lines that the server shows meanwhile go to `said`, and to the log at once."""
         super().__init__(transport)
+        self._acknowledge = transport.acknowledge
         self._user = user  # paramiko clears `username` when an attempt fails
         self._said = said
         self._answers: queue.Queue[Answer | None] = queue.Queue(_MOST_ANSWERS)
@@ -135,7 +136,8 @@ class UserAuth(AuthHandler):
     @property
     def _client_handler_table(self) -> dict[int, Callable[[paramiko.Message], None]]:
         return {
-            MSG_SERVICE_ACCEPT: lambda _: None,  # the answer to `none` follows
+            # The answer to `none` follows.
+            MSG_SERVICE_ACCEPT: lambda _: self._acknowledge(),
             MSG_USERAUTH_SUCCESS: self._succeeded,
             MSG_USERAUTH_FAILURE: self._failed,
             MSG_USERAUTH_BANNER: lambda message: self._show(message.get_string()),

@@ -62,14 +62,14 @@ class LiveSocket(socket.socket):
         return data
 
     def hurry(self) -> None:
-        """Send small packets at once, and make the other side do so.
+        """Send small packets at once, and where possible make the other side do so.
 
         A request is small and waits for its answer, and paramiko leaves Nagle's algorithm on. So
         does sshd until it starts a process: its second small packet waits for our acknowledgement
         of the first, which the kernel sends 40 ms later if we have nothing to send.
         """
         self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.prompt = True
+        self.prompt = sys.platform == "linux"
 
     def explain(self) -> str | None:
         """Return why it ended, if it knows more than that it did."""
