@@ -127,6 +127,10 @@ def _second_round_twice(message: Message) -> list[Message]:
     return [message] * (2 if "requestState" in message.get("params", {}) else 1)
 
 
+def _calls_twice(message: Message) -> list[Message]:
+    return [message] * (2 if message.get("method") == "tools/call" else 1)
+
+
 def _without_answers(message: Message) -> list[Message]:
     return [message] if "method" in message else []
 
@@ -150,6 +154,8 @@ _CANCEL = {"method": "notifications/cancelled", "params": {"requestId": "nobody"
 FLAWS: dict[str, tuple[Change, Change]] = {
     "none": (_as_it_is, _as_it_is),
     "host-era": (_with_type, _as_it_is),
+    "page-without-id": (_replaced('"elicitationId"', '"pageId"'), _as_it_is),
+    "afresh-twice": (_as_it_is, _calls_twice),
     "server-era": (_as_it_is, _followed("server/discover", _INITIALIZED)),
     "described": (_as_it_is, _replaced('"name": "host"', '"name": "hosts"')),
     "round-otherwise": (_as_it_is, _replaced('state\\" 1', 'state\\" 9')),

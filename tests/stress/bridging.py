@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from stress.record import (
+    PAGES_FIRST,
     SETTING,
     SUBSCRIBING,
     Asked,
@@ -23,13 +24,14 @@ from stress.record import (
     is_answer,
     is_request,
     key_of,
+    pages_in,
     seq_of,
     short,
     subscription_of,
     wants_more,
 )
 
-CAPABILITIES: Message = {"roots": {}, "sampling": {}, "elicitation": {}}
+CAPABILITIES: Message = {"roots": {}, "sampling": {}, "elicitation": {"form": {}, "url": {}}}
 """Those of the model host, in the terms of 2026-07-28."""
 
 _META = "io.modelcontextprotocol/"
@@ -41,6 +43,7 @@ _CACHE = {"ttlMs", "cacheScope"}
 _CACHEABLE = ("tools/list", "resources/list", "prompts/list", "resources/read", "server/discover")
 _NO_LEGACY = ("ping", "initialize", *SETTING, "notifications/initialized")
 _NO_MODERN = ("server/discover", "subscriptions/listen")
+_PAGE_OPENED = "notifications/elicitation/complete"
 _ROOTS = "notifications/roots/list_changed"
 _ROUND = ("requestState", "inputResponses")
 
@@ -111,12 +114,12 @@ def _results_of(record: Record, method: str) -> list[Message]:
 
 
 def questions_in(record: Record, answer: Entry) -> list[Entry]:
-    """The questions of legacy processes that became this result; each of its questions is one."""
-    said = {seq_of(e.message): e for e in record.of("out") if is_request(e.message)}
+    """What legacy processes said to become this result; each of its questions is theirs."""
+    said = {seq_of(q): (e, q) for e in record.of("out") for q in _questions(e.message)}
     asked = answer.message["result"].get("inputRequests", {}).values()
     found = [said[seq_of(each)] for each in asked if seq_of(each) in said]
-    same = all(map(_is_same_question, (e.message for e in found), asked))
-    return found if same and len(found) == len(asked) else []
+    same = all(map(_is_same_question, (question for _, question in found), asked))
+    return [entry for entry, _ in found] if same and len(found) == len(asked) else []
 
 
 def _is_same_question(one: Message, other: Message) -> bool:
@@ -153,7 +156,8 @@ def wanted_copies(record: Record, said: Entry) -> list[tuple[str | None, Key | N
         }
         return [] if params.get("uri") in ended else [copy]
     # Questions become results; log messages come to those who want them (`unwanted-log`).
-    if "id" in message or method in ("notifications/message", "notifications/cancelled"):
+    for_legacy = (_PAGE_OPENED, "notifications/message", "notifications/cancelled")
+    if "id" in message or method in for_legacy:
         return []
     return [
         (copy[0], listen.key)
@@ -355,9 +359,11 @@ def unheard_answers(record: Record) -> Iterator[str]:
         for e in record.of("out")
         if e.message.get("method") == "notifications/cancelled"
     }
+    # A page is opened at the host; the call that needed it is made again.
+    pages = {seq_of(page) for e in record.of("out") for page in pages_in(e.message)}
     for entry in record.of("sent"):
         for seq in map(seq_of, _answered_questions(entry.message)):
-            if seq is not None and seq not in heard | retracted:
+            if seq is not None and seq not in heard | retracted | pages:
                 yield seq
 
 
@@ -396,8 +402,10 @@ def _host_era(record: Record) -> Iterator[str]:
 def _wrong_for_legacy(message: Message, _request: Asked | None) -> bool:
     result = message.get("result", {})
     meta = [*result.get("_meta", {}), *message.get("params", {}).get("_meta", {})]
+    params = message.get("params", {})
     return (
         not {"resultType", *_CACHE}.isdisjoint(result)
+        or (params.get("mode") == "url" and "elicitationId" not in params)
         or any(_META in name for name in meta)
         or message.get("error", {}).get("code") in range(-32022, -32019)
         or "subscriptions/" in message.get("method", "")
@@ -410,14 +418,19 @@ def _wrong_for_modern(message: Message, request: Asked | None) -> bool:
         cached = message["result"].keys() >= _CACHE
         if wants_more(message):
             asked = message["result"].get("inputRequests", {}).values()
-            tokens = any("progressToken" in each["params"].get("_meta", {}) for each in asked)
-            return method not in _ASKING or tokens
+            params = [each["params"] for each in asked]
+            of_legacy = any(
+                "progressToken" in each.get("_meta", {}) or "elicitationId" in each
+                for each in params
+            )
+            return method not in _ASKING or of_legacy
         is_complete = message["result"].get("resultType") == "complete"
         return not is_complete or (method in _CACHEABLE) != cached
     if "error" in message:
-        return message["error"]["code"] in (-32002, -32042)
+        return message["error"]["code"] in (-32002, PAGES_FIRST)
     for_listeners = "list_changed" in message["method"] or "resources/" in message["method"]
-    return "id" in message or (for_listeners and subscription_of(message) is None)
+    bare = for_listeners and subscription_of(message) is None
+    return "id" in message or bare or message["method"] == _PAGE_OPENED
 
 
 def _server_era(record: Record) -> Iterator[str]:
@@ -507,7 +520,7 @@ def _question_otherwise(record: Record) -> Iterator[str]:
 def _questions(message: Message) -> list[Any]:
     if wants_more(message):
         return list(message["result"].get("inputRequests", {}).values())
-    return [message] if is_request(message) else []
+    return [message] if is_request(message) else pages_in(message)
 
 
 def _unwanted_log(record: Record) -> Iterator[str]:

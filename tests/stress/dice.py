@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from stress.story import LEGACY, MANNERS, MODERN, Event, Story
-from stress.variants import KEPT, with_keep
+from stress.variants import KEPT, PAGED, with_keep, with_pages
 
 _LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 _QUESTIONS = ("sampling/createMessage", "elicitation/create", "roots/list", "ping")
@@ -63,13 +63,14 @@ _METHODS = {
 }
 
 
-def story(seed: int, bridged: float = BRIDGED, kept: float = KEPT) -> Story:
+def story(seed: int, bridged: float = BRIDGED, kept: float = KEPT, paged: float = PAGED) -> Story:
     """The story of a seed.
 
-    Of all stories, `bridged` is the part in which the eras differ, and `kept` the part in which the
-    remote outlives its connections.
+    Of all stories, `bridged` is the part in which the eras differ, `kept` the part in which the
+    remote outlives its connections, and `paged` the part in which pages have to be opened.
     """
     made = _Dice(Random(seed)).story(bridged)  # noqa: S311 - only to be the same each time
+    made = with_pages(made, Random(f"pages {seed}"), paged)  # noqa: S311 - as above
     return with_keep(made, Random(f"keep {seed}"), kept)  # noqa: S311 - as above
 
 

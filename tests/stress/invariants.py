@@ -24,6 +24,7 @@ from stress.record import (
     is_answer,
     is_request,
     key_of,
+    pages_in,
     seq_of,
     short,
     subscription_of,
@@ -331,9 +332,10 @@ def _runs_twice(record: Record) -> Iterator[str]:
         tool = request.params.get("name")
         if record.story.retries and tool in HARMLESS_TOOLS:
             continue
-        # A second round is as unsafe as the first one.
+        # A second round is as unsafe as the first one; but what needed pages first did nothing.
+        pages = sum(bool(pages_in(entry.message)) for entry in request.answered)
         for state, count in Counter(map(_state, request.heard)).items():
-            if count > 1:
+            if count > 1 + pages:
                 processes = [e.process for e in request.heard if _state(e) == state]
                 yield f"{request.name} was heard by {processes}"
 
@@ -346,8 +348,9 @@ def _twice_in_a_process(record: Record) -> Iterator[str]:
             for e in request.heard
             if not (record.is_early(e) and REPEATABLE.fullmatch(request.method))
         )
+        paged = Counter(e.process for e in request.answered if pages_in(e.message))
         for (process, _), count in places.items():
-            if count > 1:
+            if count > 1 + paged[process]:
                 yield f"{request.name} was heard {count} times by {process}"
 
 
@@ -417,7 +420,7 @@ def _order(record: Record) -> Iterator[str]:
             at = place.get(entry.about or "") if is_request(message) else told.get(seq_of(message))
             if entry.process != process or at is None or entry.note.get("refused"):
                 continue
-            if record.is_early(entry):
+            if record.is_early(entry) or _is_afresh(record, entry):
                 continue
             if record.story.bridged and _state(entry):
                 continue  # a later round, which the host does not ask for
@@ -723,6 +726,14 @@ def _makers(record: Record, request: Asked, answer: Entry) -> list[Entry]:
 def _state(heard: Entry) -> str:
     """What tells a round of a request from the others."""
     return str(heard.message.get("params", {}).get("requestState", ""))
+
+
+def _is_afresh(record: Record, heard: Entry) -> bool:
+    """Whether the host has opened the pages meanwhile that this request needed."""
+    request = record.asked.get(heard.about or "")
+    return request is not None and any(
+        pages_in(entry.message) and entry.time < heard.time for entry in request.answered
+    )
 
 
 def _copy(entry: Entry) -> tuple[str | None, str | None]:

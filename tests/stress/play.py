@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.play import EXIT_WITHIN, SLACK, kill
-from stress.bridging import unheard_answers
+from stress.bridging import CAPABILITIES, unheard_answers
 from stress.record import (
     HOST_REFUSES,
     Entry,
@@ -38,8 +38,7 @@ from support.host import LEGACY_VERSION, modern_meta
 from support.usage import starved
 
 PATIENCE = 12.0  # seconds for answers that nothing keeps back any more
-_CAPABILITIES: Message = {"roots": {}, "sampling": {}, "elicitation": {}}
-_CAPABLE = {"io.modelcontextprotocol/clientCapabilities": _CAPABILITIES}
+_CAPABLE = {"io.modelcontextprotocol/clientCapabilities": CAPABILITIES}
 _BATCH_VERSION = "2025-03-26"  # the only one that has batches
 _BIRTH = 20.0  # until the first answer
 _ARRIVAL = 3.0  # until an answer is heard, if nothing keeps it back
@@ -309,15 +308,15 @@ class Play:
     def _processes_that_must_end(self) -> list[Process]:
         """Those that end with the host, and not when the time for which they are kept is over.
 
-        A keeper has to be told that the host has left. If its first client was lost, nobody knows of
-        it.
+        A keeper has to be told that the host has left, or has heard of the end of its server. If
+        there was no connection at that time, it waits; and nobody knows of it if its first client
+        was lost.
         """
         if "--keep" not in self.story.options:
             return self._processes
-        lost = any(event.is_of_network for event in self.story.events)
-        if lost and self.record.last_process == 0:  # there may have been no connection
-            return []
         heard = {entry.process for entry in self.record.of("in")}
+        if any(event.is_of_network for event in self.story.events):
+            heard &= {self.record.last_process}
         return [process for process in self._processes if process.number in heard]
 
     # Waiting
@@ -531,7 +530,7 @@ class Play:
             self._do_ask("server/discover" if discovers else "tools/list", "hello")
         else:
             info = {"name": "host", "version": "1"}
-            capabilities = {**_CAPABILITIES, "roots": {"listChanged": True}}
+            capabilities = {**CAPABILITIES, "roots": {"listChanged": True}}
             version = _BATCH_VERSION if self.story.has("batch") else LEGACY_VERSION
             params = {
                 "protocolVersion": version,

@@ -16,6 +16,7 @@ Key = str
 """An id as JSON: the number 1 and the text "1" are different ids."""
 
 HOST_REFUSES = {"code": -1, "message": "the host does not want to answer"}
+PAGES_FIRST = -32042
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 SUBSCRIBING = ("resources/subscribe", "resources/unsubscribe")
 SETTING = ("logging/setLevel", *SUBSCRIBING)
@@ -141,6 +142,13 @@ def is_request(message: Message) -> bool:
 
 def is_answer(message: Message) -> bool:
     return "method" not in message and "id" in message
+
+
+def pages_in(message: Message) -> list[Message]:
+    """The pages that have to be opened first, as questions, if this answer says so (2025-11-25)."""
+    error = message.get("error", {})
+    pages = error["data"]["elicitations"] if error.get("code") == PAGES_FIRST else []
+    return [{"method": "elicitation/create", "params": page} for page in pages]
 
 
 def wants_more(message: Message) -> bool:

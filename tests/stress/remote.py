@@ -26,6 +26,7 @@ _LEGACY_ONLY = ("strict", "lax", "exits", "silent")
 """The manners of a server that speaks the older era only."""
 _MODERN_METHODS = ("server/discover", "subscriptions/listen")
 _QUESTIONS = ("elicitation/create", "sampling/createMessage", "roots/list")
+_PAGES_FIRST = -32042
 
 
 class Remote:
@@ -138,12 +139,13 @@ class Remote:
                     self._notify("notifications/resources/updated", params)
                 self._notify_listeners("notifications/resources/updated", params)
 
-    def ask(self, method: str, request: Message | None = None) -> None:
+    def ask(self, method: str, request: Message | None = None, mode: str = "") -> None:
         """Ask the host something, with a progress token as long requests have it."""
         self._questions += 1  # as most servers do: each process counts from the start
         id_ = self._questions
         self._asked[id_] = request
-        params = {"_meta": {"progressToken": id_, "seq": [self._number, id_, "question"]}}
+        params: Message = _page(f"{self._number}-{id_}") if mode == "url" else {}
+        params["_meta"] = {"progressToken": id_, "seq": [self._number, id_, "question"]}
         self._say({"jsonrpc": "2.0", "id": id_, "method": method, "params": params})
 
     def retract(self) -> None:
@@ -265,11 +267,11 @@ class Remote:
         self._tell("held", id=request["id"], key=_key(request))
         return False
 
-    def wait_for_answer(self, request: Message, method: str) -> bool:
+    def wait_for_answer(self, request: Message, method: str, mode: str = "") -> bool:
         if self._prompt:
             return True
         self._tell("held", id=request["id"], key=_key(request))
-        self.ask(method, request)
+        self.ask(method, request, mode)
         return False
 
     def end(self, request: Message, status: str, once: str = "") -> None:
@@ -337,6 +339,12 @@ class Remote:
         if ["error"] in instructions:
             response["error"] = {"code": -32603, "message": f"refused by {self._number}"}
             return response
+        pages = [int(words[1]) for words in instructions if words[0] == "pages"]
+        if pages and self._is_first(request):
+            response["error"] = self._wanting_pages(pages[0])
+            return response
+        if pages:
+            self._notify("notifications/elicitation/complete", {"elicitationId": "a page"})
         sizes = [int(words[1]) for words in instructions if words[0] == "big"]
         response["result"] = self._result(request, max(sizes, default=0))
         if self._manner in _LEGACY_ONLY:
@@ -365,18 +373,32 @@ class Remote:
         inputs = [each.split()[1:] for each in _instructions(request) if each[:6] == "input "]
         begun = int(request.get("params", {}).get("requestState", "0").split()[0])
         if inputs and begun < int(inputs[0][0]):
-            return self._wanting(begun + 1, int(inputs[0][1]) if inputs[0][1:] else 1)
+            count = int(inputs[0][1]) if inputs[0][1:] else 1
+            return self._wanting(begun + 1, count, "url" in inputs[0])
         text = f"{self._number} {request['id']} " + "y" * size
         return {"resultType": "complete", "content": [{"type": "text", "text": text}]}
 
-    def _wanting(self, begun: int, count: int) -> Message:
+    def _wanting_pages(self, count: int) -> Message:
+        """An error that is over when the person has opened so many pages (2025-11-25)."""
+        pages = []
+        for _ in range(count):
+            self._questions += 1
+            meta = {"seq": [self._number, self._questions, "page"]}
+            pages.append({**_page(f"{self._number}-{self._questions}"), "_meta": meta})
+        return {"code": _PAGES_FIRST, "message": "Pages first", "data": {"elicitations": pages}}
+
+    def _wanting(self, begun: int, count: int, in_pages: bool) -> Message:
         """A result that asks so many questions, in the round that has begun."""
         questions = {}
         for number in range(count):
             self._questions += 1
             method = _QUESTIONS[(begun + number) % len(_QUESTIONS)]
             meta = {"seq": [self._number, self._questions, "question"]}
-            questions[f"name-{number}"] = {"method": method, "params": {"_meta": meta}}
+            params: Message = {"_meta": meta}
+            if in_pages and method == "elicitation/create":
+                params |= _page("")
+                del params["elicitationId"]  # which this era does not have
+            questions[f"name-{number}"] = {"method": method, "params": params}
         result: Message = {
             "resultType": "input_required",
             "requestState": f'{begun} \u00e9 "state" {self._number}.{self._questions}',
@@ -421,6 +443,11 @@ def _instructions(request: Message) -> list[str]:
     meta = request.get("params", {}).get("_meta", {})
     found: list[str] = meta.get("do", [])
     return found
+
+
+def _page(id_: str) -> Message:
+    page = {"mode": "url", "url": "https://login.example/", "message": "Log in"}
+    return {**page, "elicitationId": f"page-{id_}"}
 
 
 def _key(request: Message) -> object:

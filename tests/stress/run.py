@@ -120,6 +120,13 @@ def _options() -> argparse.Namespace:
         metavar="PART",
         help="in how many of them the remote is kept, from 0 to 1 (default: %(default)s)",
     )
+    parser.add_argument(
+        "--paged",
+        type=float,
+        default=variants.PAGED,
+        metavar="PART",
+        help="in how many of them pages have to be opened, from 0 to 1 (default: %(default)s)",
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--story", type=Path, help="play the story in this file only")
     parser.add_argument("--repeat", type=int, default=1, help="play each so many times")
@@ -154,8 +161,9 @@ def _jobs(options: argparse.Namespace) -> Iterator[Job]:
         for name in named:
             yield Job(name, STORIES[name])
         if not options.names:
+            parts = options.bridged, options.kept, options.paged
             for seed in range(options.seed, options.seed + options.episodes):
-                yield Job(f"seed-{seed}", dice.story(seed, options.bridged, options.kept))
+                yield Job(f"seed-{seed}", dice.story(seed, *parts))
 
 
 def _longest(kinds: dict[str, list[Job]]) -> Iterator[Job]:

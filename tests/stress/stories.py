@@ -639,6 +639,29 @@ _TEXTS = {
         answer refuse=true
         wait
     """,
+    "pages-have-to-be-opened-first": """
+        modern bridged=strict
+        hello
+        ask method="tools/call" id=1 do=["pages 2"]
+        ask method="resources/read" id=2 uri="u" do=["ask elicitation/create url"]
+        ask method="tools/call" id=3 do=["pages 1"]
+        wait_asked count=3
+        answer
+        kill
+        wait_born count=2
+        answer
+        answer
+    """,
+    "a-modern-server-asks-for-a-page": """
+        legacy bridged=unsupported
+        hello
+        ask method="tools/call" id=1 do=["input 2 2 url"]
+        wait_asked count=2
+        cut
+        wait_born count=2
+        answer
+        answer
+    """,
     "a-question-outlives-the-call-that-it-seemed-to-be-about": """
         modern bridged=strict --bridge modern
         hello

@@ -180,12 +180,37 @@ FOR_A_MODERN_HOST = """
     answer
     wait
 """
+A_PAGE_FOR_A_LEGACY_HOST = """
+    legacy bridged=unsupported
+    hello
+    ask method="tools/call" id=1 do=["input 1 3 url"]
+    wait_asked count=3
+"""
+PAGES_FOR_A_MODERN_HOST = """
+    modern bridged=strict
+    hello
+    ask method="tools/call" id=1 do=["pages 2"]
+    wait_asked
+    kill
+    wait_born count=2
+    answer
+    wait
+    ask method="tools/call" id=2 do=["ask elicitation/create url"]
+    ask method="tools/call" id=3 do=["pages 1"]
+    wait_asked count=2
+    answer
+    answer
+    wait
+"""
 PIPELINED = FOR_A_MODERN_HOST.replace("hello", "hello wait=false").replace("strict", "lax")
 WITH_DISCOVER = FOR_A_MODERN_HOST.replace("strict", "strict --bridge modern")
 
 # By the rule that the bridge breaks with a flaw: the story, and the flaw if it has another name.
 BRIDGE_BREAKING = [
     ("host-era", FOR_A_LEGACY_HOST, ""),
+    ("host-era", A_PAGE_FOR_A_LEGACY_HOST, "page-without-id"),
+    ("runs-twice", PAGES_FOR_A_MODERN_HOST, "afresh-twice"),
+    ("twice-in-a-process", PAGES_FOR_A_MODERN_HOST, "afresh-twice"),
     ("server-era", FOR_A_LEGACY_HOST, ""),
     ("described", FOR_A_LEGACY_HOST, ""),
     ("round-otherwise", FOR_A_LEGACY_HOST, ""),
@@ -320,7 +345,17 @@ def test_a_rule_sees_the_bridge_that_breaks_it(
     assert rule in {violation.rule for violation in violations(record)}
 
 
-@pytest.mark.parametrize("text", [FOR_A_LEGACY_HOST, FOR_A_MODERN_HOST, PIPELINED, WITH_DISCOVER])
+@pytest.mark.parametrize(
+    "text",
+    [
+        FOR_A_LEGACY_HOST,
+        FOR_A_MODERN_HOST,
+        PIPELINED,
+        WITH_DISCOVER,
+        A_PAGE_FOR_A_LEGACY_HOST,
+        PAGES_FOR_A_MODERN_HOST,
+    ],
+)
 def test_no_rule_is_broken_by_the_bridge(text: str, tmp_path: Path) -> None:
     assert not violations(bridged(text, tmp_path))
 
