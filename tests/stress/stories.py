@@ -489,6 +489,15 @@ _TEXTS = {
         sleep ms=300
         release
     """,
+    "what-was-sent-before-the-era-was-known-goes-first": """
+        modern bridged=strict --bridge modern
+        fate hesitate=0.5
+        hello wait=false
+        ask method="tools/list" id=1
+        wait_heard id="hello" refused=true seconds=20
+        sleep ms=200
+        ask method="tools/call" id=2
+    """,
     "what-may-have-acted-fails-before-initialize": """
         modern bridged=lax
         ask method="vendor/do" id="hello" do=["error"]

@@ -181,6 +181,12 @@ class EraBridge(ABC):
         waits = self._away and message.is_request and message.method != "subscriptions/listen"
         self._held.add(item if waits else item._replace(since=FOR_EVER))
 
+    def _keep_first(self, frame: Frame) -> None:
+        """Hold what has been sent in vain before what the host has said since."""
+        items = [*self._held.take_all(), HeldFrame(frame, self._now, sent=True)]
+        for item in sorted(items, key=lambda item: not item.sent):
+            self._keep(item)
+
     def _cancelled(self, message: Message, output: Output) -> None:
         """Forget the request that the host cancels, at once: a fresh server must not get it."""
         id_ = as_id(fields(message.params).get("requestId"))

@@ -297,7 +297,10 @@ class ModernHost(EraBridge):
             return False
         if call.method == "server/discover" or says_not_understood(message.error, call.method):
             self._calls.remove(call)
-            self._from_host(sent, output)
+            if self._ready:
+                self._from_host(sent, output)
+            else:
+                self._keep_first(sent)
             return True
         return False
 

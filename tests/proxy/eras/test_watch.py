@@ -281,6 +281,17 @@ def test_a_discover_that_fails_behind_another_request_is_no_word_of_a_host_of_bo
     assert [said["id"] for said in pair.heard_by_host()] == [1, "d"]
 
 
+def test_what_was_refused_goes_before_what_the_host_has_said_since() -> None:
+    pair = Bridged("modern")
+    pair.host(DISCOVER, *[request(id_, "tools/list", _meta=envelope()) for id_ in (1, 2)])
+    pair.server(error("d", -32601))
+    pair.host(request(3, "tools/list", _meta=envelope()))
+    pair.server(error(1, -32602), error(2, -32602))
+    initialize = pair.heard_by_server()[-1]
+    pair.server(result(initialize["id"], **INITIALIZED))
+    assert [said["id"] for said in pair.heard_by_server()[1:]] == [1, 2, 3]
+
+
 def test_a_fresh_server_is_not_asked_to_discover_while_the_bridge_opens_a_legacy_session() -> None:
     pair = Bridged()
     pair.host(request(1, "tools/list", _meta=envelope()))
