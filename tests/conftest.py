@@ -32,10 +32,19 @@ if threading.current_thread() is threading.main_thread():
 _THREAD_GRACE = 2.0  # seconds: what shutdown is allowed to take
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Let no collection of garbage look at thousands of tests again: it took a fifth of a second."""
     gc.collect()
     gc.freeze()
+    if "TOX_ENV_NAME" in programs.ORIGINAL_ENVIRONMENT:
+        _assert_that_groups_count(session)
+
+
+def _assert_that_groups_count(session: pytest.Session) -> None:
+    """With some releases of pytest, xdist spreads what is to run in one worker, and says nothing."""
+    if getattr(session.config.option, "loadgroup", False):  # in a worker
+        grouped = [each for each in session.items if each.get_closest_marker("xdist_group")]
+        assert all("@" in each.nodeid for each in grouped), "this pytest makes no groups for xdist"
 
 
 @pytest.fixture(scope="session")
