@@ -22,7 +22,7 @@ _KERNEL = ctypes.WinDLL("kernel32", use_last_error=True)
 _PSEUDOCONSOLE, _EXTENDED, _STD_HANDLES = 0x0002_0016, 0x0008_0000, 0x100
 _UNICODE_ENVIRONMENT = 0x400
 _WIDTH, _HEIGHT = 160, 50
-_ENOUGH = 20.0  # seconds
+_ENOUGH = 60.0  # seconds; a busy machine needs twenty to load the SDK under Wine
 _FORWARD = re.compile(r"\x1b\[(\d+)C")
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
 
