@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +28,9 @@ def descriptors(pid: int) -> int:
 
 def starved(pid: int) -> dict[str, float]:
     """The seconds for which each thread could have run and had no processor; none if all have ended."""
-    found = {}
+    found: dict[str, float] = {}
+    if sys.platform != "linux":  # Wine shows Linux's /proc, with other numbers
+        return found
     for task in Path(f"/proc/{pid}/task").glob("*"):
         with suppress(OSError):  # it has ended just now, or this kernel does not count
             found[task.name] = int((task / "schedstat").read_text().split()[1]) / 1e9
