@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import deque
@@ -285,6 +286,8 @@ class FaultProxy:
     def _read(self, link: Link, pipe: _Pipe) -> None:
         try:
             chunk = pipe.source.recv(_CHUNK)
+            if sys.platform == "linux":  # a network delays no acknowledgement of its own accord
+                pipe.source.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         except OSError:
             self._reset(link)
             return
