@@ -263,6 +263,7 @@ if sys.platform != "win32":
         evil = f"a\rb{ESCAPE}\nYour passphrase: "
         question = form(evil, field={"type": "string", "title": evil})
         _, shown, _ = asked(far, question, ("Answer", "no\n"))
+        shown = terminal.behind_spinner(shown)
         assert "\x1b" not in shown
         assert "\nYour passphrase" not in shown
         assert "\n  | Your passphrase: \n" in shown

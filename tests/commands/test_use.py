@@ -431,6 +431,7 @@ if sys.platform != "win32":
     def test_a_table_on_a_terminal_has_colours_and_fits_it(far: Far) -> None:
         status, text = shown(far, "tools", columns=90)
         assert status == 0
+        text = terminal.behind_spinner(text)
         assert "\x1b[36mtyped" in text
         assert not UNSAFE.search(without_style(text).replace("\r\n", "\n"))
         lines = without_style(text).split("\r\n")
@@ -439,6 +440,7 @@ if sys.platform != "win32":
     def test_no_color_is_honoured_on_a_terminal(far: Far) -> None:
         status, text = shown(far, "tools", NO_COLOR="1")
         assert status == 0
+        text = terminal.behind_spinner(text)
         assert "typed" in text
         assert not UNSAFE.search(text.replace("\r\n", "\n"))
 

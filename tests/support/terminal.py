@@ -14,6 +14,13 @@ from pathlib import Path
 from support.waiting import wait_until
 
 _TIMEOUT = 40.0  # seconds
+_ERASED = "\x1b[2K"
+
+
+def behind_spinner(shown: str) -> str:
+    """What follows the spinner, which appears where the server is slow and erases its line at the end."""
+    return shown.rpartition(_ERASED)[2]
+
 
 if sys.platform != "win32":
     import fcntl
