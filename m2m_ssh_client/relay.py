@@ -5,7 +5,6 @@ For the command and for the Python API.
 
 from __future__ import annotations
 
-import gc
 import logging
 import signal
 import sys
@@ -23,6 +22,7 @@ from m2m_ssh_client.flow.bridge import Bridge, opened
 from m2m_ssh_client.flow.hand_over import loop_caller, run_in_thread
 from m2m_ssh_client.flow.host_stdio import stdio
 from m2m_ssh_client.flow.splitting import Intake
+from m2m_ssh_client.lean_imports import look_for_garbage
 from m2m_ssh_client.parameters import (
     DEFAULT_CONNECT_TIMEOUT,
     DEFAULT_KEEPALIVE_COUNT,
@@ -65,8 +65,7 @@ def _keep_memory() -> None:
 
 
 async def _relay_stdio(remote: Opener, arguments: Sequence[str]) -> int:
-    gc.freeze()  # what is loaded stays
-    gc.set_threshold(2_000)  # again: see `program.main`
+    look_for_garbage()
     received: list[int] = []
     async with proxy_for(remote) as proxy, stdio(proxy.intake) as host:
         with (

@@ -19,7 +19,7 @@ if sys.platform == "win32":
 from m2m_ssh_client import logs, threads
 from m2m_ssh_client.errors import SSHClientError, unexpected
 from m2m_ssh_client.holding.guest import Guest
-from m2m_ssh_client.lean_imports import leave_out_openssl
+from m2m_ssh_client.lean_imports import leave_out_openssl, look_for_garbage
 from m2m_ssh_client.ssh.library.loading import load_paramiko
 from m2m_ssh_client.ssh.opener import Opener
 from m2m_ssh_client.ssh.sharing import holder_task
@@ -59,6 +59,7 @@ def main() -> int:
             _tell(told(exc if isinstance(exc, SSHClientError) else unexpected(exc)))
             return 1
         _tell("")
+        look_for_garbage()  # it may live for days
         holder = Holder(connection, listener)
         try:
             holder.hold(task.persist)
