@@ -22,6 +22,7 @@ from m2m_ssh_client.keeping.stream import (  # noqa: E402
     CLOSE,
     END,
     EXIT,
+    HEAD,
     MOST,
     OFFSET,
     QUIT,
@@ -38,6 +39,7 @@ from m2m_ssh_client.keeping.stream import (  # noqa: E402
 )
 
 _READ = 64 * 1024
+_MOST_CHUNKS = 8  # in one record
 PIPE = 1024 * 1024
 _F_SETPIPE_SZ = 1031  # Linux, <linux/fcntl.h>
 _FIRST_WORD = 20.0  # seconds; a client that has never said anything may not know that we are there
@@ -188,12 +190,11 @@ class Keeper:
     # The server.
 
     def _from_server(self, descriptor: int) -> None:
-        try:
-            data = os.read(descriptor, _READ)
-        except BlockingIOError:
-            return
+        chunks = _read(descriptor)
+        data = [chunk for chunk in chunks if chunk]
         if data:
-            self._tell(STDOUT if descriptor == self._stdout else STDERR, data)
+            self._tell(STDOUT if descriptor == self._stdout else STDERR, *data)
+        if data or not chunks:
             return
         if descriptor == self._stdout:
             self._stdout = self._closed(descriptor)
@@ -335,13 +336,16 @@ class Keeper:
             self._acknowledged = done
             self._tell(ACKNOWLEDGED, OFFSET.pack(done))
 
-    def _tell(self, kind: bytes, data: bytes = b"") -> None:
-        chunk = record(kind, data)
-        self._sent.add(chunk)
+    def _tell(self, kind: bytes, data: bytes = b"", *more: bytes) -> None:
+        """Send a record of this data, which is not copied from the second piece on."""
+        chunks = (HEAD.pack(kind, len(data) + sum(map(len, more))) + data, *more)
+        for chunk in chunks:
+            self._sent.add(chunk)
         if self._out >= 0:
-            self._unsent.append(chunk)
-            self._unsent_size += len(chunk)
-            if len(self._unsent) == 1:
+            waits = bool(self._unsent)
+            self._unsent.extend(chunks)
+            self._unsent_size += sum(map(len, chunks))
+            if not waits:
                 self._to_client()
 
     def _to_client(self) -> None:
@@ -449,6 +453,22 @@ def _end_in_words(status: int) -> bytes:
         return signal.Signals(number).name[3:].encode()
     except ValueError:  # a real-time signal
         return b"RT%d" % number
+
+
+def _read(descriptor: int) -> "list[bytes]":
+    """Return what can be read at once, up to a limit; an empty piece last is the end.
+
+    Long messages become long records then, which the client passes on without cutting them.
+    """
+    chunks: list[bytes] = []
+    try:
+        while len(chunks) < _MOST_CHUNKS:
+            chunks.append(os.read(descriptor, _READ))
+            if len(chunks[-1]) < _READ:
+                break
+    except BlockingIOError:
+        pass
+    return chunks
 
 
 def _widen(descriptor: int) -> None:

@@ -222,7 +222,8 @@ class KeptCarrier:
                 self._finish(SSHClientError("Another client has taken over the remote server"))
             else:
                 self._finish(None, data.decode() if kind == stream.EXIT else None)
-        self.grant(len(received) - given)  # the bridge grants what it was given
+        if given != len(received):
+            self.grant(len(received) - given)  # the bridge grants what it was given
 
     # What is written.
 

@@ -29,7 +29,7 @@ START, ATTACH, LIST, END_SERVER = b"start", b"attach", b"list", b"end"
 
 MOST = 64 * 1024 * 1024
 """Most bytes that wait for an acknowledgement; the writer has to wait then."""
-STEP = 256 * 1024
+STEP = 1024 * 1024
 """Bytes after which they are acknowledged."""
 
 HEAD = struct.Struct(">cI")
@@ -85,10 +85,16 @@ class Records:
         """Return (letter, data) for what has come. Raises ValueError."""
         if self._begun:
             stream, self._begun = self._begun + stream, b""
+        elif self._left > len(stream):  # a piece of a long record
+            self._left -= len(stream)
+            return [(self._kind, stream)]
         elif not self._left and len(stream) >= HEAD.size:
             kind, size = HEAD.unpack_from(stream)
             if size == len(stream) - HEAD.size and kind in self._data:  # most are whole
                 return [(kind, stream[HEAD.size :])]
+        return self._cut(stream)
+
+    def _cut(self, stream: bytes) -> "list[tuple[bytes, bytes]]":
         found = []
         at, end = 0, len(stream)
         while at < end:

@@ -19,7 +19,7 @@ from support.keeper_client import ENOUGH, KeeperClient
 from support.waiting import wait_until
 
 from m2m_ssh_client.keeping import keeper_command, stream
-from m2m_ssh_client.keeping.stream import MOST, STEP, order, record
+from m2m_ssh_client.keeping.stream import HEAD, MOST, STEP, order, record
 
 if sys.platform == "win32":
     pytest.skip("a keeper runs on POSIX", allow_module_level=True)
@@ -187,6 +187,22 @@ def test_nobody_there_lets_a_server_write_until_the_bound_and_then_wait(keep: Ke
     client.acknowledge()
     client.wait_for(stderr=b"done")
     wait_until(lambda: client.stdout.count(b"\0") == size, ENOUGH)
+
+
+def test_long_output_that_waits_becomes_one_long_record(keep: Keep, tmp_path: Path) -> None:
+    """So the client passes most packets on as they are."""
+    go, said, size = tmp_path / "go", tmp_path / "said", 7 * 64 * 1024
+    client = keep(
+        f"echo $PPID; until [ -e {go} ]; do sleep 0.01; done; head -c {size} /dev/zero; echo > {said}; exec sleep 60"
+    )
+    client.wait_for(b"\n")
+    keeper, before = int(client.stdout), client.received
+    os.kill(keeper, signal.SIGSTOP)
+    go.touch()
+    wait_until(said.exists, ENOUGH)
+    os.kill(keeper, signal.SIGCONT)
+    wait_until(lambda: client.stdout.count(b"\0") == size, ENOUGH)
+    assert client.received - before == HEAD.size + size
 
 
 def test_input_is_acknowledged_as_the_server_reads_it(keep: Keep) -> None:

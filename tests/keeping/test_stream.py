@@ -28,3 +28,13 @@ def test_records_are_read_in_pieces_of_any_size(size: int) -> None:
         found += records.feed(text[at : at + size])
     assert b"".join(data for kind, data in found if kind == b"o") == b"hello!"
     assert [data for kind, data in found if kind == b"a"] == [bytes(8)]
+
+
+def test_a_piece_within_a_long_record_is_passed_on_as_it_is() -> None:
+    records = Records(b"oe")
+    head, piece = record(b"o", b"x" * 1000)[:105], b"x" * 500
+    assert records.feed(head) == [(b"o", b"x" * 100)]
+    ((kind, data),) = records.feed(piece)
+    assert kind == b"o"
+    assert data is piece
+    assert records.feed(b"x" * 400 + record(b"e", b"!")) == [(b"o", b"x" * 400), (b"e", b"!")]
