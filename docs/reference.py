@@ -1,7 +1,9 @@
-"""Rewrite the generated parts of docs/reference.md: `python docs/reference.py`.
+"""Rewrite what the code says about itself: `python docs/reference.py`.
 
 The tables of options and commands come from the argument parser, the lists of SSH keywords from the
-code that reads them. tests/test_documentation.py fails where the page differs from the code.
+code that reads them; the text of `--help` is laid out once, so that it shows at once.
+tests/test_documentation.py fails where these parts of docs/reference.md, or
+m2m_ssh_client/help_text.py, differ from the code.
 """
 
 from __future__ import annotations
@@ -12,15 +14,17 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from m2m_ssh_client import cli
 from m2m_ssh_client.commands.completion import everything
 from m2m_ssh_client.ssh.config import unhonoured
 from m2m_ssh_client.ssh.config.keywords import READERS
 from m2m_ssh_client.ssh.config.result import HostConfig
 
 PAGE = Path(__file__).with_name("reference.md")
+HELP = Path(cli.__file__).with_name("help_text.py")
 
+_HELP_WIDTH = 78
 _DEFAULT = re.compile(r"\s*\(default: ([^()]*)\)")
-_LOG_FILE = re.compile(r"\S.*client\.log")  # depends on the platform and on the user
 
 # Spelled as in ssh_config(5); the code knows them in lower case.
 _SPELLED = """
@@ -60,6 +64,26 @@ def updated(page: str) -> str:
             raise ValueError(f"{begin} … {end}")
         page = f"{before}{begin}\n\n{part}\n\n{end}{after}"
     return page
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Names the value of an option once, as argparse does since Python 3.13."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_HELP_WIDTH)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        value = _metavar(action)
+        if action.option_strings and action.nargs == argparse.OPTIONAL:
+            value = f"[{value}]"
+        return f"{', '.join(action.option_strings)} {value}".strip()
+
+
+def help_module() -> str:
+    """Return the module with the text of `--help`."""
+    parser = cli.parser()
+    parser.formatter_class = _Formatter
+    return f'"""The text of `--help`, written by docs/reference.py."""\n\nHELP = """\\\n{parser.format_help()}"""\n'
 
 
 def options() -> str:
@@ -140,7 +164,7 @@ def _row(action: argparse.Action) -> str:
     names = [f"`{name} {_metavar(action)}".rstrip() + "`" for name in action.option_strings]
     text = (action.help or "").replace("%%", "%")
     default = _DEFAULT.search(text)
-    shown = _LOG_FILE.sub("see [Logs](#logs)", default.group(1)) if default else ""
+    shown = default.group(1) if default else ""
     cells = (", ".join(names) or f"`{_metavar(action)}`", shown, _DEFAULT.sub("", text))
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
@@ -155,4 +179,5 @@ def _metavar(action: argparse.Action) -> str:
 
 
 if __name__ == "__main__":
+    HELP.write_text(help_module(), encoding="utf-8", newline="\n")
     PAGE.write_text(updated(PAGE.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")

@@ -15,7 +15,6 @@ from pathlib import Path
 from m2m_ssh_client import logs
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.parameters import DEFAULT_KEEP, Parameters, ParametersError
-from m2m_ssh_client.text import shown
 from m2m_ssh_client.usage import Parser
 from m2m_ssh_client.user_only_files import PASSPHRASE_VARIABLE
 
@@ -26,8 +25,6 @@ FILES = ("--client-key", "-i", "--passphrase-file", "--known-hosts")
 
 OPTIONAL_FILES = ("-F", "--ssh-config", "--log-file")
 """Options that take the path of a file, or `none`."""
-
-_DEFAULT_LOG_FILE = shown(logs.default_file() or Path(logs.NO_FILE)).replace("%", "%%")
 
 
 def split_command(arguments: list[str]) -> tuple[list[str], tuple[str, ...] | None]:
@@ -165,7 +162,7 @@ def add_machine(group: argparse._ArgumentGroup) -> None:
         dest="ssh_options",
         action="append",
         type="ProxyJump={}".format,
-        metavar="HOST[,HOST…]",
+        metavar="HOST[,HOST...]",
         help="jump hosts on the way, as for `ssh -J`",
     )
     group.add_argument(
@@ -406,5 +403,5 @@ def add_logging(group: argparse._ArgumentGroup) -> None:
         "--log-file",
         type=Path,
         metavar="FILE",
-        help=f"append log lines to this file, or `none` (default: {_DEFAULT_LOG_FILE})",
+        help="append log lines to this file, or `none` (default: the one that `logs` shows)",
     )

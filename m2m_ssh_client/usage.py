@@ -121,7 +121,7 @@ def command_parser(
     `examples` omit the program's name. `words` replaces argparse's usage where that is too long.
     The line breaks of `description`, and of a `remark` above the examples, are kept.
     """
-    shown = "".join(f"  %(prog)s {example}\n" for example in examples)
+    shown = "".join(f"  %(prog)s {example}".rstrip() + "\n" for example in examples)
     return Parser(
         prog=f"{PROGRAM} {name}",
         usage=words and f"%(prog)s {words}",

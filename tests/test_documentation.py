@@ -54,6 +54,12 @@ def test_the_reference_has_the_options_commands_and_keywords_of_the_code() -> No
     assert page == reference.updated(page), "run `python docs/reference.py`"
 
 
+def test_the_help_shows_the_options_of_the_code() -> None:
+    text = reference.HELP.read_text(encoding="utf-8")
+    assert text == reference.help_module(), "run `python docs/reference.py`"
+    assert text.isascii(), "not every console shows more"
+
+
 def test_the_picture_is_what_its_script_draws() -> None:
     drawn = picture.PICTURE.read_text(encoding="utf-8")
     assert drawn == picture.svg(), "run `python docs/picture.py`"

@@ -18,6 +18,7 @@ from support.paramiko_contract import FOR_THE_LIBRARY_ALONE
 
 import m2m_ssh_client
 from m2m_ssh_client._version import PROGRAM, __version__
+from m2m_ssh_client.help_text import HELP
 
 PACKAGE = Path(m2m_ssh_client.__file__).parent
 HEAVY = {
@@ -88,9 +89,13 @@ def test_help_and_version_load_nothing_heavy(arguments: list[str]) -> None:
     )
 
 
-def test_the_version_needs_nothing_of_the_command_line() -> None:
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [("--version", f"{PROGRAM} {__version__}\n"), ("--help", HELP), ("-h", HELP)],
+)
+def test_version_and_help_need_nothing_of_the_command_line(option: str, text: str) -> None:
     program = (
-        "import sys; from m2m_ssh_client import program; sys.argv[1:] = ['--version']; "
+        f"import sys; from m2m_ssh_client import program; sys.argv[1:] = [{option!r}]; "
         "assert program.main() == 0; "
         "print(sorted({'argparse', 'logging', 'typing', 'm2m_ssh_client.cli'} & {*sys.modules}))"
     )
@@ -102,7 +107,7 @@ def test_the_version_needs_nothing_of_the_command_line() -> None:
         timeout=30,
         check=True,
     )
-    assert done.stdout.splitlines() == [f"{PROGRAM} {__version__}", "[]"]
+    assert done.stdout == f"{text}[]\n"
 
 
 @pytest.mark.parametrize("command", USING)
