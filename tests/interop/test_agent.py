@@ -87,6 +87,26 @@ def test_a_gpg_agent_logs_in_although_the_variable_names_one_that_has_ended(
         assert "result" in answer(client(home, sshd, SSH_AUTH_SOCK=str(home / "gone")))
 
 
+@pytest.mark.parametrize("variable", [None, "gone"])
+@pytest.mark.parametrize("way", ["ProxyCommand", "--via ssh"])
+def test_the_ssh_that_carries_gets_an_agent_that_no_variable_names(
+    home: Path, sshd: Sshd, way: str, variable: str | None
+) -> None:
+    config = home / "config"
+    config.write_text(
+        f"Host *\n User {sshd.username}\n UserKnownHostsFile {sshd.known_hosts}\n IdentityFile none\n"
+    )
+    config.chmod(0o600)
+    ssh = f"ssh -F {config} -p {sshd.port} -W %h:%p 127.0.0.1"
+    words = ["-o", f"ProxyCommand={ssh}", "-i", str(sshd.keys.client_key)]
+    if way != "ProxyCommand":
+        words = ["--via", "ssh"]
+    more = {} if variable is None else {"SSH_AUTH_SOCK": str(home / variable)}
+    with SshAgent(home / ".ssh" / "agent" / "s.x.agent.y") as agent:
+        agent.add(sshd.keys.client_key)
+        assert "result" in answer(client(home, sshd, *words, **more))
+
+
 def test_the_agent_that_is_named_wins(home: Path, sshd: Sshd) -> None:
     with SshAgent(home / ".ssh" / "agent" / "s.x.agent.y") as other, SshAgent() as named:
         other.add(sshd.keys.client_key)

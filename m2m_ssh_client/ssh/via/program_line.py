@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from m2m_ssh_client import user_only_files
 from m2m_ssh_client.errors import UsageError
 from m2m_ssh_client.parameters import DEFAULT_KEEPALIVE, DEFAULT_KEEPALIVE_COUNT, Parameters
 from m2m_ssh_client.ssh.settings import Request
+from m2m_ssh_client.ssh.way.program_environment import environment
 
 SSH = "ssh"
 """The template that stands for OpenSSH's client with our options translated."""
@@ -44,7 +44,7 @@ def program_line(params: Parameters, request: Request) -> ProgramLine:
     """Return what to start for this request. Raises UsageError."""
     template = params.via or ""
     _check(params, is_ssh=template == SSH)
-    env = {**user_only_files.environment(), **dict(request.environment), **dict(request.variables)}
+    env = {**environment(), **dict(request.environment), **dict(request.variables)}
     if template == SSH:
         return ProgramLine(_ssh(params, request), env)
     words = split(template)

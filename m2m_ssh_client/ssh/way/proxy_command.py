@@ -28,9 +28,10 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from m2m_ssh_client import threads, user_only_files
+from m2m_ssh_client import threads
 from m2m_ssh_client.errors import UnreachableError, reason
 from m2m_ssh_client.ssh.way import process_group
+from m2m_ssh_client.ssh.way.program_environment import environment
 from m2m_ssh_client.ssh.way.sockets import LiveSocket
 from m2m_ssh_client.text import printable, shortened
 
@@ -231,7 +232,7 @@ if sys.platform == "win32":
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=user_only_files.environment(),
+            env=environment(),
             creationflags=job.FLAGS,
         )
         job.hold(process)
@@ -260,7 +261,7 @@ else:
             stdin=stdio,
             stdout=stdio,
             stderr=subprocess.PIPE,
-            env=user_only_files.environment(),
+            env=environment(),
             # Out of reach of our terminal's Ctrl-C, and a process group to end.
             start_new_session=True,
         )
