@@ -18,6 +18,7 @@ from typing import Any
 import hypothesis
 import pytest
 from support import programs as programs  # keeps the environment as it was when pytest started
+from support.forked import FORKS
 
 # No test asserts a time, and none keeps anything for its next run.
 hypothesis.settings.register_profile("tests", database=None, deadline=None)
@@ -30,6 +31,21 @@ if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _THREAD_GRACE = 2.0  # seconds: what shutdown is allowed to take
+
+
+def pytest_sessionstart() -> None:
+    FORKS.__enter__()
+
+
+def pytest_sessionfinish() -> None:
+    FORKS.__exit__()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let a test with the mark `cold` start programs as anybody does."""
+    FORKS.active = item.get_closest_marker("cold") is None
+    return (yield)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

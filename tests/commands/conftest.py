@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.at_home import Run, Shown, Terminal
-from support.far import environment
-from support.host import PROGRAM
 
 from m2m_ssh_client import cli
 
@@ -18,18 +15,6 @@ FOLDERS_OF_APPS = (
     *("CLAUDE_CONFIG_DIR", "CLINE_DIR", "CODEX_HOME", "CONTINUE_GLOBAL_DIR", "COPILOT_HOME"),
     "GEMINI_CLI_HOME",
 )
-
-
-@pytest.fixture(scope="session")
-def program() -> Iterator[list[str]]:
-    """The argv of a program that starts fast, where the system can fork."""
-    if sys.platform == "win32":
-        yield [*PROGRAM]
-    else:
-        from support import forked
-
-        with forked.program(environment()) as argv:
-            yield argv
 
 
 @pytest.fixture

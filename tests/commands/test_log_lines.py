@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from support.far import ENOUGH, environment
+from support.host import PROGRAM
 
 from m2m_ssh_client import cli, logs
 from m2m_ssh_client.log_file import default_path
@@ -119,10 +120,10 @@ def test_a_mistake_is_explained(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="moves no open file, sends no such signal")
-def test_what_is_added_is_shown_across_a_rotation_until_ctrl_c(program: list[str]) -> None:
+def test_what_is_added_is_shown_across_a_rotation_until_ctrl_c() -> None:
     log("before", ENTRIES["lab-git"])
     process = subprocess.Popen(
-        [*program, "logs", "lab-git", "--follow"],
+        [*PROGRAM, "logs", "lab-git", "--follow"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
@@ -155,13 +156,13 @@ def test_what_is_added_is_shown_across_a_rotation_until_ctrl_c(program: list[str
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a mode, path or shell of POSIX")
-def test_a_reader_that_leaves_early_is_no_error(program: list[str]) -> None:
+def test_a_reader_that_leaves_early_is_no_error() -> None:
     path = default_path()
     path.parent.mkdir(parents=True)
     path.write_text("x\n" * 100_000)
     script = '"$@" logs -n 100000 | head -n 1'
     done = subprocess.run(
-        ["sh", "-c", script, "sh", *program],
+        ["sh", "-c", script, "sh", *PROGRAM],
         env=environment(),
         capture_output=True,
         text=True,

@@ -16,6 +16,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from support import terminal
 from support.far import Far, environment, machine
+from support.host import PROGRAM
 from support.showcase_server import ESCAPE, PAGE
 
 from m2m_ssh_client.terminal import questions
@@ -52,8 +53,8 @@ SAMPLING = {
 
 
 @pytest.fixture(scope="module")
-def reached(tmp_path_factory: pytest.TempPathFactory, program: list[str]) -> Iterator[Far]:
-    with machine(tmp_path_factory.mktemp("far"), program) as far:
+def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
+    with machine(tmp_path_factory.mktemp("far")) as far:
         yield far
 
 
@@ -320,7 +321,7 @@ if sys.platform != "win32":
     def test_a_failed_connection_has_two_parts_on_a_terminal(far: Far) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-        argv = [*far.program, "tools", "-p", str(port), "127.0.0.1", "--", "run"]
+        argv = [*PROGRAM, "tools", "-p", str(port), "127.0.0.1", "--", "run"]
         status, shown = terminal.run(argv, env=environment(), cwd=far.here)
         assert status == 1
         lines = shown.rpartition("\x1b[2K")[2].splitlines()  # behind the spinner, if there was one

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from support import terminal
 from support.far import ENOUGH, Embedded, Far, environment, machine
+from support.host import PROGRAM
 from support.showcase_server import BLOB, ESCAPE, LISTS, PNG
 
 pytestmark = pytest.mark.sdk
@@ -31,8 +32,8 @@ on_posix = pytest.mark.skipif(sys.platform == "win32", reason="needs a pty")
 
 
 @pytest.fixture(scope="module")
-def reached(tmp_path_factory: pytest.TempPathFactory, program: list[str]) -> Iterator[Embedded]:
-    with machine(tmp_path_factory.mktemp("far"), program) as far:
+def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    with machine(tmp_path_factory.mktemp("far")) as far:
         yield far
 
 
@@ -315,7 +316,7 @@ def test_nobody_listening_is_told_once_on_one_line(far: Far) -> None:
         port = bound.getsockname()[1]
         connection = [*far.connection]
         connection[connection.index("--port") + 1] = str(port)
-        argv = [*far.program, "tools", *connection, "--", "showcase"]
+        argv = [*PROGRAM, "tools", *connection, "--", "showcase"]
         done = subprocess.run(
             argv, capture_output=True, text=True, timeout=ENOUGH, env=environment(), cwd=far.here
         )

@@ -12,7 +12,7 @@ from support.waiting import wait_until
 
 from m2m_ssh_client.status import report_file
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.cold]
 
 CALLS = 2000
 CUTS = 20

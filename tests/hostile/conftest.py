@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from support.forked import FORKS
 from support.odd_ssh import Keys
 
 HERE = Path(__file__).parent
@@ -46,14 +47,17 @@ def _children() -> set[str]:
 
 
 def _in_use() -> set[str]:
-    """Threads, descriptors with what they lead to, and children, zombies too."""
+    """Threads, descriptors with what they lead to, and children, zombies too; without those of the tests themselves."""
     gc.collect()
+    pids, connections = FORKS.in_use()
     threads = {f"thread {thread.ident} {thread.name}" for thread in threading.enumerate()}
     descriptors = set()
     for each in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # the one that lists the others
+            if each.name in connections:
+                continue
             descriptors.add(f"{each.name} → {each.readlink()}")
-    return threads | descriptors | {f"child {pid}" for pid in _children()}
+    return threads | descriptors | {f"child {pid}" for pid in _children() - pids}
 
 
 @pytest.fixture(autouse=True)

@@ -137,6 +137,7 @@ def test_memory_stays_in_its_bounds_with_two_hundred_thousand_entries_in(
     assert 0 < start(words, "small entries", LONG_ENOUGH).peak < 110 * MiB + 6 * crowd.SMALL_SIZE
 
 
+@pytest.mark.cold
 @pytest.mark.parametrize(
     "attack", ["small entries", "entries of nothing", "entries of empty lists"]
 )

@@ -38,7 +38,7 @@ from m2m_ssh_client.terminal.saving import save
 if sys.platform == "win32":
     pytest.skip("users, modes and shells of POSIX", allow_module_level=True)
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.cold]
 
 _STRINGS = (b"ssh-ed25519", bytes(range(32)))
 KEY = PublicKey("ssh-ed25519", b"".join(len(s).to_bytes(4, "big") + s for s in _STRINGS))

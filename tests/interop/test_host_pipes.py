@@ -23,7 +23,7 @@ from support.host import DEFAULT_TIMEOUT, PACKAGE_PARENT, client_argv
 from support.sshd import Sshd
 from support.waiting import wait_until
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.cold]
 if sys.platform == "win32":
     pytest.skip("ends as POSIX has them", allow_module_level=True)
 

@@ -23,6 +23,7 @@ from support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.interop,
+    pytest.mark.cold,
     pytest.mark.timeout(300),  # the first run installs the package
     pytest.mark.skipif(sys.platform != "linux", reason="the probe reads /proc"),
 ]

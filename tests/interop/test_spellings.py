@@ -18,7 +18,7 @@ from m2m_ssh_client.ssh.destination import resolve
 if sys.platform == "win32":
     pytest.skip("sshd", allow_module_level=True)
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.cold]
 
 # Our words; those of ssh, if they are other ones.
 SPELLINGS: list[tuple[list[str], list[str] | None]] = [

@@ -89,6 +89,7 @@ def works(sshd: Sshd, known_hosts: Path, *options: str) -> str:
     return str(answer["error"]["message"]) if "error" in answer else ""
 
 
+@pytest.mark.cold
 def test_the_command_in_the_error_makes_the_machine_known(sshd: Sshd, tmp_path: Path) -> None:
     known_hosts = tmp_path / "a folder" / "known_hosts"
     error = works(sshd, known_hosts)

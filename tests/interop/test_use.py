@@ -46,6 +46,7 @@ def shown(name: str) -> str:
     return name.encode("unicode_escape").decode()
 
 
+@pytest.mark.cold
 def test_tools_are_the_same_in_a_table_and_as_json(far: Far) -> None:
     table, stderr, data = both(far, "tools")
     assert (data, stderr) == (LISTS["tools"], "")
@@ -97,6 +98,7 @@ def test_bytes_that_a_call_saves_are_those_of_its_json(far: Far) -> None:
     assert blob == base64.b64decode(content[2]["resource"]["blob"]) == BLOB
 
 
+@pytest.mark.cold
 def test_a_resource_that_is_read_is_that_of_its_json(far: Far) -> None:
     text, _, data = both(far, "read", "show:///notes.txt")
     assert text == shown(data["contents"][0]["text"]).replace("\\n", "\n")
@@ -105,6 +107,7 @@ def test_a_resource_that_is_read_is_that_of_its_json(far: Far) -> None:
     assert (far.here / "disk.img.bin").read_bytes() == base64.b64decode(data["contents"][0]["blob"])
 
 
+@pytest.mark.cold
 def test_a_prompt_that_is_filled_in_is_that_of_its_json(far: Far) -> None:
     text, _, data = both(far, "prompt", "greet", "who=Ada")
     said, picture = (message["content"] for message in data["messages"])
@@ -117,6 +120,7 @@ def test_a_prompt_that_is_filled_in_is_that_of_its_json(far: Far) -> None:
     ]
 
 
+@pytest.mark.cold
 def test_an_interrupt_cancels_the_call_at_the_server_which_then_ends(far: Far) -> None:
     record, ended = far.here / "record", far.here / "ended"
     server = f"{' '.join(command('--record', str(record)))}; touch {ended}"

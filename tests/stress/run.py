@@ -29,6 +29,7 @@ from stress.stage import Stage  # noqa: E402
 from stress.stories import STORIES  # noqa: E402
 from stress.story import LEGACY, MODERN, Event, Story  # noqa: E402
 from support import programs  # noqa: E402
+from support.forked import Forks  # noqa: E402
 from support.host import PACKAGE_PARENT  # noqa: E402
 
 _DRIVER = "driver"  # the name of the rule that the driver itself works
@@ -212,7 +213,8 @@ class Crew:
 
 
 def _work(jobs: Queue[Job | None], outcomes: Queue[Outcome], options: argparse.Namespace) -> None:
-    with Stage(options.package_root) as stage:
+    with Forks() as forks, Stage(options.package_root) as stage:
+        forks.active = True
         while (job := jobs.get()) is not None:
             outcomes.put(_shortened(stage, job) if job.rule else _played(stage, job, options))
 

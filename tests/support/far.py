@@ -31,15 +31,12 @@ def environment(**more: str) -> dict[str, str]:
 class Far:
     """A machine: the options with which the commands get there, and the folder in which they run here."""
 
-    def __init__(
-        self, connection: Sequence[str], here: Path, program: Sequence[str] = PROGRAM
-    ) -> None:
+    def __init__(self, connection: Sequence[str], here: Path) -> None:
         self.connection = ["-F", "none", *connection]
         self.here = here
-        self.program = program
 
     def argv(self, *words: str, server: Sequence[str] = ("showcase",)) -> list[str]:
-        return [*self.program, *words, *self.connection, "--", *server]
+        return [*PROGRAM, *words, *self.connection, "--", *server]
 
     def __call__(
         self,
@@ -81,7 +78,7 @@ class Far:
 class Embedded(Far):
     """Here `showcase`, `sample`, `echo` and `ends` are the servers' names."""
 
-    def __init__(self, folder: Path, server: SSHServer, program: Sequence[str]) -> None:
+    def __init__(self, folder: Path, server: SSHServer) -> None:
         self.server = server
         place = ["--host", "127.0.0.1", "--port", str(server.port)]
         keys = [
@@ -90,7 +87,7 @@ class Embedded(Far):
             "--known-hosts",
             str(folder / "known_hosts"),
         ]
-        super().__init__([*place, *keys], folder, program)
+        super().__init__([*place, *keys], folder)
 
 
 def _command_for(_kind: str, text: str | None) -> Sequence[str]:
@@ -104,7 +101,7 @@ def _command_for(_kind: str, text: str | None) -> Sequence[str]:
 
 
 @contextmanager
-def machine(folder: Path, program: Sequence[str] = PROGRAM) -> Iterator[Embedded]:
+def machine(folder: Path) -> Iterator[Embedded]:
     """Its keys, and the known_hosts that has it, are made in `folder`."""
     for name in ("host", "client"):
         ensure_client_key(folder / name)
@@ -118,4 +115,4 @@ def machine(folder: Path, program: Sequence[str] = PROGRAM) -> Iterator[Embedded
     ) as server:
         key = PublicKey(host_key.get_name(), host_key.asbytes())
         (folder / "known_hosts").write_text(entry("127.0.0.1", server.port, key))
-        yield Embedded(folder, server, program)
+        yield Embedded(folder, server)

@@ -1,134 +1,168 @@
-"""Commands that start fast: a process that has loaded everything forks one for each of them.
+"""Starts of our programs that cost a fork instead of a third of a second of imports, or a whole one.
 
-Loading the SDK takes most of the time of a command that uses it. A forked command has its own arguments, environment,
-folder, descriptors, signals and exit status, and ends as Python ends; only what Python does at its start it shares
-with the others. What is started is `client`, a process that hands all of this over, passes signals on and ends as the
-command does: tests use it as they use any program.
+The tests start the program more than a thousand times, and most of what a start computes is to load
+the same modules. Here, a process loads them once (`nursery.py`) and forks whenever a test starts
+`python -m m2m_ssh_client`. What the test gets is a real process with the real code. It is a child
+of the test's own process: the kernel tells its number, status, memory and times as of any other.
+It has the arguments, environment, folder, descriptors, session and group that `Popen` was given,
+begins where Python begins with a program, and ends as Python ends. What it shares with others is
+what Python does before that, and the modules.
+
+How these are loaded, and what that takes, is for the tests with the mark `cold`, which start the
+program as anybody does. So does whatever is not started from here, and each start with an option
+for Python, or with an option of `Popen` that would have to be imitated.
+
+A process can give a child away: whoever loses its parent gets the next *subreaper* above it as its
+parent. Linux alone has that, so all starts are cold elsewhere.
 """
 
 from __future__ import annotations
 
-import gc
+import ctypes
+import inspect
 import json
 import os
-import select
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from importlib import import_module
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-_HEADER = 8  # bytes: the length of the request
+from support import nursery
+
+_POPEN: Any = subprocess.Popen  # a method of its that is not public is replaced
 _STARTING = 60.0  # seconds
-_LOADED = (
-    "anyio._backends._asyncio",
-    "m2m_ssh_client.cli",
-    "m2m_ssh_client.ssh.connection",
-    "m2m_ssh_client.ssh.opener",
-    "m2m_ssh_client.terminal.client",
-    *(
-        f"m2m_ssh_client.commands.{name}"
-        for name in ("call", "list", "prompt", "read", "server_lists")
-    ),
-)
+_ENDING = 10.0
+_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
+_SEEN_BY_PYTHON = ("PYTHON", "LC_", "LANG")
+"""The beginnings of variables that Python looks at when it starts."""
+_ORDINARY = {
+    "executable": None,
+    "preexec_fn": None,
+    "close_fds": True,
+    "pass_fds": (),
+    "shell": False,
+    "gid": None,
+    "gids": None,
+    "uid": None,
+    "umask": -1,
+}
+"""What these options of `Popen` are if a start can be forked."""
 
-if sys.platform != "win32":
 
-    @contextmanager
-    def program(env: Mapping[str, str]) -> Iterator[list[str]]:
-        """The argv that stands for `python -m m2m_ssh_client`, as long as it is needed."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = str(Path(folder, "s"))
-            argv = [sys.executable, str(Path(__file__)), "server", path]
-            server = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
-            try:
-                assert server.stdout is not None
-                ready, _, _ = select.select([server.stdout], [], [], _STARTING)
-                assert ready, "the process that forks commands has not started in time"
-                assert os.read(server.stdout.fileno(), 100), "it has ended: its stderr says why"
-                yield [sys.executable, "-S", "-E", str(Path(__file__)), "client", path]
-            finally:
-                server.communicate(timeout=_STARTING)
+class Forks:
+    """Makes `Popen` fork our programs while `active`, on Linux. A context manager."""
 
-    def _client(path: str, arguments: Sequence[str]) -> int:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(path)
-            request = json.dumps([arguments, dict(os.environ), str(Path.cwd())]).encode()
-            socket.send_fds(connection, [len(request).to_bytes(_HEADER, "big")], [0, 1, 2])
-            for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(each, lambda number, _: connection.sendall(bytes([number])))
-            connection.sendall(request)
-            status = int(connection.makefile().read())
-        if status < 0:
-            signal.signal(-status, signal.SIG_DFL)
-            os.kill(os.getpid(), -status)
-        return status
+    def __init__(self) -> None:
+        self.active = False
+        self._execute = _POPEN._execute_child
+        self._parameters = inspect.signature(self._execute)
+        self._nurseries: dict[tuple[object, ...], _Nursery] = {}
+        self._lock = threading.Lock()
 
-    def _serve(path: str) -> list[str]:
-        """Fork until stdin ends; returns in each command, with its arguments."""
-        for name in _LOADED:
-            import_module(name)
-        gc.freeze()  # the end of a command looks at nothing that it shares, and copies none of it
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(path)
-            listener.listen(64)
-            signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that none stays as a zombie
-            os.write(1, b"ready\n")
-            sources: list[socket.socket | int] = [listener, 0]
-            while listener in select.select(sources, [], [])[0]:
-                connection, _ = listener.accept()
-                with connection:
-                    if os.fork() == 0:
-                        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                        listener.close()
-                        return _supervised(connection)
-        sys.exit(0)
+    def __enter__(self) -> Forks:
+        def execute(popen: Any, *args: Any) -> None:
+            given = self._parameters.bind(popen, *args).arguments
+            kind = _kind(given) if self.active else None
+            if kind is None:
+                self._execute(popen, *args)
+                return
+            popen.pid = self._fork(kind, given)
+            popen._child_created = True
+            ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+            popen._close_pipe_fds(*(given[end] for end in ends))
 
-    def _supervised(connection: socket.socket) -> list[str]:
-        """Fork the command, in which this returns; here it is watched until its end."""
-        size, descriptors, _, _ = socket.recv_fds(connection, _HEADER, 3)
-        with connection.makefile("rb", buffering=0) as file:
-            request = b""
-            while len(request) < int.from_bytes(size, "big"):
-                request += file.read(int.from_bytes(size, "big") - len(request)) or b""
-        pid = os.fork()
-        if pid == 0:
-            connection.close()
-            return _become(descriptors, *json.loads(request))
-        for each in (0, 1, 2, *descriptors):
-            os.close(each)
-        threading.Thread(target=_pass_signals_on, args=(connection, pid), daemon=True).start()
-        _, status = os.waitpid(pid, 0)
-        connection.sendall(b"%d" % os.waitstatus_to_exitcode(status))
-        os._exit(0)
+        _POPEN._execute_child = execute
+        return self
 
-    def _pass_signals_on(connection: socket.socket, pid: int) -> None:
-        while number := connection.recv(1):
-            os.kill(pid, number[0])
-        os.kill(pid, signal.SIGKILL)  # whoever started the client has killed it
+    def __exit__(self, *_: object) -> None:
+        _POPEN._execute_child = self._execute
+        for each in self._nurseries.values():
+            each.end()
 
-    def _become(
-        descriptors: Sequence[int], arguments: list[str], env: Mapping[str, str], folder: str
-    ) -> list[str]:
-        for number, descriptor in enumerate(descriptors):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-        os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(env)
-        sys.argv[1:] = arguments
-        sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
-        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
-        sys.stderr = os.fdopen(2, "w", 1, "utf-8", "backslashreplace", closefd=False)
-        return arguments
+    def in_use(self) -> tuple[set[str], set[str]]:
+        """The numbers of the processes that fork, and of our descriptors to speak to them."""
+        made = [*self._nurseries.values()]
+        return {str(each.pid) for each in made}, {str(each.descriptor) for each in made}
 
-    if __name__ == "__main__":
-        if sys.argv[1] == "client":
-            sys.exit(_client(sys.argv[2], sys.argv[3:]))
-        given = _serve(sys.argv[2])
-        sys.exit(import_module("m2m_ssh_client.cli").main(given))
+    def _fork(self, kind: str, given: Mapping[str, Any]) -> int:
+        env = os.environ if given["env"] is None else given["env"]
+        env = {os.fsdecode(name): os.fsdecode(value) for name, value in env.items()}
+        request = {
+            "argv": [os.fsdecode(word) for word in given["args"]],
+            "env": env,
+            "folder": os.path.realpath(given["cwd"] or "."),
+            "session": given["start_new_session"],
+            "group": given.get("process_group", -1),
+        }
+        seen = {name: env[name] for name in sorted(env) if name.startswith(_SEEN_BY_PYTHON)}
+        ends = (given["p2cread"], given["c2pwrite"], given["errwrite"])
+        descriptors = [own if end == -1 else end for own, end in enumerate(ends)]
+        key = (os.getpid(), kind, *seen.items())
+        with self._lock:
+            if key not in self._nurseries:
+                self._nurseries[key] = _Nursery(kind, seen)
+            return self._nurseries[key].fork(json.dumps(request).encode(), descriptors)
+
+
+def _kind(given: Mapping[str, Any]) -> str | None:
+    """What has to be loaded for this start; None if it is a cold one."""
+    argv = given["args"]
+    if (
+        sys.platform != "linux"
+        or not isinstance(argv, (list, tuple))
+        or list(argv[:2]) != [sys.executable, "-m"]
+    ):
+        return None
+    if any(given[name] != value for name, value in _ORDINARY.items()):
+        return None
+    # Otherwise Popen tells what is wrong.
+    return (
+        nursery.kind([*map(os.fsdecode, argv[2:])]) if Path(given["cwd"] or ".").is_dir() else None
+    )
+
+
+class _Nursery:
+    """The process that has loaded what one kind of commands needs, and forks them."""
+
+    def __init__(self, kind: str, seen: Mapping[str, str]) -> None:
+        self._prctl = ctypes.CDLL(None).prctl
+        self._connection, its = socket.socketpair()
+        self._connection.settimeout(_STARTING)
+        with its:
+            self._process = subprocess.Popen(
+                [sys.executable, nursery.__file__, kind, str(its.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[its.fileno()],
+                env={"PATH": os.environ["PATH"], "HOME": "/", **seen},
+                cwd="/",
+            )
+        self.pid, self.descriptor = self._process.pid, self._connection.fileno()
+
+    def fork(self, request: bytes, descriptors: Sequence[int]) -> int:
+        """The number of the new process, which is a child of this one."""
+        if sys.platform != "linux":
+            raise NotImplementedError
+        size = len(request).to_bytes(nursery.SIZE, "big")
+        self._prctl(_SUBREAPER, 1, 0, 0, 0)
+        try:
+            socket.send_fds(self._connection, [size], descriptors)
+            self._connection.sendall(request)
+            pid = self._connection.recv(nursery.SIZE, socket.MSG_WAITALL)
+        finally:
+            self._prctl(_SUBREAPER, 0, 0, 0, 0)
+        assert pid, "the process that forks has ended; its stderr says why"
+        number = int.from_bytes(pid, "big")
+        os.waitid(os.P_PID, number, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # fails if it is not
+        return number
+
+    def end(self) -> None:
+        self._connection.close()
+        self._process.wait(_ENDING)
+
+
+FORKS = Forks()
+"""Those of a run of pytest."""
