@@ -18,10 +18,11 @@ from typing import Any
 import hypothesis
 import pytest
 from support import programs as programs  # keeps the environment as it was when pytest started
+from support.examples import examples
 from support.forked import FORKS
 
 # No test asserts a time, and none keeps anything for its next run.
-hypothesis.settings.register_profile("tests", database=None, deadline=None)
+hypothesis.settings.register_profile("tests", examples(100), database=None, deadline=None)
 hypothesis.settings.load_profile("tests")
 
 # Whoever runs the tests in the background of a script, or with nohup, has children ignore these.

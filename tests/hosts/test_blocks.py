@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
+from support.examples import examples
 
 from m2m_ssh_client.hosts.blocks import parse, rendered, with_member, without_member
 from m2m_ssh_client.hosts.nodes import FormatError, find
@@ -173,7 +174,7 @@ def written(value: Any, indent: str = "") -> str:
     return text
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.dictionaries(st.sampled_from("abcs"), blocks, min_size=1, max_size=4).map(written))
 def test_whatever_the_text_only_the_server_changes(text: str) -> None:
     before = values_of(text)

@@ -7,8 +7,9 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from m2m_ssh_client.hosts.jsonc import parse
 from m2m_ssh_client.hosts.members import with_member, without_member
@@ -16,7 +17,7 @@ from m2m_ssh_client.hosts.nodes import FormatError, find
 
 ENTRY = {"command": "/bin/x", "args": ["--host", "h"]}
 PATH = ("mcpServers", "lab")
-many = settings(max_examples=300)
+many = examples(300)
 
 
 def value_of(text: str) -> Any:

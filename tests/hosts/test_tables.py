@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import tomlkit
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from m2m_ssh_client.hosts.nodes import FormatError, find
 from m2m_ssh_client.hosts.tables import parse, with_member, without_member
@@ -143,7 +144,7 @@ lines = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.lists(lines, max_size=8).map("\n".join))
 def test_whatever_the_text_only_the_table_changes(text: str) -> None:
     try:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from support.examples import examples
 
 from m2m_ssh_client.proxy.memory.session import Output, Session, State
 
@@ -695,7 +696,7 @@ class Survival(RuleBasedStateMachine):
         assert self.answered == self.asked
 
 
-Survival.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
+Survival.TestCase.settings = settings(examples(200), stateful_step_count=40)
 TestSurvival = Survival.TestCase
 
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import psutil
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ssh.config.cases import CASES, REAL
+from support.examples import examples
 
 from m2m_ssh_client.errors import ConfigError
 from m2m_ssh_client.ssh.config import HostConfig, Jump, resolve, shell
@@ -888,7 +889,7 @@ def test_a_long_file_is_read_in_no_time(folder: Folder) -> None:
     assert time.monotonic() - started < 10
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     data=st.binary(max_size=200)
     | st.lists(

@@ -24,9 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_ssh_private_key,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import programs
+from support.examples import examples
 
 import m2m_ssh_client
 from m2m_ssh_client.errors import KeyFileError
@@ -479,7 +480,7 @@ KEY_PARTS += [b"-----BEGIN RSA PRIVATE KEY-----\n", b"-----END RSA PRIVATE KEY--
 KEY_PARTS += [b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n", b"Proc-Type: 4,ENCRYPTED\n"]
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     content=st.binary(max_size=100) | st.lists(st.sampled_from(KEY_PARTS), max_size=9).map(b"".join)
 )

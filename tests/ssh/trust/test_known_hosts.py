@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import programs
+from support.examples import examples
 
 from m2m_ssh_client.errors import HostKeyError, KnownHostsError
 from m2m_ssh_client.ssh.public_key import PublicKey
@@ -581,7 +582,7 @@ pieces = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     content=pieces,
     host=st.text(min_size=1, max_size=20) | st.just(HOST),
@@ -604,7 +605,7 @@ def test_no_file_content_does_more_harm_than_a_refusal(
 looks_like_a_key = st.builds(encoded, st.just("ssh-ed25519"), st.binary(max_size=100))
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(text=st.text(max_size=100) | looks_like_a_key)
 def test_no_text_gets_more_out_of_the_parser_than_a_value_error(text: str) -> None:
     try:
