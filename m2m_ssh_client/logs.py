@@ -18,7 +18,7 @@ from typing import TextIO
 
 from m2m_ssh_client import descriptors, entry_tag
 from m2m_ssh_client._version import PROGRAM
-from m2m_ssh_client.errors import UsageError, reason
+from m2m_ssh_client.errors import UsageError, reason, unexpected
 from m2m_ssh_client.log_file import (
     REMOTE_STDERR,
     AppendedFile,
@@ -54,7 +54,7 @@ def configured(
     payloads: bool = False,
     arguments: Sequence[str] | None = None,
 ) -> Iterator[None]:
-    """Log our records and paramiko's within the context.
+    """Log our records, paramiko's, and what no thread catches, within the context.
 
     `level` applies to stderr and the file; by default stderr shows WARNING and above, because hosts
     present every line there as an error, and the file INFO. `file` replaces the default file; the
@@ -77,12 +77,14 @@ def configured(
         logger.addHandler(background)
         logger.propagate = False
         logger.setLevel(lowest)
+    hook, threading.excepthook = threading.excepthook, _log_uncaught
     messages = logging.getLogger(PAYLOADS)
     messages.setLevel(logging.DEBUG if payloads and level == "DEBUG" else logging.NOTSET)
     try:
         yield
     finally:
         _files.clear()
+        threading.excepthook = hook
         messages.setLevel(logging.NOTSET)
         # A thread of paramiko may still notice that its connection is gone; drop its report.
         logging.getLogger("paramiko").addHandler(_NOWHERE)
@@ -91,6 +93,14 @@ def configured(
             logger.propagate = propagate
             logger.setLevel(lowest)
         background.close()
+
+
+def _log_uncaught(args: threading.ExceptHookArgs) -> None:
+    """Log what ended a thread: a bug. By default it goes to stderr, which the host may not read."""
+    logger = logging.getLogger(__name__)
+    if args.exc_value is not None:
+        logger.error("%s", unexpected(args.exc_value))
+        logger.info("details", exc_info=args.exc_value)
 
 
 def set_default_level(level: int | None) -> None:

@@ -144,6 +144,23 @@ def test_a_record_is_one_line_tracebacks_too(stderr: io.StringIO, tmp_path: Path
         assert "three" in text
 
 
+def test_what_ends_a_thread_is_logged_and_shown_without_a_traceback(
+    stderr: io.StringIO, tmp_path: Path
+) -> None:
+    def fail() -> None:
+        raise ValueError("nobody catches this")
+
+    hook, file = threading.excepthook, tmp_path / "log"
+    with configured(stderr, None, file):
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join(ENOUGH)
+    (line,) = stderr.getvalue().splitlines()
+    assert "Unexpected failure: ValueError('nobody catches this')" in line
+    assert "Traceback" in file.read_text()
+    assert threading.excepthook is hook
+
+
 def test_control_characters_do_not_reach_a_terminal(stderr: io.StringIO, tmp_path: Path) -> None:
     with configured(stderr, None, tmp_path / "log"):
         remote.warning("%s", "\x1b]0;owned\x07\x9b2J\u202e")

@@ -687,6 +687,10 @@ def _traceback(record: Record) -> Iterator[str]:
     wanted = "DEBUG" in record.story.options
     if over is not None and "Traceback" in over.note["stderr"] and not wanted:
         yield _words_on_stderr(record)
+    if over is not None and "Unexpected failure" in over.note["stderr"]:
+        yield _words_on_stderr(record)
+    if over is not None and "Unexpected failure" in over.note["stderr"]:
+        yield _words_on_stderr(record)
 
 
 def _words(record: Record, methods: tuple[str, ...], name: str) -> dict[str, list[Asked]]:
