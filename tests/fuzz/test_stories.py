@@ -7,8 +7,9 @@ from itertools import chain
 from typing import Any
 
 from fuzz.sessions import check
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 IDS = st.sampled_from(
     [0, 1, 2, 3, "a", "b", "1", None, 1.5, "m2m-1", "m2m-2", "m2m-1:1", 'm2m-2:"a"']
@@ -99,7 +100,7 @@ STORIES = st.builds(
 )
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(STORIES)
 def test_whatever_both_sides_say_each_request_gets_one_answer(story: str) -> None:
     check(story.encode())
@@ -185,7 +186,7 @@ BRIDGED_STORIES = st.builds(
 )
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(BRIDGED_STORIES)
 def test_whatever_two_eras_say_each_request_gets_one_answer(story: str) -> None:
     check(story.encode())

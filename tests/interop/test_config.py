@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,8 +36,20 @@ TUNNEL = (
 )
 
 
+@pytest.fixture(scope="module")
+def own_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with keys that no server knows: an encrypted one, and six that are not."""
+    folder = tmp_path_factory.mktemp("own-keys")
+    _keygen("-N", "a secret", "-f", folder / "encrypted")
+    for number in range(6):
+        _keygen("-N", "", "-f", folder / f"k{number}")
+    return folder
+
+
 @pytest.fixture
-def fill(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+def fill(
+    sshd: Sshd, own_keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], str]:
     """Puts the server's places into a text, and makes the files that are named there."""
     keys = sshd.keys
     monkeypatch.setenv("CASE_KEY", str(keys.client_key))
@@ -50,11 +63,7 @@ def fill(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
     (tmp_path / "revoked").write_text(keys.public_host_key("ed25519") + "\n")
     (tmp_path / "tunnel.py").write_text(TUNNEL)
     (tmp_path / f"alias_{sshd.username}").symlink_to(keys.client_key)
-    encrypted = tmp_path / "encrypted"
-    _keygen("-N", "a secret", "-f", encrypted)
-    for number in range(6):
-        path = tmp_path / f"k{number}"
-        _keygen("-N", "", "-f", path)
+    shutil.copytree(own_keys, tmp_path, dirs_exist_ok=True)
     places = {
         "address": "127.0.0.1",
         "port": sshd.port,
@@ -62,7 +71,7 @@ def fill(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
         "local_user": getpass.getuser(),
         "key": keys.client_key,
         "stranger": keys.stranger_key,
-        "encrypted": encrypted,
+        "encrypted": tmp_path / "encrypted",
         "known_hosts": known_hosts,
         "other_hosts": tmp_path / "other_hosts",
         "folder": tmp_path,

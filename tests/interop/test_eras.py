@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from itertools import product
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,19 +42,41 @@ def in_table(host: Peer, server: Peer) -> str:
     return re.sub(r"[¹²³⁴]", "", row[header.index(server.name)])
 
 
+def servers_of(host: Peer) -> list[Peer]:
+    return [each for each in SERVERS if each.name not in SLOW or host.era == "both"]
+
+
+@pytest.fixture(scope="module")
+def reports(peers: Peers, sshd: Sshd) -> Callable[[Peer], dict[str, dict[str, object]]]:
+    """What a host says of each of its servers; it is started once."""
+
+    @cache
+    def found(host: Peer) -> dict[str, dict[str, object]]:
+        # An option is needed where a modern host asks like one of both eras.
+        bridge = ["--bridge", "modern"] if host.era == "modern" else []
+        client = client_argv(*sshd.client_options(), *bridge)
+        return peers.reports(host, servers_of(host), client)
+
+    return found
+
+
 @pytest.mark.parametrize(
     ("host", "server"),
     [
-        pytest.param(host, server, id=f"{host.name} - {server.name}")
-        for host, server in product(HOSTS, SERVERS)
-        if server.name not in SLOW or host.era == "both"
+        pytest.param(
+            host,
+            server,
+            id=f"{host.name} - {server.name}",
+            marks=pytest.mark.xdist_group(f"eras of {host.name}"),
+        )
+        for host in HOSTS
+        for server in servers_of(host)
     ],
 )
-def test_a_host_uses_a_server(host: Peer, server: Peer, peers: Peers, sshd: Sshd) -> None:
-    # An option is needed where a modern host asks like one of both eras.
-    bridge = ["--bridge", "modern"] if host.era == "modern" else []
-    client = client_argv(*sshd.client_options(), *bridge)
-    report = peers.report(host, server, client)
+def test_a_host_uses_a_server(
+    host: Peer, server: Peer, reports: Callable[[Peer], dict[str, dict[str, object]]]
+) -> None:
+    report = reports(host)[server.name]
     is_modern = host.era == "modern" or (host.era == "both" and server.era != "legacy")
     assert (report["version"] == "2026-07-28") == is_modern, report
     assert cell(works(report)) == in_table(host, server), report

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ _NPM = (
     "@modelcontextprotocol/sdk@1.32.2",
     "zod@4.4.3",
 )
-_RUN_TIMEOUT = 60.0  # seconds
+_SESSION_TIMEOUT = 60.0  # seconds
 FEATURES = ("list", "call", "ask", "log", "subscribe", "cancel")
 
 
@@ -72,24 +73,28 @@ class Peers:
         script, *options = peer.arguments
         return [str(self._programs[peer.program]), str(self._folder / script), *options]
 
-    def report(self, host: Peer, server: Peer, client: list[str]) -> dict[str, object]:
-        """What a host says of a session with a server that it reaches through this client."""
-        command = f"exec {shlex.join(self.argv(server))}"
+    def reports(
+        self, host: Peer, servers: Sequence[Peer], client: list[str]
+    ) -> dict[str, dict[str, object]]:
+        """What a host says of its sessions with servers, by their names, one after the other.
+
+        It reaches each of them through this client.
+        """
+        commands = [[*client, "--", f"exec {shlex.join(self.argv(each))}"] for each in servers]
         with tempfile.TemporaryFile() as stderr:
             done = subprocess.run(
-                [*self.argv(host), *client, "--", command],
+                [*self.argv(host), json.dumps(commands)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                timeout=_RUN_TIMEOUT,
+                timeout=_SESSION_TIMEOUT * len(servers),
                 env=dict(os.environ),
             )
             stderr.seek(0)
             said = stderr.read().decode(errors="replace")
-        lines = done.stdout.decode().splitlines()
-        assert lines, said[-2000:]
-        report: dict[str, object] = json.loads(lines[-1])
-        return report
+        found = [json.loads(line) for line in done.stdout.decode().splitlines()]
+        assert len(found) == len(servers), said[-2000:]
+        return {server.name: report for server, report in zip(servers, found, strict=True)}
 
 
 def works(report: dict[str, object]) -> list[str]:

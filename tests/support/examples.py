@@ -1,17 +1,13 @@
-"""How many examples Hypothesis makes: fewer on Windows, which under Wine is many times as slow.
-
-What these tests are about, texts and their meaning, does not depend on the platform.
-"""
+"""How many examples Hypothesis makes: fewer where another environment of tox makes all of them."""
 
 from __future__ import annotations
 
-import sys
-
 import hypothesis
+from support import programs
 
-_FEWER = 6 if sys.platform == "win32" else 1
+_PERCENT = int(programs.ORIGINAL_ENVIRONMENT.get("EXAMPLES", "100"))
 
 
 def examples(count: int) -> hypothesis.settings:
-    """Settings for so many examples."""
-    return hypothesis.settings(max_examples=count // _FEWER)
+    """Settings for so many examples, or for the part of them that the variable EXAMPLES says."""
+    return hypothesis.settings(max_examples=max(count * _PERCENT // 100, 1))

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import paramiko
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import programs
+from support.examples import examples
 
 if sys.platform == "win32":
     pytest.skip("UNIX sockets", allow_module_level=True)
@@ -215,7 +216,7 @@ def test_a_bad_signature_is_an_agent_error(answer: bytes | None, words: str) -> 
         agent.sign(ED25519, b"data", "ssh-ed25519")
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.binary(min_size=1, max_size=200))
 def test_no_answer_raises_anything_but_an_agent_error(answer: bytes) -> None:
     with FakeAgent(lambda _: answer) as fake:

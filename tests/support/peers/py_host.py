@@ -1,6 +1,6 @@
-"""A host on the MCP SDK for Python, line 1 or 2: `py_host.py legacy|auto|2026-07-28 COMMAND ARGUMENT...`.
+"""A host on the MCP SDK for Python, line 1 or 2: `py_host.py legacy|auto|2026-07-28 COMMANDS`.
 
-Prints what worked as JSON.
+COMMANDS is a JSON list of argvs, each of which starts a server. Prints what worked with each, as a line of JSON.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import sys
+import traceback
 from typing import Any
 
 import anyio
@@ -116,8 +117,7 @@ class Use:
         return f"gave up, then {said(await self._session.call_tool('echo', {'text': 'on'}))}"
 
 
-async def main() -> None:
-    mode, command, *arguments = sys.argv[1:]
+async def use(mode: str, command: str, *arguments: str) -> None:
     parameters = mcp.StdioServerParameters(command=command, args=arguments, env=dict(os.environ))
     callbacks = {
         "elicitation_callback": elicit,
@@ -135,8 +135,17 @@ async def main() -> None:
             await Use(client, client.protocol_version, client.listen).everything()
 
 
-if __name__ == "__main__":
-    try:
-        asyncio.run(main())
-    finally:
+def main() -> None:
+    mode, commands = sys.argv[1:]
+    for argv in json.loads(commands):
+        heard.clear()
+        report.clear()
+        try:
+            asyncio.run(use(mode, *argv))
+        except Exception:  # noqa: BLE001 - line 1 has some when it leaves; the report tells the rest
+            traceback.print_exc()
         sys.stdout.write(json.dumps(report, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
