@@ -34,8 +34,9 @@ class _Lines(NamedTuple):
 def parse(text: str) -> Node | None:
     """Return the document; None without a value. Raises FormatError.
 
-    Items of a list that have names are members under these, and nothing is an empty mapping. An
-    alias is a value of its own that says nothing.
+    Items of a list that have names are members under these, as are those that Continue takes from
+    elsewhere (`uses`). Nothing is an empty mapping. An alias is a value of its own that says
+    nothing.
     """
     root = _composed(text)
     if root is None:
@@ -152,7 +153,8 @@ def _composed(text: str) -> YAMLNode | None:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        return YAML(pure=True).compose(text)
+        # The type for round trips would leave marks in folded strings.
+        return YAML(typ="safe", pure=True).compose(text)
     except RecursionError:
         raise FormatError("it is nested too deeply") from None
     except MarkedYAMLError as exc:
@@ -191,14 +193,21 @@ def _converted(text: str, node: YAMLNode, seen: set[int]) -> Node:
         return Node(_plain(node), start, end)
     if node.id == "sequence":
         items = tuple(_converted(text, item, seen) for item in node.value)
-        names = [item.value.get("name") if isinstance(item.value, dict) else 0 for item in items]
-        if not all(isinstance(name, str) for name in names):
+        names = [name for item in node.value if (name := _item_name(item))]
+        if len(names) < len(items):
             return Node([item.value for item in items], start, end, items=items)
-        pairs = list(zip(map(str, names), items, strict=True))
+        pairs = list(zip(names, items, strict=True))
     else:
         pairs = [(str(key.value), _converted(text, value, seen)) for key, value in node.value]
     members = tuple(Member(key, value.start, value, None) for key, value in pairs)
     return Node({each.key: each.node.value for each in members}, start, end, members)
+
+
+def _item_name(item: YAMLNode) -> str:
+    """Return the name of a list's item, or what it `uses`; empty without either."""
+    pairs = item.value if item.id == "mapping" else ()
+    texts = {key.value: value.value for key, value in pairs if value.id == "scalar"}
+    return texts.get("name") or texts.get("uses") or ""
 
 
 def _plain(node: YAMLNode) -> Any:
@@ -232,7 +241,7 @@ def _servers(text: str, node: YAMLNode) -> Iterator[_Lines]:
         key, value = each if node.id == "mapping" else (each, each)
         start = text.rfind("\n", 0, key.start_mark.index) + 1
         if node.id == "sequence":
-            name = next((v.value for k, v in each.value if k.value == "name"), "")
+            name = _item_name(each)
             before = text[start : key.start_mark.index].strip()
         else:
             name, before = key.value, text[start : key.start_mark.index].strip() + "-"

@@ -65,6 +65,7 @@ def test_a_member_is_set_and_the_rest_stays(before: str, after: str) -> None:
         ("s:\n- name: b\n  k: 1 # c\nz: 1\n", f"s:\n- name: b\n  k: 1 # c\n{ITEM}z: 1\n"),
         ("s:\n  - k: 1\n    name: b\n# of z\nz: 1\n", f"s:\n  - k: 1\n    name: b\n{DEEP}# of z\nz: 1\n"),
         ("s:\n  - name: lab\n    k: 1\n  - name: b\n", f"s:\n{DEEP}  - name: b\n"),
+        ("s:\n- uses: o/b\n  with:\n    k: 1\n", f"s:\n- uses: o/b\n  with:\n    k: 1\n{ITEM}"),
     ],
 )  # fmt: skip
 def test_a_named_item_is_set_and_the_rest_stays(before: str, after: str) -> None:
@@ -85,6 +86,7 @@ def test_a_named_item_is_set_and_the_rest_stays(before: str, after: str) -> None
         (f"s:\n{LAB}  # of b\n  b: 1\n", "s:\n  # of b\n  b: 1\n"),
         (f"s:\n{ITEM}z: 1\n", "s: []\nz: 1\n"),
         (f"s:\n{ITEM}- name: b\n", "s:\n- name: b\n"),
+        (f"s:\n- uses: o/b\n{ITEM}", "s:\n- uses: o/b\n"),
     ],
 )
 def test_a_server_is_removed_and_comments_stay(before: str, after: str) -> None:
@@ -141,6 +143,14 @@ def test_every_string_is_read_as_the_string_that_it_is() -> None:
     text = rendered(PATH, {"args": words})
     assert values_of(text) == {"s": {"lab": {"args": words}}}
     assert all(each.isprintable() for each in text.splitlines())
+
+
+@pytest.mark.parametrize("style", [">", ">-", "|", "|+"])
+def test_a_text_of_several_lines_is_read_as_the_string_that_it_is(style: str) -> None:
+    text = f"s:\n  lab:\n    cmd: {style}\n      one\n      two\n\n      three\n\nz: 1\n"
+    root = parse(text)
+    assert root
+    assert root.value == values_of(text)
 
 
 def test_each_value_is_found_with_its_place() -> None:
