@@ -12,6 +12,7 @@ Leaving the context closes at once. Whichever side dies, `inbound` ends.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -35,6 +36,8 @@ remote_stderr = logging.getLogger("m2m_ssh_client.remote")
 _TAIL_LINES = 5
 _TAIL_LENGTH = 4000  # characters; some shells repeat the whole line that they do not understand
 _STDERR_LINE_LIMIT = 8 * 1024  # bytes
+# A call on the stack as Node.js, Java and .NET show it, below the reason; or an empty line.
+_SAYS_LITTLE = re.compile(rb"\s+at .*|\s*", re.DOTALL)
 
 _TERM_BEFORE = 0.4  # seconds before the deadline of a shutdown
 _KILL_BEFORE = 0.15
@@ -74,7 +77,7 @@ class Bridge:
 
     @property
     def stderr_tail(self) -> list[str]:
-        """The last lines of the server's stderr, printable."""
+        """The last lines of the server's stderr, printable, without calls on the stack."""
         return list(self._tail)
 
     @property
@@ -160,7 +163,8 @@ class Bridge:
 
     def _show(self, line: bytes) -> None:
         text = printable(line.rstrip(b"\r"))
-        self._tail.append(shortened(text, _TAIL_LENGTH))
+        if not _SAYS_LITTLE.fullmatch(line):
+            self._tail.append(shortened(text, _TAIL_LENGTH))
         remote_stderr.warning("%s", text)
 
 

@@ -118,6 +118,49 @@ async def test_the_last_lines_of_stderr_are_there_when_the_far_side_ended(
     assert all(record.levelno == logging.WARNING for record in remote)
 
 
+_NODE = b"""\
+node:internal/modules/cjs/loader:1210
+  throw err;
+  ^
+
+Error: Cannot find module '/srv/server.js'
+    at Module._load (node:internal/modules/cjs/loader:1038:27)
+    at node:internal/main/run_main_module:28:49 {
+  code: 'MODULE_NOT_FOUND',
+  requireStack: []
+}
+
+Node.js v20.20.2
+"""
+_JAVA = b"""\
+Exception in thread "main" java.lang.IllegalStateException: no database
+\tat server.Store.open(Store.java:12)
+\tat server.Main.start(Main.java:40)
+\tat server.Main.run(Main.java:31)
+\tat server.Main.call(Main.java:22)
+\tat server.Main.main(Main.java:7)
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (_NODE, "Error: Cannot find module '/srv/server.js'"),
+        (_JAVA, 'Exception in thread "main" java.lang.IllegalStateException: no database'),
+    ],
+    ids=["Node.js", "Java"],
+)
+async def test_the_reason_above_a_stack_is_among_the_last_lines(
+    carrier: PipeCarrier, said: bytes, reason: str
+) -> None:
+    async with opened(carrier, intake()) as bridge:
+        carrier.complain(said)
+        carrier.die()
+        assert await _receive_all(bridge.inbound) == []
+        await bridge.ending()
+        assert bridge.stderr_tail[0] == reason
+
+
 async def test_a_chatty_stderr_does_not_hold_up_stdout(carrier: PipeCarrier) -> None:
     def chatter() -> None:
         for _ in range(50):
