@@ -37,10 +37,13 @@ ROOMS = [
     *("--ignore=tests/commands/test_use.py", "--ignore=tests/commands/test_questions.py"),
 ]
 WORKERS = ["-n", os.environ.get("WORKERS", "2"), "--dist", "loadgroup"]
+# There, half of what a short test takes is to put stdout and stderr aside, and to set the second
+# limit of its time, although the first one ends the process too.
+BRIEF = ["--capture=sys", "-o", "faulthandler_timeout=0"]
 
 
 def main(arguments: list[str]) -> int:
-    runs = [arguments] if arguments else [SESSIONS, [*WORKERS, *ROOMS]]
+    runs = [arguments] if arguments else [SESSIONS, [*WORKERS, *BRIEF, *ROOMS]]
     if sys.platform == "win32":
         return max(subprocess.run([sys.executable, *PYTEST, *each]).returncode for each in runs)
     if not arguments:
