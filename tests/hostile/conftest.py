@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.forked import FORKS
+from support.forked import FORKS, children
 from support.odd_ssh import Keys
 
 HERE = Path(__file__).parent
@@ -38,14 +38,6 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return Keys(tmp_path_factory.mktemp("keys"))
 
 
-def _children() -> set[str]:
-    found: set[str] = set()
-    for task in Path("/proc/self/task").iterdir():
-        with suppress(OSError):  # a thread that has ended just now
-            found.update((task / "children").read_text().split())
-    return found
-
-
 def _in_use() -> set[str]:
     """Threads, descriptors with what they lead to, and children, zombies too; without those of the tests themselves."""
     gc.collect()
@@ -57,7 +49,7 @@ def _in_use() -> set[str]:
             if each.name in connections:
                 continue
             descriptors.add(f"{each.name} → {each.readlink()}")
-    return threads | descriptors | {f"child {pid}" for pid in _children() - pids}
+    return threads | descriptors | {f"child {pid}" for pid in children() - pids}
 
 
 @pytest.fixture(autouse=True)

@@ -27,6 +27,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +61,18 @@ class Forks:
         self._execute = _POPEN._execute_child
         self._parameters = inspect.signature(self._execute)
         self._nurseries: dict[tuple[object, ...], _Nursery] = {}
-        self._lock = threading.Lock()
+        self._adopted: set[int] = set()
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Forks:
         def execute(popen: Any, *args: Any) -> None:
             given = self._parameters.bind(popen, *args).arguments
             kind = _kind(given) if self.active else None
-            if kind is None:
-                self._execute(popen, *args)
-                return
-            popen.pid = self._fork(kind, given)
+            with self._lock:
+                if kind is None:
+                    self._execute(popen, *args)
+                    return
+                popen.pid = self._fork(kind, given)
             popen._child_created = True
             ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
             popen._close_pipe_fds(*(given[end] for end in ends))
@@ -82,10 +85,12 @@ class Forks:
         for each in self._nurseries.values():
             each.end()
 
-    def in_use(self) -> tuple[set[str], set[str]]:
-        """The numbers of the processes that fork, and of our descriptors to speak to them."""
+    def in_use(self) -> tuple[set[int], set[str]]:
+        """The children that no test has started, and the names of descriptors that none has opened."""
+        self._reap()
         made = [*self._nurseries.values()]
-        return {str(each.pid) for each in made}, {str(each.descriptor) for each in made}
+        pids = self._adopted.union(each.pid for each in made)
+        return pids, {str(each.descriptor) for each in made}
 
     def _fork(self, kind: str, given: Mapping[str, Any]) -> int:
         env = os.environ if given["env"] is None else given["env"]
@@ -101,10 +106,29 @@ class Forks:
         ends = (given["p2cread"], given["c2pwrite"], given["errwrite"])
         descriptors = [own if end == -1 else end for own, end in enumerate(ends)]
         key = (os.getpid(), kind, *seen.items())
-        with self._lock:
-            if key not in self._nurseries:
-                self._nurseries[key] = _Nursery(kind, seen)
-            return self._nurseries[key].fork(json.dumps(request).encode(), descriptors)
+        if key not in self._nurseries:
+            self._nurseries[key] = _Nursery(kind, seen)
+        before = children()
+        pid = self._nurseries[key].fork(json.dumps(request).encode(), descriptors)
+        # Others may have lost their parents in the meantime.
+        self._adopted |= children() - before - {pid}
+        self._reap()
+        return pid
+
+    def _reap(self) -> None:
+        if sys.platform != "win32":
+            for pid in [*self._adopted]:
+                if os.waitpid(pid, os.WNOHANG) != (0, 0):
+                    self._adopted.remove(pid)
+
+
+def children() -> set[int]:
+    """Of this process, zombies too."""
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # a thread that has ended just now
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
 
 
 def _kind(given: Mapping[str, Any]) -> str | None:
@@ -147,17 +171,21 @@ class _Nursery:
         if sys.platform != "linux":
             raise NotImplementedError
         size = len(request).to_bytes(nursery.SIZE, "big")
-        self._prctl(_SUBREAPER, 1, 0, 0, 0)
+        self.adopt(True)
         try:
             socket.send_fds(self._connection, [size], descriptors)
             self._connection.sendall(request)
             pid = self._connection.recv(nursery.SIZE, socket.MSG_WAITALL)
         finally:
-            self._prctl(_SUBREAPER, 0, 0, 0, 0)
+            self.adopt(False)
         assert pid, "the process that forks has ended; its stderr says why"
         number = int.from_bytes(pid, "big")
         os.waitid(os.P_PID, number, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # fails if it is not
         return number
+
+    def adopt(self, does: bool) -> None:
+        """Whether processes below this one that lose their parents become its children."""
+        self._prctl(_SUBREAPER, int(does), 0, 0, 0)
 
     def end(self) -> None:
         self._connection.close()

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.far import Embedded, environment, machine
@@ -19,7 +20,7 @@ from support.waiting import wait_until
 if sys.platform != "linux":
     pytest.skip("only Linux lets a process give a child away", allow_module_level=True)
 
-from support.forked import FORKS
+from support.forked import FORKS, _Nursery, children
 
 ENOUGH = 60.0  # seconds
 STATES = "PPid|NSpgid|NSsid|Umask|SigBlk|SigIgn|SigCgt|Threads"
@@ -137,6 +138,35 @@ def test_a_session_of_its_own_is_one() -> None:
 def test_a_cold_one_is_started_by_python() -> None:
     with Host(SAMPLE) as host:
         assert not is_forked(host.pid)
+
+
+def test_an_orphan_that_is_adopted_by_the_way_is_no_child_of_a_test_and_is_reaped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It loses its parent while a fork is given away."""
+    given, gives = os.pipe()
+    script = "import os; os.write(1, b'%d' % os.getpid()) if os.fork() == 0 else 0; os.read(0, 1)"
+    argv = [sys.executable, "-c", script]
+    parent = subprocess.Popen(argv, stdin=given, stdout=subprocess.PIPE)
+    os.close(given)
+    with parent:
+        assert parent.stdout is not None
+        orphan = int(os.read(parent.stdout.fileno(), 100))
+        fork = _Nursery.fork
+
+        def forks(nursery: _Nursery, *args: Any) -> int:
+            nursery.adopt(True)
+            parent.kill()
+            parent.wait()
+            return fork(nursery, *args)
+
+        monkeypatch.setattr(_Nursery, "fork", forks)
+        with Host(SAMPLE):
+            assert orphan in children()
+            assert orphan in FORKS.in_use()[0]
+    os.close(gives)
+    wait_until(lambda: orphan not in FORKS.in_use()[0])
+    assert orphan not in children()
 
 
 def test_whoever_forks_ends_with_the_process_that_wants_it(tmp_path: Path) -> None:
