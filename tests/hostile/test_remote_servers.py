@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from faults.play import PATIENT
 from hostile import remote
 from hostile.victim import MOST_MEMORY, STEERING, Victim, attacked, way_to
 from support import terminal
@@ -247,7 +248,7 @@ def test_a_host_that_does_not_read_makes_the_server_wait(
 )
 def test_its_log_is_bounded_with(name: str, start: Start, tmp_path: Path) -> None:
     with attacked(tmp_path, *start.options(shlex.quote(name))) as victim:
-        victim.open()
+        victim.open(PATIENT)
         pings(victim)
         assert victim.look_at_memory() < MOST_MEMORY
         victim.end(0)
