@@ -23,6 +23,8 @@ from m2m_ssh_client.ssh.login.key_files import ensure_client_key
 from m2m_ssh_client.ssh.opener import Opener
 from m2m_ssh_client.text import shown
 
+pytestmark = pytest.mark.cold
+
 GONE = 2.0  # seconds until everything is gone after the host's end or a signal
 PIN = "SHA256:" + "A" * 42 + "E"
 PEER = ["--host", "h", "--port", "2222", "--username", "u"]
