@@ -36,8 +36,9 @@ remote_stderr = logging.getLogger("m2m_ssh_client.remote")
 _TAIL_LINES = 5
 _TAIL_LENGTH = 4000  # characters; some shells repeat the whole line that they do not understand
 _STDERR_LINE_LIMIT = 8 * 1024  # bytes
-# A call on the stack as Node.js, Java and .NET show it, below the reason; or an empty line.
-_SAYS_LITTLE = re.compile(rb"\s+at .*|\s*", re.DOTALL)
+# A call on the stack as Node.js, Java and .NET show it, below the reason; the marks that Python and
+# Node.js put below a line of source; or an empty line.
+_SAYS_LITTLE = re.compile(rb"\s+at .*|[\s^~]*", re.DOTALL)
 
 _TERM_BEFORE = 0.4  # seconds before the deadline of a shutdown
 _KILL_BEFORE = 0.15
@@ -77,7 +78,7 @@ class Bridge:
 
     @property
     def stderr_tail(self) -> list[str]:
-        """The last lines of the server's stderr, printable, without calls on the stack."""
+        """The last lines of the server's stderr, printable, without those that say little."""
         return list(self._tail)
 
     @property

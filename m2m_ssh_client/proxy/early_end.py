@@ -22,6 +22,12 @@ _NOT_FOUND_BY_CSH = re.compile(r"[^\s:]+: Command not found\.")
 # Erlang/OTP's ssh, which evaluates a command as Erlang, or has that switched off.
 _ERLANG = re.compile(r"\*\*Error\*\* .+|Prohibited\.")
 
+# Programs on the Python SDK that allow any version of it, and get one from 2.0 on.
+_FOR_AN_OLDER_SDK = re.compile(
+    r"AttributeError: 'Server' object has no attribute '\w+'"
+    r"|ImportError: cannot import name '\w+' from 'mcp[.'].*"
+)
+
 # What OpenSSH's sftp-server ends with if it gets something else than its protocol (sftp-server.c).
 _SFTP_SERVER = 11
 
@@ -69,6 +75,11 @@ def hint(status: int | None, stderr: Sequence[str]) -> str:
         )
     if _NOT_FOUND_BY_CSH.fullmatch(last):
         return "Is the program installed there, for this user? If so, give its absolute path after `--`."
+    if _FOR_AN_OLDER_SDK.fullmatch(last):
+        return (
+            "The program needs an MCP SDK before 2.0: run it with `uvx --with 'mcp<2' …`, or "
+            "install `mcp<2` beside it."
+        )
     if len(stderr) == 1 and _NO_SHELL.fullmatch(last):
         return (
             "The server cannot start the account's shell, perhaps because of ChrootDirectory in its "

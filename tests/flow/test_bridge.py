@@ -140,17 +140,27 @@ Exception in thread "main" java.lang.IllegalStateException: no database
 \tat server.Main.call(Main.java:22)
 \tat server.Main.main(Main.java:7)
 """
+_PYTHON = b"""\
+Traceback (most recent call last):
+  File "/srv/bin/server", line 5, in <module>
+    from server import main
+  File "/srv/server.py", line 20, in <module>
+    @app.list_tools()
+     ^^^^^^^^^^^^^^
+AttributeError: 'Server' object has no attribute 'list_tools'
+"""
 
 
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
+        (_PYTHON, '  File "/srv/bin/server", line 5, in <module>'),
         (_NODE, "Error: Cannot find module '/srv/server.js'"),
         (_JAVA, 'Exception in thread "main" java.lang.IllegalStateException: no database'),
     ],
-    ids=["Node.js", "Java"],
+    ids=["Python", "Node.js", "Java"],
 )
-async def test_the_reason_above_a_stack_is_among_the_last_lines(
+async def test_the_last_lines_say_what_happened_and_where_there_is_a_stack(
     carrier: PipeCarrier, said: bytes, reason: str
 ) -> None:
     async with opened(carrier, intake()) as bridge:

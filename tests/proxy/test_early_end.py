@@ -62,6 +62,9 @@ def test_a_server_that_ends_without_an_error_may_log_what_it_likes() -> None:
         ),
         (["uvx: Command not found."], "absolute path"),
         (["/bin/sh: No such file or directory"], "ChrootDirectory"),
+        (["AttributeError: 'Server' object has no attribute 'list_tools'"], "mcp<2"),
+        (["ImportError: cannot import name 'McpError' from 'mcp' (/srv/mcp/__init__.py)"], "mcp<2"),
+        (["ImportError: cannot import name 'a_client' from 'mcp.client.a' (/srv/a.py)"], "mcp<2"),
     ],
 )
 def test_what_is_no_fault_of_the_command_has_its_hint(stderr: list[str], words: str) -> None:
