@@ -14,8 +14,9 @@ _ABOUT_DISCOVER = re.compile(
     r"server/discover|init\w*[ _]?request|before init|not (yet )?initiali[sz]ed", re.IGNORECASE
 )
 
-# sshd, if it cannot start the account's shell: its path, and `No such file or directory`.
-_NO_SHELL = re.compile(r"/[^\s:]+: [^:]+")
+# sshd, if it cannot start the account's shell: its path, and the system's reason. Other programs
+# begin with their path, too: `/usr/bin/python3: No module named x`.
+_NO_SHELL = re.compile(r"/[^\s:]+: (No such file or directory|Permission denied|Exec format error)")
 _RESTRICTED = re.compile(r": restricted\b")  # bash(1), RESTRICTED SHELL
 _NOT_FOUND_BY_CSH = re.compile(r"[^\s:]+: Command not found\.")
 

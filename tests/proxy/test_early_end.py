@@ -16,6 +16,7 @@ OLD_SERVERS = [
 ]
 BROKEN_COMMANDS = [
     "ModuleNotFoundError: No module named 'mcp_server_git'",
+    "/usr/bin/python3: No module named mcp_server_git",
     "Error: Cannot find module '/srv/dist/index.js'",
     "error: unexpected argument '--repo' found",
     "panicked at src/main.rs: failed to initialize the database",
@@ -62,6 +63,7 @@ def test_a_server_that_ends_without_an_error_may_log_what_it_likes() -> None:
         ),
         (["uvx: Command not found."], "absolute path"),
         (["/bin/sh: No such file or directory"], "ChrootDirectory"),
+        (["/bin/zsh: Permission denied"], "ChrootDirectory"),
         (["AttributeError: 'Server' object has no attribute 'list_tools'"], "mcp<2"),
         (["ImportError: cannot import name 'McpError' from 'mcp' (/srv/mcp/__init__.py)"], "mcp<2"),
         (["ImportError: cannot import name 'a_client' from 'mcp.client.a' (/srv/a.py)"], "mcp<2"),
@@ -73,5 +75,6 @@ def test_what_is_no_fault_of_the_command_has_its_hint(stderr: list[str], words: 
 
 @pytest.mark.parametrize("words", [*OLD_SERVERS, *BROKEN_COMMANDS])
 def test_a_command_that_says_what_is_wrong_needs_no_hint(words: str) -> None:
+    assert not hint(1, [words])
     assert not hint(1, ["starting", words])
     assert not hint(None, [])
