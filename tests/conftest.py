@@ -21,6 +21,8 @@ from support import programs as programs  # keeps the environment as it was when
 from support.examples import examples
 from support.forked import FORKS
 
+_LONGEST_NAME = 200  # characters
+
 # No test asserts a time, and none keeps anything for its next run.
 hypothesis.settings.register_profile("tests", examples(100), database=None, deadline=None)
 hypothesis.settings.load_profile("tests")
@@ -55,6 +57,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
     if "TOX_ENV_NAME" in programs.ORIGINAL_ENVIRONMENT:
         _assert_that_groups_count(session)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a test by the beginning of a long text: on Windows, no variable holds 32,768 characters."""
+    if isinstance(val, (str, bytes)) and len(val) > _LONGEST_NAME:
+        return ascii(val[:_LONGEST_NAME]) + "..."
+    return None
 
 
 def _assert_that_groups_count(session: pytest.Session) -> None:
