@@ -126,13 +126,14 @@ def _attach(name: str, offset: int) -> bytes:
 def _ask(what: bytes, number: int) -> None:
     """Print what each keeper says; ask the one with this process id, or each for 0."""
     for folder in folders():
-        for name in sorted(os.listdir(folder)):
+        for name in _names(folder):
             caller = socket.socket(socket.AF_UNIX)
             caller.settimeout(2)
             try:
                 caller.connect(folder + "/" + name)
-            except ConnectionRefusedError:
-                os.unlink(folder + "/" + name)  # of a keeper that was killed
+            except ConnectionRefusedError:  # the keeper was killed
+                _remove(folder + "/" + name)
+                caller.close()
                 continue
             except OSError:
                 continue
@@ -149,6 +150,20 @@ def _ask(what: bytes, number: int) -> None:
                 os.write(1, said)
             except (OSError, ValueError):
                 continue
+
+
+def _names(folder: str) -> "list[str]":
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:  # the last keeper has just removed it
+        return []
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:  # somebody else who asks was quicker
+        pass
 
 
 def _ordered() -> "list[bytes]":

@@ -271,6 +271,25 @@ def test_a_folder_that_others_can_enter_is_not_used(tmp_path: Path) -> None:
     assert on_machine.folders((str(tmp_path),)) == []
 
 
+def test_two_who_ask_at_once_may_both_find_the_socket_of_a_keeper_that_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "dead"))
+    gone = str(tmp_path / "gone")
+    unlink = os.unlink
+
+    def quicker(path: str) -> None:
+        unlink(path)
+        unlink(path)
+
+    monkeypatch.setattr(on_machine, "folders", lambda: [str(tmp_path), gone])
+    monkeypatch.setattr(os, "unlink", quicker)
+    on_machine._ask(stream.LIST, 0)
+    assert not (tmp_path / "dead").exists()
+    assert capfd.readouterr().out == ""
+
+
 def test_a_folder_that_is_a_link_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     (tmp_path / f".m2m-kept-{os.getuid()}").symlink_to("elsewhere")
