@@ -98,7 +98,7 @@ def configured(
 def _log_uncaught(args: threading.ExceptHookArgs) -> None:
     """Log what ended a thread: a bug. By default it goes to stderr, which the host may not read."""
     logger = logging.getLogger(__name__)
-    if args.exc_value is not None:
+    if isinstance(args.exc_value, Exception):  # not SystemExit, which ends a thread on purpose
         logger.error("%s", unexpected(args.exc_value))
         logger.info("details", exc_info=args.exc_value)
 

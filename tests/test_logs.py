@@ -152,9 +152,10 @@ def test_what_ends_a_thread_is_logged_and_shown_without_a_traceback(
 
     hook, file = threading.excepthook, tmp_path / "log"
     with configured(stderr, None, file):
-        thread = threading.Thread(target=fail)
-        thread.start()
-        thread.join(ENOUGH)
+        for target in (fail, sys.exit):  # the second one is an end on purpose
+            thread = threading.Thread(target=target)
+            thread.start()
+            thread.join(ENOUGH)
     (line,) = stderr.getvalue().splitlines()
     assert "Unexpected failure: ValueError('nobody catches this')" in line
     assert "Traceback" in file.read_text()
