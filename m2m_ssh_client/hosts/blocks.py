@@ -198,7 +198,7 @@ def _converted(text: str, node: YAMLNode, seen: set[int]) -> Node:
             return Node([item.value for item in items], start, end, items=items)
         pairs = list(zip(names, items, strict=True))
     else:
-        pairs = [(str(key.value), _converted(text, value, seen)) for key, value in node.value]
+        pairs = [(_spelt(text, key), _converted(text, value, seen)) for key, value in node.value]
     members = tuple(Member(key, value.start, value, None) for key, value in pairs)
     return Node({each.key: each.node.value for each in members}, start, end, members)
 
@@ -206,8 +206,15 @@ def _converted(text: str, node: YAMLNode, seen: set[int]) -> Node:
 def _item_name(item: YAMLNode) -> str:
     """Return the name of a list's item, or what it `uses`; empty without either."""
     pairs = item.value if item.id == "mapping" else ()
-    texts = {key.value: value.value for key, value in pairs if value.id == "scalar"}
+    scalars = [pair for pair in pairs if pair[0].id == pair[1].id == "scalar"]
+    texts = {key.value: value.value for key, value in scalars}
     return texts.get("name") or texts.get("uses") or ""
+
+
+def _spelt(text: str, key: YAMLNode) -> str:
+    """Return a key; one that is a list or a mapping, which no host has, as it is written."""
+    written = text[key.start_mark.index : key.end_mark.index].rstrip()
+    return str(key.value) if key.id == "scalar" else written
 
 
 def _plain(node: YAMLNode) -> Any:
@@ -244,7 +251,7 @@ def _servers(text: str, node: YAMLNode) -> Iterator[_Lines]:
             name = _item_name(each)
             before = text[start : key.start_mark.index].strip()
         else:
-            name, before = key.value, text[start : key.start_mark.index].strip() + "-"
+            name, before = _spelt(text, key), text[start : key.start_mark.index].strip() + "-"
         if node.flow_style or before != "-" or start < at:
             raise FormatError(_OTHER_STYLE)
         at = text.find("\n", _end(text, key, value)) + 1 or len(text)

@@ -65,6 +65,7 @@ def test_a_member_is_set_and_the_rest_stays(before: str, after: str) -> None:
         ("s:\n- name: b\n  k: 1 # c\nz: 1\n", f"s:\n- name: b\n  k: 1 # c\n{ITEM}z: 1\n"),
         ("s:\n  - k: 1\n    name: b\n# of z\nz: 1\n", f"s:\n  - k: 1\n    name: b\n{DEEP}# of z\nz: 1\n"),
         ("s:\n  - name: lab\n    k: 1\n  - name: b\n", f"s:\n{DEEP}  - name: b\n"),
+        ("s:\n- ? [k]\n  : 1\n  name: b\n", f"s:\n- ? [k]\n  : 1\n  name: b\n{ITEM}"),
         ("s:\n- uses: o/b\n  with:\n    k: 1\n", f"s:\n- uses: o/b\n  with:\n    k: 1\n{ITEM}"),
     ],
 )  # fmt: skip
@@ -86,11 +87,18 @@ def test_a_named_item_is_set_and_the_rest_stays(before: str, after: str) -> None
         (f"s:\n{LAB}  # of b\n  b: 1\n", "s:\n  # of b\n  b: 1\n"),
         (f"s:\n{ITEM}z: 1\n", "s: []\nz: 1\n"),
         (f"s:\n{ITEM}- name: b\n", "s:\n- name: b\n"),
+        (f"s:\n- ? {{}}\n  : 1\n  name: b\n{ITEM}", "s:\n- ? {}\n  : 1\n  name: b\n"),
         (f"s:\n- uses: o/b\n{ITEM}", "s:\n- uses: o/b\n"),
     ],
 )
 def test_a_server_is_removed_and_comments_stay(before: str, after: str) -> None:
     assert without_member(before, PATH) == after
+
+
+def test_a_key_that_is_a_list_is_named_as_it_is_written() -> None:
+    node = parse("s:\n  ? [a, b] # c\n  : 1\n")
+    assert node is not None
+    assert node.value == {"s": {"[a, b]": 1}}
 
 
 @pytest.mark.parametrize(
