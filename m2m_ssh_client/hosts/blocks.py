@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -153,8 +154,10 @@ def _composed(text: str) -> YAMLNode | None:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        # The type for round trips would leave marks in folded strings.
-        return YAML(typ="safe", pure=True).compose(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an anchor may be given anew (YAML 1.2, 3.2.2.2)
+            # The type for round trips would leave marks in folded strings.
+            return YAML(typ="safe", pure=True).compose(text)
     except RecursionError:
         raise FormatError("it is nested too deeply") from None
     except MarkedYAMLError as exc:

@@ -125,4 +125,6 @@ def _yaml(text: str) -> Any:
         value = ruamel.yaml.YAML(typ="safe", pure=True).load(StringIO(text))
     except (YAMLError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
         return _NO_VALUE
+    if re.search(r"\[\.\.\.\]|\{\.\.\.\}", repr(value)):  # it holds itself
+        return _NO_VALUE
     return value if isinstance(value, (dict, type(None))) else _NO_VALUE

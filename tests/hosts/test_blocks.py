@@ -101,6 +101,13 @@ def test_a_key_that_is_a_list_is_named_as_it_is_written() -> None:
     assert node.value == {"s": {"[a, b]": 1}}
 
 
+def test_nothing_is_said_of_an_anchor_that_is_given_anew(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    parse("a: &x 1\nb: &x 2\nc: *x\n")
+    assert [str(each.message) for each in recwarn] == []
+
+
 @pytest.mark.parametrize(
     ("text", "items", "problem"),
     [
