@@ -20,9 +20,20 @@ _MOST_LEVELS = 3
 
 _CHECK_EVERY = 4096  # marks
 
-# A string, at least up to its first escape; or a mark that may end an element.
-_OUTSIDE = re.compile(rb'"[^"\\]*"?|[\[\]{},]')
-_INSIDE = re.compile(rb'["\\]')
+# Marks are what decides where an element ends: brackets, commas, strings. What is small is one mark
+# as a whole. No part of a pattern begins with what may follow the part before, so that no text is
+# looked at again and again; and what is found ahead and then taken leaves nothing to come back to,
+# for which `re` needs a hundred times the memory of the text.
+_PLAIN = rb'[^"\\\[\]{}]*'
+_STRING = rb'"[^"\\]*(?:\\.[^"\\]*){,50}"'
+_WHOLE = _STRING
+for _level in range(5):  # those of a tool with the schema of a list's items
+    _INNER = rb"[\[{]%b(?:%b%b){,50}[\]}]" % (_PLAIN, _WHOLE, _PLAIN)
+    _WHOLE = rb"(?:%b|(?=(?P<l%d>%b))(?P=l%d))" % (_STRING, _level, _INNER, _level)
+_OTHER = rb'"[^"\\]*|[\[\]{}]'  # a string up to its first escape, or a bracket
+_IN_LIST = re.compile(rb"%b|%b|," % (_WHOLE, _OTHER))
+_IN_ELEMENT = re.compile(rb"(?:%b%b){1,100}|%b" % (_WHOLE, _PLAIN, _OTHER))
+_IN_STRING = re.compile(rb'(?:\\.[^"\\]*){1,1000}"?')
 
 
 # The members of results, and of entries in them, that the commands know.
@@ -101,26 +112,23 @@ def items(text: JSONText, check: Callable[[], None]) -> Iterator[bytes]:
     data = memoryview(text)
     if bytes(data[:1]) != b"[":
         return
-    depth = at = marks = 0
-    start = 1
-    inside = False  # a string, behind an escape in it
-    while found := (_INSIDE if inside else _OUTSIDE).search(data, at):
-        mark, at = found.group(), found.end()
+    depth, at, start, marks = 1, 1, 1, 0
+    pattern = _IN_LIST
+    while depth and (found := pattern.search(data, at)):
+        begin, at = found.span()
+        mark = bytes(data[begin : begin + 1])
         marks += 1
         if marks % _CHECK_EVERY == 0:
             check()
-        if inside:
-            inside = mark != b'"'
-            at += inside  # what is escaped
-        elif mark[:1] == b'"':
-            inside = len(mark) == 1 or mark[-1:] != b'"'
-        elif mark in b"[{":
+        if mark == b"," and depth == 1:
+            yield bytes(data[start:begin]).strip()
+            start = at
+        elif at - begin == 1 and mark in b"[{":
             depth += 1
-        elif mark == b",":
-            if depth == 1:
-                yield bytes(data[start : at - 1]).strip()
-                start = at
-        else:
+        elif mark in b"]}":
             depth -= 1
-            if not depth and (last := bytes(data[start : at - 1]).strip()):
-                yield last
+        pattern = _IN_LIST if depth == 1 else _IN_ELEMENT
+        if bytes(data[at : at + 1]) == b"\\":
+            pattern = _IN_STRING
+    if not depth and (last := bytes(data[start : at - 1]).strip()):
+        yield last

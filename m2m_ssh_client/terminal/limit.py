@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import TypeVar
 
 from m2m_ssh_client.errors import SSHClientError
+
+T = TypeVar("T")
 
 
 class Limit:
@@ -33,11 +35,10 @@ class Limit:
     def error(self, what: str) -> SSHClientError:
         return SSHClientError(f"{what} {self.seconds:g} s (raise the limit with --timeout)")
 
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        """Do not count the time within the context, for which a person reads page by page."""
+    def uncounted(self, write: Callable[[T], object], piece: T) -> None:
+        """Write without counting the time, for which a person may read page by page."""
         left = self.left
         try:
-            yield
+            write(piece)
         finally:
             self.left = left

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Final, TextIO
 
+import msgspec
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
@@ -58,15 +59,13 @@ def write_text(text: str, stream: TextIO | None = None, limit: Limit = NO_LIMIT)
     stream = stream or sys.stdout
     for piece in _pieces(text):
         _write(encodable(printable_lines(piece), stream.encoding), stream, limit)
-    if not text.endswith("\n"):
-        _write("\n", stream, limit)
 
 
 def write_json_as_text(text: JSONText, stream: TextIO, limit: Limit) -> None:
     """Write a document between others, in the encoding of the console."""
     for piece in _json_pieces(text):
         _write(encodable(piece, stream.encoding), stream, limit)
-    _write("\n", stream, limit)
+    stream.write("\n")
 
 
 def write_json(value: Any) -> None:
@@ -111,7 +110,7 @@ def _json_list(texts: Sequence[bytes], end: str) -> Iterator[str]:
 def _json_pieces(text: JSONText) -> Iterator[str]:
     """Yield a document in pieces, safe for a terminal: indented, or a long one as it is."""
     if size_of(text) <= LONGEST_OBJECTS:
-        yield readable_json(load(bytes(text)))
+        yield _readable(bytes(text))
         return
     decode = codecs.getincrementaldecoder("utf-8")().decode
     data = memoryview(text)
@@ -119,28 +118,35 @@ def _json_pieces(text: JSONText) -> Iterator[str]:
         yield safe_in_quotes(decode(data[at : at + _PIECE]))
 
 
+def _readable(text: bytes) -> str:
+    """Return a document as `readable_json` does, with numbers as the server wrote them."""
+    if b"\\" in text:  # escapes become what they stand for
+        return readable_json(load(text))
+    return safe_in_quotes(msgspec.json.format(text, indent=2).decode())
+
+
 def _write_utf8(pieces: Iterable[str], limit: Limit) -> None:
     sys.stdout.flush()
     for piece in pieces:
         limit.check()
-        with limit.stopped():
-            sys.stdout.buffer.write(piece.encode("utf-8", "surrogatepass"))
+        limit.uncounted(sys.stdout.buffer.write, piece.encode("utf-8", "surrogatepass"))
 
 
 def _write(text: str, stream: TextIO, limit: Limit) -> None:
     limit.check()
-    with limit.stopped():  # the reader may be a person with a pager
-        stream.write(text)
+    limit.uncounted(stream.write, text)
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Cut a text, but not between a carriage return and a line feed."""
+    """Cut a text, but not between a carriage return and a line feed; the last ends its line."""
     at = 0
-    while at < len(text):
+    while len(text) - at > _PIECE:
         end = at + _PIECE
         end += text[end - 1 : end + 1] == "\r\n"
         yield text[at:end]
         at = end
+    if at < len(text) or not text:
+        yield text[at:] + "\n" * (text[-1:] != "\n")
 
 
 def write_table(
@@ -153,12 +159,12 @@ def write_table(
     """
     out = console(sys.stdout)
     show = _cell if out.is_terminal else _joined_cell
-    found = [0] * len(columns)
-    used: set[int] = set()
+    found = [-1] * len(columns)
     for row in rows:
-        used.update(n for n, cell in enumerate(row) if cell)
-        found = [max(n, _width(show(cell))) for n, cell in zip(found, row, strict=True)]
-    kept = sorted(used)
+        for n, cell in enumerate(row):
+            if cell:
+                found[n] = max(found[n], _width(show(cell)))
+    kept = [n for n, width in enumerate(found) if width >= 0]
     names = [columns[n] for n in kept]
     widths = [max(found[n], _width(columns[n])) for n in kept]
     shown = ([show(row[n]) for n in kept] for row in rows)
@@ -235,7 +241,7 @@ def _write_wrapped(out: Console, text: str, style: str, indent: str = "") -> Non
 
 
 def _width(cell: str) -> int:
-    return max(map(cell_len, cell.split("\n")))
+    return max(map(cell_len, cell.split("\n"))) if "\n" in cell else cell_len(cell)
 
 
 def _cell(text: str) -> str:

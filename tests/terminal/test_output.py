@@ -3,10 +3,27 @@ from __future__ import annotations
 import io
 import json
 import sys
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from m2m_ssh_client.terminal.output import write_json, write_table, write_text
+from m2m_ssh_client.terminal.output import (
+    NO_LIMIT,
+    write_json,
+    write_json_as_text,
+    write_json_text,
+    write_table,
+    write_text,
+)
+from m2m_ssh_client.text import readable_json
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text('\\"/\n\u009b\u2028é☂ x'),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text("aé"), inner),
+    max_leaves=10,
+)
 
 
 class Stdout:
@@ -34,6 +51,24 @@ def test_json_holds_nothing_that_a_terminal_acts_on_and_loses_nothing(
     assert all(character.isprintable() or character == "\n" for character in text)
     assert "grüße" in text
     assert text.endswith("}\n")
+
+
+def test_a_document_of_the_server_keeps_its_numbers_and_shows_what_is_escaped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stdout = Stdout(monkeypatch)
+    write_json_text(b'{"n":[1.0,1e5,0.10000000000000000001],"x":{}}', NO_LIMIT)
+    write_json_text(b'{"t":"gr\\u00fcn"}', NO_LIMIT)
+    numbers = '{\n  "n": [\n    1.0,\n    1e5,\n    0.10000000000000000001\n  ],\n  "x": {}\n}\n'
+    assert stdout.written.decode() == numbers + '{\n  "t": "grün"\n}\n'
+
+
+@given(JSON, st.booleans())
+def test_a_document_of_the_server_reads_like_one_of_ours(value: Any, as_ascii: bool) -> None:
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n")
+    write_json_as_text(json.dumps(value, ensure_ascii=as_ascii).encode(), shown, NO_LIMIT)
+    shown.seek(0)
+    assert shown.read() == readable_json(value) + "\n"
 
 
 def test_a_console_that_cannot_show_a_letter_gets_an_escape(
