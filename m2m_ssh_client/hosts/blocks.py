@@ -39,13 +39,7 @@ def parse(text: str) -> Node | None:
     elsewhere (`uses`). Nothing is an empty mapping. An alias is a value of its own that says
     nothing.
     """
-    root = _composed(text)
-    if root is None:
-        return None
-    try:
-        return _converted(text, root, set())
-    except RecursionError:
-        raise FormatError("it is nested too deeply") from None
+    return _located(text, _composed(text))
 
 
 def with_member(text: str, path: Sequence[str], value: Any, *, items: bool = False) -> str:
@@ -55,11 +49,12 @@ def with_member(text: str, path: Sequence[str], value: Any, *, items: bool = Fal
     """
     key, name = path
     value = {"name": name, **value} if items else value
-    wanted = with_value(_value(text), path, value)
-    if wanted == _value(text):
+    root, old_value = _read(text)
+    wanted = with_value(old_value, path, value)
+    if wanted == old_value:
         return text
     newline = line_end(text)
-    found = _pair(_composed(text), key)
+    found = _pair(root, key)
     if found is None:
         before = text + (newline if text and not text.endswith("\n") else "")
         return _checked(before + _in_lines(rendered(path, value, items=items), newline), wanted)
@@ -93,9 +88,10 @@ def _with_first(text: str, key: YAMLNode, empty: YAMLNode, new: str) -> str:
 def without_member(text: str, path: Sequence[str]) -> str:
     """Return the text without the server at `path`, if it is there. Raises FormatError."""
     key, name = path
-    wanted = with_value(_value(text), path, None)
-    found = _pair(_composed(text), key)
-    if found is None or wanted == _value(text):
+    root, old_value = _read(text)
+    wanted = with_value(old_value, path, None)
+    found = _pair(root, key)
+    if found is None or wanted == old_value:
         return text
     lines = list(_servers(text, found[1]))
     old, *others = [each for each in lines if each.name == name]
@@ -168,17 +164,27 @@ def _composed(text: str) -> YAMLNode | None:
         raise FormatError(f"this is not YAML: {exc}") from exc
 
 
-def _value(text: str) -> dict[str, Any]:
-    root = parse(text)
-    value = root.value if root else {}
+def _located(text: str, root: YAMLNode | None) -> Node | None:
+    """Return the node for the document that ruamel.yaml has found in the text."""
+    try:
+        return None if root is None else _converted(text, root, set())
+    except RecursionError:
+        raise FormatError("it is nested too deeply") from None
+
+
+def _read(text: str) -> tuple[YAMLNode | None, dict[str, Any]]:
+    """Return the document as ruamel.yaml has it, and its value. Raises FormatError."""
+    root = _composed(text)
+    node = _located(text, root)
+    value = node.value if node else {}
     if not isinstance(value, dict):
         raise FormatError("the document is not an object")
-    return value
+    return root, value
 
 
 def _checked(after: str, wanted: dict[str, Any]) -> str:
     try:
-        is_good = _value(after) == wanted
+        is_good = _read(after)[1] == wanted
     except FormatError:
         is_good = False
     if not is_good:

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from copy import deepcopy
+from functools import lru_cache
 from importlib import import_module
 from io import StringIO
 from typing import Any
@@ -120,6 +121,7 @@ def _toml(text: str) -> Any:
         return _NO_VALUE
 
 
+@lru_cache(maxsize=8)
 def _yaml(text: str) -> Any:
     try:
         value = ruamel.yaml.YAML(typ="safe", pure=True).load(StringIO(text))
