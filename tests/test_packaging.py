@@ -154,6 +154,21 @@ def test_what_ci_installs_for_itself_is_pinned_by_hashes(file: str, tools: set[s
         )
 
 
+def test_every_test_of_the_sdk_runs_with_its_older_line() -> None:
+    tox = ConfigParser(interpolation=None)
+    tox.read(SOURCE / "tox.ini", encoding="utf-8")
+    _, _, paths = tox["testenv:sdk1"]["commands"].partition("{posargs:")
+    tests = SOURCE / "tests"
+    marked = [
+        path.relative_to(SOURCE).as_posix()
+        for path in tests.rglob("test_*.py")
+        if re.search(r"\bpytest\.mark\.sdk\b", path.read_text(encoding="utf-8"))
+    ]
+    assert len(marked) > 5
+    run = tuple(paths.rstrip("}").split())
+    assert [path for path in marked if not path.startswith(run)] == []
+
+
 def test_ci_and_the_checks_install_nothing_else() -> None:
     tox = ConfigParser(interpolation=None)
     tox.read(SOURCE / "tox.ini", encoding="utf-8")

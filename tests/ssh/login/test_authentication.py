@@ -202,7 +202,9 @@ def server(
 @pytest.fixture
 def here(tmp_path: Path, pool: Path, server: tuple[Sshd, Path]) -> Here:
     (tmp_path / "keys").mkdir()
-    return Here(tmp_path / "keys", pool, *server)
+    here = Here(tmp_path / "keys", pool, *server)
+    here.authorize()  # nothing: the server is that of all tests
+    return here
 
 
 @pytest.fixture
