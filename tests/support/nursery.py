@@ -25,13 +25,15 @@ _CONNECTING = (
     "m2m_ssh_client.ssh.connection",
     "m2m_ssh_client.ssh.login.authentication",
 )
+_RELAYING = (
+    "m2m_ssh_client.masking",
+    "m2m_ssh_client.relay",
+    "m2m_ssh_client.status.snapshot",
+    "anyio._backends._asyncio",
+)
 _NEEDED = {
-    "relay": (
-        "m2m_ssh_client.masking",
-        "m2m_ssh_client.relay",
-        "m2m_ssh_client.status.snapshot",
-        "anyio._backends._asyncio",
-    ),
+    "relay": _RELAYING,
+    "registering relay": (*_RELAYING, "m2m_ssh_client.ssh.trust.key_server"),
     "terminal": (
         *(f"m2m_ssh_client.commands.{name}" for name in ("call", "prompt", "read", "server_lists")),
         "m2m_ssh_client.terminal.client",
@@ -60,9 +62,10 @@ def kind(words: Sequence[str]) -> str | None:
         return None
     if first in _COMMANDS:
         return _COMMANDS[first]
+    if not first.startswith("-"):
+        return None
     # A key server is asked over TLS, which a relay that asks none has not loaded.
-    relays = first.startswith("-") and not any("key-server" in word for word in words)
-    return "relay" if relays else None
+    return "registering relay" if any("key-server" in word for word in words) else "relay"
 
 
 def _load(kind: str) -> None:

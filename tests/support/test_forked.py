@@ -79,6 +79,7 @@ def test_a_relay_looks_as_one_that_python_has_started(
         ["tools", "--nothing"],
         ["doctor", "-F", "/no/such/file", "x"],
         ["trust"],
+        ["--host", "127.0.0.1", "--key-server-url", "https://127.0.0.1:1"],
     ],
     ids=" ".join,
 )
