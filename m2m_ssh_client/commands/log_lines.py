@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 from m2m_ssh_client import logs
 from m2m_ssh_client.commands.entry_names import arguments_of_entry
@@ -41,9 +42,8 @@ def main(name: str, arguments: list[str]) -> int:
             _show(reader.last(args.lines, tags), as_json=args.json)
             if not reader.exists:
                 sys.stderr.write(f"Nothing has been logged yet. The log will be {_shown(path)}.\n")
-            while args.follow:
-                time.sleep(_POLL)
-                _show(reader.added(tags), as_json=args.json)
+            if args.follow:
+                _follow(reader, tags, as_json=args.json)
     except BrokenPipeError:  # `logs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:  # the way to end --follow
@@ -81,6 +81,17 @@ def parser(name: str) -> Parser:
 def _show(lines: Iterable[Line], *, as_json: bool) -> None:
     for line in lines:
         say(json.dumps(line.document()) if as_json else line.raw)
+
+
+def _follow(reader: LogReader, tags: frozenset[str] | None, *, as_json: bool) -> NoReturn:
+    """Show what is added, until an exception.
+
+    A function of its own: from the end of a `while` in a `try`, CPython 3.13 lets KeyboardInterrupt
+    escape (https://github.com/python/cpython/issues/130279).
+    """
+    while True:
+        time.sleep(_POLL)
+        _show(reader.added(tags), as_json=as_json)
 
 
 def _file_of(entries: Sequence[Sequence[str]]) -> Path | None:
