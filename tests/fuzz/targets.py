@@ -82,7 +82,7 @@ TARGETS = {
     "json": Target("host_apps.check_json", _JSONC),
     "host_apps": Target("host_apps.check_edit", _JSONC, share=3),
     "toml": Target("host_documents.check_toml", _TOML, longest=600, share=2),
-    "yaml": Target("host_documents.check_yaml", _YAML, longest=600, share=2),
+    "yaml": Target("host_documents.check_yaml", _YAML, longest=600),
     "doctor": Target("results.check_doctor", ("\\x0a!", *_JSON_RPC), longest=4096, share=2),
     "saved_file": Target("results.check_saved_file", ("file:///", "%2e%2e%2f", "../", "image/png", "con."), 400),
     "page": Target("results.check_page", ("https://", "http://[::1]", "@", "%2f", "xn--", ":443", "?"), 300),

@@ -393,7 +393,7 @@ def test_the_program_that_is_asked_for_a_passphrase_is_not_told_the_one_that_was
     program.write_text(program.read_text().replace("$1", "askpass") + f"echo {TOKEN}\n")
     with machine(tmp_path) as far:
         path = tmp_path / "client"
-        change = ["ssh-keygen", "-q", "-p", "-P", "", "-N", TOKEN, "-f", str(path)]
+        change = ["ssh-keygen", "-q", "-p", "-P", "", "-N", TOKEN, "-a", "1", "-f", str(path)]
         subprocess.run(change, check=True, capture_output=True, timeout=30)
         env = {"M2M_SSH_PASSPHRASE": PHRASE, "SSH_ASKPASS": str(program)}
         with Host(far.argv(server=["echo"]), env={**env, "SSH_ASKPASS_REQUIRE": "force"}) as host:

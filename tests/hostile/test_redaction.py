@@ -63,7 +63,7 @@ class Place:
     def __init__(self, folder: Path, far: Embedded) -> None:
         self.folder, self.far = folder, far
         key = folder / "client"
-        change = ["ssh-keygen", "-q", "-p", "-P", "", "-N", PHRASE, "-f", str(key)]
+        change = ["ssh-keygen", "-q", "-p", "-P", "", "-N", PHRASE, "-a", "1", "-f", str(key)]
         subprocess.run(change, check=True, capture_output=True, timeout=30)
         self.config = self._file("config", f'SetEnv SET="{VALUES[0]}"\nSendEnv SENT\n')
         self.phrase = self._file("phrase", PHRASE)
