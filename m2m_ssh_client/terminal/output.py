@@ -63,9 +63,8 @@ def write_text(text: str, stream: TextIO | None = None, limit: Limit = NO_LIMIT)
 
 def write_json_as_text(text: JSONText, stream: TextIO, limit: Limit) -> None:
     """Write a document between others, in the encoding of the console."""
-    for piece in _json_pieces(text):
+    for piece in chain(_json_pieces(text), "\n"):
         _write(encodable(piece, stream.encoding), stream, limit)
-    stream.write("\n")
 
 
 def write_json(value: Any) -> None:
@@ -108,10 +107,15 @@ def _json_list(texts: Sequence[bytes], end: str) -> Iterator[str]:
 
 
 def _json_pieces(text: JSONText) -> Iterator[str]:
-    """Yield a document in pieces, safe for a terminal: indented, or a long one as it is."""
+    """Yield a document in pieces, safe for a terminal: indented, or a long or deep one as it is."""
     if size_of(text) <= LONGEST_OBJECTS:
-        yield _readable(bytes(text))
-        return
+        try:
+            indented = _readable(bytes(text))
+        except (ValueError, RecursionError):  # too many levels for objects
+            pass
+        else:
+            yield indented
+            return
     decode = codecs.getincrementaldecoder("utf-8")().decode
     data = memoryview(text)
     for at in range(0, len(data), _PIECE):

@@ -71,6 +71,16 @@ def test_a_document_of_the_server_reads_like_one_of_ours(value: Any, as_ascii: b
     assert shown.read() == readable_json(value) + "\n"
 
 
+@pytest.mark.parametrize("inside", ["1", '"\\u00fc"'])
+def test_a_document_of_more_levels_than_there_is_stack_for_is_shown_as_it_is(
+    inside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdout = Stdout(monkeypatch)
+    text = "[" * 20_000 + inside + "]" * 20_000
+    write_json_text(text.encode(), NO_LIMIT)
+    assert stdout.written.decode() == text + "\n"
+
+
 def test_a_console_that_cannot_show_a_letter_gets_an_escape(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
