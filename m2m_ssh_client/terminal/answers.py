@@ -11,12 +11,14 @@ import logging
 
 import msgspec
 
+from m2m_ssh_client.errors import SSHClientError
 from m2m_ssh_client.proxy.frames.frame import (
     INVALID_REQUEST,
     LONGEST_OBJECTS,
     PROXY_ERROR,
     Frame,
     Id,
+    NotJSONError,
     error_line,
     parse,
     parts,
@@ -42,10 +44,17 @@ class Answers:
             self._handshake.add(id_)
 
     def read(self, line: bytes) -> tuple[list[Received], list[bytes]]:
-        """Convert a line, as `sdk_lines.from_line`. It is JSON-RPC: the proxy passed it on."""
+        """Convert a line, as `sdk_lines.from_line`. It is JSON-RPC: the proxy passed it on.
+
+        Raises an SSHClientError if it has so many levels that only the proxy had room for them.
+        """
         received: list[Received] = []
         refused: list[bytes] = []
-        for frame in parts(parse(whole_characters(line))):
+        try:
+            frames = parts(parse(whole_characters(line)))
+        except NotJSONError as exc:
+            raise SSHClientError(f"A message of the server cannot be read: {exc}") from exc
+        for frame in frames:
             more, also_refused = self._read(frame)
             received += more
             refused += also_refused
